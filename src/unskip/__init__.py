@@ -1,0 +1,87 @@
+"""Train with shortcuts, deploy without.
+
+`unskip` removes the shortcut connections of residual CNNs, trains the plain network by knowledge distillation so that
+it keeps its accuracy, exports it, and measures on the exported file what was gained. Everything public is here by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unskip.data import Data, load_data
+    from unskip.errors import UnskipError
+    from unskip.export import export_net
+    from unskip.inspection import inspect_net
+    from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
+    from unskip.methods import Method, method_from
+    from unskip.nets import NetSpec, Residual, StagedNet, make_net
+    from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
+    from unskip.report import write_report
+    from unskip.run import run_recipe
+    from unskip.surgery import build, fold_batchnorm, without_shortcuts
+    from unskip.training import train
+    from unskip.weights import load_net, load_weights, save_net
+
+_HOMES = {
+    "data": ("Data", "load_data"),
+    "errors": ("UnskipError",),
+    "export": ("export_net",),
+    "inspection": ("inspect_net",),
+    "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
+    "methods": ("Method", "method_from"),
+    "nets": ("NetSpec", "Residual", "StagedNet", "make_net"),
+    "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
+    "report": ("write_report",),
+    "run": ("run_recipe",),
+    "surgery": ("build", "fold_batchnorm", "without_shortcuts"),
+    "training": ("train",),
+    "weights": ("load_net", "load_weights", "save_net"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Data",
+    "DataRecipe",
+    "Method",
+    "NetSpec",
+    "Recipe",
+    "Residual",
+    "StagedNet",
+    "TrainingRecipe",
+    "UnskipError",
+    "build",
+    "count_macs",
+    "evaluate",
+    "export_net",
+    "fold_batchnorm",
+    "forecast",
+    "inspect_net",
+    "inventory",
+    "load_data",
+    "load_net",
+    "load_recipe",
+    "load_weights",
+    "make_net",
+    "measure_latency",
+    "method_from",
+    "num_parameters",
+    "recipe_from",
+    "run_recipe",
+    "save_net",
+    "train",
+    "without_shortcuts",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `unskip --help` need not wait for torch."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'unskip' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"unskip.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m unskip``."""
+
+from unskip.cli import main
+
+main()

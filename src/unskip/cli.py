@@ -1,0 +1,225 @@
+"""The command line: parse and call, no logic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from unskip.errors import UnskipError
+
+app = typer.Typer(
+    name="unskip",
+    help="Train with shortcuts, deploy without: remove the shortcuts of a residual CNN, keep its accuracy by "
+    "distillation, export it, and measure what was gained.\n\nStart with `unskip inspect resnet50`, then "
+    "`unskip run demo`. Wrong input ends with exit code 2 and a sentence that says what to change.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console(soft_wrap=False)
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change any field, such as training.epochs=8. Repeat for more."),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="digits, cifar10, cifar100, or a folder: class folders or Parquet files.",
+    ),
+]
+
+
+@app.command()
+def run(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A YAML file, or a name from `unskip recipes`. Without one: the defaults."),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="NET", help="The network with shortcuts: see `unskip nets`.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="The methods to train students with: see `unskip methods`."),
+    ] = None,
+    data: DataOption = None,
+    set_: Set = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="By default a folder below runs/.")
+    ] = None,
+) -> None:
+    """Train a teacher and plain students, export and measure all of them, write a report.
+
+    Stopped at any instant, the same command goes on where it stopped. A teacher that was trained before is found again.
+
+    Examples:
+        unskip run cifar10-quick --set data.path=CIFAR
+
+        unskip run --teacher resnet32 --method align_kd --data MY_IMAGES --set training.epochs=30
+
+        unskip run cifar10-quick --set data.name=image_folder --set data.path=MY_IMAGES --set teacher.weights=FILE
+    """
+    from unskip.report import Run, summarise
+    from unskip.request import request_run
+    from unskip.run import run_recipe
+
+    resolved, default_folder = request_run(
+        recipe, teacher=teacher, methods=method or (), data=data, settings=set_ or ()
+    )
+    where = folder or default_folder
+    run_recipe(resolved, where, console=out)
+    summary = summarise(Run.read(where))
+    out.print()
+    for sentence in (summary.headline, summary.costs, *summary.notes):
+        out.print(sentence, highlight=False, markup=False)
+    out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def inspect(
+    net: Annotated[
+        str, typer.Argument(help="A name from `unskip nets`, a .safetensors file of a run, or a run folder.")
+    ],
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Side in pixels; by default 32 or 224, as the net expects.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the net, such as width=32."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Say what removing a network's shortcuts will give, before any training.
+
+    Prints parameters, MACs, every shortcut with the bytes it holds and for how long, the memory that lives at every
+    operation with and without shortcuts, and one sentence saying whether removal pays.
+    """
+    import json
+
+    from unskip.inspection import inspect_net, render
+    from unskip.request import request_net
+
+    found = inspect_net(*request_net(net, set_ or (), image_size))
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        render(found, out)
+
+
+@app.command()
+def evaluate(
+    target: Annotated[Path, typer.Argument(help="A run folder (its best student), a .safetensors or an .onnx file.")],
+    data: DataOption = None,
+    set_: Set = None,
+) -> None:
+    """Top-1 and top-5 of a trained network or an exported file on test images.
+
+    The data is that of the network's run, unless `--data` names another; `--set data.test_limit=1000` takes fewer
+    images.
+    """
+    from unskip.trained import evaluate_target
+
+    accuracy = evaluate_target(target, data, set_ or ())
+    top5 = "" if accuracy.top5 is None else f"  top-5 {100 * accuracy.top5:.2f} %"
+    out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images", highlight=False)
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A run folder (its best student) or a .safetensors file.")],
+    file: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending says the format.")
+    ] = Path("model.onnx"),
+    data: DataOption = None,
+    set_: Set = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Largest difference to the network, relative to the largest logit.")
+    ] = 1e-3,
+    images: Annotated[int, typer.Option(min=1, help="Test images on which file and network are compared.")] = 256,
+) -> None:
+    """Write a trained network as an ONNX file and check it against the network on real images.
+
+    A file that differs by more than the tolerance is not left behind.
+    """
+    from unskip.trained import export_target
+
+    done = export_target(target, file, data, set_ or (), tolerance=tolerance, images=images)
+    out.print(
+        f"{done.path}: {done.file_bytes:,} bytes; differs by at most {done.max_difference:.1e} of the largest logit "
+        f"(tolerance {done.tolerance:.0e}); same top-1 on {100 * done.agreement:.2f} % of {done.images} images",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
+    """Write report.html again from a run's results."""
+    from unskip.report import write_report
+
+    out.print(str(write_report(folder)), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show this method's card and fields.")] = None,
+) -> None:
+    """List the distillation methods, or show one: formula, defaults, when to use it, departures from its paper."""
+    from unskip.methods import method_card, method_class, method_names
+
+    if name is None:
+        for known in method_names():
+            out.print(f"{known:12} {method_card(known).splitlines()[0]}", highlight=False, markup=False)
+        return
+    out.print(Markdown(method_card(name)))
+    for field, info in method_class(name).model_fields.items():
+        out.print(
+            f"  methods.{name}.{field} = {info.default!r}  {info.description or ''}",
+            highlight=False,
+            markup=False,
+        )
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe, with every default filled in.")] = None,
+) -> None:
+    """List the recipes that come with unskip, or print one; `unskip run NAME` runs it."""
+    from unskip.recipe import load_recipe, named_recipes
+
+    if name is None:
+        for known in named_recipes():
+            out.print(f"{known:16} {load_recipe(known).title}", highlight=False, markup=False)
+    else:
+        typer.echo(load_recipe(name).to_yaml(), nl=False)
+
+
+@app.command()
+def nets() -> None:
+    """List the networks, one line each."""
+    from unskip.nets import NETS, net_summary
+
+    for name in NETS:
+        out.print(f"{name:16} {net_summary(name)}", highlight=False, markup=False)
+
+
+def main() -> None:
+    """Run the command line; a mistake in the input is one sentence on stderr and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except UnskipError as error:
+        print(f"unskip: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("unskip: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

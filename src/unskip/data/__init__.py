@@ -1,0 +1,9 @@
+"""Images: where they come from, and batches of them on the device."""
+
+from unskip.data.batches import Batches
+from unskip.data.decode import Progress
+from unskip.data.load import Data, load_data
+from unskip.data.normalize import Normalization
+from unskip.data.sources import recipe_for
+
+__all__ = ["Batches", "Data", "Normalization", "Progress", "load_data", "recipe_for"]

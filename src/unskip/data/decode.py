@@ -1,0 +1,95 @@
+"""Decoding whole image sets with a pool of threads."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unskip.data.image_set import ImageSet
+from unskip.errors import UnskipError
+
+__all__ = ["Pixels", "Progress", "decode", "fitted", "readable"]
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many images are done, and how many there are."""
+
+_CHUNK = 256
+
+
+def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The image scaled to cover (height, width) and cut to it around its centre, bilinear."""
+    height, width = size
+    if image.size == (width, height):
+        return image
+    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+
+
+def decode(
+    images: ImageSet, size: tuple[int, int], what: str, *, skip_unreadable: bool, progress: Progress | None
+) -> tuple[ImageSet, Pixels]:
+    """The images that could be read, and their pixels: uint8 (images, channels, *size).
+
+    An image that cannot be read is an `UnskipError`, or with ``skip_unreadable`` left out with a warning.
+    """
+    pixels = np.empty((len(images), len(images.mode), *size), np.uint8)
+
+    def put(index: int) -> None:
+        array = np.asarray(fitted(images.image(index), size))
+        pixels[index] = array if array.ndim == 2 else array.transpose(2, 0, 1)
+
+    failures = _for_each(images, put, what, skip_unreadable, progress)
+    if not failures:
+        return images, pixels
+    kept = _left_out(images, failures, what)
+    return images.take(kept), pixels[kept]
+
+
+def readable(images: ImageSet, what: str, *, progress: Progress | None) -> ImageSet:
+    """The images that can be decoded; the others are left out with a warning. Decodes all of them once."""
+    failures = _for_each(images, lambda index: images.image(index), what, True, progress)
+    return images.take(_left_out(images, failures, what)) if failures else images
+
+
+def _for_each(
+    images: ImageSet,
+    work: Callable[[int], object],
+    what: str,
+    skip_unreadable: bool,
+    progress: Progress | None,
+) -> dict[int, UnskipError]:
+    """Call ``work`` with every index; the failures by index, when they may be skipped."""
+    failures: dict[int, UnskipError] = {}
+
+    def run(chunk: range) -> int:
+        for index in chunk:
+            try:
+                work(index)
+            except UnskipError as error:
+                if not skip_unreadable:
+                    raise
+                failures[index] = error
+        return chunk.stop
+
+    chunks = [range(start, min(start + _CHUNK, len(images))) for start in range(0, len(images), _CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in pool.map(run, chunks):
+            if progress:
+                progress(what, done, len(images))
+    return failures
+
+
+def _left_out(images: ImageSet, failures: dict[int, UnskipError], what: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    kept = np.setdiff1d(np.arange(len(images)), list(failures))
+    names = ", ".join(images.where(index) for index in sorted(failures)[:3])
+    more = ", ..." if len(failures) > 3 else ""
+    warnings.warn(f"left out {len(failures)} of {len(images)} {what} that cannot be read: {names}{more}", stacklevel=5)
+    if len(np.unique(images.labels[kept])) < len(np.unique(images.labels)):
+        raise UnskipError(f"no image of some class can be read among the {what}; the first unreadable ones are {names}")
+    return kept

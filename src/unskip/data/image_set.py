@@ -1,0 +1,190 @@
+"""Images that can be opened one by one, wherever they are stored."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unskip.errors import UnskipError
+
+__all__ = ["ArraySet", "EncodedSet", "FileSet", "ImageSet", "Listing", "Part", "Rows"]
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Listing(Protocol):
+    """Images of which the labels are known; ``take`` reads what opening some of them needs."""
+
+    @property
+    def labels(self) -> Rows:
+        """(images,) class indices."""
+
+    def take(self, rows: Rows) -> ImageSet:
+        """The images at these rows, in this order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a listing, nothing read yet."""
+
+    whole: Listing
+    rows: Rows
+
+    @property
+    def labels(self) -> Rows:
+        """(images,) class indices."""
+        return self.whole.labels[self.rows]
+
+    def take(self, rows: Rows) -> ImageSet:
+        """The images at these rows of the part, in this order."""
+        return self.whole.take(self.rows[rows])
+
+
+@dataclass(frozen=True)
+class ImageSet(ABC):
+    """Labelled images; a `Listing` of itself. ``labels``: (images,) class indices."""
+
+    labels: Rows
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def mode(self) -> Literal["L", "RGB"]:
+        """Pillow's name for what every image is converted to: one grey channel, or three colours."""
+        return "RGB"
+
+    @abstractmethod
+    def take(self, rows: Rows) -> ImageSet:
+        """The images at these rows, in this order."""
+
+    @abstractmethod
+    def where(self, index: int) -> str:
+        """The image's place in words, for messages."""
+
+    @abstractmethod
+    def stamp(self, index: int) -> str:
+        """What identifies the stored image without decoding it: its relative path and its size in bytes."""
+
+    @abstractmethod
+    def _open(self, index: int) -> Image.Image: ...
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) as stored, read from the image's header."""
+        try:
+            with self._open(index) as image:
+                return image.height, image.width
+        except Exception as error:
+            raise self._unreadable(index, error) from error
+
+    def image(self, index: int) -> Image.Image:
+        """The decoded image, turned upright as its EXIF data says, in this set's `mode`."""
+        try:
+            with self._open(index) as image:
+                image.load()
+                return _converted(ImageOps.exif_transpose(image), self.mode)
+        except Exception as error:  # damaged files make Pillow raise almost anything
+            raise self._unreadable(index, error) from error
+
+    def _unreadable(self, index: int, error: Exception) -> UnskipError:
+        return UnskipError(
+            f"cannot read the image {self.where(index)}: {error}; replace or remove it, "
+            f"or set data.skip_unreadable: true"
+        )
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == mode:
+        return image
+    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit greys at 255 instead of scaling them
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert(mode)
+
+
+@dataclass(frozen=True)
+class ArraySet(ImageSet):
+    """Images in memory. ``pixels``: uint8 (images, height, width), or (..., 3) for colour."""
+
+    name: str
+    pixels: np.ndarray[Any, np.dtype[np.uint8]]
+
+    @property
+    def mode(self) -> Literal["L", "RGB"]:
+        """``L`` for arrays without a channel axis."""
+        return "L" if self.pixels.ndim == 3 else "RGB"
+
+    def take(self, rows: Rows) -> ArraySet:
+        """A copy of these rows."""
+        return ArraySet(self.labels[rows], self.name, self.pixels[rows])
+
+    def where(self, index: int) -> str:
+        """The set's name and the image's place in it."""
+        return f"{index} of {self.name}"
+
+    def stamp(self, index: int) -> str:
+        """The set's name and the pixels themselves."""
+        return f"{self.name} {self.pixels[index].tobytes().hex()}"
+
+    def _open(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index])
+
+
+@dataclass(frozen=True)
+class FileSet(ImageSet):
+    """Image files under one folder. ``files``: their paths relative to it."""
+
+    folder: Path
+    files: Sequence[str]
+
+    def take(self, rows: Rows) -> FileSet:
+        """The files at these rows."""
+        return FileSet(self.labels[rows], self.folder, [self.files[row] for row in rows])
+
+    def where(self, index: int) -> str:
+        """The file's path."""
+        return str(self.folder / self.files[index])
+
+    def stamp(self, index: int) -> str:
+        """Relative path and bytes."""
+        path = self.folder / self.files[index]
+        return f"{Path(self.files[index]).as_posix()} {path.stat().st_size}"
+
+    def _open(self, index: int) -> Image.Image:
+        return Image.open(self.folder / self.files[index])
+
+
+@dataclass(frozen=True)
+class EncodedSet(ImageSet):
+    """Encoded images in memory. ``encoded``: a pyarrow array of bytes; ``places``: file and row of each."""
+
+    encoded: Any
+    places: Sequence[tuple[Path, int]]
+
+    def take(self, rows: Rows) -> EncodedSet:
+        """A copy of these rows."""
+        return EncodedSet(self.labels[rows], self.encoded.take(rows), [self.places[row] for row in rows])
+
+    def where(self, index: int) -> str:
+        """The file's path and the row in it."""
+        path, row = self.places[index]
+        return f"{path} row {row}"
+
+    def stamp(self, index: int) -> str:
+        """File name, row and bytes."""
+        path, row = self.places[index]
+        return f"{path.name} {row} {len(self._bytes(index))}"
+
+    def _bytes(self, index: int) -> bytes:
+        return self.encoded[index].as_py() or b""
+
+    def _open(self, index: int) -> Image.Image:
+        return Image.open(io.BytesIO(self._bytes(index)))

@@ -1,0 +1,120 @@
+"""From a recipe's data section, or a command line's ``--data``, to labelled training and test images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unskip.data.cifar import CIFAR_FOLDERS, cifar
+from unskip.data.folders import class_folders, image_folder
+from unskip.data.image_set import ArraySet, Listing, Part
+from unskip.data.parquet import parquet_files, parquet_folder
+from unskip.data.subsets import held_out
+from unskip.errors import UnskipError
+from unskip.recipe import DataRecipe
+
+__all__ = ["Source", "read_source", "recipe_for"]
+
+_NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Every image that a source has, labels known, images not read yet."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Listing
+    test: Listing
+
+
+def recipe_for(argument: str) -> DataRecipe:
+    """What ``--data ARGUMENT`` means: a source by its name, or a folder whose layout is recognised."""
+    if argument == "digits" or argument in CIFAR_FOLDERS:
+        return DataRecipe.model_validate({"name": argument})
+    path = Path(argument).expanduser()
+    if not path.is_dir():
+        raise UnskipError(f"--data {argument}: neither digits, cifar10 or cifar100, nor a folder")
+    if parquet_files(path):
+        return DataRecipe(name="parquet", path=str(path))
+    for name, folder in CIFAR_FOLDERS.items():
+        if (path / folder).is_dir() or path.name == folder:
+            root = path.parent if path.name == folder else path
+            return DataRecipe.model_validate({"name": name, "path": str(root)})
+    if class_folders(path):
+        return DataRecipe(name="image_folder", path=str(path))
+    raise UnskipError(
+        f"--data {argument}: the layout of this folder is unknown; looked for train-*.parquet, "
+        f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE and CLASS/IMAGE"
+    )
+
+
+def read_source(recipe: DataRecipe) -> Source:
+    """List the images that a recipe names; subsets are not applied yet.
+
+    A source without a test split of its own gives ``test_fraction`` of every class. `UnskipError` when it
+    cannot be used.
+    """
+    classes, train, test = _listed(recipe)
+    if len(classes) < 2:
+        found = f"only one class, {classes[0]!r}" if classes else "no images"
+        raise UnskipError(f"{_place(recipe)} has {found}; a classifier needs two classes or more")
+    counts = np.bincount(train.labels, minlength=len(classes))
+    if test is None:
+        if counts.min() < 2:
+            raise UnskipError(
+                f"{_place(recipe)}: class {classes[counts.argmin()]!r} has {counts.min()} image(s), but "
+                f"holding test images out needs two or more; add images, or a test split"
+            )
+        kept, given = held_out(train.labels, recipe.test_fraction, recipe.seed)
+        train, test = Part(train, kept), Part(train, given)
+    elif counts.min() == 0:
+        raise UnskipError(f"{_place(recipe)}: class {classes[counts.argmin()]!r} has no training images")
+    elif len(test.labels) == 0:
+        raise UnskipError(f"{_place(recipe)} has a test split without images")
+    name = recipe.name if recipe.name not in ("image_folder", "parquet") else _folder(recipe).resolve().name
+    return Source(name, classes, train, test)
+
+
+def _listed(recipe: DataRecipe) -> tuple[tuple[str, ...], Listing, Listing | None]:
+    if recipe.name == "digits":
+        return _digits()
+    path = _folder(recipe)
+    if recipe.name == "image_folder":
+        return image_folder(path)
+    if recipe.name == "parquet":
+        return parquet_folder(path, recipe.image_column, recipe.label_column)
+    if (path / CIFAR_FOLDERS[recipe.name]).is_dir() or not parquet_files(path):
+        return cifar(recipe.name, path)
+    listed = parquet_folder(path, recipe.image_column, recipe.label_column)
+    if len(listed[0]) != _NUM_CLASSES[recipe.name]:
+        raise UnskipError(f"{path} has {len(listed[0])} classes, so it is not {recipe.name}; set data.name: parquet")
+    return listed
+
+
+def _folder(recipe: DataRecipe) -> Path:
+    if recipe.path is None:
+        if recipe.name not in CIFAR_FOLDERS:
+            raise UnskipError(f"data.name: {recipe.name} needs data.path, the folder that holds the images")
+        return Path("data")
+    path = Path(recipe.path).expanduser()
+    if path.exists() and not path.is_dir():
+        raise UnskipError(f"data.path: {path} is a file; give the folder that holds the data")
+    if not path.exists() and recipe.name not in CIFAR_FOLDERS:
+        raise UnskipError(f"data.path: {path} does not exist")
+    return path
+
+
+def _place(recipe: DataRecipe) -> str:
+    return str(_folder(recipe)) if recipe.name != "digits" else recipe.name
+
+
+def _digits() -> tuple[tuple[str, ...], ArraySet, None]:
+    """scikit-learn's 1,797 handwritten digits, 8x8, its 17 grey levels spread over 0..255."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    return tuple(map(str, range(10))), ArraySet(digits.target.astype(np.int64), "digits", pixels), None

@@ -1,0 +1,37 @@
+"""The machine and the versions that a run's figures belong to."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+__all__ = ["describe_environment", "package_version"]
+
+_PACKAGES = ("torch", "torchvision", "lightning-fabric", "onnx", "onnxruntime", "numpy", "safetensors")
+
+
+def package_version() -> str:
+    """The installed version of this package."""
+    return version("unskip")
+
+
+def describe_environment() -> dict[str, str | int]:
+    """Versions, processor, cores and accelerator."""
+    found: dict[str, str | int] = {"unskip": package_version(), "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    capabilities = torch.cpu.get_capabilities()
+    return found | {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": str(capabilities.get("cpu_name") or platform.processor() or "unknown"),
+        "bf16_on_cpu": " ".join(name for name in ("amx_bf16", "avx512_bf16", "bf16") if capabilities.get(name)) or "no",
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }

@@ -1,0 +1,256 @@
+"""What removing a network's shortcuts will give, said before any training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from unskip.measure import (
+    MemoryTimeline,
+    Shortcut,
+    count_macs,
+    forecast,
+    inventory,
+    num_parameters,
+    shortcut_share,
+)
+from unskip.nets import StagedNet
+from unskip.surgery import without_shortcuts
+
+__all__ = ["Inspection", "inspect_net", "render", "verdict"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A network, its shortcuts, and the same network without them.
+
+    ``input_shape`` is ``(channels, height, width)``; ``macs`` are multiply-accumulates for one image. The ``plain_``
+    fields belong to the network without shortcuts. ``share`` is the share of live feature-map bytes that the
+    shortcuts hold, summed over the operations.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    parameters: int
+    macs: int
+    inventory: tuple[Shortcut, ...]
+    share: float
+    timeline: MemoryTimeline
+    plain_parameters: int
+    plain_macs: int
+    plain_timeline: MemoryTimeline
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, and the verdict, as plain data for JSON."""
+        return {**asdict(self), "verdict": verdict(self)}
+
+
+def inspect_net(net: StagedNet, input_shape: tuple[int, int, int]) -> Inspection:
+    """Count and forecast a network with and without its shortcuts; ``input_shape`` is (C, H, W) of one image.
+
+    Raises `UnskipError` when an image of that size does not fit the network.
+    """
+    timeline = forecast(net, input_shape)
+    plain = without_shortcuts(net)
+    return Inspection(
+        name=_name(net),
+        input_shape=input_shape,
+        parameters=num_parameters(net),
+        macs=count_macs(net, input_shape),
+        inventory=tuple(inventory(net, input_shape)),
+        share=shortcut_share(net, input_shape),
+        timeline=timeline,
+        plain_parameters=num_parameters(plain),
+        plain_macs=count_macs(plain, input_shape),
+        plain_timeline=forecast(plain, input_shape),
+    )
+
+
+def verdict(inspection: Inspection) -> str:
+    """Whether removal pays, in sentences; only what was computed, nothing about accuracy or latency."""
+    if not inspection.inventory:
+        timeline = inspection.timeline
+        return (
+            "This network has no shortcuts, so there is nothing to remove. "
+            f"Peak live feature maps: {_Bytes.of(inspection).text(timeline.peak_bytes)}, at {timeline.peak_at}."
+        )
+    return " ".join([_about_peak(inspection), _about_mean(inspection), _about_projections(inspection)])
+
+
+def _about_peak(inspection: Inspection) -> str:
+    size = _Bytes.of(inspection)
+    peak, at = inspection.timeline.peak_bytes, inspection.timeline.peak_at
+    plain_peak, plain_at = inspection.plain_timeline.peak_bytes, inspection.plain_timeline.peak_at
+    if plain_peak < peak:
+        moves = f"stays at {at}" if at == plain_at else f"moves from {at} to {plain_at}"
+        return (
+            f"Removal pays: peak live feature maps fall from {size.number(peak)} to {size.text(plain_peak)} "
+            f"({peak / plain_peak:.2f}x). The peak {moves}."
+        )
+    crossed = any(plain_at in shortcut.held_during for shortcut in inspection.inventory)
+    said = (
+        f"Removing the shortcuts will not lower peak memory: {size.text(peak)} with and without; "
+        f"the peak is at {plain_at}{'' if crossed else ', which no shortcut crosses'}."
+    )
+    blocks = _peak_in_blocks(inspection, inspection.timeline)
+    plain_blocks = _peak_in_blocks(inspection, inspection.plain_timeline)
+    if plain_blocks < blocks < peak:
+        said += (
+            f" Inside the blocks, the peak falls from {size.number(blocks)} to {size.text(plain_blocks)}: "
+            "removal can pay together with a leaner net around them."
+        )
+    return said
+
+
+def _about_mean(inspection: Inspection) -> str:
+    size = _Bytes.of(inspection)
+    return (
+        "Averaged over the operations, live feature maps go from "
+        f"{size.number(inspection.timeline.mean_bytes)} to {size.text(inspection.plain_timeline.mean_bytes)}."
+    )
+
+
+def _about_projections(inspection: Inspection) -> str:
+    count = sum(shortcut.kind == "projection" for shortcut in inspection.inventory)
+    if not count:
+        return "Parameters and MACs stay as they are: no shortcut has a projection."
+    parameters = inspection.parameters - inspection.plain_parameters
+    macs = inspection.macs - inspection.plain_macs
+    return (
+        f"Without its {'projection' if count == 1 else f'{count} projections'}, the network has "
+        f"{parameters:,} fewer parameters ({parameters / inspection.parameters:.1%}) and "
+        f"{_macs(macs)} fewer MACs ({macs / inspection.macs:.1%})."
+    )
+
+
+def _peak_in_blocks(inspection: Inspection, timeline: MemoryTimeline) -> int:
+    """The largest live bytes inside the blocks that have, or had, a shortcut."""
+    places = tuple(f"{shortcut.place}." for shortcut in inspection.inventory)
+    return max(operation.live_bytes for operation in timeline.operations if operation.name.startswith(places))
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    """The unit that suits the peak: MiB, or KiB for a small network."""
+
+    name: str
+    size: int
+
+    @classmethod
+    def of(cls, inspection: Inspection) -> _Bytes:
+        return cls("MiB", 2**20) if inspection.timeline.peak_bytes >= 2**20 else cls("KiB", 2**10)
+
+    def number(self, count: float) -> str:
+        return f"{count / self.size:.2f}"
+
+    def text(self, count: float) -> str:
+        return f"{self.number(count)} {self.name}"
+
+
+def _macs(count: int) -> str:
+    return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
+
+
+def render(inspection: Inspection, console: Console) -> None:
+    """Print an inspection: what the network is, its shortcuts, its memory with and without them, the verdict."""
+    counts = f"{inspection.parameters:,} parameters, {_macs(inspection.macs)} MACs"
+    image = "x".join(map(str, inspection.input_shape))
+    console.print(Text.assemble((inspection.name, "bold"), f": {counts}, image {image}"))
+    console.print()
+    if inspection.inventory:
+        console.print(_shortcut_table(inspection))
+        console.print()
+    console.print(_memory_table(inspection, console))
+    console.print(Text(f"({inspection.timeline.policy})", style="dim"))
+    console.print()
+    console.print(Text(verdict(inspection), style="bold"))
+    console.print(Text("Accuracy and latency are not forecast: train, export and measure.", style="dim"))
+
+
+def _shortcut_table(inspection: Inspection) -> Table:
+    size = _Bytes.of(inspection)
+    count = len(inspection.inventory)
+    table = _table(f"{count} shortcut{'s' if count > 1 else ''}, {inspection.share:.0%} of all live feature-map bytes")
+    for column in ("block", "kind"):
+        table.add_column(column)
+    for column in (f"holds, {size.name}", "parameters", "MACs"):
+        table.add_column(column, justify="right")
+    table.add_column("while these run", overflow="fold")
+    for shortcut in inspection.inventory:
+        projects = shortcut.kind == "projection"
+        table.add_row(
+            shortcut.place,
+            shortcut.kind,
+            size.number(shortcut.bytes_held),
+            f"{shortcut.parameters:,}" if projects else "-",
+            _macs(shortcut.macs) if projects else "-",
+            _span(shortcut),
+        )
+    return table
+
+
+def _memory_table(inspection: Inspection, console: Console) -> Table:
+    """A bar for every part: dark what lives without shortcuts, light what they add."""
+    size = _Bytes.of(inspection)
+    table = _table(f"most live feature maps in each part, {size.name}")
+    full, plain = _by_part(inspection.timeline), _by_part(inspection.plain_timeline)
+    for column in ("part", "with", "without") if inspection.inventory else ("part", ""):
+        table.add_column(column, justify="left" if column == "part" else "right")
+    table.add_column("")
+    width = max(10, min(console.width, 120) - max(map(len, full)) - 45)
+    dark, light = ("#", "-") if console.options.ascii_only else ("█", "░")
+    for part, most in full.items():
+        without = min(most, plain[part])
+        total, kept = (round(width * live / inspection.timeline.peak_bytes) for live in (most, without))
+        bar = Text.assemble(dark * kept, (light * (total - kept), "yellow"), (_marks(inspection, part), "bold"))
+        numbers = [most, plain[part]] if inspection.inventory else [most]
+        table.add_row(part, *map(size.number, numbers), bar)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+
+
+def _marks(inspection: Inspection, part: str) -> str:
+    """What stands behind the bar of a part in which a peak lies."""
+    peak = part == _part(inspection.timeline.peak_at)
+    plain_peak = part == _part(inspection.plain_timeline.peak_at)
+    if not inspection.inventory:
+        return " peak" if peak else ""
+    if peak and plain_peak:
+        return " peak, with and without"
+    return " peak" if peak else " peak without shortcuts" if plain_peak else ""
+
+
+def _by_part(timeline: MemoryTimeline) -> dict[str, int]:
+    """The largest live bytes in each block, and in each layer or part outside of blocks, in order."""
+    return {
+        part: max(operation.live_bytes for operation in operations)
+        for part, operations in groupby(timeline.operations, lambda operation: _part(operation.name))
+    }
+
+
+def _part(operation: str) -> str:
+    """``stage1.block2`` for what lies in a stage, ``stem`` or ``head`` for the rest."""
+    names = operation.split(".")
+    return ".".join(names[:2]) if names[0].startswith("stage") else names[0]
+
+
+def _span(shortcut: Shortcut) -> str:
+    """The operations during which a shortcut holds memory: ``relu1..add (3 ops)``."""
+    inside = [name.removeprefix(f"{shortcut.place}.").removeprefix("body.") for name in shortcut.held_during]
+    if len(inside) < 2:
+        return inside[0] if inside else "-"
+    return f"{inside[0]}..{inside[-1]} ({len(inside)} ops)"
+
+
+def _name(net: StagedNet) -> str:
+    if net.spec is None:
+        return "network"
+    return " ".join([net.spec.source, *(edit.replace("_", " ") for edit, _ in net.spec.edits)])

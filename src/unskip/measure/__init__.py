@@ -1,0 +1,25 @@
+"""What a network costs and what it gives: parameters, MACs, live memory, latency, accuracy."""
+
+from unskip.measure.accuracy import Accuracy, evaluate, evaluate_onnx
+from unskip.measure.counts import count_macs, num_parameters
+from unskip.measure.latency import Latency, Speedup, measure_latency, speedup
+from unskip.measure.memory import LiveOperation, MemoryTimeline, forecast
+from unskip.measure.shortcuts import Shortcut, inventory, shortcut_share
+
+__all__ = [
+    "Accuracy",
+    "Latency",
+    "LiveOperation",
+    "MemoryTimeline",
+    "Shortcut",
+    "Speedup",
+    "count_macs",
+    "evaluate",
+    "evaluate_onnx",
+    "forecast",
+    "inventory",
+    "measure_latency",
+    "num_parameters",
+    "shortcut_share",
+    "speedup",
+]

@@ -1,0 +1,74 @@
+"""Accuracy of a network, or of an exported file, on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from unskip.errors import UnskipError
+from unskip.measure.sessions import cpu_session, run_session
+
+__all__ = ["Accuracy", "evaluate", "evaluate_onnx"]
+
+MIN_CLASSES_FOR_TOP5 = 6
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Accuracy from 0 to 1 over a number of images; ``top5`` is None below 6 classes, where it says nothing."""
+
+    top1: float
+    top5: float | None
+    images: int
+
+
+def evaluate(
+    net: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    autocast: AbstractContextManager[object] | None = None,
+) -> Accuracy:
+    """The accuracy of a network in eval mode on batches of images (B, C, H, W) and labels (B,).
+
+    The batches are expected on the network's device. ``autocast``, say ``torch.autocast("cuda",
+    torch.bfloat16)``, is entered once around it all. The modes of the network's modules are afterwards what
+    they were. Raises `UnskipError` when there are no images.
+    """
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        with torch.inference_mode(), autocast or nullcontext():
+            return _accuracy(net, batches)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def evaluate_onnx(path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
+    """The accuracy of an exported file, run by ONNX Runtime on the CPU; see :func:`evaluate`."""
+    session = cpu_session(path)
+    return _accuracy(lambda images: run_session(session, images), batches)
+
+
+def _accuracy(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
+    """Count on the device, in integers, and look at the counts once at the end."""
+    images_seen, classes = 0, 0
+    hits: Tensor | None = None  # (first, among the first five)
+    for images, labels in batches:
+        logits = predict(images)
+        classes = logits.shape[1]
+        best = logits.topk(min(5, classes), dim=1).indices
+        hit = best == labels.to(best.device)[:, None]
+        counts = torch.stack([hit[:, 0].sum(), hit.any(dim=1).sum()])
+        hits = counts if hits is None else hits + counts
+        images_seen += len(labels)
+    if hits is None or not images_seen:
+        raise UnskipError("there are no images to evaluate on")
+    first, first_five = hits.tolist()
+    top5 = first_five / images_seen if classes >= MIN_CLASSES_FOR_TOP5 else None
+    return Accuracy(first / images_seen, top5, images_seen)

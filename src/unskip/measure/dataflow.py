@@ -1,0 +1,220 @@
+"""What a network computes, as a list of operations on feature maps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unskip.errors import UnskipError
+from unskip.measure.counts import meta_copy
+
+__all__ = ["Dataflow", "Operation", "trace"]
+
+# Element-wise kernels that lack torch's own tag for them.
+_ELEMENTWISE = {
+    torch.ops.aten.hardswish,
+    torch.ops.aten.hardswish_,
+    torch.ops.aten._prelu_kernel,
+    torch.ops.aten.native_batch_norm,
+    torch.ops.aten._native_batch_norm_legit_no_training,
+}
+# What a kernel calls to look at memory or to get some; none of it computes.
+_NO_COMPUTATION = {torch.ops.aten.empty, torch.ops.aten.detach, torch.ops.aten.alias}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation on feature maps, for a batch of one image.
+
+    ``scope`` is the module in whose forward it stands. ``inputs`` are places in `Dataflow.elements`.
+    """
+
+    name: str
+    kind: str
+    scope: str
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+    elementwise: bool
+
+
+@dataclass(frozen=True)
+class Dataflow:
+    """The operations of a network in the order in which they run.
+
+    Feature maps are numbered: 0 is the image, and operation ``i`` writes map ``i + 1``. ``elements`` are
+    their sizes, ``outputs`` the maps that the network returns.
+    """
+
+    operations: tuple[Operation, ...]
+    elements: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    outputs: frozenset[int]
+
+
+def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
+    """The dataflow of a network in eval mode for one image of ``(channels, height, width)``.
+
+    Modules of torch.nn are one operation each and carry their qualified names; what stands between them is
+    named after the module whose forward it is in (``stage1.block1.add``). Views and layers that do nothing in
+    eval mode are no operations, and neither is a BatchNorm directly behind a convolution: it is folded into
+    it for deployment.
+
+    Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
+    """
+    copied = meta_copy(net)
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(copied)
+    except Exception as error:
+        raise UnskipError(
+            f"the network cannot be traced by torch.fx ({error}); "
+            "its forward must not depend on the values or shapes of its inputs"
+        ) from error
+    run = _Run(fx.GraphModule(tracer.root, graph))
+    try:
+        with torch.no_grad():
+            run.run(torch.empty(1, *input_shape, device="meta"))
+    except Exception as error:
+        size = " x ".join(map(str, input_shape))
+        raise UnskipError(f"an image of {size} does not fit this network: {str(error).splitlines()[0]}") from error
+    return _Builder(run).build(graph)
+
+
+class _Tracer(fx.Tracer):
+    """Modules of torch.nn stay whole, and so does every BatchNorm, whatever else it does."""
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        return isinstance(module, _BatchNorm) or super().is_leaf_module(module, qualified_name)
+
+
+class _Run(fx.Interpreter):
+    """Runs a graph, keeps every value, and notes which nodes do only element-wise work."""
+
+    def __init__(self, module: fx.GraphModule) -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self.elementwise: set[fx.Node] = set()
+        # In-place layers would give one storage two meanings; what can be in place is decided by liveness.
+        for layer in module.modules():
+            if getattr(layer, "inplace", False) is True:
+                layer.inplace = False  # type: ignore[assignment]
+
+    def run_node(self, node: fx.Node) -> Any:
+        with _Kernels() as kernels:
+            result = super().run_node(node)
+        if kernels.elementwise:
+            self.elementwise.add(node)
+        return result
+
+
+class _Kernels(TorchDispatchMode):
+    """Watches the kernels that run: ``elementwise`` when there were some and all were element-wise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bool] = []
+
+    @property
+    def elementwise(self) -> bool:
+        return bool(self.seen) and all(self.seen)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if not func.is_view and func.overloadpacket not in _NO_COMPUTATION:
+            self.seen.append(torch.Tag.pointwise in func.tags or func.overloadpacket in _ELEMENTWISE)
+        return func(*args, **(kwargs or {}))
+
+
+class _Builder:
+    """Turns the nodes of a graph into operations, and views into the maps that they look at."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._maps: dict[fx.Node, int] = {}
+        self._names: Counter[str] = Counter()
+        self._operations: list[Operation] = []
+        self._shapes: list[tuple[int, ...]] = []
+
+    def build(self, graph: fx.Graph) -> Dataflow:
+        outputs: set[int] = set()
+        elements: list[int] = []
+        for node in graph.nodes:
+            if node.op == "output":
+                outputs = {self._maps[source] for source in node.all_input_nodes if source in self._maps}
+                continue
+            tensors = _tensors(self._run.env.get(node))
+            if node.op == "get_attr" or not tensors:
+                continue
+            if node.op != "placeholder":
+                source = self._looks_at(node, tensors)
+                if source is not None:
+                    self._maps[node] = source
+                    continue
+                self._operations.append(self._operation(node, tensors))
+            self._maps[node] = len(elements)
+            elements.append(sum({_storage(t): t.numel() for t in tensors}.values()))
+            self._shapes.append(tuple(tensors[0].shape[1:]))
+        return Dataflow(tuple(self._operations), tuple(elements), tuple(self._shapes), frozenset(outputs))
+
+    def _looks_at(self, node: fx.Node, tensors: list[Tensor]) -> int | None:
+        """The map that this node only looks at, if it computes nothing of its own."""
+        sources = [source for source in node.all_input_nodes if source in self._maps]
+        if self._is_folded(node):
+            return self._maps[sources[0]]
+        if node in self._run.elementwise:
+            return None
+        storages = {_storage(tensor) for tensor in tensors}
+        for source in sources:
+            if storages <= {_storage(tensor) for tensor in _tensors(self._run.env[source])}:
+                return self._maps[source]
+        return None
+
+    def _is_folded(self, node: fx.Node) -> bool:
+        """Whether this is a BatchNorm behind a convolution that nothing else reads, or behind another such one."""
+        if not isinstance(self._module(node), _BatchNorm):
+            return False
+        (source, *_) = node.all_input_nodes
+        convolves = isinstance(self._module(source), nn.modules.conv._ConvNd) or self._is_folded(source)
+        return convolves and len(source.users) == 1
+
+    def _operation(self, node: fx.Node, tensors: list[Tensor]) -> Operation:
+        module = self._module(node)
+        stack = list(node.meta.get("nn_module_stack", {}).values())
+        scope = str(stack[-1][0]) if stack else ""
+        kind = type(module).__name__ if module is not None else _function_name(node.target)
+        name = str(node.target) if module is not None else f"{scope}.{kind}".removeprefix(".")
+        self._names[name] += 1
+        if self._names[name] > 1:
+            name = f"{name}#{self._names[name]}"
+        inputs = tuple(self._maps[source] for source in node.all_input_nodes if source in self._maps)
+        shape = tuple(tensors[0].shape[1:])
+        return Operation(name, kind, scope, inputs, shape, node in self._run.elementwise)
+
+    def _module(self, node: fx.Node) -> nn.Module | None:
+        return self._run.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _function_name(target: str | Callable[..., Any]) -> str:
+    """``add`` for all of ``a + b``, ``a += b``, ``torch.add`` and ``a.add_``."""
+    name = target if isinstance(target, str) else target.__name__
+    name = name.strip("_")
+    return {"iadd": "add", "imul": "mul"}.get(name, name)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, tuple | list):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

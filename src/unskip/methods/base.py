@@ -1,0 +1,112 @@
+"""What a distillation method is."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unskip.errors import UnskipError
+from unskip.nets import StagedNet
+from unskip.settings import Section
+
+__all__ = ["FrozenTeacher", "Method", "Objective", "Phase", "check_taps"]
+
+
+class FrozenTeacher:
+    """A copy of a teacher that only answers: in eval mode for ever, without gradients.
+
+    ``requires_grad=False`` alone would let BatchNorm's statistics drift. It is not a module, so an objective that holds
+    one has no teacher in its parameters, its state dict, its checkpoints, or its ``train()``.
+    """
+
+    def __init__(self, teacher: StagedNet) -> None:
+        self.net = copy.deepcopy(teacher).requires_grad_(False).eval()
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (batch, classes)."""
+        logits: Tensor = self.net(images)
+        return logits
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """One map per stage, and the logits; see `StagedNet.features`."""
+        return self.net.features(images)
+
+
+class Objective(nn.Module, ABC):
+    """One phase's loss as a module, so that data parallelism and compilation can wrap it whole."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
+        """Named, weighted terms, each a scalar; their sum is the loss.
+
+        images: (batch, channels, height, width), labels: (batch,) int64, progress: share of the phase's steps done,
+        0 to 1.
+        """
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with one objective."""
+
+    name: str
+    objective: Objective
+    trainable: nn.Module
+    epochs: int
+
+
+class Method(Section, ABC):
+    """A distillation method.
+
+    Its fields are its hyper-parameters with the paper's defaults, its file's name is its name, and its file's docstring
+    is its card.
+    """
+
+    needs_teacher: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
+        """The network to train, given the one that the recipe's student section asks for: just that, unless overridden.
+
+        Raises `UnskipError` where the two do not fit the method.
+        """
+        return requested
+
+    @abstractmethod
+    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+        """The stretches of training, in order; their epochs add up to ``epochs``.
+
+        ``teacher`` is None only where the method needs none.
+        """
+
+    def deployables(self, student: StagedNet) -> Mapping[str, StagedNet]:
+        """What ships after training, by name: by default the student alone."""
+        return {"student": student}
+
+
+def check_taps(taps: Sequence[str] | None, teacher: StagedNet, student: StagedNet) -> list[int]:
+    """The places, among the stages, of the maps that a feature term reads; all of them for None.
+
+    Raises `UnskipError` for a tap that is no stage of both networks.
+    """
+    if taps is None and teacher.stage_names != student.stage_names:
+        raise UnskipError(
+            f"teacher and student have different stages ({', '.join(teacher.stage_names)} against "
+            f"{', '.join(student.stage_names)}); name the taps that both have"
+        )
+    for tap in taps or ():
+        if tap not in teacher.stage_names or tap not in student.stage_names:
+            both = [name for name in teacher.stage_names if name in student.stage_names]
+            raise UnskipError(f"taps: {tap!r} is no stage of both networks; they share {', '.join(both)}")
+    return [index for index, name in enumerate(teacher.stage_names) if taps is None or name in taps]

@@ -1,0 +1,139 @@
+"""The vocabulary: a network is a sequence of named parts, a block with a shortcut is a `Residual`.
+
+Every paper of this project is a slice or an edit of such sequences; see docs/concepts.md.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from torch import Tensor, nn
+
+__all__ = ["NetSpec", "Residual", "StagedNet", "plain_block"]
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """A network as plain data, enough to build it again: a source, its options, and the edits made since.
+
+    ``edits`` are pairs of an edit's name and its arguments, in the order in which they were made.
+    """
+
+    source: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    edits: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    def edited(self, name: str, **arguments: Any) -> NetSpec:
+        """The same spec with one more edit."""
+        return NetSpec(self.source, self.options, (*self.edits, (name, arguments)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "source": self.source,
+            "options": dict(self.options),
+            "edits": [[name, dict(arguments)] for name, arguments in self.edits],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NetSpec:
+        """The spec that :meth:`to_json` wrote."""
+        edits = tuple((str(name), dict(arguments)) for name, arguments in data["edits"])
+        return cls(str(data["source"]), dict(data["options"]), edits)
+
+
+class Residual(nn.Module):
+    """A block with a shortcut: ``activation(body(x) + shortcut(x))``.
+
+    The shortcut is an identity or a projection (1x1 convolution and BatchNorm). Pre-activation blocks have an identity
+    as activation.
+    """
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None, activation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = nn.Identity() if shortcut is None else shortcut
+        self.activation = nn.Identity() if activation is None else activation
+
+    @property
+    def kind(self) -> str:
+        """``identity`` or ``projection``."""
+        return "identity" if isinstance(self.shortcut, nn.Identity) else "projection"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same, or to what the projection makes of it."""
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+def plain_block(body: nn.Module, activation: nn.Module) -> nn.Sequential:
+    """A block without a shortcut, its parameters under the same names as in the `Residual` that it comes from."""
+    return nn.Sequential(OrderedDict(body=body, activation=activation))
+
+
+class StagedNet(nn.Sequential):
+    """A network as a sequence of named parts: ``stem, stage1 .. stageN, head``.
+
+    A slice is again a `StagedNet` that shares its parameters, so ``student[:k] + teacher[k:]`` is a hybrid of the two;
+    the parts keep their names, and so do all keys of the state dict. ``spec`` says how to build the whole network
+    again; slices and hybrids have none.
+    """
+
+    spec: NetSpec | None
+
+    def __init__(self, parts: Mapping[str, nn.Module], spec: NetSpec | None = None) -> None:
+        super().__init__(OrderedDict(parts))
+        self.spec = spec
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The names of the parts, in order."""
+        return tuple(self._modules)
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The names of the stages, in order."""
+        return tuple(name for name in self._modules if name.startswith("stage"))
+
+    def named_parts(self) -> Iterator[tuple[str, nn.Module]]:
+        """Names and parts, in order."""
+        for name, part in self._modules.items():
+            assert part is not None
+            yield name, part
+
+    @overload
+    def __getitem__(self, index: slice) -> StagedNet: ...
+    @overload
+    def __getitem__(self, index: int) -> nn.Module: ...
+    def __getitem__(self, index: int | slice) -> nn.Module:
+        """A part by its place, or a slice of the network that shares its parameters."""
+        if isinstance(index, slice):
+            return StagedNet(dict(list(self.named_parts())[index]))
+        return list(self._modules.values())[index]
+
+    def __add__(self, other: nn.Sequential) -> StagedNet:
+        """The parts of both, one after the other, parameters shared. `ValueError` when a name would stand twice."""
+        if not isinstance(other, StagedNet):
+            raise TypeError(f"a StagedNet can be joined with a StagedNet, not with {type(other).__name__}")
+        twice = set(self._modules) & set(other._modules)
+        if twice:
+            raise ValueError(
+                f"both sides have the part {', '.join(sorted(twice))}; cut both at the same place: a[:k] + b[k:]"
+            )
+        return StagedNet(dict([*self.named_parts(), *other.named_parts()]))
+
+    def features(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Run the network and keep what its stages give.
+
+        images: (batch, channels, height, width). Returns one map per stage, each (batch, C, H, W), after the stage's
+        last activation, and the output of the last part: logits (batch, classes) for a whole network.
+        """
+        maps = []
+        x = images
+        for name, part in self.named_parts():
+            x = part(x)
+            if name.startswith("stage"):
+                maps.append(x)
+        return maps, x

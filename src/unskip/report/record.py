@@ -1,0 +1,195 @@
+"""A run's results as ``run.json`` holds them: frozen, checked on reading.
+
+Sizes are bytes, times seconds or (where the name says so) milliseconds, accuracies shares between 0 and 1.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unskip.errors import UnskipError
+
+__all__ = ["Data", "Epoch", "Latency", "Memory", "Net", "Operation", "Parity", "Run", "Spread", "Timeline"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(BaseModel):
+    """A part of ``run.json``. Unknown keys are left alone, so that an older report reads a newer run."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Data(Record):
+    """The images of the run; ``image_shape`` is (channels, height, width)."""
+
+    name: str
+    path: str | None = None
+    num_train: int
+    num_test: int = Field(ge=1)
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    fingerprint: str
+
+
+class Spread(Record):
+    """A latency: the median and the 10th to 90th percentile."""
+
+    median_ms: float = Field(gt=0)
+    low_ms: float
+    high_ms: float
+
+
+class Parity(Record):
+    """How far the exported file is from the net; differences are relative to the largest logit."""
+
+    max_difference: float
+    tolerance: float
+    agreement: Share
+    images: int
+
+
+class Net(Record):
+    """One network of the run, its accuracy on the test images and what it costs."""
+
+    label: str
+    role: Literal["teacher", "student"]
+    method: str | None = None
+    net: str
+    shortcuts: int
+    epochs: int
+    training_seconds: float | None = None
+    reused: bool = False
+    top1: Share
+    top5: Share | None = None
+    parameters: int
+    macs: int
+    peak_bytes: int = Field(ge=1)
+    latency: Spread | None = None
+    file: str | None = None
+    file_bytes: int | None = None
+    parity: Parity | None = None
+
+
+class Epoch(Record):
+    """One epoch of training; ``seconds`` counts from its start, ``top1`` is null without a validation."""
+
+    epoch: int
+    seconds: float
+    loss: float
+    terms: dict[str, float]
+    top1: Share | None = None
+
+
+class Operation(Record):
+    """One step of inference and the bytes of feature maps alive while it runs."""
+
+    name: str
+    live_bytes: int
+
+
+class Timeline(Record):
+    """A net's operations in order of execution."""
+
+    operations: tuple[Operation, ...] = Field(min_length=1)
+    peak_bytes: int
+    peak_at: str
+
+
+class Timelines(Record):
+    """The teacher and the best student."""
+
+    teacher: Timeline
+    student: Timeline
+
+
+class Memory(Record):
+    """Live feature maps over the course of one inference, and the rules of counting them."""
+
+    policy: str
+    nets: Timelines
+
+
+class Latency(Record):
+    """How latency was measured; ``speedup`` is the teacher's median over the best student's."""
+
+    runtime: str
+    threads: int
+    batch_size: int
+    repeats: int
+    speedup: float = Field(gt=0)
+
+
+class Run(Record):
+    """The whole of ``run.json``."""
+
+    unskip: str
+    title: str
+    started: str
+    seconds: float
+    best: str
+    seed: int
+    data: Data
+    nets: tuple[Net, ...]
+    history: dict[str, tuple[Epoch, ...]]
+    memory: Memory
+    latency: Latency | None = None
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Run:
+        if sum(net.role == "teacher" for net in self.nets) != 1:
+            raise ValueError("nets must hold exactly one teacher")
+        labels = [net.label for net in self.nets]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"the labels of nets must differ, got {labels}")
+        if self.best not in [net.label for net in self.students]:
+            raise ValueError(f"best is {self.best!r}, which is no student among {labels}")
+        return self
+
+    @property
+    def teacher(self) -> Net:
+        """The net with shortcuts."""
+        return next(net for net in self.nets if net.role == "teacher")
+
+    @property
+    def students(self) -> tuple[Net, ...]:
+        """All students, in the order of the recipe."""
+        return tuple(net for net in self.nets if net.role == "student")
+
+    @property
+    def best_student(self) -> Net:
+        """The student that the run names as its best."""
+        return next(net for net in self.students if net.label == self.best)
+
+    @property
+    def baseline(self) -> Net | None:
+        """The best student's twin that was trained without a teacher, if there is one beside it."""
+        best = self.best_student
+        twins = (n for n in self.students if n.net == best.net and n.shortcuts == best.shortcuts and n != best)
+        return next((net for net in twins if net.method == "ce"), None)
+
+    @classmethod
+    def read(cls, run_folder: Path) -> Run:
+        """The results in ``run_folder``; :class:`UnskipError` if there are none that can be read."""
+        path = run_folder / "run.json"
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UnskipError(
+                f"{path} is missing: a report needs the results of a finished run; run `unskip run` first"
+            ) from None
+        except ValidationError as error:
+            problems = "; ".join(_problem(details["loc"], details["msg"]) for details in error.errors()[:3])
+            raise UnskipError(f"{path} does not hold a run's results ({problems}); run `unskip run` again") from None
+        except (OSError, ValueError) as error:
+            raise UnskipError(f"{path} cannot be read as JSON ({error}); run `unskip run` again") from None
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place))}: {message}" if place else message

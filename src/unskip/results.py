@@ -1,0 +1,172 @@
+"""Everything that a run's networks are exported to and measured by, as the plain data of ``run.json``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unskip.data import Data
+from unskip.environment import describe_environment, package_version
+from unskip.export import export_net
+from unskip.measure import (
+    Latency,
+    MemoryTimeline,
+    count_macs,
+    evaluate,
+    forecast,
+    measure_latency,
+    num_parameters,
+    speedup,
+)
+from unskip.nets import StagedNet
+from unskip.recipe import Recipe
+from unskip.run_folder import RunFolder
+from unskip.surgery import residual_blocks
+from unskip.weights import DataInfo, info_to_json
+
+__all__ = ["Trained", "gather_results"]
+
+
+@dataclass
+class Trained:
+    """A network that is ready to be exported and measured. ``role`` is ``teacher`` or ``student``."""
+
+    label: str
+    role: str
+    net: StagedNet
+    method: str | None
+    history: list[dict[str, Any]]
+    reused: bool = False
+
+
+def gather_results(
+    nets: Sequence[Trained],
+    recipe: Recipe,
+    data: Data,
+    folder: RunFolder,
+    *,
+    device: torch.device,
+    say: Callable[[str], None],
+    started: float,
+) -> dict[str, Any]:
+    """Export all networks, the teacher first among them, measure them, and return what ``run.json`` holds.
+
+    The best student is the one with the highest top-1 after its last epoch. ``started`` is the run's start as a Unix
+    time.
+    """
+    images = data.test_images(recipe.measure.parity_images).cpu()
+    rows = []
+    for trained in nets:
+        say(f"{trained.label}: exporting and measuring")
+        rows.append(_net_row(trained, data, folder, images, device))
+    best = max((row for row in rows if row["role"] == "student"), key=lambda row: row["top1"])
+    student = next(trained for trained in nets if trained.label == best["label"])
+    timelines = {
+        role: forecast(net.net, data.image_shape) for role, net in (("teacher", nets[0]), ("student", student))
+    }
+    latencies = _latencies(rows, recipe, data, folder) if recipe.measure.latency else {}
+    return {
+        "unskip": package_version(),
+        "title": recipe.title or f"{recipe.teacher.net} on {data.name}",
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "seconds": time.time() - started,
+        "best": best["label"],
+        "seed": recipe.seed,
+        "data": {
+            "name": data.name,
+            "path": recipe.data.path,
+            "num_train": data.num_train,
+            "num_test": data.num_test,
+            "classes": list(data.classes),
+            "image_shape": list(data.image_shape),
+            "fingerprint": data.fingerprint,
+        },
+        "nets": [row | {"latency": _latency_row(latencies.get(row["label"]))} for row in rows],
+        "history": {trained.label: trained.history for trained in nets},
+        "memory": {
+            "policy": timelines["teacher"].policy,
+            "nets": {role: _timeline_row(timeline) for role, timeline in timelines.items()},
+        },
+        "latency": _latency_settings(latencies, recipe, best["label"]),
+        "recipe": recipe.model_dump(mode="json"),
+        "environment": describe_environment(),
+    }
+
+
+def _net_row(trained: Trained, data: Data, folder: RunFolder, images: Tensor, device: torch.device) -> dict[str, Any]:
+    net = trained.net
+    accuracy = evaluate(net.to(device), data.test_batches(512).epoch(0))
+    net.cpu()
+    assert net.spec is not None
+    path = folder.exported(trained.label)
+    info = DataInfo(data.classes, data.image_shape, data.mean, data.std)
+    exported = export_net(net, path, images, metadata=info_to_json(info) | {"label": trained.label})
+    return {
+        "label": trained.label,
+        "role": trained.role,
+        "method": trained.method,
+        "net": net.spec.source,
+        "shortcuts": len(residual_blocks(net)),
+        "epochs": len(trained.history),
+        "training_seconds": trained.history[-1]["seconds"] if trained.history else None,
+        "reused": trained.reused,
+        "top1": accuracy.top1,
+        "top5": accuracy.top5,
+        "parameters": num_parameters(net),
+        "macs": count_macs(net, data.image_shape),
+        "peak_bytes": forecast(net, data.image_shape).peak_bytes,
+        "file": str(path.relative_to(folder.path)),
+        "file_bytes": exported.file_bytes,
+        "parity": {
+            "max_difference": exported.max_difference,
+            "tolerance": exported.tolerance,
+            "agreement": exported.agreement,
+            "images": exported.images,
+        },
+    }
+
+
+def _timeline_row(timeline: MemoryTimeline) -> dict[str, Any]:
+    return {
+        "operations": [{"name": op.name, "live_bytes": op.live_bytes} for op in timeline.operations],
+        "peak_bytes": timeline.peak_bytes,
+        "peak_at": timeline.peak_at,
+    }
+
+
+def _latencies(
+    rows: Sequence[Mapping[str, Any]], recipe: Recipe, data: Data, folder: RunFolder
+) -> Mapping[str, Latency]:
+    files = {row["label"]: folder.path / row["file"] for row in rows}
+    measure = recipe.measure
+    return measure_latency(
+        files,
+        data.image_shape,
+        batch_size=measure.batch_size,
+        threads=measure.threads,
+        repeats=measure.repeats,
+    )
+
+
+def _latency_row(latency: Latency | None) -> dict[str, float] | None:
+    if latency is None:
+        return None
+    return {"median_ms": latency.median_ms, "low_ms": latency.low_ms, "high_ms": latency.high_ms}
+
+
+def _latency_settings(latencies: Mapping[str, Latency], recipe: Recipe, best: str) -> dict[str, Any] | None:
+    if not latencies:
+        return None
+    return {
+        "runtime": latencies["teacher"].runtime,
+        "threads": recipe.measure.threads,
+        "batch_size": recipe.measure.batch_size,
+        "repeats": recipe.measure.repeats,
+        "speedup": speedup(latencies["teacher"], latencies[best]).median,
+    }

@@ -1,0 +1,212 @@
+"""From a recipe to a run folder: data, teacher, students, exported files, measures, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from unskip.data import load_data
+from unskip.environment import package_version
+from unskip.errors import UnskipError
+from unskip.files import atomic_path, write_json
+from unskip.methods import Method, method_from
+from unskip.nets import NetSpec, StagedNet, make_net
+from unskip.recipe import Recipe, TrainingRecipe, digest
+from unskip.report import write_report
+from unskip.results import Trained, gather_results
+from unskip.run_folder import RunFolder, only_process, open_run_folder
+from unskip.surgery import build, residual_blocks, without_shortcuts
+from unskip.training import Checkpoint, Monitor, check_classes, describe_numerics, make_fabric, train
+from unskip.weights import DataInfo, load_net, load_weights, save_net
+
+__all__ = ["run_recipe"]
+
+
+def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) -> dict[str, Any]:
+    """Do all that a recipe says, or what is left of it, and return what ``run.json`` then holds.
+
+    Interrupted at any instant, the same call goes on where it stopped and ends with the same weights, bit by bit, on
+    the same machine. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
+    """
+    fabric = make_fabric(recipe.training)  # it may stand for several processes, of which one writes
+    if not fabric.is_global_zero:
+        fabric.barrier()
+        return _Run(recipe, RunFolder(folder), fabric, Console(quiet=True)).complete()
+    with only_process(folder):
+        opened = open_run_folder(folder, recipe)
+        fabric.barrier()
+        return _Run(recipe, opened, fabric, console or Console(quiet=True)).complete()
+
+
+class _Run:
+    def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, console: Console) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.fabric = fabric
+        self.console = console
+
+    def complete(self) -> dict[str, Any]:
+        leader = self.fabric.is_global_zero
+        if not self.folder.results.exists():
+            results = self._results()
+            if leader:
+                write_json(self.folder.results, results)
+        elif leader:
+            self._say(f"{self.folder.path} is complete; delete it to run again")
+        if leader:
+            write_report(self.folder.path)
+        self.fabric.barrier()
+        return self.folder.load_results()
+
+    def _results(self) -> dict[str, Any]:
+        started = time.time()
+        with self.fabric.rank_zero_first():
+            self.data = load_data(self.recipe.data, device=self.fabric.device)
+        self.info = DataInfo(self.data.classes, self.data.image_shape, self.data.mean, self.data.std)
+        self._say(
+            f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
+            f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
+        )
+        teacher = self._teacher()
+        students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
+        if not self.fabric.is_global_zero:
+            return {}
+        return gather_results(
+            [teacher, *students],
+            self.recipe,
+            self.data,
+            self.folder,
+            device=self.fabric.device,
+            say=self._say,
+            started=started,
+        )
+
+    # Teacher
+
+    def _teacher(self) -> Trained:
+        wanted = self.recipe.teacher
+        net = build(self._spec(wanted.net, wanted.options), seed=self._seed("teacher"))
+        if wanted.weights is not None:
+            load_weights(net, Path(wanted.weights))
+            check_classes(net, self.data, "teacher")
+            self._say(f"teacher: {wanted.net} from {wanted.weights}")
+            save_net(net, self.folder.weights("teacher"), self.info)
+            return Trained("teacher", "teacher", net.eval(), None, [], reused=True)
+        home = self.folder.teachers / self._teacher_hash(net)
+        stored = home / "teacher.safetensors"
+        reused = stored.exists() and not self.folder.weights("teacher").exists()
+        if reused:
+            self._say(f"teacher: {wanted.net}, found again in {home}")
+            for source, target in (
+                (home / "teacher.json", self.folder.history("teacher")),
+                (stored, self.folder.weights("teacher")),
+            ):
+                _copy(source, target)
+        net, history = self._trained("teacher", net, method_from("ce", {}), None, self.recipe.teacher_training())
+        if not stored.exists() and self.fabric.is_global_zero:
+            _copy(self.folder.history("teacher"), home / "teacher.json")
+            _copy(self.folder.weights("teacher"), stored)
+        return Trained("teacher", "teacher", net, None, history, reused)
+
+    def _teacher_hash(self, net: StagedNet) -> str:
+        """Of everything that decides a trained teacher's bits on this machine."""
+        assert net.spec is not None
+        training = self.recipe.teacher_training()
+        data = self.recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"})
+        return digest(
+            {
+                "unskip": package_version(),
+                "net": net.spec.to_json(),
+                "data": data,
+                "content": self.data.fingerprint,
+                "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
+                "numerics": describe_numerics(training),
+                "processes": self.fabric.world_size,
+                "seed": self.recipe.seed,
+            }
+        )[:16]
+
+    # Students
+
+    def _students(self, label: str, teacher: StagedNet) -> list[Trained]:
+        method = method_from(label, self.recipe.methods[label])
+        student = method.student_of(teacher, self._requested_student(teacher))
+        trained, history = self._trained(label, student, method, teacher, self.recipe.training)
+        ships = method.deployables(trained)
+        return [
+            Trained(label if len(ships) == 1 else f"{label}-{name}", "student", net, method.name, history)
+            for name, net in ships.items()
+        ]
+
+    def _requested_student(self, teacher: StagedNet) -> StagedNet:
+        wanted = self.recipe.student
+        if wanted.init == "teacher":
+            return without_shortcuts(teacher, keep=wanted.keep)
+        own = self.recipe.teacher
+        options = own.options if wanted.options is None else wanted.options
+        spec = self._spec(wanted.net or own.net, options if wanted.net is None or wanted.options is not None else {})
+        return build(spec.edited("without_shortcuts", keep=list(wanted.keep)), seed=self._seed("student"))
+
+    # Both
+
+    def _trained(
+        self, label: str, net: StagedNet, method: Method, teacher: StagedNet | None, training: TrainingRecipe
+    ) -> tuple[StagedNet, list[dict[str, Any]]]:
+        """A trained network and its history: trained now, or loaded when an earlier call of this run trained it."""
+        weights, history = self.folder.weights(label), self.folder.history(label)
+        if not weights.exists():
+            self._say(f"{label}: {_describe(net)}, {training.epochs} epochs")
+            checkpoint = Checkpoint(self.folder.checkpoint(label))
+            leader = self.fabric.is_global_zero
+            events = self.folder.path / "tensorboard" if training.tensorboard and leader else None
+            records = train(
+                net,
+                self.data,
+                method=method,
+                teacher=teacher,
+                training=training,
+                seed=self._seed("teacher batches" if label == "teacher" else "student batches"),
+                monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events),
+                checkpoint=checkpoint,
+            )
+            if leader:
+                write_json(history, records)
+                save_net(net, weights, self.info)
+                checkpoint.remove()
+            self.fabric.barrier()
+        return load_net(weights)[0], json.loads(history.read_text())
+
+    def _spec(self, source: str, options: Mapping[str, Any]) -> NetSpec:
+        """A net's spec with the data's classes and channels filled in."""
+        full = {"num_classes": len(self.data.classes), "in_channels": self.data.image_shape[0], **options}
+        spec = make_net(source, full).spec
+        assert spec is not None
+        for option in ("num_classes", "in_channels"):
+            needed = len(self.data.classes) if option == "num_classes" else self.data.image_shape[0]
+            if full[option] != needed:
+                raise UnskipError(f"{source}: {option} is {full[option]}, but {self.data.name} needs {needed}")
+        return spec
+
+    def _seed(self, purpose: str) -> int:
+        return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False)
+
+
+def _describe(net: StagedNet) -> str:
+    source = net.spec.source if net.spec else "network"
+    count = len(residual_blocks(net))
+    return f"{source} with {count} shortcuts" if count else f"{source} without shortcuts"
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)

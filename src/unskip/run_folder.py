@@ -1,0 +1,126 @@
+"""A run is a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from unskip.environment import describe_environment
+from unskip.errors import UnskipError
+from unskip.files import write_json, write_text
+from unskip.recipe import Recipe, load_recipe
+
+__all__ = ["RunFolder", "only_process", "open_run_folder"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its things.
+
+    ``recipe.yaml`` (resolved), ``environment.json``, ``metrics.jsonl``, ``checkpoints/`` while it trains, ``nets/``
+    (weights and history of every network), ``export/``, ``run.json`` (all results), ``report.html``.
+    """
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """A line per network and epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def results(self) -> Path:
+        """All results; its presence says that the run is complete."""
+        return self.path / "run.json"
+
+    @property
+    def teachers(self) -> Path:
+        """Trained teachers of all runs beside this one, by the hash of what made them."""
+        return self.path.parent / "teachers"
+
+    def checkpoint(self, label: str) -> Path:
+        """Where the training of a network is saved while it lasts."""
+        return self.path / "checkpoints" / f"{label}.ckpt"
+
+    def weights(self, label: str) -> Path:
+        """The trained network."""
+        return self.path / "nets" / f"{label}.safetensors"
+
+    def history(self, label: str) -> Path:
+        """The epochs of its training."""
+        return self.path / "nets" / f"{label}.json"
+
+    def exported(self, label: str) -> Path:
+        """The exported file."""
+        return self.path / "export" / f"{label}.onnx"
+
+    def load_results(self) -> dict[str, Any]:
+        """What ``run.json`` says; `UnskipError` when there is none."""
+        if not self.results.is_file():
+            raise UnskipError(f"{self.path} has no run.json: no complete run; `unskip run` makes or continues one")
+        results: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
+        return results
+
+
+def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
+    """Make a run folder, or go on with the one that holds the same recipe.
+
+    Raises `UnskipError` when the folder belongs to another recipe, naming the keys that differ, or holds other things.
+    """
+    folder = RunFolder(path)
+    if folder.recipe.exists():
+        before = load_recipe(folder.recipe)
+        differing = _differences(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
+        if differing:
+            raise UnskipError(
+                f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
+                f"{', ..' if len(differing) > 5 else ''}. Choose another folder with --out, or delete this one"
+            )
+    elif path.exists() and (not path.is_dir() or any(entry.name != ".lock" for entry in path.iterdir())):
+        raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
+    else:
+        write_text(folder.recipe, recipe.to_yaml())
+    for leftover in path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+        leftover.unlink()
+    write_json(path / "environment.json", describe_environment())
+    return folder
+
+
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Keep a second process out of a run folder; a process that was killed does not hold it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UnskipError(
+            f"another unskip run is working in {folder}; wait for it, or choose another with --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+        (folder / ".lock").unlink(missing_ok=True)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} ({old!r} there, {new!r} now)")
+    return found

@@ -1,0 +1,74 @@
+"""Settings as strict, frozen data, and validation errors in the reader's words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+__all__ = ["Section", "explain", "nearest"]
+
+
+class Section(BaseModel):
+    """A group of settings: immutable, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """``; did you mean 'X'?`` for the nearest known word, or nothing when none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
+    """A validation error in the reader's words: where, what was given, what was expected, the nearest right key."""
+    lines = []
+    for item in error.errors():
+        *parents, last = [str(part) for part in item["loc"]] or [""]
+        key, owners = _resolve(model, parents)
+        if item["type"] == "extra_forbidden":
+            fields = sorted({name for owner in owners for name in owner.model_fields})
+            near = nearest(last, fields) or f"; known here: {', '.join(fields)}"
+            lines.append(f"{_join(key, last)}: unknown key{near}")
+        else:
+            given = "" if isinstance(item["input"], dict | BaseModel) else f" (given: {item['input']!r})"
+            where = _resolve(model, [*parents, last])[0]
+            lines.append(f"{where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}{given}")
+    return f"{origin}: " + "; ".join(lines)
+
+
+def _resolve(model: type[BaseModel], location: Sequence[str]) -> tuple[str, list[type[BaseModel]]]:
+    """The dotted key of a place as it is written in a recipe, and the models that may stand there.
+
+    pydantic's path also holds the names of union members (``optimizer.sgd.lr``), which no recipe has.
+    """
+    key = ""
+    owners: list[type[BaseModel]] = [model]
+    for part in location:
+        members = [owner for owner in owners if _tag(owner) == part]
+        if members:
+            owners = members
+            continue
+        key = _join(key, part)
+        fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
+        owners = [found for field in fields for found in _models_in(field.annotation)]
+    return key, owners
+
+
+def _join(key: str, part: str) -> str:
+    return f"{key}.{part}" if key and part else key or part
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    """What names this member of a union: the only value that its field ``name`` takes."""
+    field = model.model_fields.get("name")
+    return field.default if field is not None and get_args(field.annotation) == (field.default,) else None

@@ -1,0 +1,75 @@
+"""Trained networks on disk: evaluate and export them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from unskip.data import Data, Normalization, load_data
+from unskip.errors import UnskipError
+from unskip.export import Exported, export_net, read_metadata
+from unskip.measure import Accuracy, evaluate, evaluate_onnx
+from unskip.recipe import DataRecipe, load_recipe, recipe_from
+from unskip.request import data_settings
+from unskip.run_folder import RunFolder
+from unskip.weights import DataInfo, info_from_json, info_to_json, load_net
+
+__all__ = ["evaluate_target", "export_target", "net_file"]
+
+
+def net_file(target: Path) -> Path:
+    """The weights that a target means: the file itself, or the best student of a run folder."""
+    if target.is_dir():
+        folder = RunFolder(target)
+        return folder.weights(folder.load_results()["best"])
+    if not target.is_file():
+        raise UnskipError(f"no file or run folder {target}")
+    return target
+
+
+def evaluate_target(target: Path, data: str | None, settings: Sequence[str]) -> Accuracy:
+    """Accuracy of a run's best student, a network's file or an exported file.
+
+    The test images are those of its run, or of ``data``.
+    """
+    file = net_file(target)
+    if file.suffix == ".onnx":
+        info = info_from_json(read_metadata(file), file)
+        images = _data(file, info, data, settings)
+        return evaluate_onnx(file, images.test_batches(256).epoch(0))
+    net, info = load_net(file)
+    return evaluate(net, _data(file, info, data, settings).test_batches(256).epoch(0))
+
+
+def export_target(
+    target: Path, path: Path, data: str | None, settings: Sequence[str], *, tolerance: float, images: int
+) -> Exported:
+    """Export a run's best student or a network's file, checked on test images of its run or of ``data``."""
+    file = net_file(target)
+    net, info = load_net(file)
+    shown = _data(file, info, data, settings).test_images(images)
+    return export_net(net, path, shown, metadata=info_to_json(info), tolerance=tolerance)
+
+
+def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
+    """Test images as the network expects them: its size, its normalisation, its classes."""
+    base = _run_data(file)
+    if argument is None and base is None:
+        raise UnskipError(f"{file} lies in no run folder; say with --data on which images")
+    tree = base.model_dump(mode="json") if base else {}
+    tree |= data_settings(argument) if argument else {}
+    tree["image_size"] = info.image_shape[1]
+    data = load_data(recipe_from({"data": tree}, settings).data, normalization=Normalization(info.mean, info.std))
+    if data.image_shape != info.image_shape:
+        raise UnskipError(f"the network reads images of {info.image_shape}, the data gives {data.image_shape}")
+    if data.classes != info.classes:
+        raise UnskipError(
+            f"the network knows {len(info.classes)} classes ({', '.join(info.classes[:4])}, ..), "
+            f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
+        )
+    return data
+
+
+def _run_data(file: Path) -> DataRecipe | None:
+    recipe = RunFolder(file.resolve().parent.parent).recipe
+    return load_recipe(recipe).data if recipe.is_file() else None

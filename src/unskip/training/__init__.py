@@ -1,0 +1,8 @@
+"""The training loop, and where it runs."""
+
+from unskip.training.checkpoint import Checkpoint
+from unskip.training.device import describe_numerics, make_fabric
+from unskip.training.monitor import Monitor
+from unskip.training.train import check_classes, train
+
+__all__ = ["Checkpoint", "Monitor", "check_classes", "describe_numerics", "make_fabric", "train"]

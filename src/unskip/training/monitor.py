@@ -1,0 +1,120 @@
+"""What a training shows and writes down while it runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from unskip.errors import UnskipError
+from unskip.files import write_text
+
+__all__ = ["Monitor"]
+
+
+class Monitor:
+    """A progress bar with images/s, the loss's terms and the time left; ``metrics.jsonl``; TensorBoard if asked for.
+
+    Without a terminal a line per epoch is printed instead of the bar.
+    """
+
+    def __init__(
+        self, label: str, console: Console, metrics: Path | None = None, tensorboard: Path | None = None
+    ) -> None:
+        self.label = label
+        self.console = console
+        self.metrics = metrics
+        self._events = _tensorboard_writer(tensorboard / label) if tensorboard else None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(label, total=None, detail="")
+        self._shown = 0.0
+
+    def __enter__(self) -> Monitor:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if self._events is not None:
+            self._events.close()
+
+    def start(self, steps: int, done: int, history: list[dict[str, Any]]) -> None:
+        """A training of ``steps`` steps begins, or goes on after ``done`` of them with the epochs of ``history``."""
+        self._bar.update(self._task, total=steps, completed=done)
+        if done:
+            self.console.print(f"  {self.label}: going on after step {done} of {steps}", highlight=False)
+        if self.metrics is not None and self.metrics.exists():
+            rows = [json.loads(line) for line in self.metrics.read_text().splitlines() if _is_whole(line)]
+            kept = [row for row in rows if row["net"] != self.label] + [self._row(record) for record in history]
+            write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def wants_terms(self) -> bool:
+        """Whether the bar is due for new numbers; reading them waits for the device."""
+        return not self._bar.disable and time.monotonic() - self._shown > 0.25
+
+    def step(self, done: int, images_per_second: float | None = None, terms: Mapping[str, float] | None = None) -> None:
+        """A step was made."""
+        if terms is None:
+            return
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        self._bar.update(self._task, completed=done, detail=f"{images_per_second:,.0f} images/s  {numbers}")
+        self._shown = time.monotonic()
+
+    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+        """An epoch ended."""
+        if self.metrics is not None:
+            self.metrics.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.metrics, "a", encoding="utf-8") as file:
+                file.write(json.dumps(self._row(record)) + "\n")
+        if self._events is not None:
+            for name, value in _scalars(record).items():
+                self._events.add_scalar(name, value, record["epoch"])
+        top1 = "" if record["top1"] is None else f"  top-1 {100 * record['top1']:.2f}"
+        line = (
+            f"  {self.label}  epoch {record['epoch']}/{epochs}  loss {record['loss']:.4f}{top1}"
+            f"  {record['images_per_second']:,.0f} images/s  {record['seconds']:.0f} s"
+        )
+        if not self.console.is_terminal:
+            self.console.print(line, highlight=False)
+        elif record["epoch"] == epochs:
+            self._bar.console.print(line, highlight=False)
+
+    def _row(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        return {"net": self.label, **record}
+
+
+def _is_whole(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    flat = {name: value for name, value in record.items() if isinstance(value, int | float) and name != "epoch"}
+    return flat | {f"terms/{name}": value for name, value in record["terms"].items()}
+
+
+def _tensorboard_writer(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UnskipError("training.tensorboard needs the extra: pip install 'unskip[tensorboard]'") from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,83 @@
+"""Train one network with one method on one data set: what the command line and Python users call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from unskip.data import Data
+from unskip.errors import UnskipError
+from unskip.measure import evaluate
+from unskip.methods.base import Method
+from unskip.nets import StagedNet
+from unskip.recipe import TrainingRecipe
+from unskip.training.checkpoint import Checkpoint
+from unskip.training.device import make_fabric, place, uses_channels_last
+from unskip.training.fit import fit
+from unskip.training.monitor import Monitor
+
+__all__ = ["train"]
+
+
+def train(
+    net: StagedNet,
+    data: Data,
+    *,
+    method: Method,
+    teacher: StagedNet | None = None,
+    training: TrainingRecipe | None = None,
+    seed: int = 0,
+    fabric: Fabric | None = None,
+    monitor: Monitor | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> list[dict[str, Any]]:
+    """Train ``net`` in place with a method and return a record of every epoch (see `unskip.training.fit.fit`).
+
+    The teacher is not changed. Raises `UnskipError` when the method needs a teacher and there is none, when network and
+    data do not fit, or when the loss is no longer finite.
+    """
+    training = training or TrainingRecipe()
+    fabric = fabric or make_fabric(training)
+    if teacher is None and method.needs_teacher:
+        raise UnskipError(f"the method {method.name} needs a teacher")
+    for name, given in (("network", net), ("teacher", teacher)):
+        if given is not None:
+            check_classes(given, data, name)
+    place(net, fabric, training)
+    if teacher is not None:
+        place(teacher, fabric, training)
+    channels_last = uses_channels_last(training)
+    batches = data.train_batches(
+        training.batch_size,
+        seed,
+        channels_last=channels_last,
+        rank=fabric.global_rank,
+        world_size=fabric.world_size,
+    )
+    test = data.test_batches(512, channels_last=channels_last)
+
+    def validate() -> float:
+        with fabric.autocast():
+            return evaluate(net, test.epoch(0)).top1
+
+    with monitor or Monitor(method.name, Console(quiet=True)) as shown:
+        return fit(
+            method.phases(teacher, net, training.epochs),
+            batches,
+            fabric=fabric,
+            settings=training,
+            seed=seed,
+            validate=validate,
+            monitor=shown,
+            checkpoint=checkpoint,
+        )
+
+
+def check_classes(net: StagedNet, data: Data, name: str) -> None:
+    """Raise `UnskipError` when a network has another number of classes, or of image channels, than the data."""
+    options = net.spec.options if net.spec else {}
+    for option, found in (("num_classes", len(data.classes)), ("in_channels", data.image_shape[0])):
+        if option in options and options[option] != found:
+            raise UnskipError(f"the {name} has {option} = {options[option]}, but {data.name} needs {found}")

@@ -1,0 +1,132 @@
+"""Networks as files: safetensors with the net's spec and what it was trained on in the header. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from unskip.errors import UnskipError
+from unskip.files import write_bytes
+from unskip.nets import NetSpec, StagedNet
+from unskip.nets.resnet import from_torchvision
+from unskip.surgery import build
+
+__all__ = ["DataInfo", "info_from_json", "info_to_json", "load_net", "load_weights", "save_net"]
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a network expects and answers: the classes in order, (C, H, W), and the normalisation of images in 0..1."""
+
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def info_to_json(info: DataInfo) -> dict[str, str]:
+    """What a network expects as names and JSON texts, as file headers take them."""
+    return {name: json.dumps(value) for name, value in asdict(info).items()}
+
+
+def info_from_json(header: Mapping[str, str], path: Path) -> DataInfo:
+    """What :func:`info_to_json` wrote; `UnskipError` naming the file when it is missing or damaged."""
+    try:
+        channels, height, width = json.loads(header["image_shape"])
+        classes, mean, std = (tuple(json.loads(header[name])) for name in ("classes", "mean", "std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnskipError(f"{path} does not say which images it expects: not written by unskip ({error})") from error
+    return DataInfo(classes, (channels, height, width), mean, std)
+
+
+def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
+    """Write weights, spec and ``info`` into one safetensors file, whole or not at all."""
+    assert net.spec is not None, "only a network with a spec can be built again"
+    # One entry, since safetensors orders several at random and equal nets shall be equal files.
+    header = {"unskip": json.dumps({"net": json.dumps(net.spec.to_json()), **info_to_json(info)})}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    write_bytes(path, safetensors.torch.save(tensors, metadata=header))
+
+
+def load_net(path: Path) -> tuple[StagedNet, DataInfo]:
+    """The network that :func:`save_net` wrote, in eval mode. `UnskipError` for any other file."""
+    tensors, header = _read_safetensors(path)
+    if "unskip" not in header:
+        raise UnskipError(f"{path} has no net spec in its header; give it as teacher.weights with teacher.net instead")
+    try:
+        facts = json.loads(header["unskip"])
+        spec = NetSpec.from_json(json.loads(facts["net"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnskipError(f"the header of {path} is damaged: {error}") from error
+    info = info_from_json(facts, path)
+    net = build(spec, seed=0)
+    _load(net, tensors, path)
+    return net.eval(), info
+
+
+def load_weights(net: StagedNet, path: Path) -> None:
+    """Load weights into a network in place: safetensors, or a torchvision or PyTorch state dict (.pth, .pt).
+
+    A state dict is read with ``weights_only=True``; torchvision's names are translated. Raises `UnskipError` that
+    lists the keys and shapes that differ when the file belongs to another network.
+    """
+    if path.suffix == ".safetensors":
+        tensors = _read_safetensors(path)[0]
+    else:
+        _check_exists(path)
+        try:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a pickle can fail in any way; torch's own text names what it refused
+            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UnskipError(f"{path} is no state dict that can be read safely: {first_line}") from error
+        if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+            loaded = loaded["state_dict"]
+        if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+            raise UnskipError(f"{path} is no state dict: expected names and tensors")
+        tensors = {str(name).removeprefix("module."): value for name, value in loaded.items()}
+    if "conv1.weight" in tensors:
+        tensors = from_torchvision(tensors)
+    _load(net, tensors, path)
+
+
+def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
+    own = net.state_dict()
+    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    extra = [name for name in tensors if name not in own]
+    shapes = [
+        f"{name}: {tuple(tensors[name].shape)} in the file, {tuple(own[name].shape)} in the net"
+        for name in own
+        if name in tensors and own[name].shape != tensors[name].shape
+    ]
+    if missing or extra or shapes:
+        parts = [
+            f"{len(names)} {what} ({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})"
+            for what, names in (("missing", missing), ("not in the net", extra), ("of another shape", shapes))
+            if names
+        ]
+        source = net.spec.source if net.spec else "the network"
+        raise UnskipError(f"{path} does not belong to {source}: {'; '.join(parts)}")
+    net.load_state_dict(tensors, strict=False)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    _check_exists(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = dict(file.metadata() or {})
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UnskipError(f"{path} is no safetensors file: {error}") from error
+
+
+def _check_exists(path: Path) -> None:
+    if not path.is_file():
+        raise UnskipError(f"no file {path}")

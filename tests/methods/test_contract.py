@@ -1,0 +1,162 @@
+"""What every method keeps to; a new file in methods/ is covered without a line here."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from unskip import UnskipError, make_net, without_shortcuts
+from unskip.methods import method_card, method_class, method_from, method_names
+
+IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+LABELS = torch.tensor([0, 1, 2, 1])
+
+
+@pytest.fixture
+def teacher():
+    torch.manual_seed(0)
+    net = make_net("resnet14", {"width": 4, "num_classes": 3})
+    for _ in range(3):
+        net(torch.randn(8, 3, 16, 16))
+    return net
+
+
+def set_up(name, teacher, epochs=7):
+    method = method_from(name, {})
+    torch.manual_seed(1)
+    requested = without_shortcuts(make_net("resnet14", {"width": 4, "num_classes": 3}))
+    student = method.student_of(teacher, requested)
+    return method, student, method.phases(teacher, student, epochs)
+
+
+def loss_of(phase, progress=0.4):
+    return sum(phase.objective(IMAGES, LABELS, progress).values())
+
+
+@pytest.mark.parametrize("name", method_names())
+class TestEveryMethod:
+    def test_defaults_are_valid_and_the_card_is_there(self, name):
+        method = method_from(name, {})
+        assert method.name == name
+        assert len(method_card(name).splitlines()) >= 3
+        for field, info in method_class(name).model_fields.items():
+            assert info.description, f"{name}.{field} has no description"
+            if info.alias is None and field not in ("taps",):
+                assert f"``{field}``" in method_card(name), f"the card does not name {field}"
+
+    def test_unknown_fields_are_refused_with_the_nearest(self, name):
+        with pytest.raises(UnskipError, match=f"methods.{name}.*unknown key"):
+            method_from(name, {"alpah": 1})
+
+    def test_the_epochs_add_up(self, name, teacher):
+        _, _, phases = set_up(name, teacher)
+        assert sum(phase.epochs for phase in phases) == 7
+
+    def test_terms_are_named_finite_scalars_and_reach_what_trains(self, name, teacher):
+        _, _, phases = set_up(name, teacher)
+        for phase in phases:
+            phase.objective.train()
+            terms = phase.objective(IMAGES, LABELS, 0.0)
+            assert terms
+            assert all(term.shape == () and bool(torch.isfinite(term)) for term in terms.values())
+            sum(terms.values()).backward()
+            trained = [p for p in phase.trainable.parameters() if p.requires_grad]
+            assert trained
+            assert all(p.grad is not None and bool((p.grad != 0).any()) for p in trained)
+
+    def test_the_teacher_stays_as_it_is_bit_by_bit(self, name, teacher):
+        teacher.train()
+        flags = [p.requires_grad for p in teacher.parameters()]
+        before = copy.deepcopy(teacher.state_dict())
+        _, _, phases = set_up(name, teacher)
+        for phase in phases:
+            phase.objective.train()
+            optimizer = torch.optim.SGD(phase.trainable.parameters(), lr=0.1)
+            for _ in range(3):
+                optimizer.zero_grad()
+                loss_of(phase).backward()
+                optimizer.step()
+        assert all(torch.equal(tensor, before[key]) for key, tensor in teacher.state_dict().items())
+        assert teacher.training
+        assert [p.requires_grad for p in teacher.parameters()] == flags
+        assert all(p.grad is None for p in teacher.parameters())
+
+    def test_the_teacher_is_in_no_state(self, name, teacher):
+        _, _, phases = set_up(name, teacher)
+        ids = {id(p) for p in teacher.parameters()}
+        for phase in phases:
+            assert not any(id(p) in ids for p in phase.objective.parameters())
+            assert not any("teacher" in key for key in phase.objective.state_dict())
+
+    def test_the_teacher_answers_in_eval_mode(self, name, teacher):
+        """In train mode its BatchNorm would mix a batch's images, and its answers would depend on their company."""
+        if not method_class(name).needs_teacher:
+            pytest.skip("no teacher")
+        teacher.train()
+        _, _, phases = set_up(name, teacher)
+        for phase in phases:
+            phase.objective.train()
+            frozen = phase.objective.teacher
+            assert torch.allclose(frozen(IMAGES)[:1], frozen(IMAGES[:1]), atol=1e-5)
+
+    def test_one_batch_can_be_learnt(self, name, teacher):
+        """Labelled by a teacher that is sure of itself, so that its answers and the labels can be learnt at once."""
+        teacher.head.fc.weight.data.mul_(100)
+        _, _, phases = set_up(name, teacher)
+        labels = copy.deepcopy(teacher).eval()(IMAGES).argmax(1)
+        for phase in phases:
+            phase.objective.train()
+            optimizer = torch.optim.Adam(phase.trainable.parameters(), lr=0.01)
+            losses = []
+            for _ in range(60):
+                optimizer.zero_grad()
+                loss = sum(phase.objective(IMAGES, labels, 0.4).values())
+                loss.backward()
+                optimizer.step()
+                losses.append(float(loss.detach()))
+            assert losses[-1] < 0.5 * losses[0]
+
+    def test_what_ships_has_no_shortcuts_and_can_be_built_again(self, name, teacher):
+        method, student, _ = set_up(name, teacher)
+        shipped = method.deployables(student)
+        assert shipped
+        for net in shipped.values():
+            assert net.spec is not None
+            assert net.eval()(IMAGES).shape == (4, 3)
+
+    def test_a_method_that_needs_a_teacher_says_so(self, name):
+        from unskip import load_data, recipe_from, train
+
+        method = method_from(name, {})
+        if not method.needs_teacher:
+            pytest.skip("needs none")
+        data = load_data(recipe_from({}).data)
+        with pytest.raises(UnskipError, match="needs a teacher"):
+            train(make_net("resnet14", {"in_channels": 1}), data, method=method)
+
+
+def test_unknown_methods_are_refused_with_the_nearest():
+    with pytest.raises(UnskipError, match="did you mean 'align_kd'"):
+        method_from("alignkd", {})
+
+
+def test_a_label_can_differ_from_the_method():
+    assert method_from("strong", {"method": "kd", "alpha": 1.0}) == method_from("kd", {"alpha": 1.0})
+
+
+def test_objectives_run_under_autocast(teacher):
+    for name in method_names():
+        _, _, phases = set_up(name, teacher)
+        for phase in phases:
+            with torch.autocast("cpu", torch.bfloat16):
+                terms = phase.objective(IMAGES, LABELS, 0.0)
+            assert all(term.dtype == torch.float32 for term in terms.values())
+
+
+def test_every_module_of_a_student_is_reached():
+    """A plain student has no dead parameter: what the shortcut used is gone."""
+    plain = without_shortcuts(make_net("resnet14", {"width": 4, "num_classes": 3}))
+    plain(IMAGES).sum().backward()
+    assert all(p.grad is not None for p in plain.parameters())
+    assert not any(isinstance(m, nn.Identity) for m in plain.modules())

@@ -1,0 +1,184 @@
+import json
+import re
+import subprocess
+import sys
+import warnings
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from sample_runs import HOSTILE, run, variants
+
+from unskip.errors import UnskipError
+from unskip.report import write_report
+from unskip.report.page import render
+from unskip.report.record import Run
+
+VARIANTS = variants()
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """The tags, attributes, visible text and nesting errors of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.open: list[str] = []
+        self.pieces: list[str] = []
+        self.feed(html)
+        self.close()
+        self.text = " ".join(" ".join(self.pieces).replace("\N{NO-BREAK SPACE}", " ").split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.pieces.append(data)
+
+
+@pytest.fixture(scope="module", params=list(VARIANTS))
+def rendered(request) -> tuple[Run, str]:
+    record = Run.model_validate(VARIANTS[request.param])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return record, render(record)
+
+
+def test_the_page_is_well_formed_and_loads_nothing(rendered):
+    _, html = rendered
+    page = Page(html)
+    assert page.open == []
+    assert not {"script", "link", "img", "iframe", "object", "base"} & set(page.tags)
+    for name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in {"src", "href", "xlink:href", "action", "srcset", "data"}:
+            assert value.startswith("#")
+    assert not re.search(r"https?://|@import|url\((?!#)", html)
+
+
+def test_ids_are_unique_and_references_lead_somewhere(rendered):
+    page = Page(rendered[1])
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)
+
+
+def test_every_net_is_there_with_its_numbers(rendered):
+    record, html = rendered
+    text = Page(html).text
+    for net in record.nets:
+        assert " ".join(net.label.split()) in text
+        assert f"{100 * net.top1:.2f}" in text
+        if net.top5 is not None:
+            assert f"{100 * net.top5:.2f}" in text
+        if net.latency is not None:
+            assert f"{net.latency.median_ms:.2f} {net.latency.low_ms:.2f} to {net.latency.high_ms:.2f}" in text
+    assert f"{record.best} best student" in text
+    for number in (
+        "464.2",
+        "461.9",
+        "69.12",
+        "68.86",
+        "1.80",
+        "1.77",
+        "2.1e\N{MINUS SIGN}6",
+        "1.0e\N{MINUS SIGN}4",
+        "256",
+    ):
+        assert number in text
+
+
+def test_plots_have_alternative_texts(rendered):
+    page = Page(rendered[1])
+    assert page.tags.count("svg") == [name for name, _ in page.attributes].count("viewbox") > 3
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    assert len(labels) == page.tags.count("svg")
+    assert all(labels)
+
+
+def test_text_of_users_is_only_ever_text():
+    html = render(Run.model_validate(VARIANTS["hostile"]))
+    page = Page(html)
+    assert "<script" not in html
+    assert page.text.count(HOSTILE.strip()) > 8
+    assert any(HOSTILE[:20] in value for name, value in page.attributes if name == "aria-label")
+    assert "日本語" in page.text
+
+
+def test_what_was_not_measured_is_not_shown():
+    text = Page(render(Run.model_validate(VARIANTS["no_latency"]))).text
+    assert "ONNX Runtime" not in text
+    assert "Latency was not measured." in text
+    assert "Top-5" not in Page(render(Run.model_validate(VARIANTS["one_method"]))).text
+
+
+def test_a_net_without_a_file_has_no_parity():
+    record = run()
+    for net in record["nets"]:
+        net |= {"file": None, "file_bytes": None, "parity": None}
+    assert "Exported files" not in Page(render(Run.model_validate(record))).text
+
+
+def test_a_file_beyond_its_tolerance_is_pointed_out():
+    record = run()
+    assert "above the tolerance" not in render(Run.model_validate(record))
+    record["nets"][1]["parity"]["max_difference"] = 0.02
+    assert render(Run.model_validate(record)).count("above the tolerance") == 1
+
+
+def test_settings_data_and_environment_are_there():
+    text = Page(render(Run.model_validate(run()))).text
+    for piece in (
+        "batch_size: 128",
+        "airplane, automobile",
+        "9f2c41d07ab3e865",
+        "AMD EPYC 9554",
+        "3 × 32 × 32",
+    ):
+        assert piece in text
+    assert "Started 2026-03-02 09:14 UTC, took 23 min 04 s, seed 0." in text
+
+
+def test_write_report_leaves_one_file_and_the_same_bytes(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(run()))
+    path = write_report(tmp_path)
+    assert path == tmp_path / "report.html"
+    first = path.read_bytes()
+    assert write_report(tmp_path).read_bytes() == first
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "run.json"]
+
+
+def test_half_a_character_does_not_stop_the_report(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({**run(("\ud800 kd",)), "title": "\ud800"}))
+    assert "kd" in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_a_run_that_cannot_be_read_leaves_the_old_report(tmp_path):
+    (tmp_path / "report.html").write_text("old")
+    with pytest.raises(UnskipError, match="unskip run"):
+        write_report(tmp_path)
+    assert (tmp_path / "report.html").read_text() == "old"
+
+
+def test_the_report_needs_no_torch():
+    # unskip itself may import torch; a bare package in its place shows what the report alone needs.
+    source = Path(sys.modules["unskip.report"].__path__[0]).parent
+    code = (
+        "import sys, types; unskip = types.ModuleType('unskip'); "
+        f"unskip.__path__ = [{str(source)!r}]; sys.modules['unskip'] = unskip; "
+        "import unskip.report.page; print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,113 @@
+import itertools
+import re
+from xml.etree import ElementTree
+
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import rc_context
+from sample_runs import run, timeline
+
+from unskip.report import plots
+from unskip.report.record import Run
+from unskip.report.svg import NUM_COLORS
+
+
+def texts(svg) -> list[str]:
+    return [element.text or "" for element in ElementTree.fromstring(svg).iter("text")]
+
+
+def test_students_and_teacher_are_labelled_in_both_accuracy_plots():
+    record = Run.model_validate(run())
+    for against in ("epoch", "seconds"):
+        assert {"teacher", "ce", "kd", "align_kd"} <= set(texts(plots.accuracy_plot(record, against)))
+
+
+def test_the_alternative_text_holds_the_results():
+    svg = ElementTree.fromstring(plots.accuracy_plot(Run.model_validate(run()), "epoch"))
+    assert svg.get("role") == "img"
+    assert "align_kd 91.0" in svg.get("aria-label", "")
+
+
+def test_no_accuracy_plot_where_nothing_was_validated():
+    record = run()
+    record["history"] = {}
+    assert plots.accuracy_plot(Run.model_validate(record), "epoch") is None
+    assert plots.loss_plots(Run.model_validate(record)) == []
+
+
+def test_every_trained_net_has_its_loss_terms():
+    drawn = {net.label: texts(svg) for net, svg in plots.loss_plots(Run.model_validate(run()))}
+    assert list(drawn) == ["teacher", "ce", "kd", "align_kd"]
+    assert {"ce", "kl", "feature"} <= set(drawn["align_kd"])
+    assert "kl" not in drawn["ce"]
+
+
+def test_memory_peaks_are_marked_with_their_size():
+    labels = texts(plots.memory_plot(Run.model_validate(run()), 480))
+    assert any("192.0" in label for label in labels)
+    assert any("128.0" in label for label in labels)
+    assert {"stage1", "stage2", "stage3"} <= set(labels)
+
+
+def test_nets_of_different_parts_share_the_whole_width():
+    record = run()
+    other = timeline(False)
+    other["operations"] = other["operations"][:7]
+    record["memory"]["nets"]["student"] = other
+    labels = texts(plots.memory_plot(Run.model_validate(record), 480))
+    assert "stage1" not in labels
+    assert any("128.0" in label for label in labels)
+
+
+def test_drawings_are_the_same_each_time_and_share_no_ids():
+    record = Run.model_validate(run())
+
+    def drawings() -> list[str]:
+        accuracy = [str(plots.accuracy_plot(record, against)) for against in ("epoch", "seconds")]
+        losses = [str(svg) for _, svg in plots.loss_plots(record)]
+        return [*accuracy, *losses, *(str(plots.memory_plot(record, width)) for width in (480, 1040))]
+
+    first = drawings()
+    assert first == drawings()
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in first]
+    assert all(ids)
+    assert not any(one & other for one, other in itertools.combinations(ids, 2))
+    for svg, own in zip(first, ids, strict=True):
+        assert set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg)) == own
+
+
+def test_colours_are_the_pages():
+    svg = str(plots.accuracy_plot(Run.model_validate(run()), "epoch"))
+    assert "var(--net-0)" in svg
+    assert "var(--ink)" in svg
+    assert not re.search(r"#[0-9a-f]{6}\b", svg)
+
+
+def test_the_users_matplotlib_style_does_not_matter():
+    record = Run.model_validate(run())
+    usual = plots.accuracy_plot(record, "epoch")
+    with rc_context({"text.color": "#0000ff", "font.size": 30, "axes.grid": False, "lines.linestyle": ":"}):
+        assert plots.accuracy_plot(record, "epoch") == usual
+
+
+def test_a_net_has_one_colour_and_only_the_teacher_has_the_first():
+    record = Run.model_validate(run(tuple(f"method_{i}" for i in range(NUM_COLORS + 2))))
+    assert plots.color_index(record, "teacher") == 0
+    colors = [plots.color_index(record, net.label) for net in record.students]
+    assert colors[: NUM_COLORS - 1] == list(range(1, NUM_COLORS))
+    assert 0 not in colors
+    assert max(colors) < NUM_COLORS
+
+
+@given(st.lists(st.floats(0, 200), min_size=1, max_size=8))
+def test_spread_labels_do_not_touch_and_keep_their_order(wanted):
+    placed = plots.spread(wanted, gap=15, low=0, high=200)
+    for (a, at_a), (b, at_b) in itertools.combinations(zip(wanted, placed, strict=True), 2):
+        assert abs(at_a - at_b) >= 15 - 1e-6
+        assert a == b or (a < b) == (at_a < at_b)
+    assert min(placed) >= -1e-6
+    assert max(placed) <= 200 + 1e-6
+
+
+def test_labels_that_have_room_stay_where_they_are():
+    assert plots.spread([10, 90, 50], gap=15, low=0, high=100) == [10, 90, 50]

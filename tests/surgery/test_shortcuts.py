@@ -1,0 +1,89 @@
+import itertools
+
+import pytest
+import torch
+
+from unskip import Residual, UnskipError, build, make_net, without_shortcuts
+from unskip.surgery import residual_blocks
+
+IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    torch.manual_seed(0)
+    return make_net("resnet20", {"width": 4}).eval()
+
+
+def test_a_plain_block_is_conv_bn_relu_conv_bn_relu(teacher):
+    block = without_shortcuts(teacher).stage2.block1
+    leaves = [type(m).__name__ for m in block.modules() if not list(m.children())]
+    assert leaves == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "ReLU"]
+
+
+def test_the_plain_net_computes_its_bodies(teacher):
+    plain = without_shortcuts(teacher).eval()
+    x = teacher.stem(IMAGES)
+    for name in teacher.stage_names:
+        for block in teacher.get_submodule(name):
+            x = torch.relu(block.body(x))
+    assert torch.equal(plain(IMAGES), teacher.head(x))
+
+
+def test_the_teacher_is_untouched_and_shares_nothing(teacher):
+    before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    plain = without_shortcuts(teacher)
+    for parameter in plain.parameters():
+        parameter.data.add_(1)
+    plain.train()(IMAGES)
+    assert len(residual_blocks(teacher)) == 9
+    assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
+
+
+def test_names_stay_and_only_projections_go(teacher):
+    plain = set(without_shortcuts(teacher).state_dict())
+    assert plain < set(teacher.state_dict())
+    assert all(".shortcut." in name for name in set(teacher.state_dict()) - plain)
+
+
+BLOCKS = [f"stage{s}.block{b}" for s, b in itertools.product((1, 2, 3), (1, 2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        ([], []),
+        (["projection"], ["stage2.block1", "stage3.block1"]),
+        (["identity"], [b for b in BLOCKS if b not in ("stage2.block1", "stage3.block1")]),
+        (["stage3"], BLOCKS[6:]),
+        (["stage1.block2", "stage3.block1"], ["stage1.block2", "stage3.block1"]),
+        (["identity", "projection"], BLOCKS),
+    ],
+)
+def test_keep(teacher, keep, left):
+    edited = without_shortcuts(teacher, keep=keep)
+    assert list(residual_blocks(edited)) == left
+    assert edited(IMAGES).shape == (2, 10)
+    rebuilt = build(edited.spec, seed=3)
+    assert list(rebuilt.state_dict()) == list(edited.state_dict())
+
+
+@pytest.mark.parametrize("wrong", ["stage9", "stage1.block7", "projections", ""])
+def test_keep_of_nothing_is_an_error(teacher, wrong):
+    with pytest.raises(UnskipError, match="no shortcut"):
+        without_shortcuts(teacher, keep=[wrong])
+
+
+def test_building_is_a_function_of_spec_and_seed(teacher):
+    spec = without_shortcuts(teacher).spec
+    state = torch.get_rng_state()
+    one, same, other = (build(spec, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_residual_is_activation_of_the_sum():
+    block = Residual(torch.nn.Conv2d(3, 3, 1), activation=torch.nn.ReLU())
+    assert block.kind == "identity"
+    assert torch.equal(block(IMAGES), torch.relu(block.body(IMAGES) + IMAGES))

@@ -1,0 +1,51 @@
+import errno
+import json
+import os
+
+import pytest
+
+from unskip.errors import UnskipError
+from unskip.files import atomic_path, write_json, write_text
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    write_text(path, "one")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "one"
+    assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "one")
+    with pytest.raises(UnskipError, match=r"no space left.*a\.txt"), atomic_path(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "one"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_device_that_is_full(tmp_path):
+    """/dev/full answers every write with ENOSPC, as a full disk does."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full on this system")
+    path = tmp_path / "a.txt"
+    with pytest.raises(UnskipError, match="no space left"), atomic_path(path) as temporary:
+        temporary.symlink_to("/dev/full")
+        with open(temporary, "w") as file:
+            file.write("x")
+
+
+def test_other_errors_keep_their_name(tmp_path):
+    with pytest.raises(PermissionError), atomic_path(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_json_refuses_nan(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1, 2.5, None]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"b": [1, 2.5, None]}
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"b": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"b": [1, 2.5, None]}

@@ -1,0 +1,80 @@
+"""The rules of docs/concepts.md about which part of the package may import which."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import unskip
+
+ROOT = Path(unskip.__file__).parent
+
+# Each part and all that it may import; imports inside functions count too.
+ALLOWED = {
+    "errors": set(),
+    "settings": set(),
+    "files": {"errors"},
+    "environment": set(),
+    "torchvision_compat": set(),
+    "losses": set(),
+    "recipe": {"errors", "settings", "methods"},
+    "nets": {"errors", "settings"},
+    "surgery": {"errors", "settings", "nets"},
+    "methods": {"errors", "settings", "nets", "surgery", "losses"},
+    "data": {"errors", "recipe", "torchvision_compat"},
+    "measure": {"errors", "nets", "surgery"},
+    "export": {"errors", "files", "nets", "surgery", "measure", "environment"},
+    "weights": {"errors", "files", "nets", "surgery"},
+    "training": {"errors", "files", "nets", "recipe", "methods", "data", "measure"},
+    "report": {"errors", "files"},
+    "inspection": {"errors", "nets", "surgery", "measure"},
+}
+TOP = {"run", "results", "run_folder", "request", "trained", "cli", "__init__"}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "unskip":
+            names |= {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("unskip.")}
+    return names
+
+
+def test_imports_point_one_way():
+    wrong = {}
+    for path in ROOT.rglob("*.py"):
+        part = part_of(path)
+        if part in TOP:
+            continue
+        extra = imported_parts(path) - ALLOWED[part] - {part}
+        if extra:
+            wrong[str(path.relative_to(ROOT))] = extra
+    assert not wrong
+
+
+def test_the_loop_names_no_method():
+    methods = {path.stem for path in (ROOT / "methods").glob("*.py")} - {"__init__", "base"}
+    assert methods
+    for path in (ROOT / "training").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("unskip.methods"):
+                assert node.module == "unskip.methods.base", path
+
+
+def test_the_command_line_answers_without_torch():
+    code = "import sys, unskip.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_can_be_imported():
+    for name in unskip.__all__:
+        found = getattr(unskip, name)
+        assert callable(found), name
+        assert found.__doc__, name
+    assert set(unskip.__all__) == set(unskip._HOME_OF)

@@ -1,0 +1,136 @@
+import contextlib
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unskip import Recipe, UnskipError, load_recipe, recipe_from
+from unskip.recipe import named_recipes
+
+SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
+
+
+def test_the_defaults_are_the_papers():
+    """AlignKD, section 5, and what ../docs/methods.md says of the rest."""
+    recipe = recipe_from({})
+    training = recipe.training
+    assert (training.epochs, training.batch_size) == (200, 128)
+    assert training.optimizer.model_dump() == {
+        "name": "sgd",
+        "lr": 0.01,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+    }
+    assert training.schedule.max_lr == 10 * training.optimizer.lr
+    assert training.schedule.div_factor == 10
+    assert list(recipe.methods) == ["align_kd"]
+    assert recipe.student.init == "fresh"
+    assert recipe.student.keep == ()
+
+
+def test_a_resolved_recipe_reads_back_as_it_was(tmp_path):
+    recipe = recipe_from(SMALL, ["methods.kd.alpha=0.5", "student.keep=[projection]", "training.schedule.name=cosine"])
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    assert load_recipe(path) == recipe
+    assert load_recipe(path).to_yaml() == recipe.to_yaml()
+
+
+@pytest.mark.parametrize("name", named_recipes())
+def test_every_recipe_of_the_project_is_valid_and_titled(name):
+    recipe = load_recipe(name)
+    assert recipe.title
+    assert load_recipe(named_recipes()[name]) == recipe
+    assert recipe_from(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "read"),
+    [
+        ("training.epochs=8", lambda r: r.training.epochs == 8),
+        ("training.optimizer.lr=1e-3", lambda r: r.training.optimizer.lr == 1e-3),
+        ("training.clip_norm=1", lambda r: r.training.clip_norm == 1.0),
+        ("training.optimizer={name: adam, lr: 3e-4}", lambda r: r.training.optimizer.lr == 3e-4),
+        ("training.schedule.milestones=[0.5]", None),
+        ("training.channels_last=false", lambda r: r.training.channels_last is False),
+        ("data.path=/tmp/a=b", lambda r: r.data.path == "/tmp/a=b"),
+        ("methods.kd.temperature=2", lambda r: r.methods["kd"] == {"temperature": 2}),
+        ("teacher.options.width=32", lambda r: r.teacher.options == {"width": 32}),
+        ("title=", lambda r: False),
+    ],
+)
+def test_settings(setting, read):
+    if read is None:
+        changed = recipe_from(SMALL, ["training.schedule.name=step", setting])
+        assert changed.training.schedule.milestones == (0.5,)
+    elif setting == "title=":
+        with pytest.raises(UnskipError, match="title"):
+            recipe_from(SMALL, [setting])
+    else:
+        assert read(recipe_from(SMALL, [setting]))
+
+
+@pytest.mark.parametrize(
+    ("tree", "settings", "says"),
+    [
+        ({"trainin": {}}, [], "trainin: unknown key; did you mean 'training'"),
+        ({"training": {"epoch": 3}}, [], "training.epoch: unknown key; did you mean 'epochs'"),
+        ({"training": {"optimizer": {"name": "sgd", "learning_rate": 1.0}}}, [], "training.optimizer.learning_rate"),
+        ({"training": {"optimizer": {"name": "sgd", "momentun": 1.0}}}, [], "did you mean 'momentum'"),
+        ({"training": {"schedule": {"name": "onecyle"}}}, [], "onecyle.*onecycle"),
+        ({"training": {"epochs": "8"}}, [], "training.epochs.*integer.*'8'"),
+        ({"training": {"epochs": 8.5}}, [], "training.epochs.*integer"),
+        ({"training": {"epochs": True}}, [], "training.epochs.*integer"),
+        ({"training": {"epochs": 0}}, [], "training.epochs"),
+        ({"training": {"optimizer": {"name": "sgd", "lr": -1.0}}}, [], "training.optimizer.lr.*greater than 0"),
+        ({"training": {"schedule": {"name": "step", "milestones": [0.7, 0.5]}}}, [], "rising"),
+        ({"training": {"optimizer": {"name": "sgd", "momentum": 0.0}}}, [], "nesterov"),
+        ({"data": {"limit": 3, "fraction": 0.5}}, [], "not both"),
+        ({"data": {"fraction": 1.5}}, [], "data.fraction"),
+        ({"methods": {}}, [], "methods is empty"),
+        ({"methods": {"align_k": {}}}, [], "did you mean 'align_kd'"),
+        ({"methods": {"kd": {"alpha": 2.0}}}, [], "methods.kd: alpha"),
+        ({"methods": {"teacher": {"method": "kd"}}}, [], "label"),
+        ({"methods": {"../x": {"method": "kd"}}}, [], "label"),
+        ({"student": {"init": "teacher", "net": "resnet20"}}, [], "student.init: teacher"),
+        ({"seed": -1}, [], "seed"),
+        ({}, ["epochs"], "KEY=VALUE"),
+        ({}, ["=3"], "KEY=VALUE"),
+        ({"seed": 1}, ["seed.x=3"], "seed is a value"),
+        ({}, ["training.epochs=["], "not YAML"),
+    ],
+)
+def test_mistakes_are_named(tree, settings, says):
+    with pytest.raises(UnskipError, match=says):
+        recipe_from(tree, settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"a: [", "not YAML"), (b"- a\n", "mapping"), (b"", "mapping"), (b"\xff\xfe", "not YAML"), (b"x", "mapping")],
+)
+def test_files_that_are_no_recipe(tmp_path, content, says):
+    path = tmp_path / "r.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UnskipError, match=says):
+        load_recipe(path)
+
+
+def test_a_recipe_that_is_not_there():
+    with pytest.raises(UnskipError, match="did you mean 'cifar10-quick'"):
+        load_recipe("cifar10-quik")
+
+
+keys = st.sampled_from(list(Recipe.model_fields)) | st.text(max_size=5)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda v: st.dictionaries(keys, v)
+)
+
+
+@given(st.dictionaries(keys, values, max_size=3))
+def test_anything_is_a_recipe_or_a_sentence(tree):
+    """No other exception than the one that users are meant to read."""
+    with contextlib.suppress(UnskipError):
+        assert isinstance(recipe_from(tree), Recipe)

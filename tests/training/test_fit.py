@@ -1,0 +1,194 @@
+"""The loop: resumed anywhere it ends with the same bits, and it stops when the loss is no number."""
+
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from unskip import DataRecipe, TrainingRecipe, UnskipError, build, load_data, make_net, method_from, train
+from unskip.methods import method_names
+from unskip.surgery import without_shortcuts
+from unskip.training import Checkpoint, Monitor
+
+SETTINGS = TrainingRecipe(epochs=3, batch_size=50, validate_every=2, checkpoint_minutes=1e-9)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_data(DataRecipe(limit=200, test_limit=100))
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    torch.manual_seed(0)
+    return make_net("resnet14", {"width": 4, "in_channels": 1})
+
+
+class StoppingError(Exception):
+    """Stands for the end of the process."""
+
+
+class Interrupted:
+    """Data whose batches end the process after some steps."""
+
+    def __init__(self, data, steps):
+        self.data = data
+        self.left = steps
+
+    def __getattr__(self, name):
+        return getattr(self.data, name)
+
+    def train_batches(self, *args, **kwargs):
+        batches = self.data.train_batches(*args, **kwargs)
+        outer = self
+
+        class Batches:
+            def __len__(self):
+                return len(batches)
+
+            def epoch(self, epoch, start_step=0):
+                for batch in batches.epoch(epoch, start_step):
+                    if outer.left == 0:
+                        raise StoppingError
+                    outer.left -= 1
+                    yield batch
+
+        return Batches()
+
+
+def student_of(name, teacher):
+    requested = build(without_shortcuts(teacher).spec, seed=1)
+    return method_from(name, {}).student_of(teacher, requested)
+
+
+def fit(name, teacher, data, settings=SETTINGS, checkpoint=None, monitor=None):
+    student = student_of(name, teacher)
+    history = train(
+        student,
+        data,
+        method=method_from(name, {}),
+        teacher=teacher,
+        training=settings,
+        seed=3,
+        checkpoint=checkpoint,
+        monitor=monitor,
+    )
+    return student.state_dict(), history
+
+
+def same(one, other):
+    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_times(history):
+    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_every_method_resumes_bit_by_bit_at_any_step(name, teacher, data, tmp_path):
+    expected, history = fit(name, teacher, data)
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert [row["top1"] is None for row in history] == [True, False, False]
+    for stop in (1, 3, 4, 6, 11):
+        checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
+        with pytest.raises(StoppingError):
+            fit(name, teacher, Interrupted(data, stop), checkpoint=checkpoint)
+        weights, resumed = fit(name, teacher, data, checkpoint=checkpoint)
+        assert same(weights, expected), f"interrupted after step {stop}"
+        for row, other in zip(without_times(resumed), without_times(history), strict=True):
+            assert row.pop("terms") == pytest.approx(other.pop("terms"))
+            assert row == pytest.approx(other)
+
+
+def test_resumed_after_two_interruptions_and_a_torn_file(teacher, data, tmp_path):
+    expected, _ = fit("align_kd", teacher, data)
+    checkpoint = Checkpoint(tmp_path / "a.ckpt")
+    for stop in (5, 3):
+        with pytest.raises(StoppingError):
+            fit("align_kd", teacher, Interrupted(data, stop), checkpoint=checkpoint)
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-10])
+    with pytest.warns(UserWarning, match="damaged"):
+        weights, _ = fit("align_kd", teacher, data, checkpoint=checkpoint)
+    assert same(weights, expected)
+
+
+def test_the_result_depends_on_the_seed_and_on_the_schedule(teacher, data):
+    expected, _ = fit("ce", teacher, data)
+    again, _ = fit("ce", teacher, data)
+    assert same(expected, again)
+    other, _ = fit("ce", teacher, data, SETTINGS.model_copy(update={"epochs": 2}))
+    assert not same(expected, other)
+
+
+@pytest.mark.parametrize("settings", [{"clip_norm": 0.01}, {"precision": "32"}, {"channels_last": True}])
+def test_settings_are_used(settings, teacher, data):
+    base = TrainingRecipe(epochs=1, batch_size=50, precision="bf16", channels_last=False)
+    changed = TrainingRecipe(**{**base.model_dump(), **settings})
+    one, history = fit("ce", teacher, data, base)
+    other, _ = fit("ce", teacher, data, changed)
+    assert not same(one, other) or settings == {"channels_last": True}
+    assert history[0]["loss"] > 0
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_state(teacher, data, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "a.ckpt")
+    wild = TrainingRecipe(
+        epochs=6, batch_size=50, precision="32", schedule={"name": "constant"}, optimizer={"name": "sgd", "lr": 1e25}
+    )
+    with pytest.raises(UnskipError, match=r"no longer finite.*max_lr"):
+        fit("align_kd", teacher, data, wild, checkpoint)
+    saved = checkpoint.load()
+    assert saved is None or all(bool(torch.isfinite(t).all()) for t in saved["objective"].values())
+
+
+def test_metrics_have_a_line_per_epoch_also_after_an_interruption(teacher, data, tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text('{"net": "teacher", "epoch": 1}\n{"net": "student", "epoch": 9}\n{"net": "stu')
+    checkpoint = Checkpoint(tmp_path / "a.ckpt")
+    with pytest.raises(StoppingError):
+        fit("kd", teacher, Interrupted(data, 6), checkpoint=checkpoint, monitor=_monitor(metrics))
+    _, history = fit("kd", teacher, data, checkpoint=checkpoint, monitor=_monitor(metrics))
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [(row["net"], row["epoch"]) for row in rows] == [
+        ("teacher", 1),
+        ("student", 1),
+        ("student", 2),
+        ("student", 3),
+    ]
+    assert rows[1:] == [{"net": "student", **record} for record in history]
+    for record in history:
+        assert record["loss"] == pytest.approx(sum(record["terms"].values()))
+        assert set(record["terms"]) == {"ce", "kl"}
+
+
+def _monitor(metrics):
+    return Monitor("student", Console(quiet=True), metrics)
+
+
+def test_wrong_pairs_of_net_and_data(data):
+    with pytest.raises(UnskipError, match="num_classes = 7"):
+        train(make_net("resnet14", {"num_classes": 7, "in_channels": 1}), data, method=method_from("ce", {}))
+    with pytest.raises(UnskipError, match="in_channels = 3"):
+        train(make_net("resnet14", {"in_channels": 3}), data, method=method_from("ce", {}))
+
+
+def test_tensorboard_gets_every_epoch(teacher, data, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monitor = Monitor("student", Console(quiet=True), tensorboard=tmp_path)
+    _, history = fit("kd", teacher, data, monitor=monitor)
+    events = EventAccumulator(str(tmp_path / "student"))
+    events.Reload()
+    assert [e.value for e in events.Scalars("terms/kl")] == pytest.approx([r["terms"]["kl"] for r in history], rel=1e-5)
+    assert [e.step for e in events.Scalars("top1")] == [2, 3]
+
+
+def test_progress_shows_rate_terms_and_time_left(teacher, data):
+    console = Console(record=True, force_terminal=True, width=120)
+    monitor = Monitor("student", console)
+    fit("kd", teacher, data, monitor=monitor)
+    shown = console.export_text()
+    assert "images/s" in shown
+    assert "top-1" in shown

@@ -1,0 +1,75 @@
+"""Schedules against their formulas, step by step."""
+
+import math
+
+import pytest
+import torch
+
+from unskip.recipe import SGD, Adam, Constant, Cosine, Exponential, OneCycle, Step
+from unskip.training.optim import make_optimizer, make_schedule
+
+EPOCHS, STEPS = 20, 5
+TOTAL = EPOCHS * STEPS
+
+
+def rates(schedule, lr=0.01):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = make_optimizer(SGD(lr=lr), [parameter])
+    scheduler = make_schedule(schedule, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
+    found = []
+    for _ in range(TOTAL):
+        found.append(optimizer.param_groups[0]["lr"])
+        assert optimizer.param_groups[0]["momentum"] == 0.9, "momentum must not cycle"
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def half_cosine(start, end, share):
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def test_onecycle_starts_at_the_optimisers_rate_of_the_paper_and_peaks_at_ten_times_that():
+    found = rates(OneCycle())
+    up = 0.3 * (TOTAL + 1) - 1
+    for step, rate in enumerate(found):
+        expected = (
+            half_cosine(0.01, 0.1, step / up)
+            if step <= up
+            else half_cosine(0.1, 0.01 / 1e4, (step - up) / (TOTAL - up))
+        )
+        assert rate == pytest.approx(expected), step
+    assert found[0] == pytest.approx(0.01)
+    assert max(found) == pytest.approx(0.1, rel=0.01)
+    assert found[-1] < 1e-3
+
+
+def test_step_exponential_cosine_constant():
+    for step, (stairs, decay, cosine, constant) in enumerate(
+        zip(
+            rates(Step(milestones=(0.5, 0.75), gamma=0.1), 0.1),
+            rates(Exponential(gamma=0.9), 0.1),
+            rates(Cosine(final_lr=0.02), 0.1),
+            rates(Constant(), 0.1),
+            strict=True,
+        )
+    ):
+        epoch = step // STEPS
+        assert stairs == pytest.approx(0.1 * 0.1 ** ((epoch >= 10) + (epoch >= 15)))
+        assert decay == pytest.approx(0.1 * 0.9**epoch)
+        assert cosine == pytest.approx(half_cosine(0.1, 0.02, step / TOTAL))
+        assert constant == 0.1
+
+
+def test_optimisers_have_the_recipes_settings():
+    frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    sgd = make_optimizer(SGD(), [parameter, frozen])
+    assert isinstance(sgd, torch.optim.SGD)
+    group = sgd.param_groups[0]
+    assert group["params"] == [parameter]
+    assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 5e-4)
+    adam = make_optimizer(Adam(lr=1e-4, betas=(0.8, 0.99), weight_decay=0.1), [parameter])
+    assert isinstance(adam, torch.optim.Adam)
+    group = adam.param_groups[0]
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.8, 0.99), 0.1)
