@@ -42,8 +42,8 @@ def inventory(
     """The shortcuts of a network in order, for one image of ``(channels, height, width)``.
 
     What a shortcut holds at an operation is the difference between the live bytes and those without this one
-    shortcut, every other one staying; see :func:`unskip.measure.forecast` for what is alive and what
-    ``inplace`` means.
+    shortcut, all that does not belong to it staying as it is; see :func:`unskip.measure.forecast` for what is
+    alive and what ``inplace`` means.
     """
     dataflow = trace(net, input_shape)
     full = live_elements(dataflow, inplace=inplace)
