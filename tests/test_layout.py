@@ -15,21 +15,22 @@ ALLOWED = {
     "settings": set(),
     "files": {"errors"},
     "environment": set(),
+    "data_info": {"errors"},
     "torchvision_compat": set(),
     "losses": set(),
     "recipe": {"errors", "settings", "methods"},
     "nets": {"errors", "settings"},
     "surgery": {"errors", "settings", "nets"},
     "methods": {"errors", "settings", "nets", "surgery", "losses"},
-    "data": {"errors", "recipe", "torchvision_compat"},
+    "data": {"errors", "data_info", "recipe", "torchvision_compat"},
     "measure": {"errors", "nets", "surgery"},
     "export": {"errors", "files", "nets", "surgery", "measure", "environment"},
-    "weights": {"errors", "files", "nets", "surgery"},
+    "weights": {"errors", "files", "data_info", "nets", "surgery"},
     "training": {"errors", "files", "nets", "recipe", "methods", "data", "measure"},
     "report": {"errors", "files"},
     "inspection": {"errors", "nets", "surgery", "measure"},
 }
-TOP = {"run", "results", "run_folder", "request", "trained", "cli", "__init__"}
+TOP = {"__main__", "run", "results", "run_folder", "request", "trained", "cli", "__init__"}
 
 
 def part_of(path: Path) -> str:

@@ -25,7 +25,19 @@ def test_the_defaults_are_the_papers():
     }
     assert training.schedule.max_lr == 10 * training.optimizer.lr
     assert training.schedule.div_factor == 10
-    assert list(recipe.methods) == ["align_kd"]
+    assert recipe.methods == {
+        "align_kd": {
+            "alpha": 0.5,
+            "temperature": 1.0,
+            "feature_weight": 1.0,
+            "final_feature_weight": 0.5,
+            "decay_share": 0.3,
+            "taps": None,
+        }
+    }
+    assert recipe_from({"methods": {"a": {"method": "kd"}}}).methods == {
+        "a": {"method": "kd", "temperature": 4.0, "alpha": 0.9}
+    }
     assert recipe.student.init == "fresh"
     assert recipe.student.keep == ()
 
@@ -56,7 +68,7 @@ def test_every_recipe_of_the_project_is_valid_and_titled(name):
         ("training.schedule.milestones=[0.5]", None),
         ("training.channels_last=false", lambda r: r.training.channels_last is False),
         ("data.path=/tmp/a=b", lambda r: r.data.path == "/tmp/a=b"),
-        ("methods.kd.temperature=2", lambda r: r.methods["kd"] == {"temperature": 2}),
+        ("methods.kd.temperature=2", lambda r: r.methods["kd"] == {"temperature": 2.0, "alpha": 0.9}),
         ("teacher.options.width=32", lambda r: r.teacher.options == {"width": 32}),
         ("title=", lambda r: False),
     ],

@@ -5,9 +5,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from unskip import UnskipError, fold_batchnorm, load_net, load_weights, make_net, save_net, without_shortcuts
+from unskip import DataInfo, UnskipError, fold_batchnorm, load_net, load_weights, make_net, save_net, without_shortcuts
 from unskip.torchvision_compat import torchvision
-from unskip.weights import DataInfo
 
 INFO = DataInfo(("cat", "dög"), (3, 16, 16), (0.1, 0.2, 0.3), (1.0, 0.5, 0.25))
 IMAGES = torch.randn(2, 3, 16, 16)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unskip.data import Data, load_data
+    from unskip.data_info import DataInfo
     from unskip.errors import UnskipError
     from unskip.export import export_net
     from unskip.inspection import inspect_net
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "data": ("Data", "load_data"),
+    "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
     "export": ("export_net",),
     "inspection": ("inspect_net",),
@@ -43,6 +45,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Data",
+    "DataInfo",
     "DataRecipe",
     "Method",
     "NetSpec",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
 
 from unskip.errors import UnskipError
 
@@ -24,10 +27,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out = Console(soft_wrap=False)
+_INTERRUPTED = 130
 
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change any field, such as training.epochs=8. Repeat for more."),
+]
+DataSet = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the data, such as data.test_limit=1000."),
 ]
 DataOption = Annotated[
     str | None,
@@ -50,7 +58,7 @@ def run(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="The methods to train students with: see `unskip methods`."),
+        typer.Option(metavar="NAME", help="A method to train a student with: see `unskip methods`. Repeat for more."),
     ] = None,
     data: DataOption = None,
     set_: Set = None,
@@ -63,11 +71,14 @@ def run(
     Stopped at any instant, the same command goes on where it stopped. A teacher that was trained before is found again.
 
     Examples:
-        unskip run cifar10-quick --set data.path=CIFAR
 
-        unskip run --teacher resnet32 --method align_kd --data MY_IMAGES --set training.epochs=30
-
-        unskip run cifar10-quick --set data.name=image_folder --set data.path=MY_IMAGES --set teacher.weights=FILE
+    ```text
+    unskip run demo
+    unskip run cifar10-quick --set data.path=CIFAR_FOLDER
+    unskip run --teacher resnet32 --method ce --method align_kd \\
+      --data MY_IMAGES --set training.epochs=30
+    unskip run cifar10-quick --data MY_IMAGES --set teacher.weights=FILE
+    ```
     """
     from unskip.report import Run, summarise
     from unskip.request import request_run
@@ -103,6 +114,8 @@ def inspect(
 
     Prints parameters, MACs, every shortcut with the bytes it holds and for how long, the memory that lives at every
     operation with and without shortcuts, and one sentence saying whether removal pays.
+
+    Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`.
     """
     import json
 
@@ -120,12 +133,14 @@ def inspect(
 def evaluate(
     target: Annotated[Path, typer.Argument(help="A run folder (its best student), a .safetensors or an .onnx file.")],
     data: DataOption = None,
-    set_: Set = None,
+    set_: DataSet = None,
 ) -> None:
     """Top-1 and top-5 of a trained network or an exported file on test images.
 
     The data is that of the network's run, unless `--data` names another; `--set data.test_limit=1000` takes fewer
     images.
+
+    Examples: `unskip evaluate runs/demo`, `unskip evaluate model.onnx --data MY_IMAGES`.
     """
     from unskip.trained import evaluate_target
 
@@ -141,7 +156,7 @@ def export(
         Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending says the format.")
     ] = Path("model.onnx"),
     data: DataOption = None,
-    set_: Set = None,
+    set_: DataSet = None,
     tolerance: Annotated[
         float, typer.Option(help="Largest difference to the network, relative to the largest logit.")
     ] = 1e-3,
@@ -150,6 +165,8 @@ def export(
     """Write a trained network as an ONNX file and check it against the network on real images.
 
     A file that differs by more than the tolerance is not left behind.
+
+    Example: `unskip export runs/demo --out student.onnx`.
     """
     from unskip.trained import export_target
 
@@ -164,7 +181,10 @@ def export(
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Write report.html again from a run's results."""
+    """Write report.html again from a run's results, and print where it is.
+
+    Example: `unskip report runs/demo`.
+    """
     from unskip.report import write_report
 
     out.print(str(write_report(folder)), highlight=False, soft_wrap=True)
@@ -174,43 +194,53 @@ def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> Non
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show this method's card and fields.")] = None,
 ) -> None:
-    """List the distillation methods, or show one: formula, defaults, when to use it, departures from its paper."""
+    """List the distillation methods, or show one: formula, defaults, when to use it, departures from its paper.
+
+    Examples: `unskip methods`, `unskip methods align_kd`.
+    """
     from unskip.methods import method_card, method_class, method_names
 
     if name is None:
-        for known in method_names():
-            out.print(f"{known:12} {method_card(known).splitlines()[0]}", highlight=False, markup=False)
+        _print_pairs((known, method_card(known).splitlines()[0]) for known in method_names())
         return
     out.print(Markdown(method_card(name)))
-    for field, info in method_class(name).model_fields.items():
-        out.print(
-            f"  methods.{name}.{field} = {info.default!r}  {info.description or ''}",
-            highlight=False,
-            markup=False,
-        )
+    out.print()
+    fields = method_class(name).model_fields.items()
+    _print_pairs((f"methods.{name}.{field} = {info.default}", info.description or "") for field, info in fields)
 
 
 @app.command()
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe, with every default filled in.")] = None,
 ) -> None:
-    """List the recipes that come with unskip, or print one; `unskip run NAME` runs it."""
+    """List the recipes that come with unskip, or print one; `unskip run NAME` runs it.
+
+    Example: `unskip recipes demo > mine.yaml`, then change it and `unskip run mine.yaml`.
+    """
     from unskip.recipe import load_recipe, named_recipes
 
     if name is None:
-        for known in named_recipes():
-            out.print(f"{known:16} {load_recipe(known).title}", highlight=False, markup=False)
+        _print_pairs((known, load_recipe(known).title) for known in named_recipes())
     else:
         typer.echo(load_recipe(name).to_yaml(), nl=False)
 
 
 @app.command()
 def nets() -> None:
-    """List the networks, one line each."""
-    from unskip.nets import NETS, net_summary
+    """List the networks by name; `unskip inspect NET` says more, `unskip run --teacher NET` trains one."""
+    from unskip.nets import NETS
 
-    for name in NETS:
-        out.print(f"{name:16} {net_summary(name)}", highlight=False, markup=False)
+    _print_pairs((name, entry.summary) for name, entry in NETS.items())
+
+
+def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Two columns: names, and what they are; long texts wrap within their column."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, text in pairs:
+        table.add_row(Text(name), Text(text))
+    out.print(table)
 
 
 def main() -> None:
@@ -220,6 +250,11 @@ def main() -> None:
     except UnskipError as error:
         print(f"unskip: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("unskip: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:  # what the system refuses: a full disk, a folder that cannot be written
+        place = f": {error.filename}" if error.filename else ""
+        print(f"unskip: {error.strerror or error}{place}; nothing that was finished is lost", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # typer's answer to Ctrl-C
+            print("unskip: interrupted; the same `unskip run` goes on from what was saved", file=sys.stderr)
+        raise

@@ -54,11 +54,16 @@ class DataRecipe(Section):
     image_size: int | None = Field(
         None,
         ge=4,
-        description="side in pixels; by default the images' own when all are equal and at most 64, else 224",
+        description="side in pixels; by default the images' own when all are equal and at most 64, else what the "
+        "teacher expects",
     )
-    limit: int | None = Field(None, ge=1, description="use this many training images, balanced over the classes")
+    limit: int | None = Field(
+        None, ge=1, description="use at most this many training images, balanced over the classes"
+    )
     fraction: float | None = Field(None, gt=0, le=1, description="use this share of every class's training images")
-    test_limit: int | None = Field(None, ge=1, description="use this many test images, balanced over the classes")
+    test_limit: int | None = Field(
+        None, ge=1, description="use at most this many test images, balanced over the classes"
+    )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share held out where the data has no test split of its own"
     )
@@ -69,7 +74,9 @@ class DataRecipe(Section):
     padding: int | None = Field(
         None, ge=0, description="pixels on each side for pad_crop; by default an eighth of the side"
     )
-    padding_mode: Literal["zeros", "reflect"] = "zeros"
+    padding_mode: Literal["zeros", "reflect"] = Field(
+        "zeros", description="what stands in the padding: black, or the image mirrored"
+    )
     flip: bool | None = Field(None, description="random horizontal flip; by default on, but off for digits and none")
     image_column: str | None = Field(
         None, description="Parquet: the column of images; by default the only image column"
@@ -92,10 +99,10 @@ class SGD(Section):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"] = "sgd"
-    lr: float = Field(0.01, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = True
-    weight_decay: float = Field(5e-4, ge=0)
+    lr: float = Field(0.01, gt=0, description="learning rate; onecycle has its own")
+    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last step that is kept")
+    nesterov: bool = Field(True, description="Nesterov's form of the momentum")
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty on all weights")
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> SGD:
@@ -108,9 +115,9 @@ class Adam(Section):
     """Adam (Kingma and Ba, 2015)."""
 
     name: Literal["adam"] = "adam"
-    lr: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = Field((0.9, 0.999), strict=False)
-    weight_decay: float = Field(0.0, ge=0)
+    lr: float = Field(1e-3, gt=0, description="learning rate; onecycle has its own")
+    betas: tuple[float, float] = Field((0.9, 0.999), strict=False, description="decay of the two running means")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty on all weights")
 
 
 Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
@@ -124,8 +131,8 @@ class OneCycle(Section):
     """
 
     name: Literal["onecycle"] = "onecycle"
-    max_lr: float = Field(0.1, gt=0)
-    div_factor: float = Field(10.0, ge=1)
+    max_lr: float = Field(0.1, gt=0, description="the highest rate; the optimiser's own is not used")
+    div_factor: float = Field(10.0, ge=1, description="the first rate is max_lr divided by this")
     final_div_factor: float = Field(1e4, ge=1, description="the last rate is the first divided by this")
     warmup: float = Field(0.3, gt=0, lt=1, description="share of the steps on the way up")
 
@@ -137,7 +144,7 @@ class Step(Section):
     milestones: tuple[float, ...] = Field(
         (0.5, 0.75), strict=False, description="shares of the epochs, between 0 and 1"
     )
-    gamma: float = Field(0.1, gt=0, lt=1)
+    gamma: float = Field(0.1, gt=0, lt=1, description="factor at each milestone")
 
     @field_validator("milestones")
     @classmethod
@@ -151,14 +158,14 @@ class Exponential(Section):
     """The optimiser's rate times ``gamma`` after every epoch."""
 
     name: Literal["exponential"] = "exponential"
-    gamma: float = Field(0.98, gt=0, lt=1)
+    gamma: float = Field(0.98, gt=0, lt=1, description="factor after every epoch")
 
 
 class Cosine(Section):
     """From the optimiser's rate to ``final_lr`` along half a cosine."""
 
     name: Literal["cosine"] = "cosine"
-    final_lr: float = Field(0.0, ge=0)
+    final_lr: float = Field(0.0, ge=0, description="the last rate")
 
 
 class Constant(Section):
@@ -173,12 +180,12 @@ Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(di
 class TrainingRecipe(Section):
     """How a network is trained; the AlignKD paper's settings are the defaults where it states them."""
 
-    epochs: int = Field(200, ge=1)
-    batch_size: int = Field(128, ge=1)
+    epochs: int = Field(200, ge=1, description="passes over the training images")
+    batch_size: int = Field(128, ge=1, description="images per step, of all processes together")
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none by default")
-    precision: Literal["auto", "32", "bf16"] = Field(
+    precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the chip computes in bf16, float32 elsewhere"
     )
     channels_last: Literal["auto"] | bool = Field("auto", description="auto: together with bf16")
@@ -215,7 +222,11 @@ class StudentRecipe(Section):
 
     net: str | None = Field(None, description="by default the teacher's")
     options: dict[str, Any] | None = Field(None, description="by default the teacher's")
-    keep: tuple[str, ...] = Field((), strict=False, description="shortcuts to keep: block names, or a kind")
+    keep: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="shortcuts to keep: blocks (stage2.block1), stages (stage2), or a kind (identity, projection)",
+    )
     init: Literal["fresh", "teacher"] = Field("fresh", description="new random weights, or the teacher's")
 
     @model_validator(mode="after")
@@ -230,7 +241,7 @@ class MeasureRecipe(Section):
 
     latency: bool = Field(True, description="time the exported files in ONNX Runtime")
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
-    batch_size: int = Field(1, ge=1)
+    batch_size: int = Field(1, ge=1, description="images per timed call")
     repeats: int = Field(50, ge=5, description="timed calls of each file, interleaved")
     parity_images: int = Field(256, ge=1, description="test images on which an exported file must agree with its net")
 
@@ -238,29 +249,34 @@ class MeasureRecipe(Section):
 class Recipe(Section):
     """Everything that decides a run's result."""
 
-    title: str = ""
+    title: str = Field("", description="the report's heading")
     data: DataRecipe = DataRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     student: StudentRecipe = StudentRecipe()
     methods: dict[str, dict[str, Any]] = Field(
         {"align_kd": {}},
+        validate_default=True,
         description="label: fields of the method; a label that is no method's name needs a field `method`",
     )
     training: TrainingRecipe = TrainingRecipe()
     measure: MeasureRecipe = MeasureRecipe()
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="decides initial weights, the order of images, augmentation")
 
-    @model_validator(mode="after")
-    def _known_methods(self) -> Recipe:
+    @field_validator("methods")
+    @classmethod
+    def _resolved(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Every method with all its fields, so that a run's recipe says what was run."""
         from unskip.methods import method_from
 
-        if not self.methods:
+        if not methods:
             raise ValueError("methods is empty: name at least one, such as align_kd")
-        for label, fields in self.methods.items():
+        resolved = {}
+        for label, fields in methods.items():
             if not _LABEL.fullmatch(label) or label == "teacher":
                 raise ValueError(f"methods.{label}: a label is letters, digits, '_', '-' or '.', and not 'teacher'")
-            method_from(label, fields)
-        return self
+            method = method_from(label, fields)
+            resolved[label] = ({} if label == method.name else {"method": method.name}) | method.model_dump(mode="json")
+        return resolved
 
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""

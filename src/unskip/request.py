@@ -8,7 +8,7 @@ from typing import Any
 
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
-from unskip.nets import StagedNet, default_image_size, make_net
+from unskip.nets import NETS, StagedNet, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_setting, recipe_from
 from unskip.weights import load_net
 
@@ -58,10 +58,12 @@ def request_net(
     if path.suffix == ".safetensors" or path.is_dir():
         from unskip.trained import net_file
 
+        if options:
+            raise UnskipError(f"--set {options[0]!r}: {target} is a trained network, whose options are fixed")
         net, info = load_net(net_file(path))
         channels, height, width = info.image_shape
         return net, (channels, image_size or height, image_size or width)
     values = dict(parse_setting(option) for option in options)
     net = make_net(target, values)
-    side = image_size or default_image_size(target)
+    side = image_size or NETS[target].image_size
     return net, (values.get("in_channels", 3), side, side)

@@ -28,7 +28,6 @@ from unskip.nets import StagedNet
 from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
 from unskip.surgery import residual_blocks
-from unskip.weights import DataInfo, info_to_json
 
 __all__ = ["Trained", "gather_results"]
 
@@ -105,8 +104,7 @@ def _net_row(trained: Trained, data: Data, folder: RunFolder, images: Tensor, de
     net.cpu()
     assert net.spec is not None
     path = folder.exported(trained.label)
-    info = DataInfo(data.classes, data.image_shape, data.mean, data.std)
-    exported = export_net(net, path, images, metadata=info_to_json(info) | {"label": trained.label})
+    exported = export_net(net, path, images, metadata=data.info.to_json() | {"label": trained.label})
     return {
         "label": trained.label,
         "role": trained.role,

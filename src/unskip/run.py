@@ -9,22 +9,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from unskip.data import load_data
+from unskip.data import Data, Normalization, load_data
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
 from unskip.methods import Method, method_from
-from unskip.nets import NetSpec, StagedNet, make_net
+from unskip.nets import NETS, NetSpec, StagedNet, make_net
 from unskip.recipe import Recipe, TrainingRecipe, digest
 from unskip.report import write_report
 from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import build, residual_blocks, without_shortcuts
-from unskip.training import Checkpoint, Monitor, check_classes, describe_numerics, make_fabric, train
-from unskip.weights import DataInfo, load_net, load_weights, save_net
+from unskip.training import Checkpoint, Monitor, describe_numerics, make_fabric, train
+from unskip.weights import load_net, load_weights, read_data_info, save_net
 
 __all__ = ["run_recipe"]
 
@@ -35,6 +36,7 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
     Interrupted at any instant, the same call goes on where it stopped and ends with the same weights, bit by bit, on
     the same machine. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
     """
+    _check_nets(recipe)
     fabric = make_fabric(recipe.training)  # it may stand for several processes, of which one writes
     if not fabric.is_global_zero:
         fabric.barrier()
@@ -43,6 +45,15 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
         opened = open_run_folder(folder, recipe)
         fabric.barrier()
         return _Run(recipe, opened, fabric, console or Console(quiet=True)).complete()
+
+
+def _check_nets(recipe: Recipe) -> None:
+    """Raise `UnskipError` for a net or an option that does not exist, before images are read and a folder is made."""
+    teacher, student = recipe.teacher, recipe.student
+    with torch.device("meta"):  # without memory or random numbers
+        make_net(teacher.net, teacher.options)
+        if student.net is not None or student.options is not None:
+            make_net(student.net or teacher.net, student.options)
 
 
 class _Run:
@@ -58,7 +69,7 @@ class _Run:
             results = self._results()
             if leader:
                 write_json(self.folder.results, results)
-        elif leader:
+        elif leader and self.folder.load_results():
             self._say(f"{self.folder.path} is complete; delete it to run again")
         if leader:
             write_report(self.folder.path)
@@ -67,9 +78,7 @@ class _Run:
 
     def _results(self) -> dict[str, Any]:
         started = time.time()
-        with self.fabric.rank_zero_first():
-            self.data = load_data(self.recipe.data, device=self.fabric.device)
-        self.info = DataInfo(self.data.classes, self.data.image_shape, self.data.mean, self.data.std)
+        self.data = self._load_data()
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
             f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
@@ -88,6 +97,25 @@ class _Run:
             started=started,
         )
 
+    def _load_data(self) -> Data:
+        """The images, sized for the teacher and normalised as it was trained where its file says so."""
+        weights = self.recipe.teacher.weights
+        known = read_data_info(Path(weights)) if weights is not None else None
+        with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
+            data = load_data(
+                self.recipe.data,
+                device=self.fabric.device,
+                default_size=NETS[self.recipe.teacher.net].image_size,
+                normalization=Normalization(known.mean, known.std) if known else None,
+                progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
+            )
+        if known is not None and known.classes != data.classes:
+            raise UnskipError(
+                f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
+                f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
+            )
+        return data
+
     # Teacher
 
     def _teacher(self) -> Trained:
@@ -95,14 +123,13 @@ class _Run:
         net = build(self._spec(wanted.net, wanted.options), seed=self._seed("teacher"))
         if wanted.weights is not None:
             load_weights(net, Path(wanted.weights))
-            check_classes(net, self.data, "teacher")
             self._say(f"teacher: {wanted.net} from {wanted.weights}")
-            save_net(net, self.folder.weights("teacher"), self.info)
+            if self.fabric.is_global_zero:
+                save_net(net, self.folder.weights("teacher"), self.data.info)
             return Trained("teacher", "teacher", net.eval(), None, [], reused=True)
         home = self.folder.teachers / self._teacher_hash(net)
         stored = home / "teacher.safetensors"
-        reused = stored.exists() and not self.folder.weights("teacher").exists()
-        if reused:
+        if stored.exists() and not self.folder.weights("teacher").exists():
             self._say(f"teacher: {wanted.net}, found again in {home}")
             for source, target in (
                 (home / "teacher.json", self.folder.history("teacher")),
@@ -113,10 +140,10 @@ class _Run:
         if not stored.exists() and self.fabric.is_global_zero:
             _copy(self.folder.history("teacher"), home / "teacher.json")
             _copy(self.folder.weights("teacher"), stored)
-        return Trained("teacher", "teacher", net, None, history, reused)
+        return Trained("teacher", "teacher", net, None, history, reused=not self.folder.trained_here("teacher"))
 
     def _teacher_hash(self, net: StagedNet) -> str:
-        """Of everything that decides a trained teacher's bits on this machine."""
+        """Of everything that decides a trained teacher, up to the rounding of another processor or thread count."""
         assert net.spec is not None
         training = self.recipe.teacher_training()
         data = self.recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"})
@@ -150,8 +177,8 @@ class _Run:
         if wanted.init == "teacher":
             return without_shortcuts(teacher, keep=wanted.keep)
         own = self.recipe.teacher
-        options = own.options if wanted.options is None else wanted.options
-        spec = self._spec(wanted.net or own.net, options if wanted.net is None or wanted.options is not None else {})
+        inherited = own.options if wanted.net is None else {}
+        spec = self._spec(wanted.net or own.net, inherited if wanted.options is None else wanted.options)
         return build(spec.edited("without_shortcuts", keep=list(wanted.keep)), seed=self._seed("student"))
 
     # Both
@@ -162,7 +189,7 @@ class _Run:
         """A trained network and its history: trained now, or loaded when an earlier call of this run trained it."""
         weights, history = self.folder.weights(label), self.folder.history(label)
         if not weights.exists():
-            self._say(f"{label}: {_describe(net)}, {training.epochs} epochs")
+            self._say(f"{label}: {_describe(net)}, {training.epochs} epoch{'s' if training.epochs > 1 else ''}")
             checkpoint = Checkpoint(self.folder.checkpoint(label))
             leader = self.fabric.is_global_zero
             events = self.folder.path / "tensorboard" if training.tensorboard and leader else None
@@ -178,7 +205,7 @@ class _Run:
             )
             if leader:
                 write_json(history, records)
-                save_net(net, weights, self.info)
+                save_net(net, weights, self.data.info)
                 checkpoint.remove()
             self.fabric.barrier()
         return load_net(weights)[0], json.loads(history.read_text())

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from unskip.environment import describe_environment
 from unskip.errors import UnskipError
-from unskip.files import write_json, write_text
+from unskip.files import read_json_lines, write_json, write_text
 from unskip.recipe import Recipe, load_recipe
 
 __all__ = ["RunFolder", "only_process", "open_run_folder"]
@@ -49,6 +49,11 @@ class RunFolder:
         """Trained teachers of all runs beside this one, by the hash of what made them."""
         return self.path.parent / "teachers"
 
+    @property
+    def started(self) -> bool:
+        """Whether anything was trained or saved here."""
+        return any((self.path / name).exists() for name in ("checkpoints", "nets", "metrics.jsonl", "run.json"))
+
     def checkpoint(self, label: str) -> Path:
         """Where the training of a network is saved while it lasts."""
         return self.path / "checkpoints" / f"{label}.ckpt"
@@ -65,28 +70,44 @@ class RunFolder:
         """The exported file."""
         return self.path / "export" / f"{label}.onnx"
 
+    def trained_here(self, label: str) -> bool:
+        """Whether this run trained a network itself, and did not find it or was not given it."""
+        return any(row["net"] == label for row in read_json_lines(self.metrics))
+
     def load_results(self) -> dict[str, Any]:
-        """What ``run.json`` says; `UnskipError` when there is none."""
+        """What ``run.json`` says; `UnskipError` when there is none, or a damaged one."""
         if not self.results.is_file():
             raise UnskipError(f"{self.path} has no run.json: no complete run; `unskip run` makes or continues one")
-        results: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
+        try:
+            results: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
+            if not self.weights(results["best"]).is_file():
+                raise UnskipError(
+                    f"{self.path} has lost {self.weights(results['best'])}; delete the folder to run again"
+                )
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UnskipError(
+                f"{self.results} is damaged ({error}); delete it and `unskip run` makes it again"
+            ) from error
         return results
 
 
 def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     """Make a run folder, or go on with the one that holds the same recipe.
 
-    Raises `UnskipError` when the folder belongs to another recipe, naming the keys that differ, or holds other things.
+    A folder in which nothing was trained yet, as a mistyped command leaves one, takes the new recipe. Raises
+    `UnskipError` when the folder belongs to another recipe, naming the keys that differ, or holds other things.
     """
     folder = RunFolder(path)
     if folder.recipe.exists():
         before = load_recipe(folder.recipe)
         differing = _differences(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
-        if differing:
+        if differing and folder.started:
             raise UnskipError(
                 f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
                 f"{', ..' if len(differing) > 5 else ''}. Choose another folder with --out, or delete this one"
             )
+        if differing:
+            write_text(folder.recipe, recipe.to_yaml())
     elif path.exists() and (not path.is_dir() or any(entry.name != ".lock" for entry in path.iterdir())):
         raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
     else:
@@ -100,14 +121,16 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
     """Keep a second process out of a run folder; a process that was killed does not hold it."""
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UnskipError(
             f"another unskip run is working in {folder}; wait for it, or choose another with --out"
         ) from error
+    except OSError as error:
+        raise UnskipError(f"cannot write into {folder}: {error.strerror}; choose another folder with --out") from error
     try:
         yield
     finally:

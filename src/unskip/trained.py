@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unskip.data import Data, Normalization, load_data
+from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.export import Exported, export_net, read_metadata
 from unskip.measure import Accuracy, evaluate, evaluate_onnx
 from unskip.recipe import DataRecipe, load_recipe, recipe_from
 from unskip.request import data_settings
 from unskip.run_folder import RunFolder
-from unskip.weights import DataInfo, info_from_json, info_to_json, load_net
+from unskip.weights import load_net
 
 __all__ = ["evaluate_target", "export_target", "net_file"]
+
+
+_OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 
 
 def net_file(target: Path) -> Path:
@@ -30,11 +34,11 @@ def net_file(target: Path) -> Path:
 def evaluate_target(target: Path, data: str | None, settings: Sequence[str]) -> Accuracy:
     """Accuracy of a run's best student, a network's file or an exported file.
 
-    The test images are those of its run, or of ``data``.
+    The test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target)
     if file.suffix == ".onnx":
-        info = info_from_json(read_metadata(file), file)
+        info = DataInfo.from_json(read_metadata(file), file)
         images = _data(file, info, data, settings)
         return evaluate_onnx(file, images.test_batches(256).epoch(0))
     net, info = load_net(file)
@@ -48,7 +52,7 @@ def export_target(
     file = net_file(target)
     net, info = load_net(file)
     shown = _data(file, info, data, settings).test_images(images)
-    return export_net(net, path, shown, metadata=info_to_json(info), tolerance=tolerance)
+    return export_net(net, path, shown, metadata=info.to_json(), tolerance=tolerance)
 
 
 def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
@@ -56,10 +60,15 @@ def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[s
     base = _run_data(file)
     if argument is None and base is None:
         raise UnskipError(f"{file} lies in no run folder; say with --data on which images")
-    tree = base.model_dump(mode="json") if base else {}
+    for setting in settings:
+        if not setting.startswith("data."):
+            raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
+    tree = base.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if base else {}
     tree |= data_settings(argument) if argument else {}
     tree["image_size"] = info.image_shape[1]
-    data = load_data(recipe_from({"data": tree}, settings).data, normalization=Normalization(info.mean, info.std))
+    data = load_data(
+        recipe_from({"data": tree}, settings).data, device="cpu", normalization=Normalization(info.mean, info.std)
+    )
     if data.image_shape != info.image_shape:
         raise UnskipError(f"the network reads images of {info.image_shape}, the data gives {data.image_shape}")
     if data.classes != info.classes:

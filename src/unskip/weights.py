@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +13,21 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.files import write_bytes
 from unskip.nets import NetSpec, StagedNet
 from unskip.nets.resnet import from_torchvision
 from unskip.surgery import build
 
-__all__ = ["DataInfo", "info_from_json", "info_to_json", "load_net", "load_weights", "save_net"]
-
-
-@dataclass(frozen=True)
-class DataInfo:
-    """What a network expects and answers: the classes in order, (C, H, W), and the normalisation of images in 0..1."""
-
-    classes: tuple[str, ...]
-    image_shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-def info_to_json(info: DataInfo) -> dict[str, str]:
-    """What a network expects as names and JSON texts, as file headers take them."""
-    return {name: json.dumps(value) for name, value in asdict(info).items()}
-
-
-def info_from_json(header: Mapping[str, str], path: Path) -> DataInfo:
-    """What :func:`info_to_json` wrote; `UnskipError` naming the file when it is missing or damaged."""
-    try:
-        channels, height, width = json.loads(header["image_shape"])
-        classes, mean, std = (tuple(json.loads(header[name])) for name in ("classes", "mean", "std"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnskipError(f"{path} does not say which images it expects: not written by unskip ({error})") from error
-    return DataInfo(classes, (channels, height, width), mean, std)
+__all__ = ["load_net", "load_weights", "read_data_info", "save_net"]
 
 
 def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
     """Write weights, spec and ``info`` into one safetensors file, whole or not at all."""
     assert net.spec is not None, "only a network with a spec can be built again"
     # One entry, since safetensors orders several at random and equal nets shall be equal files.
-    header = {"unskip": json.dumps({"net": json.dumps(net.spec.to_json()), **info_to_json(info)})}
+    header = {"unskip": json.dumps({"net": json.dumps(net.spec.to_json()), **info.to_json()})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     write_bytes(path, safetensors.torch.save(tensors, metadata=header))
 
@@ -66,10 +42,18 @@ def load_net(path: Path) -> tuple[StagedNet, DataInfo]:
         spec = NetSpec.from_json(json.loads(facts["net"]))
     except (KeyError, TypeError, ValueError) as error:
         raise UnskipError(f"the header of {path} is damaged: {error}") from error
-    info = info_from_json(facts, path)
+    info = DataInfo.from_json(facts, path)
     net = build(spec, seed=0)
     _load(net, tensors, path)
     return net.eval(), info
+
+
+def read_data_info(path: Path) -> DataInfo | None:
+    """What the network in a file that :func:`save_net` wrote expects; None for files of other origin."""
+    if path.suffix != ".safetensors":
+        return None
+    header = _read_header(path)
+    return DataInfo.from_json(json.loads(header["unskip"]), path) if "unskip" in header else None
 
 
 def load_weights(net: StagedNet, path: Path) -> None:
@@ -117,14 +101,24 @@ def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
     net.load_state_dict(tensors, strict=False)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     _check_exists(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = dict(file.metadata() or {})
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+            yield file
     except (safetensors.SafetensorError, OSError) as error:
         raise UnskipError(f"{path} is no safetensors file: {error}") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
 
 def _check_exists(path: Path) -> None:

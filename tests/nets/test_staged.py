@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unskip import make_net, without_shortcuts
-from unskip.nets import NETS, StagedNet, default_image_size
+from unskip.nets import NETS, StagedNet
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -71,7 +71,7 @@ def test_taps_are_not_overwritten_by_what_runs_later(net):
 
 @pytest.mark.parametrize("name", NETS)
 def test_every_net(name):
-    side = 64 if default_image_size(name) == 224 else 16
+    side = 64 if NETS[name].image_size == 224 else 16
     torch.manual_seed(0)
     net = make_net(name, {"width": 8, "num_classes": 7, "in_channels": 2}).eval()
     images = torch.randn(1, 2, side, side + 3, requires_grad=True)
@@ -99,3 +99,9 @@ def test_export_and_compile(net, edit):
     assert torch.allclose(exported(IMAGES), expected, atol=1e-5)
     compiled = torch.compile(subject, backend="aot_eager")
     assert torch.allclose(compiled(IMAGES), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_compiled_by_the_default_backend(net):
+    hybrid = hybrid_of(net)
+    assert torch.allclose(torch.compile(hybrid)(IMAGES), hybrid(IMAGES), atol=1e-4)

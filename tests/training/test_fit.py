@@ -121,7 +121,7 @@ def test_the_result_depends_on_the_seed_and_on_the_schedule(teacher, data):
     assert not same(expected, other)
 
 
-@pytest.mark.parametrize("settings", [{"clip_norm": 0.01}, {"precision": "32"}, {"channels_last": True}])
+@pytest.mark.parametrize("settings", [{"clip_norm": 0.01}, {"precision": "float32"}, {"channels_last": True}])
 def test_settings_are_used(settings, teacher, data):
     base = TrainingRecipe(epochs=1, batch_size=50, precision="bf16", channels_last=False)
     changed = TrainingRecipe(**{**base.model_dump(), **settings})
@@ -134,7 +134,11 @@ def test_settings_are_used(settings, teacher, data):
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_state(teacher, data, tmp_path):
     checkpoint = Checkpoint(tmp_path / "a.ckpt")
     wild = TrainingRecipe(
-        epochs=6, batch_size=50, precision="32", schedule={"name": "constant"}, optimizer={"name": "sgd", "lr": 1e25}
+        epochs=6,
+        batch_size=50,
+        precision="float32",
+        schedule={"name": "constant"},
+        optimizer={"name": "sgd", "lr": 1e25},
     )
     with pytest.raises(UnskipError, match=r"no longer finite.*max_lr"):
         fit("align_kd", teacher, data, wild, checkpoint)

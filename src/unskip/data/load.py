@@ -18,6 +18,7 @@ from unskip.data.normalize import IMAGENET, Normalization, measured
 from unskip.data.resident import ResidentImages
 from unskip.data.sources import Source, read_source
 from unskip.data.subsets import balanced_order, balanced_share, balanced_subset
+from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.recipe import DataRecipe
 
@@ -54,6 +55,11 @@ class Data:
     _test: _Images = field(repr=False, compare=False)
     _test_labels: Rows = field(repr=False, compare=False)
 
+    @property
+    def info(self) -> DataInfo:
+        """What a network that is trained on this data must know of it."""
+        return DataInfo(self.classes, self.image_shape, self.mean, self.std)
+
     def train_batches(
         self, batch_size: int, seed: int, *, channels_last: bool = False, rank: int = 0, world_size: int = 1
     ) -> Batches:
@@ -83,26 +89,29 @@ class Data:
 def load_data(
     recipe: DataRecipe,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
+    default_size: int = _LARGE_SIZE,
     normalization: Normalization | None = None,
     progress: Progress | None = None,
 ) -> Data:
     """Read the images that a recipe names.
 
-    Images of at most 64 pixels are decoded once and kept on ``device``; larger ones are streamed by loader
-    processes. ``progress`` is called with what is being decoded, how many images are done, and how many there
-    are. ``normalization`` is that of a network trained before; by default that of the training images, or ImageNet's
-    for streamed ones. `UnskipError` when the images cannot be used, naming the folder or file.
+    Images of at most 64 pixels are decoded once and kept on ``device`` (by default the best there is); larger ones are
+    streamed by loader processes. ``default_size`` is the side in pixels of images that have no common size of at most
+    64, where the recipe names none. ``progress`` is called with what is being decoded, how many images are done, and
+    how many there are. ``normalization`` is that of a network trained before; by default that of the training images,
+    or ImageNet's for streamed ones. `UnskipError` when the images cannot be used, naming the folder or file.
     """
     source = read_source(recipe)
     train = _subset(source.train, source, recipe, "limit")
     test = _subset(source.test, source, recipe, "test_limit")
-    size = _size(recipe, train, test)
+    size = _size(recipe, train, test, default_size)
+    home = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     crop = recipe.augmentation or ("pad_crop" if max(size) <= _LARGEST_RESIDENT else "resized_crop")
     window = _window(recipe, crop, size)
     if max(size) <= _LARGEST_RESIDENT and crop != "resized_crop":
-        return _resident(source, recipe, train, test, size, window, normalization, torch.device(device), progress)
-    return _streamed(source, recipe, train, test, size, crop, window, normalization, torch.device(device), progress)
+        return _resident(source, recipe, train, test, size, window, normalization, home, progress)
+    return _streamed(source, recipe, train, test, size, crop, window, normalization, home, progress)
 
 
 def _resident(
@@ -175,19 +184,17 @@ def _subset(listing: Listing, source: Source, recipe: DataRecipe, key: Literal["
     limit = recipe.limit if key == "limit" else recipe.test_limit
     rows = np.arange(len(labels))
     if limit is not None:
-        if limit > len(labels):
-            raise UnskipError(f"data.{key}: {limit} images were asked for, but {source.name} has {len(labels)}")
         if key == "limit" and limit < len(source.classes):
             raise UnskipError(
                 f"data.limit: {limit} images cannot cover the {len(source.classes)} classes of {source.name}"
             )
-        rows = balanced_subset(labels, limit, recipe.seed)
+        rows = balanced_subset(labels, min(limit, len(labels)), recipe.seed)
     elif key == "limit" and recipe.fraction is not None:
         rows = balanced_share(labels, recipe.fraction, recipe.seed)
     return listing.take(rows)
 
 
-def _size(recipe: DataRecipe, train: ImageSet, test: ImageSet) -> tuple[int, int]:
+def _size(recipe: DataRecipe, train: ImageSet, test: ImageSet, default: int) -> tuple[int, int]:
     """(height, width) of what the networks see."""
     if recipe.image_size is not None:
         return recipe.image_size, recipe.image_size
@@ -201,9 +208,9 @@ def _size(recipe: DataRecipe, train: ImageSet, test: ImageSet) -> tuple[int, int
                     continue
                 raise
             if max(size) > _LARGEST_RESIDENT or size != (common or size):
-                return _LARGE_SIZE, _LARGE_SIZE
+                return default, default
             common = size
-    return common or (_LARGE_SIZE, _LARGE_SIZE)
+    return common or (default, default)
 
 
 def _window(recipe: DataRecipe, crop: str, size: tuple[int, int]) -> PadCropFlip:

@@ -17,7 +17,7 @@ __all__ = ["FORMATS", "Exported", "export_net", "export_onnx", "read_metadata"]
 FORMATS: Mapping[str, Callable[..., Exported]] = {".onnx": export_onnx}
 
 
-def export_net(net: StagedNet, path: Path, images: Tensor, **settings: Any) -> Exported:
+def export_net(net: StagedNet, path: str | Path, images: Tensor, **settings: Any) -> Exported:
     """Write a network in the format that the file's ending names; prove it on images (N, C, H, W).
 
     ``settings`` are the format's own, see its function. Raises `UnskipError` for an unknown ending, and when

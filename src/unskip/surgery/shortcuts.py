@@ -55,8 +55,8 @@ def _kept(blocks: dict[str, Residual], keep: Sequence[str]) -> set[str]:
         if not fits:
             known = [*KINDS, *sorted(stages), *blocks]
             raise UnskipError(
-                f"keep: no shortcut {wanted!r}{nearest(wanted, known)} "
-                f"Name blocks ({', '.join(list(blocks)[:2])}, ..), stages, or a kind ({', '.join(KINDS)})"
+                f"keep: no shortcut {wanted!r}{nearest(wanted, known)}. Name blocks "
+                f"({', '.join(list(blocks)[:2])}, ..), stages, or a kind ({', '.join(KINDS)})"
             )
         kept |= fits
     return kept

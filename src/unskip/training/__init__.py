@@ -3,6 +3,6 @@
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.device import describe_numerics, make_fabric
 from unskip.training.monitor import Monitor
-from unskip.training.train import check_classes, train
+from unskip.training.train import train
 
-__all__ = ["Checkpoint", "Monitor", "check_classes", "describe_numerics", "make_fabric", "train"]
+__all__ = ["Checkpoint", "Monitor", "describe_numerics", "make_fabric", "train"]

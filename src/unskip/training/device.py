@@ -13,8 +13,15 @@ from lightning_fabric import Fabric
 from unskip.nets import StagedNet
 from unskip.recipe import TrainingRecipe
 
-__all__ = ["computes_in_bf16", "describe_numerics", "keep_freed_memory", "make_fabric", "place", "uses_bf16",
-"uses_channels_last"]
+__all__ = [
+    "computes_in_bf16",
+    "describe_numerics",
+    "keep_freed_memory",
+    "make_fabric",
+    "place",
+    "uses_bf16",
+    "uses_channels_last",
+]
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
@@ -67,9 +74,8 @@ def make_fabric(settings: TrainingRecipe) -> Fabric:
 def keep_freed_memory() -> None:
     """Let glibc keep what a step frees for the next one, where it would return it and fault it in again.
 
-
-    Measured on a 32-layer CIFAR ResNet, batch 128: 2,000 to 16,000 page faults a step without, none with; a twentieth of the
-    step as a rule, and most of it on virtual machines whose host takes free pages back.
+    Measured on a 32-layer CIFAR ResNet, batch 128: 2,000 to 16,000 page faults a step without, none with; a twentieth
+    of the step as a rule, and most of it on virtual machines whose host takes free pages back.
     """
     if sys.platform != "linux":
         return

@@ -219,5 +219,5 @@ class _Loop:
         raise UnskipError(
             f"{what} in epoch {len(state.history) + 1}, by step {state.step}: the training diverged. What was saved "
             "before is kept. Lower training.optimizer.lr or training.schedule.max_lr, set training.clip_norm, or set "
-            "training.precision to 32"
+            "training.precision to float32"
         )

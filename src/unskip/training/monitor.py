@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from unskip.errors import UnskipError
-from unskip.files import write_text
+from unskip.files import read_json_lines, write_text
 
 __all__ = ["Monitor"]
 
@@ -61,8 +61,8 @@ class Monitor:
         if done:
             self.console.print(f"  {self.label}: going on after step {done} of {steps}", highlight=False)
         if self.metrics is not None and self.metrics.exists():
-            rows = [json.loads(line) for line in self.metrics.read_text().splitlines() if _is_whole(line)]
-            kept = [row for row in rows if row["net"] != self.label] + [self._row(record) for record in history]
+            kept = [row for row in read_json_lines(self.metrics) if row["net"] != self.label]
+            kept += [self._row(record) for record in history]
             write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
     def wants_terms(self) -> bool:
@@ -98,13 +98,6 @@ class Monitor:
 
     def _row(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {"net": self.label, **record}
-
-
-def _is_whole(line: str) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
 
 
 def _scalars(record: Mapping[str, Any]) -> dict[str, float]:

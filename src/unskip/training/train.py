@@ -44,7 +44,7 @@ def train(
         raise UnskipError(f"the method {method.name} needs a teacher")
     for name, given in (("network", net), ("teacher", teacher)):
         if given is not None:
-            check_classes(given, data, name)
+            _check_classes(given, data, name)
     place(net, fabric, training)
     if teacher is not None:
         place(teacher, fabric, training)
@@ -75,7 +75,7 @@ def train(
         )
 
 
-def check_classes(net: StagedNet, data: Data, name: str) -> None:
+def _check_classes(net: StagedNet, data: Data, name: str) -> None:
     """Raise `UnskipError` when a network has another number of classes, or of image channels, than the data."""
     options = net.spec.options if net.spec else {}
     for option, found in (("num_classes", len(data.classes)), ("in_channels", data.image_shape[0])):

@@ -1,0 +1,199 @@
+"""The documentation is true: its Python runs, its commands parse, its figures, links and generated pages agree."""
+
+import re
+import runpy
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+import unskip
+from unskip.cli import app
+from unskip.nets import NETS
+from unskip.recipe import named_recipes
+from unskip.report import record
+from unskip.request import request_run
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(page, text.count("\n", 0, match.start()) + 2, match[1], match[2])
+        for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def shell_lines() -> list[str]:
+    """Commands of ``bash`` blocks, of ``console`` blocks after a dollar sign, and of indented lines in help texts."""
+    lines = []
+    for block in BLOCKS:
+        text = block.text.replace("\\\n", " ")
+        if block.language == "bash":
+            lines += text.splitlines()
+        elif block.language == "console":
+            lines += [line.removeprefix("$ ") for line in text.splitlines() if line.startswith("$ ")]
+    for page in PAGES:
+        lines += re.findall(r"^    (unskip .*)$", page.read_text(), re.MULTILINE)
+        lines += re.findall(r"`((?:unskip|make|python) [^`]+)`", page.read_text())
+    return sorted({" ".join(line.split("#")[0].split()) for line in lines} - {""})
+
+
+LINES = shell_lines()
+COMMANDS = [line for line in LINES if line.startswith("unskip ")]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """What the documentation's commands name: a folder of images, a recipe."""
+    folder = tmp_path_factory.mktemp("docs")
+    for label in ("cat", "dog"):
+        (folder / "MY_IMAGES" / label).mkdir(parents=True)
+        for index in range(3):
+            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "MY_IMAGES" / label / f"{index}.png")
+    recipe = (ROOT / "recipes" / "demo.yaml").read_text()
+    for place in ("recipe.yaml", "mine.yaml", "runs/demo/recipe.yaml"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(recipe)
+    return folder
+
+
+def pages_with(language: str) -> list[Path]:
+    return sorted({block.page for block in BLOCKS if block.language == language})
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "documentation"}
+    for block in blocks_of(page):
+        if block.language == "python":
+            padded = "\n" * (block.line - 1) + block.text  # tracebacks name the page's own line
+            exec(compile(padded, str(page), "exec"), names)
+
+
+def test_there_are_commands_to_check():
+    assert len(COMMANDS) > 10
+    assert pages_with("python")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_can_be_given(command, workplace, monkeypatch):
+    """Names and options exist; a run's recipe is resolved with its settings, and what is quick is run."""
+    monkeypatch.chdir(workplace)
+    words = shlex.split(command.partition(">")[0])[1:]
+    if words == ["--help"]:
+        assert CliRunner().invoke(app, words).exit_code == 0
+        return
+    group = typer.main.get_command(app)
+    assert words[0] in group.commands, command
+    if {"NAME", "NET"} & set(words) or words == ["inspect"]:
+        return  # a placeholder stands for the argument, or the command is only mentioned
+    given = group.commands[words[0]].make_context(words[0], words[1:]).params
+    if words[0] == "run" and words[1:]:
+        recipe, folder = request_run(
+            given["recipe"],
+            teacher=given["teacher"],
+            methods=given["method"],
+            data=given["data"],
+            settings=given["set_"] or (),
+        )
+        assert recipe.teacher.net in NETS
+        assert given["recipe"] in named_recipes() or Path(given["recipe"] or ".").exists()
+        assert folder.parent == Path("runs")
+    elif words[0] in ("methods", "recipes", "nets") or (words[0] == "inspect" and given["net"] in NETS):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.language == "console"], ids=lambda b: f"{b.page.name}:{b.line}"
+)
+def test_a_commands_output_is_as_shown(block):
+    command, *shown = block.text.splitlines()
+    output = CliRunner().invoke(app, shlex.split(command.removeprefix("$ unskip "))).output
+    expected = " ".join(line for line in shown if line != "...")
+    assert " ".join(expected.split()) in " ".join(output.split())
+
+
+def test_targets_and_scripts_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in LINES:
+        words = line.split()
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, line
+        if words[0] == "python" and words[1].endswith(".py"):
+            assert (ROOT / words[1]).is_file(), line
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_paths_lead_somewhere(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in link:
+            continue
+        place, _, anchor = link.partition("#")
+        target = (page.parent / place).resolve() if place else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target), link
+    for path in re.findall(r"`((?:src|tests|docs|recipes|benchmarks)/[\w./-]*)`", text):
+        assert (ROOT / path).exists(), path
+    for name in re.findall(r"`unskip\.(\w+)", text):
+        assert name in unskip.__all__ or (ROOT / "src" / "unskip" / name).exists(), name
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_a_generated_page_is_up_to_date(name):
+    assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
+
+
+def test_the_memory_table_is_the_forecast():
+    rows = re.findall(
+        r"^\| ResNet-(\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)x \|$", (ROOT / "README.md").read_text(), re.M
+    )
+    assert len(rows) == 3
+    for depth, *figures in rows:
+        net = unskip.make_net(f"resnet{depth}")
+        peaks = [unskip.forecast(n, (3, 224, 224)).peak_bytes / MIB for n in (net, unskip.without_shortcuts(net))]
+        assert figures == [f"{value:.2f}" for value in (*peaks, peaks[0] / peaks[1])], depth
+
+
+def test_every_field_of_the_results_is_described():
+    page = (ROOT / "docs" / "runs.md").read_text()
+    for name in record.__all__:
+        for field in getattr(record, name).model_fields:
+            assert f"`{field}`" in page, f"{name}.{field}"
+
+
+def test_the_recipes_that_a_page_names_exist():
+    found = [name for page in PAGES for name in re.findall(r"recipe\s+`([\w-]+)`", page.read_text())]
+    assert found
+    assert set(found) <= set(named_recipes())
