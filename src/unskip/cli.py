@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -66,16 +67,16 @@ def run(
         Path | None, typer.Option("--out", metavar="FOLDER", help="By default a folder below runs/.")
     ] = None,
 ) -> None:
-    """Train a teacher and plain students, export and measure all of them, write a report.
+    r"""Train a teacher and plain students, export and measure all of them, write a report.
 
     Stopped at any instant, the same command goes on where it stopped. A teacher that was trained before is found again.
 
-    Examples:
+    For example:
 
     ```text
     unskip run demo
     unskip run cifar10-quick --set data.path=CIFAR_FOLDER
-    unskip run --teacher resnet32 --method ce --method align_kd \\
+    unskip run --teacher resnet32 --method ce --method align_kd \
       --data MY_IMAGES --set training.epochs=30
     unskip run cifar10-quick --data MY_IMAGES --set teacher.weights=FILE
     ```
@@ -243,10 +244,24 @@ def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     out.print(table)
 
 
+def _print_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one sentence, without the place in the code that Python shows."""
+    print(f"unskip: warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; a mistake in the input is one sentence on stderr and exit code 2."""
     try:
-        app(standalone_mode=True)
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            app(standalone_mode=True)
     except UnskipError as error:
         print(f"unskip: {error}", file=sys.stderr)
         sys.exit(2)
