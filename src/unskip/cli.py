@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -46,6 +47,21 @@ DataOption = Annotated[
         help="digits, cifar10, cifar100, or a folder: class folders or Parquet files.",
     ),
 ]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"unskip {metadata.version('unskip')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

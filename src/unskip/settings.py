@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from unskip.errors import UnskipError
+
 __all__ = ["Section", "explain", "nearest"]
 
 
@@ -29,10 +31,17 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
     for item in error.errors():
         *parents, last = [str(part) for part in item["loc"]] or [""]
         key, owners = _resolve(model, parents)
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "union_tag_invalid":
+            tags = str(item["ctx"]["expected_tags"]).replace("'", "").split(", ")
+            given = str(item["ctx"]["tag"])
+            key = _resolve(model, [*parents, last])[0]
+            lines.append(f"{key}.name: no {given!r}{nearest(given, tags)} (known: {', '.join(tags)})")
+        elif item["type"] == "extra_forbidden":
             fields = sorted({name for owner in owners for name in owner.model_fields})
             near = nearest(last, fields) or f"; known here: {', '.join(fields)}"
             lines.append(f"{_join(key, last)}: unknown key{near}")
+        elif isinstance(item.get("ctx", {}).get("error"), UnskipError):
+            lines.append(str(item["ctx"]["error"]))  # it names its place itself
         else:
             given = "" if isinstance(item["input"], dict | BaseModel) else f" (given: {item['input']!r})"
             where = _resolve(model, [*parents, last])[0]

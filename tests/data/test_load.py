@@ -81,11 +81,6 @@ def test_settings_that_cannot_be_met(folder, settings, message):
         loaded(folder, **settings)
 
 
-def test_a_limit_above_what_there_is_takes_all(folder):
-    everything, limited = loaded(folder), loaded(folder, limit=1000, test_limit=1000)
-    assert (limited.num_train, limited.num_test) == (everything.num_train, everything.num_test)
-
-
 @pytest.mark.parametrize("image_size", [12, 72], ids=["resident", "streamed"])
 def test_the_fingerprint_follows_the_content(folder, image_size):
     def fingerprint(**settings):

@@ -186,9 +186,13 @@ class Run(Record):
             ) from None
         except ValidationError as error:
             problems = "; ".join(_problem(details["loc"], details["msg"]) for details in error.errors()[:3])
-            raise UnskipError(f"{path} does not hold a run's results ({problems}); run `unskip run` again") from None
+            raise UnskipError(
+                f"{path} does not hold a run's results ({problems}); delete it and give the same `unskip run` again"
+            ) from None
         except (OSError, ValueError) as error:
-            raise UnskipError(f"{path} cannot be read as JSON ({error}); run `unskip run` again") from None
+            raise UnskipError(
+                f"{path} cannot be read as JSON ({error}); delete it and give the same `unskip run` again"
+            ) from None
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> str:

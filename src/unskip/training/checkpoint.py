@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -55,3 +56,5 @@ class Checkpoint:
         """Delete both files, after the result is safe elsewhere."""
         self.path.unlink(missing_ok=True)
         self.previous.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other trainings of the run may have theirs beside it
+            self.path.parent.rmdir()

@@ -75,7 +75,7 @@ def fit(
     state = _State(**saved["state"]) if saved else _State()
     total_epochs = sum(phase.epochs for phase in phases)
     done_before = len(state.history) * len(batches) + state.step
-    monitor.start(total_epochs * len(batches), done_before, state.history)
+    monitor.start(total_epochs, len(batches), done_before, state.history)
     for index, phase in enumerate(phases):
         if index < state.phase:
             continue
@@ -192,7 +192,7 @@ class _Loop:
         state.history.append(record)
         state.epoch, state.step, state.images, state.sums, state.epoch_seconds = state.epoch + 1, 0, 0, {}, 0.0
         if self.fabric.is_global_zero:
-            self.monitor.epoch(record, self.total_epochs)
+            self.monitor.epoch(record)
 
     def _save(self) -> None:
         broken = [n for n, p in self.phase.objective.named_parameters() if not bool(torch.isfinite(p).all())]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_text
@@ -31,18 +32,19 @@ class Monitor:
         self.console = console
         self.metrics = metrics
         self._events = _tensorboard_writer(tensorboard / label) if tensorboard else None
-        self._bar = Progress(
+        self._bar = _Bar(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            BarColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("left"),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task(label, total=None, detail="")
         self._shown = 0.0
+        self._epochs = self._steps_per_epoch = 1
+        self._top1 = ""
 
     def __enter__(self) -> Monitor:
         self._bar.start()
@@ -55,11 +57,14 @@ class Monitor:
         if self._events is not None:
             self._events.close()
 
-    def start(self, steps: int, done: int, history: list[dict[str, Any]]) -> None:
-        """A training of ``steps`` steps begins, or goes on after ``done`` of them with the epochs of ``history``."""
-        self._bar.update(self._task, total=steps, completed=done)
+    def start(self, epochs: int, steps_per_epoch: int, done: int, history: list[dict[str, Any]]) -> None:
+        """A training begins, or goes on after ``done`` steps with the epochs of ``history``."""
+        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+        self._bar.update(self._task, total=epochs * steps_per_epoch, completed=done)
         if done:
-            self.console.print(f"  {self.label}: going on after step {done} of {steps}", highlight=False)
+            self.console.print(
+                f"  {self.label}: going on after step {done} of {epochs * steps_per_epoch}", highlight=False
+            )
         if self.metrics is not None and self.metrics.exists():
             kept = [row for row in read_json_lines(self.metrics) if row["net"] != self.label]
             kept += [self._row(record) for record in history]
@@ -69,15 +74,19 @@ class Monitor:
         """Whether the bar is due for new numbers; reading them waits for the device."""
         return not self._bar.disable and time.monotonic() - self._shown > 0.25
 
-    def step(self, done: int, images_per_second: float | None = None, terms: Mapping[str, float] | None = None) -> None:
-        """A step was made."""
-        if terms is None:
-            return
+    def step(self, done: int, images_per_second: float, terms: Mapping[str, float]) -> None:
+        """``done`` steps are made; the numbers are the last step's."""
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        self._bar.update(self._task, completed=done, detail=f"{images_per_second:,.0f} images/s  {numbers}")
+        epoch = min(done // self._steps_per_epoch + 1, self._epochs)
+        self._bar.update(
+            self._task,
+            completed=done,
+            description=f"  {self.label}  epoch {epoch}/{self._epochs}",
+            detail=f"  {images_per_second:,.0f} images/s  {numbers}{self._top1}",
+        )
         self._shown = time.monotonic()
 
-    def epoch(self, record: Mapping[str, Any], epochs: int) -> None:
+    def epoch(self, record: Mapping[str, Any]) -> None:
         """An epoch ended."""
         if self.metrics is not None:
             self.metrics.parent.mkdir(parents=True, exist_ok=True)
@@ -87,17 +96,27 @@ class Monitor:
             for name, value in _scalars(record).items():
                 self._events.add_scalar(name, value, record["epoch"])
         top1 = "" if record["top1"] is None else f"  top-1 {100 * record['top1']:.2f}"
+        self._top1 = top1 or self._top1
         line = (
-            f"  {self.label}  epoch {record['epoch']}/{epochs}  loss {record['loss']:.4f}{top1}"
+            f"  {self.label}  epoch {record['epoch']}/{self._epochs}  loss {record['loss']:.4f}{top1}"
             f"  {record['images_per_second']:,.0f} images/s  {record['seconds']:.0f} s"
         )
         if not self.console.is_terminal:
             self.console.print(line, highlight=False)
-        elif record["epoch"] == epochs:
+        elif record["epoch"] == self._epochs:
             self._bar.console.print(line, highlight=False)
 
     def _row(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {"net": self.label, **record}
+
+
+class _Bar(Progress):
+    """A bar, and below it a line of numbers that is cut rather than wrapped."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        for task in self.tasks:
+            yield Text(task.fields["detail"], no_wrap=True, overflow="ellipsis")
 
 
 def _scalars(record: Mapping[str, Any]) -> dict[str, float]:
