@@ -40,7 +40,7 @@ def edited(record, *path, value):
         (
             0.612,
             0.930,
-            "loses 32.2 points; align_kd recovers 31.8 of them, which is within noise of the teacher.",
+            "loses 32.2 points; align_kd recovers 31.8 of them and ends within noise of the teacher.",
         ),
         (0.612, 0.936, "loses 32.2 points; align_kd recovers them all and ends within noise of the teacher."),
         (

@@ -113,7 +113,7 @@ def _recovered(run: Run, baseline: Net) -> str:
         return f"{best.label} recovers them all and ends {points(gap)} points above the teacher"
     if gap >= 0:
         return f"{best.label} recovers them all and ends within noise of the teacher"
-    tail = ", which is within noise of the teacher" if against_teacher == 0 else ""
+    tail = " and ends within noise of the teacher" if against_teacher == 0 else ""
     return f"{best.label} recovers {points(gain)} of them{tail}"
 
 

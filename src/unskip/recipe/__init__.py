@@ -1,0 +1,44 @@
+"""One run as frozen, strict data: YAML in, YAML out.
+
+A recipe says everything that decides a run's result: data, teacher, student, methods, training, what is exported and
+measured, and the seed. Unknown keys and wrong types are errors that name the nearest right key.
+"""
+
+from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_setting, recipe_from
+from unskip.recipe.sections import DataRecipe, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
+from unskip.recipe.training import (
+    SGD,
+    Adam,
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Optimizer,
+    Schedule,
+    Step,
+    TrainingRecipe,
+)
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Constant",
+    "Cosine",
+    "DataRecipe",
+    "Exponential",
+    "MeasureRecipe",
+    "OneCycle",
+    "Optimizer",
+    "Recipe",
+    "Schedule",
+    "Step",
+    "StudentRecipe",
+    "TeacherRecipe",
+    "TrainingRecipe",
+    "digest",
+    "load_recipe",
+    "load_tree",
+    "named_recipes",
+    "parse_setting",
+    "recipe_from",
+]

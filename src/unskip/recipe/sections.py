@@ -1,0 +1,153 @@
+"""The sections of a recipe, and the recipe that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from unskip.recipe.training import TrainingRecipe
+from unskip.settings import Section
+
+__all__ = ["DataRecipe", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest"]
+
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+class DataRecipe(Section):
+    """Which images, how many of them, at which size, and how they are augmented."""
+
+    name: Literal["digits", "cifar10", "cifar100", "image_folder", "parquet"] = Field(
+        "digits", description="where the images come from"
+    )
+    path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
+    image_size: int | None = Field(
+        None,
+        ge=4,
+        description="side in pixels; by default the images' own when all are equal and at most 64, else what the "
+        "teacher expects",
+    )
+    limit: int | None = Field(
+        None, ge=1, description="use at most this many training images, balanced over the classes"
+    )
+    fraction: float | None = Field(None, gt=0, le=1, description="use this share of every class's training images")
+    test_limit: int | None = Field(
+        None, ge=1, description="use at most this many test images, balanced over the classes"
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share held out where the data has no test split of its own"
+    )
+    augmentation: Literal["pad_crop", "resized_crop", "none"] | None = Field(
+        None,
+        description="random crop of the padded image, random resized crop, or nothing; by default by image size",
+    )
+    padding: int | None = Field(
+        None, ge=0, description="pixels on each side for pad_crop; by default an eighth of the side"
+    )
+    padding_mode: Literal["zeros", "reflect"] = Field(
+        "zeros", description="what stands in the padding: black, or the image mirrored"
+    )
+    flip: bool | None = Field(None, description="random horizontal flip; by default on, but off for digits and none")
+    image_column: str | None = Field(
+        None, description="Parquet: the column of images; by default the only image column"
+    )
+    label_column: str | None = Field(
+        None, description="Parquet: the column of labels; by default the only label column"
+    )
+    workers: int = Field(2, ge=0, description="loader processes for images too large to live on the device")
+    skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
+    seed: int = Field(0, ge=0, description="decides splits and subsets; the run's seed does not")
+
+    @model_validator(mode="after")
+    def _one_subset(self) -> DataRecipe:
+        if self.limit is not None and self.fraction is not None:
+            raise ValueError("give data.limit or data.fraction, not both")
+        return self
+
+
+class TeacherRecipe(Section):
+    """The network with shortcuts: which, and where its weights come from."""
+
+    net: str = Field("resnet32", description="a name from `unskip nets`")
+    options: dict[str, Any] = Field({}, description="arguments of that net, such as width")
+    weights: str | None = Field(None, description="a .safetensors file, or a torchvision .pth; trained here if absent")
+    training: TrainingRecipe | None = Field(None, description="by default the recipe's own training section")
+
+
+class StudentRecipe(Section):
+    """The network that is deployed: by default the teacher without its shortcuts."""
+
+    net: str | None = Field(None, description="by default the teacher's")
+    options: dict[str, Any] | None = Field(None, description="by default the teacher's")
+    keep: tuple[str, ...] = Field(
+        (),
+        strict=False,
+        description="shortcuts to keep: blocks (stage2.block1), stages (stage2), or a kind (identity, projection)",
+    )
+    init: Literal["fresh", "teacher"] = Field("fresh", description="new random weights, or the teacher's")
+
+    @model_validator(mode="after")
+    def _teacher_weights_need_its_net(self) -> StudentRecipe:
+        if self.init == "teacher" and (self.net is not None or self.options is not None):
+            raise ValueError("student.init: teacher needs the teacher's own net; leave student.net and options out")
+        return self
+
+
+class MeasureRecipe(Section):
+    """How the exported files are measured."""
+
+    latency: bool = Field(True, description="time the exported files in ONNX Runtime")
+    threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
+    batch_size: int = Field(1, ge=1, description="images per timed call")
+    repeats: int = Field(50, ge=5, description="timed calls of each file, interleaved")
+    parity_images: int = Field(256, ge=1, description="test images on which an exported file must agree with its net")
+
+
+class Recipe(Section):
+    """Everything that decides a run's result."""
+
+    title: str = Field("", description="the report's heading")
+    data: DataRecipe = DataRecipe()
+    teacher: TeacherRecipe = TeacherRecipe()
+    student: StudentRecipe = StudentRecipe()
+    methods: dict[str, dict[str, Any]] = Field(
+        {"align_kd": {}},
+        validate_default=True,
+        description="label: fields of the method; a label that is no method's name needs a field `method`",
+    )
+    training: TrainingRecipe = TrainingRecipe()
+    measure: MeasureRecipe = MeasureRecipe()
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="decides initial weights, the order of images, augmentation")
+
+    @field_validator("methods")
+    @classmethod
+    def _resolved(cls, methods: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Every method with all its fields, so that a run's recipe says what was run."""
+        from unskip.methods import method_from
+
+        if not methods:
+            raise ValueError("methods is empty: name at least one, such as align_kd")
+        resolved = {}
+        for label, fields in methods.items():
+            if not _LABEL.fullmatch(label) or label == "teacher":
+                raise ValueError(f"methods.{label}: a label is letters, digits, '_', '-' or '.', and not 'teacher'")
+            method = method_from(label, fields)
+            resolved[label] = ({} if label == method.name else {"method": method.name}) | method.model_dump(mode="json")
+        return resolved
+
+    def to_yaml(self) -> str:
+        """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    def teacher_training(self) -> TrainingRecipe:
+        """The training section that a teacher without given weights is trained with."""
+        return self.teacher.training or self.training
+
+
+def digest(value: object) -> str:
+    """A stable hexadecimal SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,135 @@
+"""How a network is trained: optimiser, schedule, precision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from unskip.settings import Section
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Constant",
+    "Cosine",
+    "Exponential",
+    "OneCycle",
+    "Optimizer",
+    "Schedule",
+    "Step",
+    "TrainingRecipe",
+]
+
+
+class SGD(Section):
+    """Stochastic gradient descent with momentum."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = Field(0.01, gt=0, description="learning rate; onecycle has its own")
+    momentum: float = Field(0.9, ge=0, lt=1, description="share of the last step that is kept")
+    nesterov: bool = Field(True, description="Nesterov's form of the momentum")
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty on all weights")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0; set nesterov to false")
+        return self
+
+
+class Adam(Section):
+    """Adam (Kingma and Ba, 2015)."""
+
+    name: Literal["adam"] = "adam"
+    lr: float = Field(1e-3, gt=0, description="learning rate; onecycle has its own")
+    betas: tuple[float, float] = Field((0.9, 0.999), strict=False, description="decay of the two running means")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty on all weights")
+
+
+Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
+
+
+class OneCycle(Section):
+    """Up to ``max_lr`` and down again once (Smith and Topin, 2019), a cosine on both sides.
+
+    The start is ``max_lr / div_factor``: 10 makes it the optimiser's 0.01 of the AlignKD paper, where PyTorch's own
+    default of 25 would not.
+    """
+
+    name: Literal["onecycle"] = "onecycle"
+    max_lr: float = Field(0.1, gt=0, description="the highest rate; the optimiser's own is not used")
+    div_factor: float = Field(10.0, ge=1, description="the first rate is max_lr divided by this")
+    final_div_factor: float = Field(1e4, ge=1, description="the last rate is the first divided by this")
+    warmup: float = Field(0.3, gt=0, lt=1, description="share of the steps on the way up")
+
+
+class Step(Section):
+    """The optimiser's rate times ``gamma`` at each milestone."""
+
+    name: Literal["step"] = "step"
+    milestones: tuple[float, ...] = Field(
+        (0.5, 0.75), strict=False, description="shares of the epochs, between 0 and 1"
+    )
+    gamma: float = Field(0.1, gt=0, lt=1, description="factor at each milestone")
+
+    @field_validator("milestones")
+    @classmethod
+    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < m < 1 for m in value) or list(value) != sorted(set(value)):
+            raise ValueError("milestones are rising shares of the epochs between 0 and 1, such as [0.5, 0.75]")
+        return value
+
+
+class Exponential(Section):
+    """The optimiser's rate times ``gamma`` after every epoch."""
+
+    name: Literal["exponential"] = "exponential"
+    gamma: float = Field(0.98, gt=0, lt=1, description="factor after every epoch")
+
+
+class Cosine(Section):
+    """From the optimiser's rate to ``final_lr`` along half a cosine."""
+
+    name: Literal["cosine"] = "cosine"
+    final_lr: float = Field(0.0, ge=0, description="the last rate")
+
+
+class Constant(Section):
+    """The optimiser's rate throughout."""
+
+    name: Literal["constant"] = "constant"
+
+
+Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(discriminator="name")]
+
+
+class TrainingRecipe(Section):
+    """How a network is trained; the AlignKD paper's settings are the defaults where it states them."""
+
+    epochs: int = Field(200, ge=1, description="passes over the training images")
+    batch_size: int = Field(128, ge=1, description="images per step, of all processes together")
+    optimizer: Optimizer = SGD()
+    schedule: Schedule = OneCycle()
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none by default")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the chip computes in bf16, float32 elsewhere"
+    )
+    channels_last: Literal["auto"] | bool = Field("auto", description="auto: together with bf16")
+    validate_every: int = Field(
+        1, ge=1, description="epochs between two validations; the last epoch is always validated"
+    )
+    checkpoint_minutes: float = Field(5.0, gt=0, description="within an epoch; every epoch's end is saved besides")
+    tensorboard: bool = Field(False, description="also write TensorBoard event files into the run folder")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_kinds(cls, tree: Any) -> Any:
+        """``training.optimizer.lr=0.05`` alone means the default optimiser with another rate."""
+        if not isinstance(tree, dict):
+            return tree
+        named = {}
+        for key in ("optimizer", "schedule"):
+            if isinstance(tree.get(key), dict) and "name" not in tree[key]:
+                named[key] = {"name": cls.model_fields[key].default.name, **tree[key]}
+        return tree | named
