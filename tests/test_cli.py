@@ -260,7 +260,7 @@ def test_changes_get_a_folder_of_their_own_and_find_the_teacher_again(home):
         ("training.epoch=3", r"small.yaml: training.epoch: unknown key; did you mean 'epochs'\?"),
         ("training.epochs=many", r"training.epochs: .*integer.*'many'"),
         ("training.epochs=0", r"training.epochs: .*greater than or equal to 1 \(given: 0\)"),
-        ("training.optimizer.name=sdg", r"training.optimizer: .*'sdg'.*'sgd', 'adam'"),
+        ("training.optimizer.name=sdg", r"training.optimizer.name: no 'sdg'; did you mean 'sgd'"),
         ("training.batch_size=2.5", r"training.batch_size: .*integer"),
         ("seed=-1", r"seed: .*greater than or equal to 0"),
         ("data.seed=-1", r"data.seed: .*greater than or equal to 0"),

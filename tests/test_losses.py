@@ -41,8 +41,9 @@ def test_losses_equal_their_formulas(size, temperature):
     labels = torch.randint(classes, (batch,), generator=generator)
     maps = torch.randn(2, batch, 2, 3, classes, generator=generator)
     assert float(cross_entropy(student, labels)) == pytest.approx(slow_cross_entropy(student, labels), rel=1e-5)
+    # A divergence is a difference of nearly equal numbers: float32 leaves an absolute error, which t^2 multiplies.
     assert float(kl_divergence(student, teacher, temperature)) == pytest.approx(
-        slow_kl(student, teacher, temperature), rel=1e-4, abs=1e-6
+        slow_kl(student, teacher, temperature), rel=1e-5, abs=5e-7 * temperature**2
     )
     assert float(feature_mse(*maps)) == pytest.approx(slow_mse(*maps), rel=1e-5)
 
