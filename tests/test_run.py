@@ -181,7 +181,7 @@ def test_two_processes_train_as_one_run(tmp_path):
     (tmp_path / "small.yaml").write_text(
         recipe_from(SMALL, ["methods={align_kd: {}}", "measure.latency=false"]).to_yaml()
     )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29511"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     folder = tmp_path / "run"
     done = subprocess.run(
         [*torchrun, "-m", "unskip", "run", str(tmp_path / "small.yaml"), "--out", str(folder)],

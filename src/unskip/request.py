@@ -10,6 +10,7 @@ from unskip.data import recipe_for
 from unskip.errors import UnskipError
 from unskip.nets import NETS, StagedNet, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_setting, recipe_from
+from unskip.run_folder import net_file
 from unskip.weights import load_net
 
 __all__ = ["data_settings", "request_net", "request_run"]
@@ -56,8 +57,6 @@ def request_net(
     """The network that `inspect` is asked about and the shape (C, H, W) of its input."""
     path = Path(target)
     if path.suffix == ".safetensors" or path.is_dir():
-        from unskip.trained import net_file
-
         if options:
             raise UnskipError(f"--set {options[0]!r}: {target} is a trained network, whose options are fixed")
         net, info = load_net(net_file(path))

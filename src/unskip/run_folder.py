@@ -16,7 +16,7 @@ from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_json, write_text
 from unskip.recipe import Recipe, load_recipe
 
-__all__ = ["RunFolder", "only_process", "open_run_folder"]
+__all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,16 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
         leftover.unlink()
     write_json(path / "environment.json", describe_environment())
     return folder
+
+
+def net_file(target: Path) -> Path:
+    """The weights that a target means: the file itself, or the best student of a run folder."""
+    if target.is_dir():
+        folder = RunFolder(target)
+        return folder.weights(folder.load_results()["best"])
+    if not target.is_file():
+        raise UnskipError(f"no file or run folder {target}")
+    return target
 
 
 @contextmanager

@@ -12,23 +12,12 @@ from unskip.export import Exported, export_net, read_metadata
 from unskip.measure import Accuracy, evaluate, evaluate_onnx
 from unskip.recipe import DataRecipe, load_recipe, recipe_from
 from unskip.request import data_settings
-from unskip.run_folder import RunFolder
+from unskip.run_folder import RunFolder, net_file
 from unskip.weights import load_net
 
-__all__ = ["evaluate_target", "export_target", "net_file"]
-
+__all__ = ["evaluate_target", "export_target"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
-
-
-def net_file(target: Path) -> Path:
-    """The weights that a target means: the file itself, or the best student of a run folder."""
-    if target.is_dir():
-        folder = RunFolder(target)
-        return folder.weights(folder.load_results()["best"])
-    if not target.is_file():
-        raise UnskipError(f"no file or run folder {target}")
-    return target
 
 
 def evaluate_target(target: Path, data: str | None, settings: Sequence[str]) -> Accuracy:
