@@ -26,11 +26,12 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: install  ## Remove the shortcuts of a ResNet on real handwritten digits: runs/demo/report.html
 	$(BIN)/unskip run recipes/demo.yaml --out runs/demo
 
+# One process per core with one thread each: threads of several processes on the same cores hinder each other.
 test: dev  ## The test suite
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: dev  ## Also the slow tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: dev  ## Lint, formatting and types
 	$(BIN)/ruff check .

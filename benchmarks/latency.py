@@ -18,7 +18,7 @@ import torch
 from unskip.environment import describe_environment
 from unskip.export import export_net
 from unskip.measure import measure_latency, speedup
-from unskip.nets import NETS, make_net
+from unskip.nets import find_net, make_net
 from unskip.surgery import without_shortcuts
 
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def measure(name: str, threads: int, repeats: int) -> None:
-    side = NETS[name].image_size
+    side = find_net(name).image_size
     net = make_net(name)
     with tempfile.TemporaryDirectory() as folder:
         files = {"residual": Path(folder) / "residual.onnx", "plain": Path(folder) / "plain.onnx"}

@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: methods.md, recipe.md and command-line.md.
+"""Write the pages that are made from the code: methods.md, recipe.md, command-line.md and counts.md.
 
     python docs/generate.py
 
@@ -8,9 +8,10 @@ something else.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ import typer
 from typer.core import TyperGroup
 
 from unskip.cli import app
+from unskip.measure import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
-from unskip.nets import NETS
+from unskip.nets import FAMILIES, NETS
+from unskip.papers import CheckedCount, check_counts, summary
 from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.settings import arguments_of
+from unskip.surgery import EDITS
 
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py. Change the code it is made from, then run it again. -->"
@@ -78,13 +83,31 @@ def recipe_page() -> str:
         "",
         "## Networks",
         "",
-        "Names for `teacher.net` and `student.net`. Options: `width`, the first stage's channels; `num_classes` and "
-        "`in_channels` are filled in from the data.",
+        "Names for `teacher.net` and `student.net`. `num_classes` and `in_channels` are filled in from the data.",
         "",
-        "| name | network |",
-        "|---|---|",
-        *(f"| `{name}` | {entry.summary} |" for name, entry in NETS.items()),
+        "| name | network | image | options and their defaults |",
+        "|---|---|---|---|",
+        *(
+            f"| `{name}` | {entry.summary} | {entry.image_size} | {_arguments(entry.factory)} |"
+            for name, entry in NETS.items()
+        ),
+        *(f"| `{name}` | {summary} | | |" for name, summary in FAMILIES.items()),
+        "",
+        "## Edits",
+        "",
+        "`teacher.edits` and `student.edits` are lists of these, carried out in order; each entry is a name, or a name "
+        "with its arguments:",
+        "",
+        "```yaml",
+        "teacher: {net: wrn-22x2, edits: [{with_grouped_convs: {groups: 4}}]}",
+        "student: {net: wrn-22x2, edits: [{with_grouped_convs: {channels_per_group: 4}}, without_shortcuts]}",
+        "```",
+        "",
+        "`unskip inspect NET --edit 'NAME: {argument: value}'` shows what one does.",
     ]
+    for name, function in EDITS.items():
+        lines += ["", f"### {name}", "", *(line.replace("``", "`") for line in _docstring(function))]
+        lines += ["", f"Arguments and their defaults: {_arguments(function) or 'none'}."]
     return "\n".join(lines) + "\n"
 
 
@@ -110,9 +133,102 @@ def command_line_page() -> str:
         "| code | meaning |",
         "|---|---|",
         "| 0 | done |",
-        "| 1 | an error that unskip did not foresee, with its traceback |",
+        "| 1 | an error that unskip did not foresee, with its traceback; from `unskip counts`: a printed count "
+        "differs and nothing explains it |",
         "| 2 | something given cannot be used; one sentence on stderr says what to change |",
         "| 130 | interrupted (Ctrl-C); the same command goes on from there |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def counts_page() -> str:
+    """What the counting conventions are, and every printed count of the papers."""
+    checked = check_counts()
+    by_table: dict[tuple[str, str], list[CheckedCount]] = {}
+    for item in checked:
+        by_table.setdefault((item.cell.paper, item.cell.table), []).append(item)
+    slips = [item for item in checked if not item.matches]
+    lines = [
+        NOTE,
+        "",
+        "# Counts",
+        "",
+        "Papers print parameters, FLOPs and depths of their networks. `unskip counts` builds the same networks, "
+        "without weights, and counts them. A printed figure matches (✓) when the count, rounded half up to the printed "
+        "digits, is that figure. " + summary(checked).replace("above", "[below](#slips)"),
+        "",
+        "```bash",
+        "unskip counts --paper stagewise-kd",
+        "```",
+        "",
+        "## Conventions",
+        "",
+        "Parameters are all that training changes, BatchNorm's weights and biases among them. Depth is the number of "
+        "convolutions and linear layers, without those of shortcuts. What a paper calls FLOPs depends on the tool that "
+        "counted them; `count_macs(net, input_shape, convention=...)` knows three:",
+        "",
+        *(f"- `{name}`: {convention.summary}." for name, convention in CONVENTIONS.items()),
+        "",
+        "For one image, with *in* and *out* the features of a linear layer and *k* the pixels that a pooling averages:",
+        "",
+        "| operation | `macs` | `torchprofile` | `thop-2019` |",
+        "|---|---|---|---|",
+        "| convolution | MACs | MACs | MACs, and 1 for each output element if it has a bias |",
+        "| linear layer with bias | in · out | in · out | 2 · in · out |",
+        "| linear layer without bias | in · out | in · out | (2 · in - 1) · out |",
+        "| BatchNorm | 0 | 0 | 4 for each element |",
+        "| average pooling, global or not | 0 | 1 for each output element | (k + 1) for each output element |",
+        "| other products of matrices (attention) | MACs | MACs | MACs |",
+        "| activation, addition, maximum pooling, dropout | 0 | 0 | 0 |",
+        "",
+        "A pooling that is written as a mean counts as one. The packages count a few things more, which none of these "
+        "networks has: element-wise products and layer norms in torchprofile, softmax and upsampling in thop.",
+        "",
+        "```python",
+        "from unskip import count_macs, make_net",
+        "",
+        'net = make_net("resnet18")',
+        "macs = count_macs(net, (3, 224, 224))",
+        'assert count_macs(net, (3, 224, 224), convention="torchprofile") == macs + 512  # the global average pooling',
+        "```",
+        "",
+        "## Demystification",
+        "",
+        "Every 3x3 convolution grouped into N groups (gN) or groups of N channels (GN), with (R) and without (NR) "
+        "shortcuts; CIFAR-100, images of 32x32, convention `torchprofile`.",
+        "",
+        "### FLOPs in millions (table 8)",
+        "",
+        *_matrix(by_table["demystification", "8"]),
+        "",
+        "### Parameters in millions (table 9)",
+        "",
+        *_matrix(by_table["demystification", "9"]),
+        "",
+        "## Stagewise KD",
+        "",
+        "Table 1: ResNets of basic blocks with shortcuts, 10 classes, images of 224x224, convention `thop-2019`.",
+        "",
+        *_list(by_table["stagewise-kd", "1"]),
+        "",
+        "## EKD-DDNN",
+        "",
+        "Table 2: ImageNet, images of 224x224, convention `macs`. ResNet-18 and 34 have basic blocks, the others "
+        "bottlenecks: those with fewer layers are ResNet-50 without the last blocks of some stages.",
+        "",
+        *_list(by_table["ekd-ddnn", "2"]),
+        "",
+        "Table 1: nets for images of 32x32, which have their depth in their name.",
+        "",
+        *_list(by_table["ekd-ddnn", "1"]),
+        "",
+        "## Slips",
+        "",
+        *(
+            f"- EKD-DDNN, table {item.cell.table}, {item.cell.network} [{item.cell.variant}], {item.cell.metric}: "
+            f"{item.cell.printed} {item.cell.unit} is printed, {item.computed:,} counted: {item.cell.note}."
+            for item in slips
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -121,7 +237,55 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "methods.md": methods_page,
     "recipe.md": recipe_page,
     "command-line.md": command_line_page,
+    "counts.md": counts_page,
 }
+
+
+def _arguments(function: Callable[..., Any]) -> str:
+    """The arguments of a network or an edit, with their defaults, but for what the data decides."""
+    fields = arguments_of(function).model_fields
+    return ", ".join(
+        f"`{name}`" if field.is_required() else f"`{name}={json.dumps(field.default)}`"
+        for name, field in fields.items()
+        if name not in ("num_classes", "in_channels")
+    )
+
+
+def _docstring(function: Callable[..., Any]) -> list[str]:
+    """A docstring's lines; roles become code."""
+    text = re.sub(r":func:`([\w.]+)`", r"`\1`", inspect.getdoc(function) or "")
+    return text.splitlines()
+
+
+def _matrix(items: Iterable[CheckedCount]) -> Iterator[str]:
+    """A row for every network, a column for every variant, as the paper has it."""
+    rows: dict[str, dict[str, str]] = {}
+    for item in items:
+        name = f"{item.cell.network} {'R' if item.cell.residual else 'NR'}"
+        rows.setdefault(name, {})[item.cell.variant] = _marked(item)
+    variants = next(iter(rows.values()))
+    yield f"| network | {' | '.join(variants)} |"
+    yield "|---" * (len(variants) + 1) + "|"
+    for name, cells in rows.items():
+        yield f"| {name} | {' | '.join(cells[variant] for variant in variants)} |"
+
+
+def _list(items: Iterable[CheckedCount]) -> Iterator[str]:
+    """A row for every network, its printed figures and counts side by side."""
+    rows: dict[tuple[str, str], dict[str, CheckedCount]] = {}
+    for item in items:
+        rows.setdefault((item.cell.network, item.cell.variant), {})[item.cell.metric] = item
+    metrics = next(iter(rows.values()))
+    yield f"| network | blocks | {' | '.join(f'{metric} | counted' for metric in metrics)} |"
+    yield "|---" * (2 * len(metrics) + 2) + "|"
+    for (network, variant), found in rows.items():
+        figures = [f"{_marked(item)} | {item.computed:,}" for item in found.values()]
+        yield f"| {network} | {variant} | {' | '.join(figures)} |"
+
+
+def _marked(item: CheckedCount) -> str:
+    unit = "" if item.cell.paper == "demystification" else f" {item.cell.unit}"
+    return f"{item.cell.printed}{unit} {'✓' if item.matches else '[slip](#slips)' if item.cell.note else '✗'}"
 
 
 def _section(name: str, section: Schema, sections: Schema) -> Iterator[str]:

@@ -1,4 +1,5 @@
 import contextlib
+import re
 
 import pytest
 import yaml
@@ -32,6 +33,7 @@ def test_the_defaults_are_the_papers():
             "feature_weight": 1.0,
             "final_feature_weight": 0.5,
             "decay_share": 0.3,
+            "feature": "mse",
             "taps": None,
         }
     }
@@ -39,11 +41,19 @@ def test_the_defaults_are_the_papers():
         "a": {"method": "kd", "temperature": 4.0, "alpha": 0.9}
     }
     assert recipe.student.init == "fresh"
-    assert recipe.student.keep == ()
+    assert recipe.teacher.edits == ()
+    assert recipe.student.edits == ({"without_shortcuts": {"keep": []}},)
 
 
 def test_a_resolved_recipe_reads_back_as_it_was(tmp_path):
-    recipe = recipe_from(SMALL, ["methods.kd.alpha=0.5", "student.keep=[projection]", "training.schedule.name=cosine"])
+    recipe = recipe_from(
+        SMALL,
+        [
+            "methods.kd.alpha=0.5",
+            "student.edits=[{without_shortcuts: {keep: [projection]}}]",
+            "training.schedule.name=cosine",
+        ],
+    )
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml())
     assert load_recipe(path) == recipe
@@ -146,3 +156,38 @@ def test_anything_is_a_recipe_or_a_sentence(tree):
     """No other exception than the one that users are meant to read."""
     with contextlib.suppress(UnskipError):
         assert isinstance(recipe_from(tree), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("edits", "read"),
+    [
+        ("[]", ()),
+        ("[fold_dirac]", ({"fold_dirac": {}},)),
+        ("[{fold_dirac: null}]", ({"fold_dirac": {}},)),
+        (
+            "[{with_grouped_convs: {groups: 2}}, without_shortcuts]",
+            ({"with_grouped_convs": {"groups": 2, "channels_per_group": None}}, {"without_shortcuts": {"keep": []}}),
+        ),
+        ("[{at_depth: {blocks: [2, 2]}}]", ({"at_depth": {"blocks": [2, 2]}},)),
+    ],
+)
+def test_edits_are_names_with_all_their_arguments(edits, read):
+    assert recipe_from({}, [f"student.edits={edits}"]).student.edits == read
+
+
+@pytest.mark.parametrize(
+    ("edits", "says"),
+    [
+        ("[without_shortcut]", "did you mean 'without_shortcuts'"),
+        ("[{with_grouped_convs: {group: 2}}]", "group: unknown key; did you mean 'groups'"),
+        ("[{with_grouped_convs: {groups: 0}}]", "greater than 0"),
+        ("[{with_grouped_convs: 2}]", "names with values, not 2"),
+        ("[{at_depth: {}}]", "blocks: Field required"),
+        ("[{at_depth: {blocks: [1]}, fold_dirac: {}}]", "one name with its arguments"),
+        ("[3]", "not 3"),
+        ("without_shortcuts", "student.edits"),
+    ],
+)
+def test_wrong_edits(edits, says):
+    with pytest.raises(UnskipError, match=re.escape(says)):
+        recipe_from({}, [f"student.edits={edits}"])

@@ -12,10 +12,26 @@ import time
 import onnx
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
-from unskip import UnskipError, load_net, recipe_from, run_recipe
+from unskip import (
+    DataInfo,
+    DataRecipe,
+    UnskipError,
+    build,
+    load_data,
+    load_net,
+    make_net,
+    recipe_from,
+    run_recipe,
+    save_net,
+)
+from unskip.measure import evaluate_onnx
 from unskip.recipe import load_recipe
+from unskip.report import Run, summarise
 from unskip.surgery import residual_blocks
+from unskip.trained import evaluate_target, export_target
 
 SMALL = {
     "data": {"name": "digits", "limit": 300, "test_limit": 100},
@@ -40,7 +56,9 @@ def finished(runs):
 def test_the_folder_has_all_that_a_run_is(finished):
     folder, _ = finished
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    nets = {f"nets/{label}{ending}" for label in ("teacher", "ce", "align_kd") for ending in (".safetensors", ".json")}
+    labels = ("teacher", "ce", "align_kd")
+    nets = {f"trained/{label}{ending}" for label in labels for ending in (".safetensors", ".json")}
+    nets |= {f"nets/{label}.safetensors" for label in labels}
     exported = {f"export/{label}.onnx" for label in ("teacher", "ce", "align_kd")}
     whole = {"recipe.yaml", "environment.json", "metrics.jsonl", "run.json", "report.html"}
     assert files == nets | exported | whole
@@ -117,7 +135,12 @@ def test_a_teacher_is_found_again_when_what_made_it_is_the_same(finished, runs, 
 
 def test_a_students_start(finished, runs):
     """From the teacher's weights, with a rate of almost nothing, the student is the teacher without shortcuts."""
-    settings = ["methods={ce: {}}", "student.init=teacher", "measure.latency=false", "student.keep=[projection]"]
+    settings = [
+        "methods={ce: {}}",
+        "student.init=teacher",
+        "measure.latency=false",
+        "student.edits=[{without_shortcuts: {keep: [projection]}}]",
+    ]
     still = ["training.schedule.name=constant", "training.optimizer.lr=1e-12", "training.optimizer.weight_decay=0"]
     weights = f"teacher.weights={finished[0] / 'nets' / 'teacher.safetensors'}"
     run_recipe(recipe_from(SMALL, [*settings, *still, weights]), runs / "still")
@@ -154,7 +177,7 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(finished
     recipe = recipe_from(SMALL, ["training.checkpoint_minutes=0.0001"])
     (tmp_path / "small.yaml").write_text(recipe.to_yaml())
     folder = tmp_path / "run"
-    moments = ["checkpoints/teacher.ckpt", "nets/teacher.safetensors", "checkpoints/align_kd.ckpt", "export/ce.onnx"]
+    moments = ["checkpoints/teacher.ckpt", "trained/teacher.safetensors", "checkpoints/align_kd.ckpt", "export/ce.onnx"]
     for moment in moments:
         process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.monotonic() + 120
@@ -195,3 +218,153 @@ def test_two_processes_train_as_one_run(tmp_path):
     assert [(row["net"], row["epoch"]) for row in rows] == [(n, e) for n in ("teacher", "align_kd") for e in (1, 2)]
     assert (folder / "report.html").exists()
     shutil.rmtree(folder)
+
+
+def test_teacher_and_student_with_edits_of_their_own(runs):
+    """A grouped student of a teacher grouped otherwise, and one that inherits the teacher's edits."""
+    teacher = ["teacher.edits=[{with_grouped_convs: {groups: 2}}]", "methods={ce: {}}", "measure.latency=false"]
+    grouped = "student.edits=[{with_grouped_convs: {channels_per_group: 2}}, without_shortcuts]"
+    run_recipe(
+        recipe_from(SMALL, [*teacher, "student.net=resnet14", "student.options={width: 4}", grouped]), runs / "a"
+    )
+    run_recipe(recipe_from(SMALL, [*teacher, "student.edits=[{at_depth: {blocks: [1, 1, 1]}}]"]), runs / "b")
+    nets = {
+        name: load_net(runs / name[0] / "nets" / f"{name[2:]}.safetensors")[0] for name in ("a/teacher", "a/ce", "b/ce")
+    }
+    convs = {name: net.stage3.block1.body.conv1.conv for name, net in nets.items()}
+    assert {name: conv.groups for name, conv in convs.items()} == {"a/teacher": 2, "a/ce": 4, "b/ce": 2}
+    assert [len(residual_blocks(net)) for net in nets.values()] == [6, 0, 3]
+    assert json.loads((runs / "b" / "run.json").read_text())["nets"][1]["shortcuts"] == 3
+
+
+FAMILY = ["methods={embedded_kd: {depths: [[1, 1, 1], [1, 2, 1]]}}", "student.edits=[]"]
+
+
+@pytest.fixture(scope="module")
+def family(finished, runs):
+    return runs / "family", run_recipe(recipe_from(SMALL, FAMILY), runs / "family")
+
+
+def test_networks_of_several_depths_come_out_of_one_training(family):
+    folder, results = family
+    labels = ["embedded_kd-full", "embedded_kd-1-1-1", "embedded_kd-1-2-1"]
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    whole = {"recipe.yaml", "environment.json", "metrics.jsonl", "run.json", "report.html"}
+    trained = {
+        f"trained/{label}{ending}" for label in ("teacher", "embedded_kd") for ending in (".safetensors", ".json")
+    }
+    places = {
+        place for label in ["teacher", *labels] for place in (f"nets/{label}.safetensors", f"export/{label}.onnx")
+    }
+    assert files == whole | trained | places
+
+    _, *students = results["nets"]
+    assert [net["label"] for net in students] == labels
+    assert [(net["depth"], net["shortcuts"]) for net in students] == [(None, 6), ([1, 1, 1], 3), ([1, 2, 1], 4)]
+    assert {net["training"] for net in students} == {"embedded_kd"}
+    assert list(results["history"]) == ["teacher", "embedded_kd"]
+    assert students[0]["top1"] == pytest.approx(results["history"]["embedded_kd"][-1]["top1"], abs=0.05)
+    assert students[0]["macs"] > students[2]["macs"] > students[1]["macs"]
+    assert [row["label"] for row in results["nets"] if row["latency"]["median_ms"] > 0] == ["teacher", *labels]
+
+
+def test_each_of_them_is_evaluated_and_exported_by_its_file(family, tmp_path):
+    folder, results = family
+    for net in results["nets"]:
+        file = folder / "nets" / f"{net['label']}.safetensors"
+        for target in (file, folder / net["file"]):
+            assert evaluate_target(target, None, ()).top1 == pytest.approx(net["top1"], abs=0.011), target
+        assert net["parameters"] == sum(p.numel() for p in load_net(file)[0].parameters())
+    best = max(net["top1"] for net in results["nets"][1:])
+    assert evaluate_target(folder, None, ()).top1 == pytest.approx(best, abs=0.011)
+    file = folder / "nets" / "embedded_kd-1-2-1.safetensors"
+    exported = export_target(file, tmp_path / "again.onnx", None, (), tolerance=1e-3, images=20)
+    images = load_data(DataRecipe(limit=300, test_limit=100)).test_batches(50).epoch(0)
+    assert evaluate_onnx(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
+
+
+def test_no_sentence_says_that_their_shortcuts_are_gone(family):
+    folder, _ = family
+    summary = summarise(Run.read(folder))
+    page = (folder / "report.html").read_text()
+    assert "ithout" not in summary.headline
+    assert "with embedded_kd " in summary.headline
+    assert "without shortcuts" not in page
+    assert "Without its" not in page
+    assert any(note.startswith("One training gave embedded_kd-full (") for note in summary.notes)
+    assert page.count("Loss terms of embedded_kd by epoch") == 1
+
+
+def test_a_run_that_lost_them_makes_them_again(finished, runs):
+    """From the training's own file and the same images: the same bytes, without another training."""
+    fields = "methods={both: {method: embedded_kd, batch_norm: recalibrated}}"
+    recipe, folder = recipe_from(SMALL, [fields, "measure.latency=false"]), runs / "recalibrated"
+    run_recipe(recipe, folder)
+    before = {path.name: path.read_bytes() for path in (folder / "nets").iterdir()}
+    assert set(before) == {f"{label}.safetensors" for label in ("teacher", "both-full", "both-1-1-1")}
+    shutil.rmtree(folder / "nets")
+    (folder / "run.json").unlink()
+    lines = (folder / "metrics.jsonl").read_text()
+    results = run_recipe(recipe, folder)
+    assert {path.name: path.read_bytes() for path in (folder / "nets").iterdir()} == before
+    assert (folder / "metrics.jsonl").read_text() == lines
+    assert [(net["label"], net["shortcuts"]) for net in results["nets"][1:]] == [("both-full", 0), ("both-1-1-1", 0)]
+
+
+def test_a_label_that_another_methods_network_takes_is_refused(finished, runs):
+    labels = ["methods={embedded_kd: {}, embedded_kd-full: {method: ce}}", "training.epochs=1"]
+    with pytest.raises(UnskipError, match=r"methods\.embedded_kd-full: the network full of methods\.embedded_kd"):
+        run_recipe(recipe_from(SMALL, labels), runs / "taken")
+
+
+def test_a_student_that_a_method_cannot_have_stops_before_the_data_is_read(runs):
+    wrong = recipe_from(SMALL, ["methods={deep: {method: embedded_kd, depths: [[1, 1, 3]]}}", "data.path=/nowhere"])
+    with pytest.raises(UnskipError, match=r"methods\.deep: at_depth: stage3 has 2 blocks, 3 cannot be kept"):
+        run_recipe(wrong, runs / "too_deep")
+    assert not (runs / "too_deep").exists()
+
+
+def test_what_cannot_be_built_stops_before_the_data_is_read(runs):
+    wrong = recipe_from(SMALL, ["student.edits=[{at_depth: {blocks: [1, 0, 1]}}]", "data.path=/nowhere"])
+    with pytest.raises(UnskipError, match=r"stage2\.block1 cannot be left out"):
+        run_recipe(wrong, runs / "unbuildable")
+    assert not (runs / "unbuildable").exists()
+
+
+def test_images_too_small_for_a_net_stop_before_training(runs):
+    with pytest.raises(UnskipError, match=r"vgg11-cifar: an image of .* does not fit.*data\.image_size"):
+        run_recipe(recipe_from(SMALL, ["student.net=vgg11-cifar", "student.edits=[]"]), runs / "small")
+    assert not (runs / "small" / "nets" / "teacher.safetensors").exists()
+
+
+def test_fine_tuning_on_other_classes(runs, tmp_path):
+    """A trained teacher and a trained plain net go on with four classes: the last layer is new, the rest is not."""
+    digits = load_digits()
+    for index, label in enumerate(digits.target[:200]):
+        (tmp_path / "some" / str(label % 4)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[index] * 15).astype("uint8")).save(tmp_path / f"some/{label % 4}/{index}.png")
+    spec = make_net("resnet14", {"width": 4, "num_classes": 7}).spec
+    starts = {"teacher": build(spec, seed=1), "ce": build(spec.edited("without_shortcuts"), seed=2)}
+    known = DataInfo(tuple("abcdefg"), (3, 8, 8), (0.4, 0.5, 0.6), (0.2, 0.2, 0.2))
+    for name, net in starts.items():
+        save_net(net, tmp_path / f"{name}.safetensors", known)
+    settings = [
+        f"teacher.initial_weights={tmp_path / 'teacher.safetensors'}",
+        f"student.initial_weights={tmp_path / 'ce.safetensors'}",
+        "methods={ce: {}}",
+        f"data={{name: image_folder, path: {tmp_path / 'some'}, image_size: 8}}",
+        "training={epochs: 1, batch_size: 10, schedule: {name: constant}, optimizer: {lr: 1.0e-12, weight_decay: 0}}",
+        "measure.latency=false",
+    ]
+    results = run_recipe(recipe_from(SMALL, settings), runs / "fine-tuned")
+    assert len(results["data"]["classes"]) == 4
+    assert not results["nets"][0]["reused"]
+    for name, start in starts.items():
+        after, info = load_net(runs / "fine-tuned" / "nets" / f"{name}.safetensors")
+        assert (info.mean, info.std) == (known.mean, known.std)
+        assert after.head.fc.out_features == 4
+        for key, parameter in start.named_parameters():
+            if not key.startswith("head.fc"):
+                assert torch.allclose(after.get_parameter(key), parameter, atol=1e-6)
+    with pytest.raises(UnskipError, match="does not belong to resnet20"):
+        run_recipe(recipe_from(SMALL, [*settings, "teacher.net=resnet20"]), runs / "other")

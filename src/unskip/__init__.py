@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
     from unskip.report import write_report
     from unskip.run import run_recipe
-    from unskip.surgery import build, fold_batchnorm, without_shortcuts
+    from unskip.surgery import (
+        build,
+        extract,
+        fold_batchnorm,
+        fold_dirac,
+        with_depth_statistics,
+        with_dirac_convs,
+        with_fading_shortcuts,
+        with_grouped_convs,
+        with_recalibrated_statistics,
+        without_depth_statistics,
+        without_shortcuts,
+    )
     from unskip.training import train
     from unskip.weights import load_net, load_weights, save_net
 
@@ -37,7 +49,19 @@ _HOMES = {
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
     "report": ("write_report",),
     "run": ("run_recipe",),
-    "surgery": ("build", "fold_batchnorm", "without_shortcuts"),
+    "surgery": (
+        "build",
+        "extract",
+        "fold_batchnorm",
+        "fold_dirac",
+        "with_depth_statistics",
+        "with_dirac_convs",
+        "with_grouped_convs",
+        "with_fading_shortcuts",
+        "with_recalibrated_statistics",
+        "without_depth_statistics",
+        "without_shortcuts",
+    ),
     "training": ("train",),
     "weights": ("load_net", "load_weights", "save_net"),
 }
@@ -58,7 +82,9 @@ __all__ = [
     "count_macs",
     "evaluate",
     "export_net",
+    "extract",
     "fold_batchnorm",
+    "fold_dirac",
     "forecast",
     "inspect_net",
     "inventory",
@@ -74,6 +100,12 @@ __all__ = [
     "run_recipe",
     "save_net",
     "train",
+    "with_depth_statistics",
+    "with_dirac_convs",
+    "with_fading_shortcuts",
+    "with_grouped_convs",
+    "with_recalibrated_statistics",
+    "without_depth_statistics",
     "without_shortcuts",
     "write_report",
 ]

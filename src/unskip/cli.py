@@ -125,6 +125,12 @@ def inspect(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the net, such as width=32."),
     ] = None,
+    edit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EDIT", help="Change the net first: NAME or 'NAME: {argument: value}'. Repeat for more, in order."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say what removing a network's shortcuts will give, before any training.
@@ -132,14 +138,16 @@ def inspect(
     Prints parameters, MACs, every shortcut with the bytes it holds and for how long, the memory that lives at every
     operation with and without shortcuts, and one sentence saying whether removal pays.
 
-    Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`.
+    Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
+    `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
+    {blocks: [2, 2, 2, 2]}'`.
     """
     import json
 
     from unskip.inspection import inspect_net, render
     from unskip.request import request_net
 
-    found = inspect_net(*request_net(net, set_ or (), image_size))
+    found = inspect_net(*request_net(net, set_ or (), edit or (), image_size))
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
     else:
@@ -245,9 +253,38 @@ def recipes(
 @app.command()
 def nets() -> None:
     """List the networks by name; `unskip inspect NET` says more, `unskip run --teacher NET` trains one."""
-    from unskip.nets import NETS
+    from unskip.nets import FAMILIES, NETS
 
-    _print_pairs((name, entry.summary) for name, entry in NETS.items())
+    _print_pairs([*((name, entry.summary) for name, entry in NETS.items()), *FAMILIES.items()])
+
+
+@app.command()
+def counts(
+    paper: Annotated[
+        str | None, typer.Option(metavar="NAME", help="demystification, stagewise-kd or ekd-ddnn; all when left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Compare the parameters, FLOPs and depths that papers print with those of this code's networks.
+
+    A line for every figure; R and NR are a network with and without its shortcuts. Figures that differ because the
+    paper slipped are explained. Any other difference is a fault of this code: exit code 1.
+
+    Examples: `unskip counts --paper stagewise-kd`, `unskip counts --json`.
+    """
+    import json
+
+    from unskip.papers import check_counts, render, summary
+
+    with out.status("counting") as status:
+        checked = check_counts(paper, lambda done, every: status.update(f"counted {done} of {every} figures"))
+    if as_json:
+        data = {"counts": [item.to_json() for item in checked], "summary": summary(checked)}
+        typer.echo(json.dumps(data, indent=1))
+    else:
+        render(checked, out)
+    if any(item.is_failure for item in checked):
+        raise typer.Exit(1)
 
 
 def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -177,7 +177,7 @@ def _shortcut_table(inspection: Inspection) -> Table:
     count = len(inspection.inventory)
     table = _table(f"{count} shortcut{'s' if count > 1 else ''}, {inspection.share:.0%} of all live feature-map bytes")
     for column in ("block", "kind"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in (f"holds, {size.name}", "parameters", "MACs"):
         table.add_column(column, justify="right")
     table.add_column("while these run", overflow="fold")
@@ -251,6 +251,4 @@ def _span(shortcut: Shortcut) -> str:
 
 
 def _name(net: StagedNet) -> str:
-    if net.spec is None:
-        return "network"
-    return " ".join([net.spec.source, *(edit.replace("_", " ") for edit, _ in net.spec.edits)])
+    return "network" if net.spec is None else str(net.spec)

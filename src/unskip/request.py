@@ -8,9 +8,10 @@ from typing import Any
 
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
-from unskip.nets import NETS, StagedNet, make_net
-from unskip.recipe import Recipe, digest, load_tree, parse_setting, recipe_from
+from unskip.nets import StagedNet, find_net, make_net
+from unskip.recipe import Recipe, digest, load_tree, parse_edits, parse_setting, recipe_from
 from unskip.run_folder import net_file
+from unskip.surgery import edited
 from unskip.weights import load_net
 
 __all__ = ["data_settings", "request_net", "request_run"]
@@ -52,17 +53,22 @@ def data_settings(argument: str) -> dict[str, Any]:
 
 
 def request_net(
-    target: str, options: Sequence[str] = (), image_size: int | None = None
+    target: str, options: Sequence[str] = (), edits: Sequence[str] = (), image_size: int | None = None
 ) -> tuple[StagedNet, tuple[int, int, int]]:
-    """The network that `inspect` is asked about and the shape (C, H, W) of its input."""
+    """The network that `inspect` is asked about and the shape (C, H, W) of its input.
+
+    ``edits`` are names of edits or, as YAML, names with their arguments: ``with_grouped_convs: {groups: 2}``.
+    """
     path = Path(target)
     if path.suffix == ".safetensors" or path.is_dir():
         if options:
             raise UnskipError(f"--set {options[0]!r}: {target} is a trained network, whose options are fixed")
         net, info = load_net(net_file(path))
         channels, height, width = info.image_shape
-        return net, (channels, image_size or height, image_size or width)
-    values = dict(parse_setting(option) for option in options)
-    net = make_net(target, values)
-    side = image_size or NETS[target].image_size
-    return net, (values.get("in_channels", 3), side, side)
+        shape = (channels, image_size or height, image_size or width)
+    else:
+        values = dict(parse_setting(option) for option in options)
+        net = make_net(target, values)
+        side = image_size or find_net(target).image_size
+        shape = (values.get("in_channels", 3), side, side)
+    return edited(net, parse_edits(edits), seed=0), shape

@@ -24,7 +24,7 @@ from unskip.measure import (
     num_parameters,
     speedup,
 )
-from unskip.nets import StagedNet
+from unskip.nets import NetSpec, StagedNet
 from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
 from unskip.surgery import residual_blocks
@@ -34,7 +34,11 @@ __all__ = ["Trained", "gather_results"]
 
 @dataclass
 class Trained:
-    """A network that is ready to be exported and measured. ``role`` is ``teacher`` or ``student``."""
+    """A network that is ready to be exported and measured. ``role`` is ``teacher`` or ``student``.
+
+    ``training`` is the label of the training that it comes out of, by default its own: several networks may share one,
+    and the first of them is the one that was validated meanwhile.
+    """
 
     label: str
     role: str
@@ -42,6 +46,10 @@ class Trained:
     method: str | None
     history: list[dict[str, Any]]
     reused: bool = False
+    training: str = ""
+
+    def __post_init__(self) -> None:
+        self.training = self.training or self.label
 
 
 def gather_results(
@@ -87,7 +95,7 @@ def gather_results(
             "fingerprint": data.fingerprint,
         },
         "nets": [row | {"latency": _latency_row(latencies.get(row["label"]))} for row in rows],
-        "history": {trained.label: trained.history for trained in nets},
+        "history": {trained.training: trained.history for trained in nets},
         "memory": {
             "policy": timelines["teacher"].policy,
             "nets": {role: _timeline_row(timeline) for role, timeline in timelines.items()},
@@ -109,7 +117,9 @@ def _net_row(trained: Trained, data: Data, folder: RunFolder, images: Tensor, de
         "label": trained.label,
         "role": trained.role,
         "method": trained.method,
+        "training": trained.training,
         "net": net.spec.source,
+        "depth": _depth(net.spec),
         "shortcuts": len(residual_blocks(net)),
         "epochs": len(trained.history),
         "training_seconds": trained.history[-1]["seconds"] if trained.history else None,
@@ -128,6 +138,12 @@ def _net_row(trained: Trained, data: Data, folder: RunFolder, images: Tensor, de
             "images": exported.images,
         },
     }
+
+
+def _depth(spec: NetSpec) -> list[int] | None:
+    """The blocks per stage of a sub-net; None for a network of all its blocks."""
+    depths: list[list[int]] = [list(arguments["blocks"]) for name, arguments in spec.edits if name == "at_depth"]
+    return depths[-1] if depths else None
 
 
 def _timeline_row(timeline: MemoryTimeline) -> dict[str, Any]:

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from rich.console import Console
+from torch import Tensor
 
 from unskip.data import Data, Normalization, load_data
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
+from unskip.measure import forecast
 from unskip.methods import Method, method_from
-from unskip.nets import NETS, NetSpec, StagedNet, make_net
-from unskip.recipe import Recipe, TrainingRecipe, digest
+from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.recipe import Edits, Recipe, TrainingRecipe, digest
 from unskip.report import write_report
 from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
-from unskip.surgery import build, residual_blocks, without_shortcuts
+from unskip.surgery import Edit, build, edited, residual_blocks
 from unskip.training import Checkpoint, Monitor, describe_numerics, make_fabric, train
-from unskip.weights import load_net, load_weights, read_data_info, save_net
+from unskip.training.fit import TrainingBatches
+from unskip.weights import load_initial_weights, load_net, load_weights, read_data_info, save_net
 
 __all__ = ["run_recipe"]
 
@@ -48,12 +54,31 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
 
 
 def _check_nets(recipe: Recipe) -> None:
-    """Raise `UnskipError` for a net or an option that does not exist, before images are read and a folder is made."""
-    teacher, student = recipe.teacher, recipe.student
-    with torch.device("meta"):  # without memory or random numbers
-        make_net(teacher.net, teacher.options)
-        if student.net is not None or student.options is not None:
-            make_net(student.net or teacher.net, student.options)
+    """Raise `UnskipError` for a net, an option, an edit or a student that cannot be, before images are read."""
+    with torch.device("meta"):  # without memory
+        teacher, student = (build(spec, seed=0) for spec in (_teacher_spec(recipe), _student_spec(recipe)))
+        for label, fields in recipe.methods.items():
+            try:
+                method_from(label, fields).student_of(teacher, student)
+            except UnskipError as error:
+                raise UnskipError(f"methods.{label}: {error}") from error
+
+
+def _teacher_spec(recipe: Recipe) -> NetSpec:
+    """The teacher as the recipe has it, before the data's classes and channels are known."""
+    return NetSpec(recipe.teacher.net, recipe.teacher.options, _pairs(recipe.teacher.edits))
+
+
+def _student_spec(recipe: Recipe) -> NetSpec:
+    """The student as the recipe has it: from the teacher's net on, unless it has one of its own."""
+    own = recipe.student
+    start = _teacher_spec(recipe) if own.net is None else NetSpec(own.net)
+    options = start.options if own.options is None else own.options
+    return NetSpec(start.source, options, (*start.edits, *_pairs(own.edits)))
+
+
+def _pairs(edits: Edits) -> tuple[Edit, ...]:
+    return tuple(pair for entry in edits for pair in entry.items())
 
 
 class _Run:
@@ -83,6 +108,7 @@ class _Run:
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
             f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
         )
+        self._check_image_size()
         teacher = self._teacher()
         students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
         if not self.fabric.is_global_zero:
@@ -99,52 +125,65 @@ class _Run:
 
     def _load_data(self) -> Data:
         """The images, sized for the teacher and normalised as it was trained where its file says so."""
-        weights = self.recipe.teacher.weights
+        weights = self.recipe.teacher.weights or self.recipe.teacher.initial_weights
         known = read_data_info(Path(weights)) if weights is not None else None
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
                 self.recipe.data,
                 device=self.fabric.device,
-                default_size=NETS[self.recipe.teacher.net].image_size,
+                default_size=find_net(self.recipe.teacher.net).image_size,
                 normalization=Normalization(known.mean, known.std) if known else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
-        if known is not None and known.classes != data.classes:
+        if known is not None and known.classes != data.classes and self.recipe.teacher.weights is not None:
             raise UnskipError(
                 f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
                 f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
             )
         return data
 
+    def _check_image_size(self) -> None:
+        """Raise `UnskipError`, before anything is trained, where the images are too small for a network."""
+        for spec in (_teacher_spec(self.recipe), _student_spec(self.recipe)):
+            with torch.device("meta"):
+                net = build(self._for_data(spec), seed=0)
+            try:
+                forecast(net, self.data.image_shape)
+            except UnskipError as error:
+                raise UnskipError(f"{spec.source}: {error}; data.image_size can make images larger") from error
+
     # Teacher
 
     def _teacher(self) -> Trained:
         wanted = self.recipe.teacher
-        net = build(self._spec(wanted.net, wanted.options), seed=self._seed("teacher"))
+        net = build(self._for_data(_teacher_spec(self.recipe)), seed=self._seed("teacher"))
         if wanted.weights is not None:
             load_weights(net, Path(wanted.weights))
             self._say(f"teacher: {wanted.net} from {wanted.weights}")
-            if self.fabric.is_global_zero:
-                save_net(net, self.folder.weights("teacher"), self.data.info)
+            self._save("teacher", net)
             return Trained("teacher", "teacher", net.eval(), None, [], reused=True)
+        if wanted.initial_weights is not None:
+            load_initial_weights(net, Path(wanted.initial_weights))
         home = self.folder.teachers / self._teacher_hash(net)
         stored = home / "teacher.safetensors"
-        if stored.exists() and not self.folder.weights("teacher").exists():
+        if stored.exists() and not self.folder.trained("teacher").exists():
             self._say(f"teacher: {wanted.net}, found again in {home}")
             for source, target in (
                 (home / "teacher.json", self.folder.history("teacher")),
-                (stored, self.folder.weights("teacher")),
+                (stored, self.folder.trained("teacher")),
             ):
                 _copy(source, target)
         net, history = self._trained("teacher", net, method_from("ce", {}), None, self.recipe.teacher_training())
         if not stored.exists() and self.fabric.is_global_zero:
             _copy(self.folder.history("teacher"), home / "teacher.json")
-            _copy(self.folder.weights("teacher"), stored)
+            _copy(self.folder.trained("teacher"), stored)
+        self._save("teacher", net)
         return Trained("teacher", "teacher", net, None, history, reused=not self.folder.trained_here("teacher"))
 
     def _teacher_hash(self, net: StagedNet) -> str:
         """Of everything that decides a trained teacher, up to the rounding of another processor or thread count."""
         assert net.spec is not None
+        initial = self.recipe.teacher.initial_weights
         training = self.recipe.teacher_training()
         data = self.recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"})
         return digest(
@@ -156,6 +195,7 @@ class _Run:
                 "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
                 "numerics": describe_numerics(training),
                 "processes": self.fabric.world_size,
+                "initial_weights": initial and hashlib.sha256(Path(initial).read_bytes()).hexdigest(),
                 "seed": self.recipe.seed,
             }
         )[:16]
@@ -166,20 +206,25 @@ class _Run:
         method = method_from(label, self.recipe.methods[label])
         student = method.student_of(teacher, self._requested_student(teacher))
         trained, history = self._trained(label, student, method, teacher, self.recipe.training)
-        ships = method.deployables(trained)
-        return [
-            Trained(label if len(ships) == 1 else f"{label}-{name}", "student", net, method.name, history)
-            for name, net in ships.items()
-        ]
+        batches = self.data.train_batches(self.recipe.training.batch_size, self._seed("images for deployables"))
+        ships = method.deployables(trained, _FirstEpoch(batches))
+        students = []
+        for name, net in ships.items():
+            place = label if len(ships) == 1 else f"{label}-{name}"
+            if place != label and place in self.recipe.methods:
+                raise UnskipError(f"methods.{place}: the network {name} of methods.{label} is called so; rename one")
+            self._save(place, net)
+            students.append(Trained(place, "student", net, method.name, history, training=label))
+        return students
 
     def _requested_student(self, teacher: StagedNet) -> StagedNet:
         wanted = self.recipe.student
         if wanted.init == "teacher":
-            return without_shortcuts(teacher, keep=wanted.keep)
-        own = self.recipe.teacher
-        inherited = own.options if wanted.net is None else {}
-        spec = self._spec(wanted.net or own.net, inherited if wanted.options is None else wanted.options)
-        return build(spec.edited("without_shortcuts", keep=list(wanted.keep)), seed=self._seed("student"))
+            return edited(copy.deepcopy(teacher), _pairs(wanted.edits), seed=self._seed("student"))
+        student = build(self._for_data(_student_spec(self.recipe)), seed=self._seed("student"))
+        if wanted.initial_weights is not None:
+            load_initial_weights(student, Path(wanted.initial_weights))
+        return student
 
     # Both
 
@@ -187,7 +232,7 @@ class _Run:
         self, label: str, net: StagedNet, method: Method, teacher: StagedNet | None, training: TrainingRecipe
     ) -> tuple[StagedNet, list[dict[str, Any]]]:
         """A trained network and its history: trained now, or loaded when an earlier call of this run trained it."""
-        weights, history = self.folder.weights(label), self.folder.history(label)
+        weights, history = self.folder.trained(label), self.folder.history(label)
         if not weights.exists():
             self._say(f"{label}: {_describe(net)}, {training.epochs} epoch{'s' if training.epochs > 1 else ''}")
             checkpoint = Checkpoint(self.folder.checkpoint(label))
@@ -210,22 +255,34 @@ class _Run:
             self.fabric.barrier()
         return load_net(weights)[0], json.loads(history.read_text())
 
-    def _spec(self, source: str, options: Mapping[str, Any]) -> NetSpec:
-        """A net's spec with the data's classes and channels filled in."""
-        full = {"num_classes": len(self.data.classes), "in_channels": self.data.image_shape[0], **options}
-        spec = make_net(source, full).spec
-        assert spec is not None
-        for option in ("num_classes", "in_channels"):
-            needed = len(self.data.classes) if option == "num_classes" else self.data.image_shape[0]
-            if full[option] != needed:
-                raise UnskipError(f"{source}: {option} is {full[option]}, but {self.data.name} needs {needed}")
-        return spec
+    def _save(self, label: str, net: StagedNet) -> None:
+        if self.fabric.is_global_zero:
+            save_net(net, self.folder.weights(label), self.data.info)
+
+    def _for_data(self, spec: NetSpec) -> NetSpec:
+        """A spec with the data's classes and channels filled in."""
+        needed = {"num_classes": len(self.data.classes), "in_channels": self.data.image_shape[0]}
+        for option, count in needed.items():
+            given = spec.options.get(option, count)
+            if given != count:
+                raise UnskipError(f"{spec.source}: {option} is {given}, but {self.data.name} needs {count}")
+        return NetSpec(spec.source, {**spec.options, **needed}, spec.edits)
 
     def _seed(self, purpose: str) -> int:
         return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False)
+
+
+@dataclass(frozen=True)
+class _FirstEpoch:
+    """Batches of training images as an epoch sees them, made when they are asked for, as often as they are."""
+
+    batches: TrainingBatches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (images for images, _ in self.batches.epoch(0))
 
 
 def _describe(net: StagedNet) -> str:

@@ -23,8 +23,9 @@ __all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
 class RunFolder:
     """Where a run keeps its things.
 
-    ``recipe.yaml`` (resolved), ``environment.json``, ``metrics.jsonl``, ``checkpoints/`` while it trains, ``nets/``
-    (weights and history of every network), ``export/``, ``run.json`` (all results), ``report.html``.
+    ``recipe.yaml`` (resolved), ``environment.json``, ``metrics.jsonl``, ``checkpoints/`` while it trains, ``trained/``
+    (students as their training left them, and every training's history), ``nets/`` (what ships, and the teacher),
+    ``export/``, ``run.json`` (all results), ``report.html``.
     """
 
     path: Path
@@ -52,19 +53,24 @@ class RunFolder:
     @property
     def started(self) -> bool:
         """Whether anything was trained or saved here."""
-        return any((self.path / name).exists() for name in ("checkpoints", "nets", "metrics.jsonl", "run.json"))
+        things = ("checkpoints", "trained", "nets", "metrics.jsonl", "run.json")
+        return any((self.path / name).exists() for name in things)
 
     def checkpoint(self, label: str) -> Path:
         """Where the training of a network is saved while it lasts."""
         return self.path / "checkpoints" / f"{label}.ckpt"
 
-    def weights(self, label: str) -> Path:
-        """The trained network."""
-        return self.path / "nets" / f"{label}.safetensors"
+    def trained(self, label: str) -> Path:
+        """A network as its training left it: with Dirac convolutions, with all its depths .."""
+        return self.path / "trained" / f"{label}.safetensors"
 
     def history(self, label: str) -> Path:
         """The epochs of its training."""
-        return self.path / "nets" / f"{label}.json"
+        return self.path / "trained" / f"{label}.json"
+
+    def weights(self, label: str) -> Path:
+        """A network that ships, or the teacher."""
+        return self.path / "nets" / f"{label}.safetensors"
 
     def exported(self, label: str) -> Path:
         """The exported file."""

@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
-from typing import Any, get_args
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from unskip.errors import UnskipError
 
-__all__ = ["Section", "explain", "nearest"]
+__all__ = ["Section", "arguments_of", "checked_arguments", "explain", "nearest"]
 
 
 class Section(BaseModel):
     """A group of settings: immutable, no unknown keys, no silent conversions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def arguments_of(function: Callable[..., Any]) -> type[Section]:
+    """The keyword-only arguments of a function as settings; those that a `functools.partial` fixes are none."""
+    fixed = function.keywords if isinstance(function, partial) else {}
+    function = function.func if isinstance(function, partial) else function
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
+    }
+    return create_model(function.__name__, __base__=Section, **fields)
+
+
+def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """All keyword-only arguments of a function, the defaults filled in. `UnskipError` for what does not fit."""
+    model = arguments_of(function)
+    try:
+        return model(**given).model_dump(mode="json")
+    except ValidationError as error:
+        raise UnskipError(explain(error, model, origin)) from error
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -11,16 +11,15 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.files import write_bytes
-from unskip.nets import NetSpec, StagedNet
-from unskip.nets.resnet import from_torchvision
+from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.surgery import build
 
-__all__ = ["load_net", "load_weights", "read_data_info", "save_net"]
+__all__ = ["load_initial_weights", "load_net", "load_weights", "read_data_info", "save_net"]
 
 
 def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
@@ -62,6 +61,24 @@ def load_weights(net: StagedNet, path: Path) -> None:
     A state dict is read with ``weights_only=True``; torchvision's names are translated. Raises `UnskipError` that
     lists the keys and shapes that differ when the file belongs to another network.
     """
+    _load(net, _read(net, path), path)
+
+
+def load_initial_weights(net: StagedNet, path: Path) -> None:
+    """Load weights to go on training from, as :func:`load_weights` does, but for a last layer of other classes.
+
+    The last layer of the network keeps its own, fresh weights where the file's have another shape.
+    """
+    tensors, own = _read(net, path), net.state_dict()
+    last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    for name in (f"{last}.weight", f"{last}.bias"):
+        if name in tensors and name in own and tensors[name].shape != own[name].shape:
+            tensors[name] = own[name]
+    _load(net, tensors, path)
+
+
+def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:
+    """The tensors in a file, under the names that the network has for them."""
     if path.suffix == ".safetensors":
         tensors = _read_safetensors(path)[0]
     else:
@@ -76,9 +93,8 @@ def load_weights(net: StagedNet, path: Path) -> None:
         if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
             raise UnskipError(f"{path} is no state dict: expected names and tensors")
         tensors = {str(name).removeprefix("module."): value for name, value in loaded.items()}
-    if "conv1.weight" in tensors:
-        tensors = from_torchvision(tensors)
-    _load(net, tensors, path)
+    translate = find_net(net.spec.source).from_torchvision if net.spec else None
+    return translate(tensors) if translate else tensors
 
 
 def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -2,22 +2,6 @@ import pytest
 import torch
 
 from unskip import UnskipError, make_net, num_parameters
-from unskip.nets.resnet import from_torchvision
-from unskip.torchvision_compat import torchvision
-
-
-@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
-def test_torchvision_weights_give_torchvisions_outputs(name):
-    torch.manual_seed(1)
-    theirs = getattr(torchvision.models, name)(num_classes=11).eval()
-    for module in theirs.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.2, 0.2)
-            module.running_var.uniform_(0.5, 1.5)
-    ours = make_net(name, {"num_classes": 11}).eval()
-    ours.load_state_dict(from_torchvision(theirs.state_dict()))
-    images = torch.randn(2, 3, 96, 80)
-    assert torch.equal(ours(images), theirs(images))
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(20, 269_722 + 2_752), (32, 464_154 + 2_752), (56, 853_018 + 2_752)])
@@ -33,14 +17,47 @@ def test_the_pool_opens_stage_1_and_a_cifar_form_has_none():
     assert small.features(torch.randn(1, 3, 32, 32))[0][0].shape[-1] == 32
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_the_head_of_stagewise_kd(training):
+    """Its table 1: average and maximum pooling side by side, 256 hidden units."""
+    torch.manual_seed(0)
+    net = make_net("resnet14-stagewise", {"width": 4, "num_classes": 5}).train(training)
+    images = torch.randn(3, 3, 96, 72)
+    maps, logits = net.features(images)
+    last = maps[-1]
+    assert last.shape[1:] == (32, 3, 3)
+    pooled = torch.cat([last.mean((2, 3)), last.amax((2, 3))], dim=1)
+    hidden = (pooled @ net.head.hidden.weight.T + net.head.hidden.bias).clamp_min(0)
+    assert hidden.shape == (3, 256)
+    torch.testing.assert_close(logits, hidden @ net.head.fc.weight.T + net.head.fc.bias, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(10, [1, 1, 1, 1]), (14, [1, 1, 2, 2]), (20, [2, 2, 3, 2])])
+def test_the_nets_of_stagewise_kd(depth, blocks):
+    net = make_net(f"resnet{depth}-stagewise", {"width": 4})
+    assert [sum(child.startswith("block") for child in stage._modules) for stage in list(net)[1:-1]] == blocks
+
+
 @pytest.mark.parametrize(
     ("name", "options", "says"),
     [
-        ("resnet322", {}, "did you mean 'resnet32'"),
-        ("resnet32", {"widht": 8}, "did you mean 'width'"),
-        ("resnet32", {"width": 0}, "above 0"),
-        ("resnet32", {"width": True}, "above 0"),
-        ("resnet32", {"small_images": 1}, "no option"),
+        ("resnet322", {}, "no network 'resnet322'; did you mean 'resnet32'.*6n\\+2 layers"),
+        ("resnet5", {}, "6n\\+2 layers"),
+        ("resnet", {}, "`unskip nets` lists them"),
+        ("wrn-17x2", {}, "no network 'wrn-17x2': a Wide ResNet has 6n\\+4 layers"),
+        ("wrn-4x2", {}, "6n\\+4 layers"),
+        ("wrn-22x0", {}, "a widening of 1 or more"),
+        ("wrn-22", {}, "no network 'wrn-22'; did you mean 'wrn-2"),
+        ("resnet32", {"widht": 8}, "resnet32: widht: unknown key; did you mean 'width'"),
+        ("resnet32", {"width": 0}, r"resnet32: width: Input should be greater than 0 \(given: 0\)"),
+        ("resnet32", {"width": True}, r"resnet32: width: Input should be a valid integer \(given: True\)"),
+        ("resnet32", {"width": "8"}, r"resnet32: width: Input should be a valid integer \(given: '8'\)"),
+        ("resnet32", {"small_images": 1}, "small_images: unknown key; known here: in_channels, num_classes, width"),
+        ("resnet18", {"blocks": [1, 1, 1, 1]}, "blocks: unknown key"),
+        ("resnet-basic", {"blocks": []}, r"resnet-basic: blocks: .*at least 1 .*\(given: \[\]\)"),
+        ("resnet-basic", {"blocks": [1, 0]}, r"resnet-basic: blocks.1: Input should be greater than 0 \(given: 0\)"),
+        ("resnet-bottleneck", {"blocks": "22"}, "resnet-bottleneck: blocks: "),
+        ("resnet-bottleneck", {"blocks": [2, 1.5]}, "blocks.1: Input should be a valid integer"),
     ],
 )
 def test_wrong_names_and_options(name, options, says):

@@ -169,6 +169,21 @@ def diverged(record: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
+def one_training() -> dict[str, Any]:
+    """A run with a student that keeps its shortcuts, two sub-nets out of its training, and a student without them."""
+    record = run(("embedded_kd-full", "embedded_kd-2-2-2", "embedded_kd-3-3-3", "ce"))
+    teacher, full, small, middle, _ = record["nets"]
+    same = {key: teacher[key] for key in ("shortcuts", "parameters", "macs", "peak_bytes", "latency")}
+    for entry, top1, blocks in ((full, 0.936, None), (small, 0.902, [2, 2, 2]), (middle, 0.921, [3, 3, 3])):
+        entry |= {**same, "method": "embedded_kd", "training": "embedded_kd", "depth": blocks, "top1": top1}
+    small |= {"shortcuts": 6, "parameters": 175_258, "macs": 26_000_000}
+    middle |= {"shortcuts": 9, "parameters": 272_474, "macs": 40_813_184}
+    record["history"] |= {"embedded_kd": curve(30, 0.935, terms=("ce", "sub_ce", "kl", "attention"))}
+    record["history"] = {label: record["history"][label] for label in ("teacher", "embedded_kd", "ce")}
+    record["memory"]["nets"]["student"] = record["memory"]["nets"]["teacher"]
+    return {**record, "best": "embedded_kd-full"}
+
+
 LONG = "align_kd with feature_weight 0.01 and a very long name"
 HOSTILE = "<script>alert('$x_')</script>&\"'\x07"
 
@@ -198,6 +213,7 @@ def variants() -> dict[str, dict[str, Any]]:
         "epoch_1": run(epochs=1),
         "negative_gain": with_accuracies(standard, align_kd=0.55),
         "reused_teacher": reused,
+        "one_training": one_training(),
         "diverged": diverged(standard),
         "hostile": hostile,
     }

@@ -138,6 +138,14 @@ def test_a_file_beyond_its_tolerance_is_pointed_out():
     assert render(Run.model_validate(record)).count("above the tolerance") == 1
 
 
+def test_nets_of_one_training_are_told_apart():
+    text = Page(render(Run.model_validate(VARIANTS["one_training"]))).text
+    assert "resnet32, 2-2-2 blocks, 6 shortcuts" in text
+    assert text.count("with embedded_kd-full") == 2, "the time of a training is shown once"
+    assert "A dot without a line" in text
+    assert "A dot without a line" not in Page(render(Run.model_validate(VARIANTS["standard"]))).text
+
+
 def test_settings_data_and_environment_are_there():
     text = Page(render(Run.model_validate(run()))).text
     for piece in (

@@ -5,11 +5,12 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import rc_context
-from sample_runs import run, timeline
+from sample_runs import one_training, run, timeline
 
 from unskip.report import plots
 from unskip.report.record import Run
 from unskip.report.svg import NUM_COLORS
+from unskip.report.units import SPACE
 
 
 def texts(svg) -> list[str]:
@@ -40,6 +41,18 @@ def test_every_trained_net_has_its_loss_terms():
     assert list(drawn) == ["teacher", "ce", "kd", "align_kd"]
     assert {"ce", "kl", "feature"} <= set(drawn["align_kd"])
     assert "kl" not in drawn["ce"]
+
+
+def test_nets_of_one_training_share_its_curve_and_its_loss_terms():
+    record = Run.model_validate(one_training())
+    assert [net.label for net, _ in plots.loss_plots(record)] == ["teacher", "embedded_kd-full", "ce"]
+    for against in ("epoch", "seconds"):
+        svg = plots.accuracy_plot(record, against)
+        assert "embedded_kd-2-2-2 90.2" in ElementTree.fromstring(svg).get("aria-label", "").replace(SPACE, " ")
+        for label, curved in (("embedded_kd-full", True), ("embedded_kd-2-2-2", False), ("ce", True)):
+            color = f"stroke: var(--net-{plots.color_index(record, label)})"
+            paths = [path for path in re.findall(r"<path[^>]*>", str(svg)) if color in path]
+            assert any(path.count(" L ") > 10 for path in paths) is curved, label
 
 
 def test_memory_peaks_are_marked_with_their_size():

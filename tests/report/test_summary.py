@@ -2,7 +2,7 @@ import copy
 import math
 
 import pytest
-from sample_runs import diverged, run, with_accuracies, without_latency
+from sample_runs import diverged, one_training, run, with_accuracies, without_latency
 
 from unskip.report.record import Run
 from unskip.report.summary import noise, summarise
@@ -98,6 +98,14 @@ def test_headline_when_training_without_a_teacher_is_best():
         ({}, {"shortcuts": 3}, "Without 12 of its 15 shortcuts, resnet32 trained"),
         ({"shortcuts": 1}, {}, "Without its shortcut, resnet32 trained"),
         ({}, {"shortcuts": 15}, "With its shortcuts unchanged, resnet32 trained"),
+        ({"shortcuts": 0}, {}, "resnet32 trained"),
+        (
+            {},
+            {"shortcuts": 9, "depth": [3, 3, 3]},
+            "With 3-3-3 blocks in its stages, resnet32 with 9 shortcuts trained",
+        ),
+        ({}, {"depth": [3, 3, 3]}, "With 3-3-3 blocks in its stages, resnet32 without shortcuts trained"),
+        ({"depth": [3, 3, 3]}, {"depth": [3, 3, 3]}, "Without its 15 shortcuts, resnet32 trained"),
         ({}, {"net": "resnet20"}, "In place of resnet32, resnet20 without shortcuts trained"),
         ({}, {"net": "resnet20", "shortcuts": 1}, "In place of resnet32, resnet20 with 1 shortcut trained"),
         ({}, {"net": "resnet20", "shortcuts": 2}, "In place of resnet32, resnet20 with 2 shortcuts trained"),
@@ -108,6 +116,37 @@ def test_headline_names_the_edit(teacher, student, expected):
     record["nets"][0] |= teacher
     record["nets"][1] |= student
     assert headline(record).startswith(expected)
+
+
+def test_several_nets_of_one_training():
+    record = one_training()
+    assert headline(record) == (
+        "With its shortcuts unchanged, resnet32 trained with embedded_kd is within noise of the teacher: "
+        "93.6 % against 93.4 %."
+    )
+    assert costs(record).startswith(
+        "Peak feature-map memory is the teacher's (192.0 KiB): the two are the same network."
+    )
+    said = summary(record)
+    assert [note.replace(SPACE, " ") for note in said.notes[1:]] == [
+        "One training gave embedded_kd-full (93.6 %) and embedded_kd-2-2-2 (90.2 % with 37.6 % of its MACs), "
+        "embedded_kd-3-3-3 (92.1 % with 59.0 % of its MACs)."
+    ]
+    record["history"]["embedded_kd"][-1]["loss"] = math.inf
+    assert "The loss did not stay finite in the training of embedded_kd." in summary(record).notes
+
+
+def test_a_sub_net_that_is_best_and_its_twin_without_a_teacher():
+    """A plain net of the same name and without shortcuts is its twin only at the same depth."""
+    record = one_training()
+    record["best"] = "embedded_kd-3-3-3"
+    record["nets"][3] |= {"shortcuts": 0}
+    assert headline(record).startswith("With 3-3-3 blocks in its stages, resnet32 without shortcuts trained with embed")
+    record["nets"][4] |= {key: record["nets"][3][key] for key in ("depth", "parameters", "macs")}
+    assert headline(record).startswith(
+        "With 3-3-3 blocks in its stages, resnet32 without shortcuts loses 32.2 points; "
+    )
+    assert "embedded_kd-3-3-3 recovers 30.9 of them" in headline(record)
 
 
 def test_memory_gained():

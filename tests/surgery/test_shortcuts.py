@@ -87,3 +87,79 @@ def test_residual_is_activation_of_the_sum():
     block = Residual(torch.nn.Conv2d(3, 3, 1), activation=torch.nn.ReLU())
     assert block.kind == "identity"
     assert torch.equal(block(IMAGES), torch.relu(block.body(IMAGES) + IMAGES))
+
+
+def test_wide_resnets_lose_their_bare_1x1_shortcuts():
+    net = make_net("wrn-16x2", {"width": 4})
+    plain = without_shortcuts(net)
+    gone = {f"stage{stage}.block1.residual.shortcut.weight" for stage in (1, 2, 3)}
+    assert set(net.state_dict()) - set(plain.state_dict()) == gone
+    assert set(plain.state_dict()) < set(net.state_dict())
+    kinds = {name: block.kind for name, block in residual_blocks(net).items()}
+    assert kinds == {
+        f"stage{stage}.block{block}" + (".residual" if block == 1 else ""): "projection" if block == 1 else "identity"
+        for stage in (1, 2, 3)
+        for block in (1, 2)
+    }
+
+
+def test_a_plain_preactivation_block_by_hand():
+    torch.manual_seed(0)
+    net = make_net("wrn-16x2", {"width": 4}).eval()
+    plain = without_shortcuts(net).eval()
+    x = IMAGES
+    with torch.no_grad():
+        x = net.stem(x)
+        for name in net.stage_names:
+            first, second = net.get_submodule(name)
+            x = first.residual.body(torch.relu(first.bn1(x)))
+            x = second.body(x)
+        assert torch.equal(plain(IMAGES), net.head(x))
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        (["stage1.block1"], ["stage1.block1.residual"]),
+        (["stage1.block1.residual", "stage3.block2"], ["stage1.block1.residual", "stage3.block2"]),
+        (["stage2"], ["stage2.block1.residual", "stage2.block2"]),
+        (["projection"], [f"stage{stage}.block1.residual" for stage in (1, 2, 3)]),
+        (["identity"], [f"stage{stage}.block2" for stage in (1, 2, 3)]),
+    ],
+)
+def test_keep_in_wide_resnets(keep, left):
+    edited = without_shortcuts(make_net("wrn-16x2", {"width": 4}), keep=keep)
+    assert list(residual_blocks(edited)) == left
+    assert list(build(edited.spec, seed=3).state_dict()) == list(edited.state_dict())
+
+
+def test_a_prefix_ends_at_a_dot():
+    net = make_net("resnet74", {"width": 1})
+    assert list(residual_blocks(without_shortcuts(net, keep=["stage1.block1"]))) == ["stage1.block1"]
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "mobilenetv2-cifar"])
+def test_mobilenets_lose_additions_alone(name):
+    net = make_net(name, {"width_mult": 0.25}).eval()
+    plain = without_shortcuts(net).eval()
+    assert residual_blocks(net)
+    assert not residual_blocks(plain)
+    assert list(plain.state_dict()) == list(net.state_dict())
+    assert all(torch.equal(tensor, net.state_dict()[key]) for key, tensor in plain.state_dict().items())
+    x = IMAGES
+    with torch.no_grad():
+        for part_name, part in net.named_parts():
+            for block in part if part_name.startswith("stage") else [part]:
+                x = block.body(x) if part_name.startswith("stage") else block(x)
+        assert torch.equal(plain(IMAGES), x)
+        assert not torch.equal(net(IMAGES), x)
+
+
+def test_a_net_without_shortcuts_stays_as_it_is():
+    net = make_net("vgg11-cifar", {"width": 4}).eval()
+    plain = without_shortcuts(net)
+    assert torch.equal(plain(IMAGES), net(IMAGES))
+    with pytest.raises(UnskipError, match="no shortcut 'stage1'"):
+        without_shortcuts(net, keep=["stage1"])
+    again = without_shortcuts(without_shortcuts(make_net("resnet14", {"width": 4})))
+    assert not residual_blocks(again)

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from unskip.nets.dirac import DiracConv2d
 from unskip.recipe import SGD, Adam, Constant, Cosine, Exponential, OneCycle, Step
 from unskip.training.optim import make_optimizer, make_schedule
 
@@ -13,8 +14,7 @@ TOTAL = EPOCHS * STEPS
 
 
 def rates(schedule, lr=0.01):
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = make_optimizer(SGD(lr=lr), [parameter])
+    optimizer = make_optimizer(SGD(lr=lr), torch.nn.Linear(1, 1))
     scheduler = make_schedule(schedule, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
     found = []
     for _ in range(TOTAL):
@@ -62,14 +62,23 @@ def test_step_exponential_cosine_constant():
 
 
 def test_optimisers_have_the_recipes_settings():
-    frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    sgd = make_optimizer(SGD(), [parameter, frozen])
+    layer = torch.nn.Linear(2, 2)
+    layer.bias.requires_grad_(False)
+    sgd = make_optimizer(SGD(), layer)
     assert isinstance(sgd, torch.optim.SGD)
     group = sgd.param_groups[0]
-    assert group["params"] == [parameter]
+    assert group["params"] == [layer.weight]
     assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.9, True, 5e-4)
-    adam = make_optimizer(Adam(lr=1e-4, betas=(0.8, 0.99), weight_decay=0.1), [parameter])
+    adam = make_optimizer(Adam(lr=1e-4, betas=(0.8, 0.99), weight_decay=0.1), layer)
     assert isinstance(adam, torch.optim.Adam)
     group = adam.param_groups[0]
     assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.8, 0.99), 0.1)
+
+
+def test_dirac_scales_are_not_decayed():
+    conv = DiracConv2d(2, 2, 3)
+    optimizer = make_optimizer(SGD(lr=1.0), torch.nn.Sequential(conv, torch.nn.Conv2d(2, 2, 1)))
+    decayed, scales = optimizer.param_groups
+    assert [id(p) for p in scales["params"]] == [id(conv.alpha), id(conv.beta)]
+    assert (decayed["weight_decay"], scales["weight_decay"]) == (5e-4, 0.0)
+    assert len(decayed["params"]) == 4

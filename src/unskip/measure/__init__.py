@@ -1,13 +1,15 @@
 """What a network costs and what it gives: parameters, MACs, live memory, latency, accuracy."""
 
 from unskip.measure.accuracy import Accuracy, evaluate, evaluate_onnx
-from unskip.measure.counts import count_macs, num_parameters
+from unskip.measure.counts import CONVENTIONS, Convention, count_macs, num_layers, num_parameters
 from unskip.measure.latency import Latency, Speedup, measure_latency, speedup
 from unskip.measure.memory import LiveOperation, MemoryTimeline, forecast
 from unskip.measure.shortcuts import Shortcut, inventory, shortcut_share
 
 __all__ = [
+    "CONVENTIONS",
     "Accuracy",
+    "Convention",
     "Latency",
     "LiveOperation",
     "MemoryTimeline",
@@ -19,6 +21,7 @@ __all__ = [
     "forecast",
     "inventory",
     "measure_latency",
+    "num_layers",
     "num_parameters",
     "shortcut_share",
     "speedup",

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unskip.errors import UnskipError
-from unskip.measure.counts import meta_copy
+from unskip.nets.shapes import meta_copy
 
 __all__ = ["Dataflow", "Operation", "trace"]
 
@@ -88,10 +89,10 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
 
 
 class _Tracer(fx.Tracer):
-    """Modules of torch.nn stay whole, and so does every BatchNorm, whatever else it does."""
+    """Modules of torch.nn stay whole, and so does every convolution and BatchNorm, whatever else it does."""
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return isinstance(module, _BatchNorm) or super().is_leaf_module(module, qualified_name)
+        return isinstance(module, _BatchNorm | _ConvNd) or super().is_leaf_module(module, qualified_name)
 
 
 class _Run(fx.Interpreter):
@@ -181,7 +182,7 @@ class _Builder:
         if not isinstance(self._module(node), _BatchNorm):
             return False
         (source, *_) = node.all_input_nodes
-        convolves = isinstance(self._module(source), nn.modules.conv._ConvNd) or self._is_folded(source)
+        convolves = isinstance(self._module(source), _ConvNd) or self._is_folded(source)
         return convolves and len(source.users) == 1
 
     def _operation(self, node: fx.Node, tensors: list[Tensor]) -> Operation:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import copy
+import functools
+import math
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,23 +16,26 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.settings import Section
+from unskip.surgery import fold_batchnorm, fold_dirac
 
-__all__ = ["FrozenTeacher", "Method", "Objective", "Phase", "check_taps"]
+__all__ = ["FrozenTeacher", "Method", "Objective", "Phase", "check_taps", "half_cosine", "split_epochs"]
 
 
 class FrozenTeacher:
-    """A copy of a teacher that only answers: in eval mode for ever, without gradients.
+    """A copy of a teacher that only answers: in eval mode for ever, BatchNorm folded, its weights without gradients.
 
     ``requires_grad=False`` alone would let BatchNorm's statistics drift. It is not a module, so an objective that holds
     one has no teacher in its parameters, its state dict, its checkpoints, or its ``train()``.
     """
 
     def __init__(self, teacher: StagedNet) -> None:
-        self.net = copy.deepcopy(teacher).requires_grad_(False).eval()
+        # Each part by itself, so that the maps between them stay what they are.
+        folded = [fold_batchnorm(teacher[place : place + 1]) for place in range(len(teacher))]
+        self.net = functools.reduce(operator.add, folded).requires_grad_(False).eval()
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits (batch, classes)."""
+        """Logits (batch, classes); the last map, where the teacher is the front of a network."""
         logits: Tensor = self.net(images)
         return logits
 
@@ -54,7 +59,11 @@ class Objective(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training with one objective."""
+    """A stretch of training with one objective.
+
+    ``trainable`` holds what is trained, layers that are dropped afterwards included; whatever else the objective has
+    stays as it is.
+    """
 
     name: str
     objective: Objective
@@ -87,12 +96,38 @@ class Method(Section, ABC):
     def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
         """The stretches of training, in order; their epochs add up to ``epochs``.
 
-        ``teacher`` is None only where the method needs none.
+        ``teacher`` is None only where the method needs none. New layers may draw from PyTorch's generator, which the
+        training seeds.
         """
 
-    def deployables(self, student: StagedNet) -> Mapping[str, StagedNet]:
-        """What ships after training, by name: by default the student alone."""
-        return {"student": student}
+    def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
+        """What ships after training, by name: by default the student alone, its Dirac convolutions made ordinary.
+
+        ``images`` are batches of training images (batch, channels, height, width) for methods that still look at some;
+        they can be gone through again.
+        """
+        return {"student": fold_dirac(student)}
+
+
+def half_cosine(start: float, end: float, share: float, progress: float) -> float:
+    """A weight that goes from ``start`` to ``end`` by half a cosine in the first ``share`` of a training, then stays.
+
+    share and progress: 0 to 1.
+    """
+    if progress >= share:
+        return end
+    return end + (start - end) * (1 + math.cos(math.pi * progress / share)) / 2
+
+
+def split_epochs(epochs: int, phases: Sequence[str]) -> list[int]:
+    """As equal shares of the epochs as there are, the first phases getting what is left over.
+
+    Raises `UnskipError` when there are fewer epochs than phases.
+    """
+    if epochs < len(phases):
+        raise UnskipError(f"{len(phases)} phases ({', '.join(phases)}) need at least as many epochs, not {epochs}")
+    share, rest = divmod(epochs, len(phases))
+    return [share + (place < rest) for place in range(len(phases))]
 
 
 def check_taps(taps: Sequence[str] | None, teacher: StagedNet, student: StagedNet) -> list[int]:

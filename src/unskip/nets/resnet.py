@@ -1,8 +1,9 @@
 """Residual networks of He et al., "Deep Residual Learning for Image Recognition" (2016), in the project's vocabulary.
 
 Two families: the CIFAR nets with 6n+2 layers (section 4.2) and the ImageNet nets (table 1), the latter also in the
-form that is usual on small images (3x3 stem with stride 1, no pooling). Bottlenecks carry their stride on the 3x3
-convolution, as torchvision's do. Projections are a 1x1 convolution and BatchNorm wherever the shape changes (option B).
+form that is usual on small images (3x3 stem with stride 1, no pooling) and with the head of Stagewise KD. Bottlenecks
+carry their stride on the 3x3 convolution, as torchvision's do and as the counts of EKD-DDNN (table 2) need. Projections
+are a 1x1 convolution and BatchNorm wherever the shape changes (option B).
 """
 
 from __future__ import annotations
@@ -10,19 +11,18 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
+import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from unskip.nets.layers import conv, initialise, linear_head, renamed
 from unskip.nets.staged import Residual, StagedNet
 
-__all__ = ["basic_block", "bottleneck_block", "cifar_resnet", "conv", "from_torchvision", "resnet"]
+__all__ = ["AverageMaxPool", "basic_block", "bottleneck_block", "cifar_resnet", "from_torchvision", "resnet"]
 
 Block = Callable[[int, int, int], Residual]
-
-
-def conv(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the image's size at stride 1, without a bias (BatchNorm follows)."""
-    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False)
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
@@ -58,29 +58,61 @@ def bottleneck_block(in_channels: int, width: int, stride: int) -> Residual:
     return Residual(nn.Sequential(body), _projection(in_channels, 4 * width, stride), nn.ReLU(inplace=True))
 
 
-def cifar_resnet(depth: int, *, width: int = 16, num_classes: int = 10, in_channels: int = 3) -> StagedNet:
+def cifar_resnet(
+    depth: int, *, width: PositiveInt = 16, num_classes: PositiveInt = 10, in_channels: PositiveInt = 3
+) -> StagedNet:
     """The CIFAR net with ``depth`` = 6n+2 layers: three stages of n basic blocks, ``width``, 2x and 4x as wide."""
-    if depth < 8 or (depth - 2) % 6:
-        raise ValueError(f"a CIFAR ResNet has 6n+2 layers (14, 20, 26, 32, ..), not {depth}")
+    assert depth >= 8
+    assert (depth - 2) % 6 == 0
     stem = _stem(in_channels, width, kernel_size=3, stride=1)
-    return _assemble(stem, basic_block, [(depth - 2) // 6] * 3, width, num_classes, pool=False)
+    return _assemble(
+        stem, basic_block, [(depth - 2) // 6] * 3, width, lambda c: linear_head(c, num_classes), pool=False
+    )
 
 
 def resnet(
     block: Block,
-    blocks: Sequence[int],
     *,
+    blocks: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (2, 2, 2, 2),
     small_images: bool = False,
-    width: int = 64,
-    num_classes: int = 1000,
-    in_channels: int = 3,
+    average_max_head: bool = False,
+    width: PositiveInt = 64,
+    num_classes: PositiveInt = 1000,
+    in_channels: PositiveInt = 3,
 ) -> StagedNet:
-    """The ImageNet net with ``blocks`` blocks in its four stages.
+    """The ImageNet net with ``blocks[s]`` blocks in stage s; ``width``, 2x, 4x .. as wide from stage to stage.
 
     The max-pool opens stage 1, as in the paper's table 1. ``small_images``: a 3x3 stem with stride 1 and no pooling.
+    ``average_max_head``: the head of Stagewise KD (table 1): average and maximum pooling, 256 hidden units.
     """
     stem = _stem(in_channels, width, kernel_size=3 if small_images else 7, stride=1 if small_images else 2)
-    return _assemble(stem, block, blocks, width, num_classes, pool=not small_images)
+    head = _average_max_head if average_max_head else linear_head
+    return _assemble(stem, block, blocks, width, lambda c: head(c, num_classes), pool=not small_images)
+
+
+class AverageMaxPool(nn.Module):
+    """Global average and global maximum side by side: (batch, C, height, width) to (batch, 2 C, 1, 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.average = nn.AdaptiveAvgPool2d(1)
+        self.maximum = nn.AdaptiveMaxPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, C, height, width) to (batch, 2 C, 1, 1), the averages first."""
+        return torch.cat([self.average(x), self.maximum(x)], dim=1)
+
+
+def _average_max_head(channels: int, num_classes: int) -> nn.Sequential:
+    """The head of Stagewise KD: average and maximum pooling, 256 hidden units, ReLU (what its table 1 counts)."""
+    layers = OrderedDict(
+        pool=AverageMaxPool(),
+        flatten=nn.Flatten(),
+        hidden=nn.Linear(2 * channels, 256),
+        relu=nn.ReLU(inplace=True),
+        fc=nn.Linear(256, num_classes),
+    )
+    return nn.Sequential(layers)
 
 
 def _stem(in_channels: int, width: int, *, kernel_size: int, stride: int) -> nn.Sequential:
@@ -93,7 +125,13 @@ def _stem(in_channels: int, width: int, *, kernel_size: int, stride: int) -> nn.
 
 
 def _assemble(
-    stem: nn.Module, block: Block, blocks: Sequence[int], width: int, num_classes: int, *, pool: bool
+    stem: nn.Module,
+    block: Block,
+    blocks: Sequence[int],
+    width: int,
+    head: Callable[[int], nn.Module],
+    *,
+    pool: bool,
 ) -> StagedNet:
     parts: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
     channels = width
@@ -106,11 +144,9 @@ def _assemble(
             layers[f"block{index + 1}"] = residual
             channels = _out_channels(residual)
         parts[f"stage{stage + 1}"] = nn.Sequential(layers)
-    parts["head"] = nn.Sequential(
-        OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(channels, num_classes))
-    )
+    parts["head"] = head(channels)
     net = StagedNet(parts)
-    _initialise(net)
+    initialise(net)
     return net
 
 
@@ -118,31 +154,13 @@ def _out_channels(block: Residual) -> int:
     return [module.out_channels for module in block.body.modules() if isinstance(module, nn.Conv2d)][-1]
 
 
-def _initialise(net: nn.Module) -> None:
-    """He et al., "Delving Deep into Rectifiers" (2015), by fan-out, as torchvision does."""
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A torchvision ResNet's state dict under this module's names; unknown names stay as they are."""
-    rules: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
-        (r"^(conv|bn)1\.", r"stem.\1."),
-        (r"^fc\.", "head.fc."),
-        (
-            r"^layer(\d+)\.(\d+)\.downsample\.0\.",
-            lambda m: f"stage{m[1]}.block{int(m[2]) + 1}.shortcut.conv.",
-        ),
-        (r"^layer(\d+)\.(\d+)\.downsample\.1\.", lambda m: f"stage{m[1]}.block{int(m[2]) + 1}.shortcut.bn."),
-        (r"^layer(\d+)\.(\d+)\.", lambda m: f"stage{m[1]}.block{int(m[2]) + 1}.body."),
-    ]
-    renamed = {}
-    for name, tensor in tensors.items():
-        for pattern, replacement in rules:
-            new, count = re.subn(pattern, replacement, name)
-            if count:
-                name = new
-                break
-        renamed[name] = tensor
-    return renamed
+    places = {"conv1": "stem.conv", "bn1": "stem.bn", "fc": "head.fc"}
+    for name in tensors:
+        place = name.rpartition(".")[0]
+        found = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", place)
+        if found:
+            layer = {"downsample.0": "shortcut.conv", "downsample.1": "shortcut.bn"}.get(found[3], f"body.{found[3]}")
+            places[place] = f"stage{found[1]}.block{int(found[2]) + 1}.{layer}"
+    return renamed(tensors, places)

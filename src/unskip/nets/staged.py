@@ -12,6 +12,9 @@ from typing import Any, overload
 
 from torch import Tensor, nn
 
+from unskip.errors import UnskipError
+from unskip.nets.depth import first_blocks, norms_at_depth
+
 __all__ = ["NetSpec", "Residual", "StagedNet", "plain_block"]
 
 
@@ -29,6 +32,14 @@ class NetSpec:
     def edited(self, name: str, **arguments: Any) -> NetSpec:
         """The same spec with one more edit."""
         return NetSpec(self.source, self.options, (*self.edits, (name, arguments)))
+
+    def __str__(self) -> str:
+        """``wrn-22x2 with grouped convs (groups 2) without shortcuts``: source and edits in words."""
+        words = [self.source]
+        for name, arguments in self.edits:
+            given = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in arguments.items() if value)
+            words.append(name.replace("_", " ") + (f" ({given})" if given else ""))
+        return " ".join(words)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -70,7 +81,10 @@ class Residual(nn.Module):
 
 def plain_block(body: nn.Module, activation: nn.Module) -> nn.Sequential:
     """A block without a shortcut, its parameters under the same names as in the `Residual` that it comes from."""
-    return nn.Sequential(OrderedDict(body=body, activation=activation))
+    layers = OrderedDict(body=body)
+    if not isinstance(activation, nn.Identity):
+        layers["activation"] = activation
+    return nn.Sequential(layers)
 
 
 class StagedNet(nn.Sequential):
@@ -123,6 +137,33 @@ class StagedNet(nn.Sequential):
                 f"both sides have the part {', '.join(sorted(twice))}; cut both at the same place: a[:k] + b[k:]"
             )
         return StagedNet(dict([*self.named_parts(), *other.named_parts()]))
+
+    def at_depth(self, *blocks_per_stage: int) -> StagedNet:
+        """The first ``blocks_per_stage[s]`` blocks of each stage, then straight on: a sub-net (EKD-DDNN, section 3).
+
+        It shares the parameters of this network, and BatchNorm's statistics too unless `with_depth_statistics` gave
+        this depth its own. What is in a stage besides blocks, such as a pool, stays. `unskip.surgery.extract` makes it
+        a network of its own.
+
+        Raises `UnskipError` for another number of stages, for more blocks than there are, and for a block that cannot
+        be left out because it changes its input's shape.
+        """
+        if len(blocks_per_stage) != len(self.stage_names):
+            raise UnskipError(
+                f"at_depth needs a number of blocks for each of {len(self.stage_names)} stages, "
+                f"not {len(blocks_per_stage)}: {', '.join(map(str, blocks_per_stage))}"
+            )
+        wanted = dict(zip(self.stage_names, blocks_per_stage, strict=True))
+        parts = {
+            name: first_blocks(name, part, wanted[name]) if name in wanted else part
+            for name, part in self.named_parts()
+        }
+        if any(parts[name] is not part for name, part in self.named_parts()):
+            parts = {name: norms_at_depth(part, blocks_per_stage) for name, part in parts.items()}
+        spec = self.spec.edited("at_depth", blocks=list(blocks_per_stage)) if self.spec else None
+        made = StagedNet(parts, spec)
+        made.training = self.training  # the parts keep their own modes
+        return made
 
     def features(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Run the network and keep what its stages give.

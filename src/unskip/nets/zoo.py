@@ -2,58 +2,171 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from unskip.errors import UnskipError
-from unskip.nets.resnet import basic_block, bottleneck_block, cifar_resnet, resnet
-from unskip.nets.staged import NetSpec, StagedNet
-from unskip.settings import nearest
+from torch import Tensor
 
-__all__ = ["NETS", "NetEntry", "make_net"]
+from unskip.errors import UnskipError
+from unskip.nets import mobilenet, resnet, vgg
+from unskip.nets.staged import NetSpec, StagedNet
+from unskip.nets.wide_resnet import wide_resnet
+from unskip.settings import checked_arguments, nearest
+
+__all__ = ["FAMILIES", "NETS", "NetEntry", "find_net", "make_net"]
+
+Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class NetEntry:
-    """A network by name: how to make it, a line about it, and the side in pixels of the images it was designed for."""
+    """A network by name.
+
+    ``factory`` makes it, its keyword-only arguments are the net's options; ``image_size`` is the side in pixels of the
+    images that it was designed for; ``from_torchvision`` brings the state dict of torchvision's net of that
+    architecture under the names used here.
+    """
 
     factory: Callable[..., StagedNet]
     summary: str
     image_size: int
+    from_torchvision: Callable[[Tensors], dict[str, Tensor]] | None = None
 
 
-_BLOCKS = {
-    18: (basic_block, (2, 2, 2, 2)),
-    34: (basic_block, (3, 4, 6, 3)),
-    50: (bottleneck_block, (3, 4, 6, 3)),
-    101: (bottleneck_block, (3, 4, 23, 3)),
+_RESNETS = {
+    18: (resnet.basic_block, (2, 2, 2, 2)),
+    34: (resnet.basic_block, (3, 4, 6, 3)),
+    50: (resnet.bottleneck_block, (3, 4, 6, 3)),
+    101: (resnet.bottleneck_block, (3, 4, 23, 3)),
+    152: (resnet.bottleneck_block, (3, 8, 36, 3)),
 }
+# Stagewise KD, table 1.
+_STAGEWISE = {
+    10: (1, 1, 1, 1),
+    14: (1, 1, 2, 2),
+    18: (2, 2, 2, 2),
+    20: (2, 2, 3, 2),
+    26: (3, 3, 3, 3),
+    34: (3, 4, 6, 3),
+}
+# EKD-DDNN, table 2; with the blocks of ResNet-50 they are its sub-nets.
+_BOTTLENECKS = {26: (2, 2, 2, 2), 32: (2, 3, 3, 2), 38: (3, 3, 3, 3), 41: (3, 4, 4, 2), 44: (3, 4, 4, 3)}
 
 
 def _cifar_resnet(depth: int) -> NetEntry:
-    summary = f"CIFAR ResNet with {depth} layers: three stages of {(depth - 2) // 6} basic blocks, width 16"
-    return NetEntry(partial(cifar_resnet, depth), summary, 32)
+    if depth < 8 or (depth - 2) % 6:
+        near = nearest(f"resnet{depth}", NETS)
+        raise UnskipError(f"no network 'resnet{depth}'{near} A CIFAR ResNet has 6n+2 layers (8, 14, 20, .. 110, ..)")
+    factory = partial(resnet.cifar_resnet, depth)
+    blocks = (depth - 2) // 6
+    return NetEntry(factory, f"CIFAR ResNet, 3 stages of {blocks} basic blocks, width 16", 32)
+
+
+def _wide_resnet(depth: int, widening: int) -> NetEntry:
+    if depth < 10 or (depth - 4) % 6 or widening < 1:
+        raise UnskipError(
+            f"no network 'wrn-{depth}x{widening}': a Wide ResNet has 6n+4 layers (10, 16, 22, 28, ..) "
+            "and a widening of 1 or more"
+        )
+    summary = f"WRN-{depth}-{widening}: 3 stages of {(depth - 4) // 6} pre-activation blocks, {widening}x wide"
+    return NetEntry(partial(wide_resnet, depth, widening), summary, 32)
 
 
 def _resnet(depth: int, *, small_images: bool) -> NetEntry:
-    block, blocks = _BLOCKS[depth]
-    kind = "basic blocks" if block is basic_block else "bottlenecks"
+    block, blocks = _RESNETS[depth]
+    kind = "basic blocks" if block is resnet.basic_block else "bottlenecks"
     stem = "3x3 stem, no pooling (small images)" if small_images else "7x7 stem and max-pool (ImageNet)"
     return NetEntry(
-        partial(resnet, block, blocks, small_images=small_images),
-        f"ResNet-{depth}: {'+'.join(map(str, blocks))} {kind}, {stem}",
+        partial(resnet.resnet, block, blocks=blocks, small_images=small_images, average_max_head=False),
+        f"{_sum(blocks)} {kind}, {stem}",
         32 if small_images else 224,
+        None if small_images else resnet.from_torchvision,
     )
+
+
+def _stagewise(depth: int) -> NetEntry:
+    blocks = _STAGEWISE[depth]
+    return NetEntry(
+        partial(resnet.resnet, resnet.basic_block, blocks=blocks, small_images=False, average_max_head=True),
+        f"{_sum(blocks)} basic blocks, average-max head (Stagewise KD)",
+        224,
+    )
+
+
+def _bottlenecks(depth: int) -> NetEntry:
+    blocks = _BOTTLENECKS[depth]
+    return NetEntry(
+        partial(resnet.resnet, resnet.bottleneck_block, blocks=blocks, small_images=False, average_max_head=False),
+        f"{_sum(blocks)} bottlenecks (EKD-DDNN)",
+        224,
+        resnet.from_torchvision,
+    )
+
+
+def _any_resnet(block: resnet.Block, kind: str) -> NetEntry:
+    factory = partial(resnet.resnet, block)
+    return NetEntry(factory, f"{kind} of your choice: option blocks, such as [2, 2, 3, 2]", 224)
+
+
+def _vgg(depth: int, *, small_images: bool) -> NetEntry:
+    head = "512-wide head (small images)" if small_images else "4096-wide head"
+    return NetEntry(
+        partial(vgg.vgg, vgg.BLOCKS[depth], small_images=small_images),
+        f"{_sum(vgg.BLOCKS[depth])} convs with BN, {head}, no shortcuts",
+        32 if small_images else 224,
+        None if small_images else vgg.from_torchvision,
+    )
+
+
+def _sum(blocks: tuple[int, ...]) -> str:
+    return "+".join(map(str, blocks))
 
 
 NETS: Mapping[str, NetEntry] = {
     **{f"resnet{depth}": _cifar_resnet(depth) for depth in (14, 20, 26, 32, 44, 56)},
-    **{f"resnet{depth}": _resnet(depth, small_images=False) for depth in _BLOCKS},
-    **{f"resnet{depth}-cifar": _resnet(depth, small_images=True) for depth in _BLOCKS},
+    **{f"resnet{depth}": _resnet(depth, small_images=False) for depth in _RESNETS},
+    **{f"resnet{depth}-cifar": _resnet(depth, small_images=True) for depth in _RESNETS},
+    **{f"resnet{depth}-stagewise": _stagewise(depth) for depth in _STAGEWISE},
+    **{f"resnet{depth}-bottleneck": _bottlenecks(depth) for depth in _BOTTLENECKS},
+    "resnet-basic": _any_resnet(resnet.basic_block, "basic blocks"),
+    "resnet-bottleneck": _any_resnet(resnet.bottleneck_block, "bottlenecks"),
+    **{
+        f"wrn-{depth}x{widening}": _wide_resnet(depth, widening)
+        for depth, widening in ((22, 2), (22, 10), (28, 2), (40, 2))
+    },
+    "mobilenetv2": NetEntry(
+        mobilenet.mobilenet_v2,
+        "7 stages of inverted residuals (ImageNet)",
+        224,
+        mobilenet.from_torchvision,
+    ),
+    "mobilenetv2-cifar": NetEntry(
+        mobilenet.cifar_mobilenet_v2, "the form of the Demystification paper (small images)", 32
+    ),
+    **{f"vgg{depth}": _vgg(depth, small_images=False) for depth in vgg.BLOCKS},
+    **{f"vgg{depth}-cifar": _vgg(depth, small_images=True) for depth in vgg.BLOCKS},
 }
+
+# Names that stand for more networks than are listed, and what they stand for.
+FAMILIES: Mapping[str, str] = {
+    "resnetDEPTH": "CIFAR ResNet of any depth 6n+2, such as resnet110",
+    "wrn-DEPTHxWIDENING": "WRN of any depth 6n+4 and any widening, such as wrn-16x4",
+}
+_PATTERNS: Mapping[str, Callable[..., NetEntry]] = {r"resnet(\d+)": _cifar_resnet, r"wrn-(\d+)x(\d+)": _wide_resnet}
+
+
+def find_net(source: str) -> NetEntry:
+    """The network of that name, listed or one of a family (``resnet110``, ``wrn-16x4``). `UnskipError` for others."""
+    if source in NETS:
+        return NETS[source]
+    for pattern, entry in _PATTERNS.items():
+        found = re.fullmatch(pattern, source)
+        if found:
+            return entry(*map(int, found.groups()))
+    raise UnskipError(f"no network {source!r}{nearest(source, NETS)} (`unskip nets` lists them)")
 
 
 def make_net(source: str, options: Mapping[str, Any] | None = None) -> StagedNet:
@@ -61,23 +174,8 @@ def make_net(source: str, options: Mapping[str, Any] | None = None) -> StagedNet
 
     Raises `UnskipError` for an unknown name or an option that the network does not have.
     """
-    options = dict(options or {})
-    if source not in NETS:
-        raise UnskipError(f"no network {source!r}{nearest(source, NETS)} (`unskip nets` lists them)")
-    factory = NETS[source].factory
-    known = {
-        name: parameter.default
-        for name, parameter in inspect.signature(factory).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name != "small_images"
-    }
-    for name, value in options.items():
-        if name not in known:
-            raise UnskipError(
-                f"{source} has no option {name!r}{nearest(name, known)} (its options: {', '.join(known)})"
-            )
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UnskipError(f"option {name} of {source} must be a whole number above 0, not {value!r}")
-    options = known | options
-    net = factory(**options)
-    net.spec = NetSpec(source, options)
+    factory = find_net(source).factory
+    full = checked_arguments(factory, options or {}, source)
+    net = factory(**full)
+    net.spec = NetSpec(source, full)
     return net

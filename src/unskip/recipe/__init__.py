@@ -4,8 +4,8 @@ A recipe says everything that decides a run's result: data, teacher, student, me
 measured, and the seed. Unknown keys and wrong types are errors that name the nearest right key.
 """
 
-from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_setting, recipe_from
-from unskip.recipe.sections import DataRecipe, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
+from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_edits, parse_setting, recipe_from
+from unskip.recipe.sections import DataRecipe, Edits, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
 from unskip.recipe.training import (
     SGD,
     Adam,
@@ -25,6 +25,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "DataRecipe",
+    "Edits",
     "Exponential",
     "MeasureRecipe",
     "OneCycle",
@@ -39,6 +40,7 @@ __all__ = [
     "load_recipe",
     "load_tree",
     "named_recipes",
+    "parse_edits",
     "parse_setting",
     "recipe_from",
 ]

@@ -15,7 +15,7 @@ from unskip.errors import UnskipError
 from unskip.recipe.sections import Recipe
 from unskip.settings import explain, nearest
 
-__all__ = ["load_recipe", "load_tree", "named_recipes", "parse_setting", "recipe_from"]
+__all__ = ["load_recipe", "load_tree", "named_recipes", "parse_edits", "parse_setting", "recipe_from"]
 
 
 def named_recipes() -> dict[str, Path]:
@@ -79,6 +79,21 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         return key, yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise UnskipError(f"--set {setting!r}: the value is not YAML: {error}") from error
+
+
+def parse_edits(texts: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Edits as a command line says them: ``without_shortcuts``, or YAML, ``with_grouped_convs: {groups: 2}``."""
+    edits: list[tuple[str, dict[str, Any]]] = []
+    for text in texts:
+        try:
+            found = yaml.load(text, _Loader)
+        except yaml.YAMLError as error:
+            raise UnskipError(f"--edit {text!r} is not YAML: {str(error).splitlines()[0]}") from error
+        entry = {found: {}} if isinstance(found, str) else found
+        if not isinstance(entry, dict) or len(entry) != 1 or not all(isinstance(a, dict) for a in entry.values()):
+            raise UnskipError(f"--edit {text!r}: expected NAME or 'NAME: {{argument: value}}'")
+        edits += entry.items()
+    return edits
 
 
 def _apply(tree: dict[str, Any], setting: str) -> None:

@@ -5,15 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from unskip.recipe.training import TrainingRecipe
 from unskip.settings import Section
 
-__all__ = ["DataRecipe", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest"]
+__all__ = ["DataRecipe", "Edits", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest"]
+
+
+def _with_arguments(given: Any) -> Any:
+    """Edits as they may be written, a name or a name with arguments, as names with all their arguments."""
+    from unskip.surgery import edit_arguments
+
+    if not isinstance(given, list | tuple):
+        return given
+    full = []
+    for entry in given:
+        if isinstance(entry, str):
+            entry = {entry: {}}
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise ValueError(f"an edit is a name, or one name with its arguments, not {entry!r}")
+        [(name, arguments)] = entry.items()
+        if not isinstance(arguments, dict | None):
+            raise ValueError(f"the arguments of {name} are names with values, not {arguments!r}")
+        full.append({name: edit_arguments(name, arguments or {})})
+    return tuple(full)
+
+
+Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_arguments)]
 
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -74,24 +96,42 @@ class TeacherRecipe(Section):
 
     net: str = Field("resnet32", description="a name from `unskip nets`")
     options: dict[str, Any] = Field({}, description="arguments of that net, such as width")
+    edits: Edits = Field((), description="edits of that net, in order; see [Edits](#edits)")
     weights: str | None = Field(None, description="a .safetensors file, or a torchvision .pth; trained here if absent")
+    initial_weights: str | None = Field(
+        None, description="such a file to start training from; a last layer for other classes is new"
+    )
     training: TrainingRecipe | None = Field(None, description="by default the recipe's own training section")
+
+    @model_validator(mode="after")
+    def _one_kind_of_weights(self) -> TeacherRecipe:
+        if self.weights is not None and self.initial_weights is not None:
+            raise ValueError("give teacher.weights, which are not trained, or teacher.initial_weights, which are")
+        return self
 
 
 class StudentRecipe(Section):
-    """The network that is deployed: by default the teacher without its shortcuts."""
+    """The network that is deployed: by default the teacher without its shortcuts.
+
+    Without a net of its own it starts from the teacher's, the teacher's edits included.
+    """
 
     net: str | None = Field(None, description="by default the teacher's")
     options: dict[str, Any] | None = Field(None, description="by default the teacher's")
-    keep: tuple[str, ...] = Field(
-        (),
-        strict=False,
-        description="shortcuts to keep: blocks (stage2.block1), stages (stage2), or a kind (identity, projection)",
+    edits: Edits = Field(
+        ({"without_shortcuts": {}},),
+        validate_default=True,
+        description="edits of that net, in order; see [Edits](#edits)",
     )
     init: Literal["fresh", "teacher"] = Field("fresh", description="new random weights, or the teacher's")
+    initial_weights: str | None = Field(
+        None, description="a file to start training from instead, such as a plain net's of an earlier run"
+    )
 
     @model_validator(mode="after")
     def _teacher_weights_need_its_net(self) -> StudentRecipe:
+        if self.init == "teacher" and self.initial_weights is not None:
+            raise ValueError("student.init: teacher and student.initial_weights exclude each other")
         if self.init == "teacher" and (self.net is not None or self.options is not None):
             raise ValueError("student.init: teacher needs the teacher's own net; leave student.net and options out")
         return self

@@ -51,7 +51,7 @@ def render(run: Run) -> str:
             ("By epoch", plots.accuracy_plot(run, "epoch")),
             ("By training time", plots.accuracy_plot(run, "seconds")),
         ],
-        losses=[(net, plots.color_index(run, net.label), svg) for net, svg in plots.loss_plots(run)],
+        losses=[(run.training_of(n), plots.color_index(run, n.label), svg) for n, svg in plots.loss_plots(run)],
         memory_wide=plots.memory_plot(run, 1040),
         memory_narrow=plots.memory_plot(run, 480),
         peak=byte_unit([peaks.teacher.peak_bytes, peaks.student.peak_bytes]),

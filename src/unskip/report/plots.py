@@ -76,15 +76,18 @@ def accuracy_plot(run: Run, against: Literal["epoch", "seconds"], width: int = 4
 
 
 def loss_plots(run: Run) -> list[tuple[Net, Markup]]:
-    """One plot for each trained net: the terms of its loss by epoch, all logarithmic or all linear."""
-    trained = [net for net in run.nets if any(epoch.terms for epoch in run.history.get(net.label, ()))]
-    values = [v for net in trained for e in run.history[net.label] for v in e.terms.values() if math.isfinite(v)]
+    """One plot for each training, beside the net that it validated: the terms of the loss by epoch.
+
+    All are logarithmic, or all linear.
+    """
+    trained = [nets[0] for nets in run.trainings.values() if any(epoch.terms for epoch in run.epochs_of(nets[0]))]
+    values = [v for net in trained for e in run.epochs_of(net) for v in e.terms.values() if math.isfinite(v)]
     logarithmic = bool(values) and min(values) > 0 and max(values) > 30 * min(values)
     return [(net, _loss_plot(run, net, logarithmic)) for net in trained]
 
 
 def _loss_plot(run: Run, net: Net, logarithmic: bool) -> Markup:
-    epochs = run.history[net.label]
+    epochs = run.epochs_of(net)
     color = net_color(color_index(run, net.label))
     names = dict.fromkeys(name for epoch in epochs for name in epoch.terms)
     terms = {name: [_finite(epoch.terms.get(name, math.nan)) for epoch in epochs] for name in names}
@@ -110,7 +113,7 @@ def _loss_plot(run: Run, net: Net, logarithmic: bool) -> Markup:
         _label(axes, ends)
         last = ", ".join(f"{end.text} {end.y:.3g}" for end in ends) or "no finite value"
         index = run.nets.index(net)
-        return to_svg(axes, f"loss-{index}", f"Loss terms of {net.label} by epoch. At the end: {last}.")
+        return to_svg(axes, f"loss-{index}", f"Loss terms of {run.training_of(net)} by epoch. At the end: {last}.")
 
 
 def memory_plot(run: Run, width: int) -> Markup:
@@ -154,8 +157,11 @@ def memory_plot(run: Run, width: int) -> Markup:
 
 
 def _validated(run: Run, net: Net, against: Literal["epoch", "seconds"]) -> tuple[list[float], list[float]]:
-    known = [epoch for epoch in run.history.get(net.label, ()) if epoch.top1 is not None]
+    """The curve of a net; of one that comes out of another's training, the end alone."""
+    known = [epoch for epoch in run.epochs_of(net) if epoch.top1 is not None]
     x = [float(epoch.epoch if against == "epoch" else epoch.seconds) for epoch in known]
+    if run.validated(net) != net:
+        return x[-1:], [100 * net.top1][: len(x)]
     return x, [100 * epoch.top1 for epoch in known if epoch.top1 is not None]
 
 

@@ -54,12 +54,18 @@ class Parity(Record):
 
 
 class Net(Record):
-    """One network of the run, its accuracy on the test images and what it costs."""
+    """One network of the run, its accuracy on the test images and what it costs.
+
+    ``training`` names the training that it comes out of, where that is not its own; ``depth`` the blocks that are left
+    in each stage, where there are fewer than ``net`` has.
+    """
 
     label: str
     role: Literal["teacher", "student"]
     method: str | None = None
+    training: str | None = None
     net: str
+    depth: tuple[int, ...] | None = None
     shortcuts: int
     epochs: int
     training_seconds: float | None = None
@@ -73,6 +79,11 @@ class Net(Record):
     file: str | None = None
     file_bytes: int | None = None
     parity: Parity | None = None
+
+    @property
+    def architecture(self) -> tuple[object, ...]:
+        """What two nets have in common that differ in their training alone."""
+        return self.net, self.depth, self.shortcuts, self.parameters, self.macs
 
 
 class Epoch(Record):
@@ -167,11 +178,31 @@ class Run(Record):
         """The student that the run names as its best."""
         return next(net for net in self.students if net.label == self.best)
 
+    def training_of(self, net: Net) -> str:
+        """The label under which :attr:`history` has the training that a net comes out of."""
+        return net.training or net.label
+
+    def epochs_of(self, net: Net) -> tuple[Epoch, ...]:
+        """The epochs of the training that a net comes out of; none where it was not trained in this run."""
+        return self.history.get(self.training_of(net), ())
+
+    def validated(self, net: Net) -> Net:
+        """The net whose accuracy the training's epochs have: the first of those that come out of it."""
+        return next(other for other in self.nets if self.training_of(other) == self.training_of(net))
+
+    @property
+    def trainings(self) -> dict[str, list[Net]]:
+        """The nets by the training that they come out of, in the order of the run."""
+        found: dict[str, list[Net]] = {}
+        for net in self.nets:
+            found.setdefault(self.training_of(net), []).append(net)
+        return found
+
     @property
     def baseline(self) -> Net | None:
         """The best student's twin that was trained without a teacher, if there is one beside it."""
         best = self.best_student
-        twins = (n for n in self.students if n.net == best.net and n.shortcuts == best.shortcuts and n != best)
+        twins = (net for net in self.students if net.architecture == best.architecture and net != best)
         return next((net for net in twins if net.method == "ce"), None)
 
     @classmethod

@@ -7,6 +7,7 @@ that it is within the noise of one run.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unskip.report.record import Net, Run
@@ -52,10 +53,15 @@ def _headline(run: Run) -> str:
 def _subject(run: Run) -> str:
     """The student, as the edit of the teacher that it is."""
     teacher, student = run.teacher, run.best_student
+    kept = f"with {student.shortcuts}" if student.shortcuts else "without"
+    described = f"{student.net} {kept} shortcut{'s' * (student.shortcuts != 1)}"
     if student.net != teacher.net:
-        kept = f"with {student.shortcuts}" if student.shortcuts else "without"
-        return f"In place of {teacher.net}, {student.net} {kept} shortcut{'s' * (student.shortcuts != 1)}"
+        return f"In place of {teacher.net}, {described}"
+    if student.depth is not None and student.depth != teacher.depth:
+        return f"With {'-'.join(map(str, student.depth))} blocks in its stages, {described}"
     removed = teacher.shortcuts - student.shortcuts
+    if teacher.shortcuts == 0:
+        return student.net
     if removed == 0:
         return f"With its shortcuts unchanged, {student.net}"
     if student.shortcuts:
@@ -66,7 +72,7 @@ def _subject(run: Run) -> str:
 def _against_teacher(run: Run) -> str:
     teacher, student = run.teacher, run.best_student
     gap = student.top1 - teacher.top1
-    how = "without a teacher" if student.method == "ce" else f"with {student.label}"
+    how = "without a teacher" if student.method == "ce" else f"with {run.training_of(student)}"
     place = {
         1: f"is {points(gap)} points better than the teacher",
         0: "is within noise of the teacher",
@@ -122,6 +128,8 @@ def _memory(run: Run) -> str:
     unit = byte_unit([teacher.peak_bytes, student.peak_bytes])
     pair = f"{unit.number(student.peak_bytes)} against {unit(teacher.peak_bytes)}"
     ratio = teacher.peak_bytes / student.peak_bytes
+    if student.architecture == teacher.architecture:
+        return f"Peak feature-map memory is the teacher's ({unit(student.peak_bytes)}): the two are the same network."
     if ratio == 1:
         plain = student.net == teacher.net and student.shortcuts == 0
         where = run.memory.nets.student.peak_at
@@ -164,9 +172,17 @@ def _notes(run: Run) -> list[str]:
                 f"The two were not trained equally long: {baseline.label} {baseline.epochs} epochs, "
                 f"{best.label} {best.epochs}."
             )
-    diverged = [n.label for n in run.nets if not all(math.isfinite(e.loss) for e in run.history.get(n.label, ()))]
+    notes += [_family(nets) for nets in run.trainings.values() if len(nets) > 1]
+    diverged = [label for label, epochs in run.history.items() if not all(math.isfinite(e.loss) for e in epochs)]
     if diverged:
         notes.append(f"The loss did not stay finite in the training of {', '.join(diverged)}.")
     if teacher.reused:
         notes.append("The teacher was not trained in this run.")
     return notes
+
+
+def _family(nets: Sequence[Net]) -> str:
+    """The nets that come out of one training, each with its share of the first one's MACs."""
+    first, *others = nets
+    said = [f"{net.label} ({percent(net.top1)} with {percent(net.macs / first.macs)} of its MACs)" for net in others]
+    return f"One training gave {first.label} ({percent(first.top1)}) and {', '.join(said)}."

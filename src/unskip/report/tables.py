@@ -118,12 +118,15 @@ def net_rows(run: Run) -> list[NetRow]:
 
 def _about(net: Net) -> str:
     shortcuts = "1 shortcut" if net.shortcuts == 1 else f"{net.shortcuts or 'no'} shortcuts"
-    return f"{net.net}, {shortcuts}"
+    depth = "" if net.depth is None else f"{'-'.join(map(str, net.depth))} blocks, "
+    return f"{net.net}, {depth}{shortcuts}"
 
 
-def _training(net: Net) -> tuple[str, str]:
+def _training(run: Run, net: Net) -> tuple[str, str]:
     if net.reused:
         return DASH, "not in this run"
+    if run.validated(net) != net:
+        return DASH, f"with {run.validated(net).label}"
     epochs = "1 epoch" if net.epochs == 1 else f"{net.epochs} epochs"
     return DASH if net.training_seconds is None else duration(net.training_seconds), epochs
 
@@ -137,7 +140,7 @@ def _cells(run: Run, net: Net, units: _Units) -> list[tuple[str, str]]:
     if _has_top5(run):
         cells.append((DASH if net.top5 is None else f"{100 * net.top5:.2f}", ""))
     cells += [
-        _training(net),
+        _training(run, net),
         (units.parameters.number(net.parameters), ""),
         (units.macs.number(net.macs), ""),
         (units.peak.number(net.peak_bytes), ""),

@@ -2,18 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from unskip.errors import UnskipError
 from unskip.nets import NetSpec, StagedNet, make_net
+from unskip.settings import checked_arguments, nearest
 from unskip.surgery.batchnorm import fold_batchnorm
+from unskip.surgery.depth import (
+    at_depth,
+    extract,
+    with_depth_statistics,
+    with_recalibrated_statistics,
+    without_depth_statistics,
+)
+from unskip.surgery.dirac import fold_dirac, with_dirac_convs
+from unskip.surgery.fade import set_shortcut_factor, with_fading_shortcuts, without_faded_shortcuts
+from unskip.surgery.grouped import with_grouped_convs
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
 
-__all__ = ["EDITS", "build", "fold_batchnorm", "residual_blocks", "without_shortcuts"]
+__all__ = [
+    "EDITS",
+    "Edit",
+    "at_depth",
+    "build",
+    "edit_arguments",
+    "edited",
+    "extract",
+    "fold_batchnorm",
+    "fold_dirac",
+    "residual_blocks",
+    "set_shortcut_factor",
+    "with_depth_statistics",
+    "with_dirac_convs",
+    "with_fading_shortcuts",
+    "with_grouped_convs",
+    "with_recalibrated_statistics",
+    "without_depth_statistics",
+    "without_faded_shortcuts",
+    "without_shortcuts",
+]
 
-EDITS: Mapping[str, Callable[..., StagedNet]] = {edit.__name__: edit for edit in (without_shortcuts, fold_batchnorm)}
+EDITS: Mapping[str, Callable[..., StagedNet]] = {
+    function.__name__: function
+    for function in (
+        without_shortcuts,
+        with_fading_shortcuts,
+        with_grouped_convs,
+        with_dirac_convs,
+        with_depth_statistics,
+        at_depth,
+        fold_dirac,
+        fold_batchnorm,
+    )
+}
+
+
+Edit = tuple[str, Mapping[str, Any]]
+
+
+def edit_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of an edit as plain data, the defaults filled in.
+
+    Raises `UnskipError` for an unknown edit and for arguments that it does not take.
+    """
+    if name not in EDITS:
+        raise UnskipError(f"no edit {name!r}{nearest(name, EDITS)} (known: {', '.join(EDITS)})")
+    return checked_arguments(EDITS[name], given, name)
+
+
+def edited(net: StagedNet, edits: Sequence[Edit], *, seed: int) -> StagedNet:
+    """What a sequence of edits, each a name and its arguments, makes of a network; new layers are a function of seed.
+
+    Without any edit, the network itself. Raises `UnskipError` for what :func:`edit_arguments` refuses, and where an
+    edit does not fit the network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, arguments in edits:
+            full = edit_arguments(name, arguments)
+            net = EDITS[name](net, **full)
+    return net
 
 
 def build(spec: NetSpec, *, seed: int) -> StagedNet:
@@ -21,8 +92,4 @@ def build(spec: NetSpec, *, seed: int) -> StagedNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = make_net(spec.source, spec.options)
-    for name, arguments in spec.edits:
-        if name not in EDITS:
-            raise UnskipError(f"unknown edit {name!r} in a net spec; known: {', '.join(EDITS)}")
-        net = EDITS[name](net, **arguments)
-    return net
+    return edited(net, spec.edits, seed=seed + 1)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unskip.nets.staged import StagedNet
+from unskip.surgery.depth import extract
+from unskip.surgery.dirac import fold_dirac
 
 __all__ = ["fold_batchnorm"]
 
@@ -16,20 +18,43 @@ __all__ = ["fold_batchnorm"]
 def fold_batchnorm(net: StagedNet) -> StagedNet:
     """A copy for inference in which every BatchNorm that follows a convolution is part of it.
 
-    The outputs are those of the network in eval mode, up to rounding. A BatchNorm with no convolution directly in front
-    of it stays. The copy is in eval mode.
+    The outputs are those of the network in eval mode, up to rounding; Dirac convolutions become ordinary ones on the
+    way. In a pre-activation net without shortcuts a BatchNorm may follow the convolution of the block, or of the stage,
+    before; the maps between are other ones then. A BatchNorm with no convolution directly in front of it stays. The
+    copy is in eval mode.
     """
-    folded = copy.deepcopy(net).eval()
-    used = [id(m) for m in folded.modules() if isinstance(m, nn.Sequential) for m in m._modules.values()]
-    for sequence in [m for m in folded.modules() if isinstance(m, nn.Sequential)]:
-        for (name, first), (next_name, second) in pairwise(list(sequence.named_children())):
-            if (
-                isinstance(first, nn.Conv2d)
-                and isinstance(second, nn.BatchNorm2d)
-                and second.track_running_stats
-                and used.count(id(first)) == 1
-            ):
-                setattr(sequence, name, fuse_conv_bn_eval(first, second))
-                delattr(sequence, next_name)
+    folded = extract(fold_dirac(net)).eval()
+    chains = [_chain(folded)]
+    for module in folded.modules():
+        if not isinstance(module, nn.Sequential):
+            chains += [_chain(child) for child in module.children() if isinstance(child, nn.Sequential)]
+    used = [id(module) for _, module in folded.named_modules(remove_duplicate=False)]
+    for chain in chains:
+        _fold(list(chain), used)
     folded.spec = net.spec.edited("fold_batchnorm") if net.spec else None
     return folded
+
+
+def _chain(module: nn.Sequential) -> Iterator[tuple[nn.Sequential, str]]:
+    """The places, container and name, of what a sequence runs, the sequences in it opened."""
+    for name, child in module._modules.items():
+        if isinstance(child, nn.Sequential):
+            yield from _chain(child)
+        else:
+            yield module, name
+
+
+def _fold(chain: list[tuple[nn.Sequential, str]], used: list[int]) -> None:
+    for (container, name), (next_container, next_name) in pairwise(chain):
+        first, second = container._modules.get(name), next_container._modules[next_name]
+        if (
+            isinstance(first, nn.Conv2d)
+            and isinstance(second, nn.BatchNorm2d)
+            and second.track_running_stats
+            and used.count(id(first)) == used.count(id(second)) == 1
+        ):
+            fused = fuse_conv_bn_eval(first, second)
+            assert fused.bias is not None
+            fused.bias.requires_grad_(fused.weight.requires_grad)  # torch freezes the bias that it adds
+            setattr(container, name, fused)
+            delattr(next_container, next_name)

@@ -21,7 +21,7 @@ def residual_blocks(net: nn.Module) -> dict[str, Residual]:
     return {name: module for name, module in net.named_modules() if isinstance(module, Residual)}
 
 
-def without_shortcuts(net: StagedNet, keep: Sequence[str] = ()) -> StagedNet:
+def without_shortcuts(net: StagedNet, *, keep: Sequence[str] = ()) -> StagedNet:
     """A copy of a network without its shortcuts, projections included.
 
     Every block becomes its body followed by its activation: conv-bn-relu-conv-bn-relu for the basic block, the student
@@ -45,15 +45,14 @@ def without_shortcuts(net: StagedNet, keep: Sequence[str] = ()) -> StagedNet:
 
 def _kept(blocks: dict[str, Residual], keep: Sequence[str]) -> set[str]:
     kept: set[str] = set()
-    stages = {name.split(".")[0] for name in blocks}
     for wanted in keep:
         fits = {
             name
             for name, block in blocks.items()
-            if wanted in (name, block.kind) or (wanted in stages and name.startswith(wanted + "."))
+            if wanted in (name, block.kind) or (wanted and name.startswith(wanted + "."))
         }
         if not fits:
-            known = [*KINDS, *sorted(stages), *blocks]
+            known = [*KINDS, *sorted({name.split(".")[0] for name in blocks}), *blocks]
             raise UnskipError(
                 f"keep: no shortcut {wanted!r}{nearest(wanted, known)}. Name blocks "
                 f"({', '.join(list(blocks)[:2])}, ..), stages, or a kind ({', '.join(KINDS)})"

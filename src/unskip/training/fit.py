@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -80,9 +81,24 @@ def fit(
         if index < state.phase:
             continue
         loop = _Loop(phase, batches, fabric, settings, seed, validate, monitor, checkpoint, state, total_epochs)
-        loop.run(saved if saved and saved["state"]["phase"] == index else None)
+        with _only_trainable(phase):
+            loop.run(saved if saved and saved["state"]["phase"] == index else None)
         state.phase, state.epoch, state.step = index + 1, 0, 0
     return state.history
+
+
+@contextmanager
+def _only_trainable(phase: Phase) -> Iterator[None]:
+    """No gradients, meanwhile, for parameters of the objective that the phase does not train."""
+    trained = {id(parameter) for parameter in phase.trainable.parameters()}
+    frozen = [p for p in phase.objective.parameters() if p.requires_grad and id(p) not in trained]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 @dataclass
@@ -100,7 +116,7 @@ class _Loop:
 
     def run(self, saved: dict[str, Any] | None) -> None:
         """Train one phase, from where a saved state left it."""
-        self.optimizer = make_optimizer(self.settings.optimizer, self.phase.trainable.parameters())
+        self.optimizer = make_optimizer(self.settings.optimizer, self.phase.trainable)
         self.objective, self.wrapped_optimizer = self.fabric.setup(self.phase.objective, self.optimizer)
         self.schedule = make_schedule(
             self.settings.schedule,

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
+from unskip.nets.dirac import DiracConv2d
 from unskip.recipe import Adam, Constant, Cosine, Exponential, OneCycle, Optimizer, Schedule, Step
 
 __all__ = ["make_optimizer", "make_schedule"]
 
 
-def make_optimizer(settings: Optimizer, parameters: Iterable[nn.Parameter]) -> optim.Optimizer:
-    """The optimiser that a recipe names, over the parameters that require a gradient."""
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+def make_optimizer(settings: Optimizer, module: nn.Module) -> optim.Optimizer:
+    """The optimiser that a recipe names, over a module's parameters that require a gradient.
+
+    All of them are decayed, but for alpha and beta of Dirac convolutions.
+    """
+    free = {
+        id(scale) for part in module.modules() if isinstance(part, DiracConv2d) for scale in (part.alpha, part.beta)
+    }
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    undecayed = [parameter for parameter in trainable if id(parameter) in free]
+    groups: list[dict[str, Any]] = [{"params": [parameter for parameter in trainable if id(parameter) not in free]}]
+    if undecayed:
+        groups.append({"params": undecayed, "weight_decay": 0.0})
     if isinstance(settings, Adam):
-        return optim.Adam(trainable, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+        return optim.Adam(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
     return optim.SGD(
-        trainable,
+        groups,
         lr=settings.lr,
         momentum=settings.momentum,
         nesterov=settings.nesterov,

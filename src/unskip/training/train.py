@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
@@ -62,9 +63,12 @@ def train(
         with fabric.autocast():
             return evaluate(net, test.epoch(0)).top1
 
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # for layers that only the training has
+        phases = method.phases(teacher, net, training.epochs)
     with monitor or Monitor(method.name, Console(quiet=True)) as shown:
         return fit(
-            method.phases(teacher, net, training.epochs),
+            phases,
             batches,
             fabric=fabric,
             settings=training,

@@ -1,0 +1,154 @@
+"""Sub-nets of the first blocks of every stage: what `StagedNet.at_depth` needs, and BatchNorm for several depths."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unskip.errors import UnskipError
+
+__all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "first_blocks", "norms_at_depth"]
+
+
+def first_blocks(name: str, stage: nn.Module, count: int) -> nn.Module:
+    """A stage without the blocks beyond ``count``, all modules shared; the stage itself when nothing goes.
+
+    Raises `UnskipError` when it has fewer blocks, or when one that goes changes its input's shape.
+    """
+    children = OrderedDict(stage.named_children())
+    blocks = [child for child in children if child.startswith("block")]
+    if not 0 <= count <= len(blocks):
+        raise UnskipError(f"at_depth: {name} has {len(blocks)} blocks, {count} cannot be kept")
+    for child in blocks[count:]:
+        change = _shape_change(children[child])
+        if change:
+            raise UnskipError(f"at_depth: {name}.{child} cannot be left out: {change}")
+    if count == len(blocks):
+        return stage
+    kept = OrderedDict((child, module) for child, module in children.items() if child not in blocks[count:])
+    made = nn.Sequential(kept)
+    made.training = stage.training  # the blocks keep their own modes
+    return made
+
+
+def _shape_change(block: nn.Module) -> str:
+    """What a block does to its input's shape, in words; nothing for a block that keeps it."""
+    channels = next(
+        (
+            module.in_channels if isinstance(module, nn.Conv2d) else module.num_features
+            for module in block.modules()
+            if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+        ),
+        8,
+    )
+    before = torch.empty(2, channels, 32, 32, device="meta")
+    tensors = {
+        name: torch.empty_like(tensor, device="meta", dtype=torch.float if tensor.is_floating_point() else None)
+        for name, tensor in [*block.named_parameters(), *block.named_buffers()]
+    }
+    try:
+        with torch.no_grad():
+            after = torch.func.functional_call(block, tensors, (before,))
+    except (RuntimeError, TypeError, ValueError) as error:
+        return f"it does not run alone ({str(error).splitlines()[0]})"
+    if after.shape == before.shape:
+        return ""
+    if after.shape[1] != channels:
+        return f"it turns {channels} channels into {after.shape[1]}"
+    return "it changes the resolution"
+
+
+def norms_at_depth(module: nn.Module, blocks: Sequence[int]) -> nn.Module:
+    """The module with the statistics of a depth in every `DepthBatchNorm2d`; without any, the module itself.
+
+    Containers on the way to one are new, all else is shared. Raises `UnskipError` for a depth without statistics.
+    """
+    if isinstance(module, DepthBatchNorm2d):
+        if _key(blocks) not in module.depths:
+            raise UnskipError(
+                f"no BatchNorm statistics for the depth {_key(blocks)}; there are {', '.join(module.depths)}"
+            )
+        return module.at(blocks)
+    children = {name: norms_at_depth(child, blocks) for name, child in module.named_children()}
+    if all(children[name] is child for name, child in module.named_children()):
+        return module
+    twin = copy.copy(module)  # the same parameters and buffers
+    twin._modules = {**module._modules, **children}
+    return twin
+
+
+def _key(blocks: Sequence[int]) -> str:
+    """``2-2-2`` for two blocks in each of three stages."""
+    return "-".join(map(str, blocks))
+
+
+def _place(tensor: Tensor) -> dict[str, Any]:
+    return {"device": tensor.device, "dtype": tensor.dtype}
+
+
+class DepthBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm with one set of statistics for the whole network and one for each of its depths.
+
+    Weight and bias are the same at every depth. As a module it is the whole network's BatchNorm; :meth:`at` gives that
+    of a depth.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d, depths: Iterable[Sequence[int]]) -> None:
+        assert norm.running_mean is not None
+        super().__init__(norm.num_features, norm.eps, norm.momentum, **_place(norm.running_mean))
+        self.load_state_dict(norm.state_dict())
+        self.depths = nn.ModuleDict({_key(blocks): self._statistics() for blocks in depths})
+        self.train(norm.training)
+
+    def _statistics(self) -> nn.BatchNorm2d:
+        assert self.running_mean is not None
+        place = _place(self.running_mean)
+        return nn.BatchNorm2d(self.num_features, self.eps, self.momentum, affine=False, **place)
+
+    def at(self, blocks: Sequence[int]) -> BatchNormAtDepth:
+        """The BatchNorm of a depth; it shares weight, bias and that depth's statistics."""
+        statistics = self.depths[_key(blocks)]
+        assert isinstance(statistics, nn.BatchNorm2d)
+        return BatchNormAtDepth(self.weight, self.bias, statistics).train(self.training)
+
+
+class BatchNormAtDepth(nn.Module):
+    """A BatchNorm made of a weight and a bias that others share and of statistics that are its own."""
+
+    def __init__(self, weight: nn.Parameter, bias: nn.Parameter, statistics: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.weight = weight
+        self.bias = bias
+        self.statistics = statistics
+
+    def alone(self) -> nn.BatchNorm2d:
+        """An ordinary BatchNorm with copies of weight, bias and statistics."""
+        own = nn.BatchNorm2d(self.weight.numel(), self.statistics.eps, self.statistics.momentum, **_place(self.weight))
+        own.load_state_dict({**self.statistics.state_dict(), "weight": self.weight, "bias": self.bias})
+        return own.train(self.training)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, height, width) to the same shape."""
+        found = self.statistics
+        assert found.num_batches_tracked is not None
+        if self.training:
+            found.num_batches_tracked.add_(1)
+        momentum = found.momentum
+        if momentum is None:  # the mean over all batches so far
+            momentum = 1 / max(1.0, float(found.num_batches_tracked))
+        return F.batch_norm(
+            x,
+            found.running_mean,
+            found.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            momentum,
+            found.eps,
+        )

@@ -1,0 +1,42 @@
+"""Layers and habits that the networks share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+__all__ = ["conv", "initialise", "linear_head", "renamed"]
+
+
+def conv(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, *, groups: int = 1, bias: bool = False
+) -> nn.Conv2d:
+    """A convolution that keeps the image's size at stride 1; without a bias, since BatchNorm follows."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=bias)
+
+
+def linear_head(channels: int, num_classes: int) -> nn.Sequential:
+    """Global average pooling and one linear layer: (batch, channels, height, width) to (batch, num_classes)."""
+    return nn.Sequential(
+        OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(channels, num_classes))
+    )
+
+
+def initialise(net: nn.Module) -> None:
+    """Convolutions by He et al., "Delving Deep into Rectifiers" (2015), by fan-out, as torchvision does; no biases."""
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def renamed(tensors: Mapping[str, Tensor], places: Mapping[str, str]) -> dict[str, Tensor]:
+    """A state dict with its layers under other names, tensor by tensor; layers that ``places`` lacks keep theirs."""
+    new = {}
+    for name, tensor in tensors.items():
+        place, _, leaf = name.rpartition(".")
+        new[f"{places.get(place, place)}.{leaf}" if place else leaf] = tensor
+    return new
