@@ -1,15 +1,28 @@
 """Against the formulas of the AlignKD paper, written out anew."""
 
+import copy
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import UnskipError, make_net, method_from, without_shortcuts
+from unskip import (
+    DataRecipe,
+    TrainingRecipe,
+    UnskipError,
+    load_data,
+    make_net,
+    method_from,
+    train,
+    without_shortcuts,
+)
+from unskip.losses import attention_transfer, feature_mse, nst
+from unskip.nets.connector import to_one_size
 
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
+FEATURES = {"mse": feature_mse, "attention_transfer": attention_transfer, "nst": nst}
 
 
 @pytest.fixture
@@ -59,7 +72,7 @@ def test_zero_where_student_and_teacher_are_one(pair):
     teacher, _ = pair
     terms = terms_of(method_from("align_kd", {}), (teacher, teacher), 0.0)
     assert terms["kl"] == pytest.approx(0, abs=1e-6)
-    assert terms["feature"] == 0
+    assert terms["feature"] == pytest.approx(0, abs=1e-9)
 
 
 def test_every_field_counts(pair):
@@ -71,14 +84,28 @@ def test_every_field_counts(pair):
         ({"final_feature_weight": 0.1}, {"feature"}),
         ({"decay_share": 0.2}, {"feature"}),
         ({"taps": ["stage2"]}, {"feature"}),
+        ({"feature": "attention_transfer"}, {"feature"}),
+        ({"feature": "nst"}, {"feature"}),
     ]:
         changed = terms_of(method_from("align_kd", fields), pair, 0.1)
         assert {name for name in base if changed[name] != pytest.approx(base[name], rel=1e-6)} == moves, fields
 
 
-def test_taps_add_up(pair):
-    parts = [terms_of(method_from("align_kd", {"taps": [f"stage{k}"]}), pair, 0.0)["feature"] for k in (1, 2, 3)]
-    assert sum(parts) == pytest.approx(terms_of(method_from("align_kd", {}), pair, 0.0)["feature"])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_taps_add_up(pair, feature):
+    def term(**fields):
+        return terms_of(method_from("align_kd", {"feature": feature, **fields}), pair, 0.0)["feature"]
+
+    assert sum(term(taps=[f"stage{k}"]) for k in (1, 2, 3)) == pytest.approx(term(), rel=1e-5)
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_the_feature_term_is_the_chosen_distance_of_the_stages(pair, feature):
+    teacher, student = pair
+    maps = [(student[: k + 1](IMAGES).detach(), teacher[: k + 1](IMAGES).detach()) for k in (1, 2, 3)]
+    expected = sum(float(FEATURES[feature](*each)) for each in maps)
+    found = terms_of(method_from("align_kd", {"feature": feature, "feature_weight": 3.0}), pair, 0.0)["feature"]
+    assert found == pytest.approx(3 * expected, rel=1e-4)
 
 
 def test_a_decay_share_of_nothing_starts_at_the_end():
@@ -91,10 +118,95 @@ def test_wrong_taps(pair, taps, says):
         method_from("align_kd", {"taps": taps}).phases(*pair, 1)
 
 
-def test_maps_of_different_shapes_are_refused(pair):
-    wide = make_net("resnet14", {"width": 8, "num_classes": 3})
-    with pytest.raises(UnskipError, match="maps of one shape"):
-        terms_of(method_from("align_kd", {}), (wide, pair[1]), 0.0)
+def phase_of(teacher, student, **fields):
+    (phase,) = method_from("align_kd", fields).phases(teacher, student, 10)
+    return phase
+
+
+def net(name, width, **options):
+    torch.manual_seed(0)
+    made = make_net(name, {"width": width, "num_classes": 3, **options})
+    for _ in range(3):
+        made(torch.randn(8, 3, 32, 32))
+    return made.eval()
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("widths", [(8, 8), (4, 8), (8, 4)])
+def test_a_student_of_another_depth_and_width(feature, widths):
+    """A plain resnet18 learns from a resnet34 at the stages' ends, whatever the widths."""
+    ours, theirs = widths
+    teacher, student = net("resnet34-cifar", theirs), without_shortcuts(net("resnet18-cifar", ours))
+    keys = set(student.state_dict())
+    phase = phase_of(teacher, student, feature=feature, alpha=0.5)
+    phase.objective.train()
+    optimizer = torch.optim.Adam(phase.trainable.parameters(), lr=0.003)
+    terms = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        found = phase.objective(IMAGES, LABELS, 0.0)
+        sum(found.values()).backward()
+        assert all(p.grad is not None and bool((p.grad != 0).any()) for p in phase.trainable.parameters())
+        optimizer.step()
+        terms.append(float(found["feature"].detach()))
+    assert terms[-1] < terms[0]
+    assert set(student.state_dict()) == keys, "what helps to compare is no part of the student"
+    extra = len(list(phase.trainable.parameters())) - len(list(student.parameters()))
+    assert extra == (4 * 3 if feature == "mse" and ours != theirs else 0)
+    assert not any(p is q for p in phase.trainable.parameters() for q in teacher.parameters())
+
+
+def test_a_connector_is_a_1x1_convolution_and_batchnorm_from_student_to_teacher():
+    teacher, student = net("resnet14", 8), without_shortcuts(net("resnet14", 4))
+    phase = phase_of(teacher, student, taps=["stage1", "stage3"])
+    shapes = {name: tuple(tensor.shape) for name, tensor in phase.objective.connectors.named_parameters()}
+    assert shapes["0.conv.weight"] == (8, 4, 1, 1)
+    assert shapes["1.conv.weight"] == (32, 16, 1, 1)
+    assert shapes["1.bn.weight"] == (32,)
+    phase.objective.eval()
+    found = float(phase.objective(IMAGES, LABELS, 0.0)["feature"].detach())
+    expected = 0.0
+    for place, end in enumerate((2, 4)):
+        ours, theirs = student[:end](IMAGES), teacher[:end](IMAGES)
+        mixed = torch.einsum("oi,bihw->bohw", phase.objective.connectors[place].conv.weight[:, :, 0, 0], ours)
+        mixed = phase.objective.connectors[place].bn(mixed)
+        expected += float(((mixed - theirs) ** 2).mean().detach())
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_connectors_start_from_the_trainings_seed():
+    """A training that is begun again begins the same, whatever was drawn before."""
+    data = load_data(DataRecipe(name="digits", limit=40, test_limit=20))
+    teacher, student = (make_net("resnet14", {"width": w, "in_channels": 1}) for w in (8, 4))
+    ends = []
+    for drawn in (1, 99):
+        torch.manual_seed(drawn)
+        twin = copy.deepcopy(without_shortcuts(student))
+        settings = TrainingRecipe(epochs=1, batch_size=20)
+        train(twin, data, method=method_from("align_kd", {}), teacher=teacher, training=settings, seed=3)
+        ends.append(twin.state_dict())
+    assert all(torch.equal(tensor, ends[1][key]) for key, tensor in ends[0].items())
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+@pytest.mark.parametrize("larger", ["teacher", "student"])
+def test_the_larger_map_is_pooled_to_the_smaller(feature, larger):
+    """resnet18 halves the image twice before stage 1, resnet18-cifar not at all: maps of 8 and of 32 pixels."""
+    images = torch.randn(4, 3, 32, 32)
+    small, large = net("resnet18", 4), net("resnet18-cifar", 4)
+    teacher, student = (large, without_shortcuts(small)) if larger == "teacher" else (small, without_shortcuts(large))
+    objective = phase_of(teacher, student, feature=feature, taps=["stage1"]).objective.eval()
+    found = float(objective(images, LABELS[:4], 0.0)["feature"].detach())
+    ours, theirs = student[:2](images), teacher[:2](images)
+    pooled = [F.avg_pool2d(maps, maps.shape[2] // 8) for maps in (ours, theirs)]
+    assert found == pytest.approx(float(FEATURES[feature](*pooled).detach()), rel=1e-3)
+
+
+def test_pooling_to_one_size_takes_each_side_by_itself():
+    one, other = to_one_size(torch.randn(2, 3, 8, 4), torch.randn(2, 5, 4, 6))
+    assert (one.shape, other.shape) == ((2, 3, 4, 4), (2, 5, 4, 4))
+    same = torch.randn(2, 3, 4, 4)
+    assert to_one_size(same, other)[0] is same
 
 
 def test_nets_of_different_stages_are_refused(pair):

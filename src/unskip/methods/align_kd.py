@@ -16,26 +16,45 @@ first 60 of 200 epochs and stays there. The teacher runs once per step, frozen a
 | stages 1..n | ``taps`` | all |
 
 When to use it: to remove the shortcuts of a network that is trained from scratch anyway; on deep nets it recovers what
-`ce` and `kd` lose. Teacher and student need maps of one shape at the tapped stages.
+`ce` and `kd` lose. Student and teacher need stages of the same names, not the same depth or widths: a plain resnet18
+learns from a resnet34 at the stages' ends. For a teacher that is trained already, see `fade_kd`.
 
-Departures: eta moves with every step, not with every epoch, so that short trainings see the same curve.
+``feature`` says how two maps are compared:
+
+- ``mse``, the paper's. Where the numbers of channels differ, a connector, 1x1 convolution and BatchNorm, leads from the
+  student's to the teacher's; it is trained too and dropped afterwards.
+- ``attention_transfer`` (Zagoruyko and Komodakis, 2017): where the maps are active, whatever their channels.
+- ``nst`` (Huang and Wang, 2017): how the channels are distributed, whatever their order and scale.
+
+The larger of two maps is average-pooled to the smaller. eta's defaults are meant for ``mse``; the other two terms are
+smaller by orders of magnitude, and RepDistiller, which has them in this form, weighs ``attention_transfer`` with 1000
+and ``nst`` with 50.
+
+Departures: eta moves with every step, not with every epoch, so that short trainings see the same curve. The paper names
+attention transfer, neuron selectivity transfer and a deeper teacher as next steps and prints no results for them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from unskip.errors import UnskipError
-from unskip.losses import cross_entropy, feature_mse, kl_divergence
-from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, check_taps
+from unskip.losses import attention_transfer, cross_entropy, feature_mse, kl_divergence, nst
+from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, check_taps, half_cosine
 from unskip.nets import StagedNet
+from unskip.nets.connector import connectors, to_one_size
 
 __all__ = ["AlignKD"]
+
+_DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": feature_mse,
+    "attention_transfer": attention_transfer,
+    "nst": nst,
+}
 
 
 class AlignKD(Method):
@@ -43,6 +62,7 @@ class AlignKD(Method):
 
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher's logits; the labels' is 1 - alpha")
     temperature: float = Field(1.0, gt=0, description="divides both logits before the softmax")
+    feature: Literal["mse", "attention_transfer", "nst"] = Field("mse", description="how two maps are compared")
     feature_weight: float = Field(1.0, ge=0, description="eta, the feature term's weight, at the start")
     final_feature_weight: float = Field(0.5, ge=0, description="eta after its decay")
     decay_share: float = Field(0.3, ge=0, le=1, description="share of the training during which eta falls")
@@ -51,14 +71,13 @@ class AlignKD(Method):
     def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
         """One phase."""
         assert teacher is not None
-        return [Phase("align_kd", _Alignment(self, teacher, student), student, epochs)]
+        objective = _Alignment(self, teacher, student)
+        trainable = nn.ModuleList([student, objective.connectors])
+        return [Phase("align_kd", objective, trainable, epochs)]
 
     def feature_weight_at(self, progress: float) -> float:
         """Eta at a share of the training, 0 to 1."""
-        if progress >= self.decay_share:
-            return self.final_feature_weight
-        fall = (1 + math.cos(math.pi * progress / self.decay_share)) / 2
-        return self.final_feature_weight + (self.feature_weight - self.final_feature_weight) * fall
+        return half_cosine(self.feature_weight, self.final_feature_weight, self.decay_share, progress)
 
 
 class _Alignment(Objective):
@@ -68,23 +87,21 @@ class _Alignment(Objective):
         self.taps = check_taps(method.taps, teacher, student)
         self.teacher = FrozenTeacher(teacher)
         self.student = student
+        self.connectors = connectors(student, teacher, self.taps) if method.feature == "mse" else nn.ModuleList()
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         teacher_maps, teacher_logits = self.teacher.features(images)
         student_maps, student_logits = self.student.features(images)
-        mse = torch.stack([self._distance(student_maps[tap], teacher_maps[tap]) for tap in self.taps]).sum()
+        distances = [self._distance(place, student_maps[tap], teacher_maps[tap]) for place, tap in enumerate(self.taps)]
         alpha = self.method.alpha
         return {
             "ce": (1 - alpha) * cross_entropy(student_logits, labels),
             "kl": alpha * kl_divergence(student_logits, teacher_logits, self.method.temperature),
-            "feature": self.method.feature_weight_at(progress) * mse,
+            "feature": self.method.feature_weight_at(progress) * torch.stack(distances).sum(),
         }
 
-    @staticmethod
-    def _distance(student: Tensor, teacher: Tensor) -> Tensor:
-        if student.shape != teacher.shape:
-            raise UnskipError(
-                f"align_kd needs maps of one shape, the student's is {tuple(student.shape[1:])} and the teacher's "
-                f"{tuple(teacher.shape[1:])}; choose other taps or a student of the teacher's widths"
-            )
-        return feature_mse(student, teacher)
+    def _distance(self, place: int, student: Tensor, teacher: Tensor) -> Tensor:
+        student, teacher = to_one_size(student, teacher)
+        if len(self.connectors):
+            student = self.connectors[place](student)
+        return _DISTANCES[self.method.feature](student, teacher)

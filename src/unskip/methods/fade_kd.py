@@ -1,0 +1,114 @@
+"""Fading (this project's own): the shortcuts of a trained network fade away while AlignKD's loss holds it in place.
+
+    block_b(x) = activation(body_b(x) + f_b shortcut_b(x)),      L = AlignKD's loss
+
+The student starts as the teacher, weights and all. The factor f_b of every shortcut that goes falls linearly from 1 to
+0 during the first ``fade_share`` of the training; the rest of it trains the plain network. What ships has no trace of
+the shortcuts, and the same outputs bit by bit. The recipe's student section says which shortcuts go; one that it keeps
+does not fade.
+
+| symbol | here | default |
+|---|---|---|
+| share of the training in which shortcuts fade | ``fade_share`` | 0.25 |
+| which fade when | ``order`` | together |
+| alpha, temperature of the KL | ``alpha``, ``temperature`` | as in `align_kd` |
+| eta, its end, its decay | ``feature_weight``, ``final_feature_weight``, ``decay_share`` | as in `align_kd` |
+| how maps are compared, and where | ``feature``, ``taps`` | as in `align_kd` |
+
+``order: together`` lowers all factors at once; ``from_back`` and ``from_front`` divide the fading time into equal parts
+and let one block fade in each, the last or the first of the network first. ``fade_share: 0`` cuts all shortcuts at
+once, for comparison.
+
+When to use it: for a network that is trained already, in a fraction of the epochs that training it took. Teacher and
+student must be of one architecture: for a student of another depth or width take `align_kd`. What fading gains over
+the cut is not measured over seeds here yet.
+
+Departures: none of the papers does this; the loss is `align_kd`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from unskip.errors import UnskipError
+from unskip.methods.align_kd import AlignKD
+from unskip.methods.base import Objective, Phase
+from unskip.nets import StagedNet
+from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts, without_shortcuts
+from unskip.surgery.fade import fading_blocks
+
+__all__ = ["FadeKD"]
+
+
+class FadeKD(AlignKD):
+    """Fields of fading, besides AlignKD's."""
+
+    fade_share: float = Field(0.25, ge=0, le=0.9, description="share of the training in which shortcuts fade")
+    order: Literal["together", "from_back", "from_front"] = Field(
+        "together", description="all shortcuts at once, or one after the other"
+    )
+
+    def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
+        """The teacher itself, copied, with fading shortcuts where ``requested`` has none.
+
+        Raises `UnskipError` where ``requested`` is not the teacher without some of its shortcuts.
+        """
+        keep = [place for place in residual_blocks(teacher) if place in residual_blocks(requested)]
+        if _structure(without_shortcuts(teacher, keep=keep)) != _structure(requested):
+            raise UnskipError(
+                f"fade_kd starts from the teacher ({teacher.spec}), so the student must be that network without "
+                f"shortcuts, and it is another ({requested.spec}); take align_kd for it, or leave out student.net, "
+                "student.options and every edit but without_shortcuts"
+            )
+        if len(keep) == len(residual_blocks(teacher)):
+            raise UnskipError(
+                "fade_kd finds no shortcut to fade: the student has all that the teacher has; set student.edits to "
+                "[without_shortcuts]"
+            )
+        return with_fading_shortcuts(teacher, keep=keep).requires_grad_()
+
+    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+        """One phase."""
+        if not fading_blocks(student):
+            raise UnskipError("fade_kd trains a network whose shortcuts can fade: what its student_of returns")
+        (alignment,) = super().phases(teacher, student, epochs)
+        return [Phase("fade_kd", _Fading(self, alignment.objective, student), alignment.trainable, epochs)]
+
+    def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
+        """The student without its shortcuts. Raises `UnskipError` when they have not faded, after too few steps."""
+        return super().deployables(without_faded_shortcuts(student), images)
+
+    def shortcut_factors_at(self, progress: float, count: int) -> list[float]:
+        """The factors of ``count`` fading shortcuts, in the network's order, at a share of the training, 0 to 1."""
+        if progress >= self.fade_share:
+            return [0.0] * count
+        done = progress / self.fade_share
+        if self.order == "together":
+            return [1 - done] * count
+        factors = [min(1.0, max(0.0, place + 1 - done * count)) for place in range(count)]
+        return factors if self.order == "from_front" else factors[::-1]
+
+
+class _Fading(Objective):
+    def __init__(self, method: FadeKD, alignment: Objective, student: StagedNet) -> None:
+        super().__init__()
+        self.method = method
+        self.alignment = alignment
+        self.teacher = alignment.teacher
+        self.blocks = tuple(fading_blocks(student).values())
+
+    def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
+        factors = self.method.shortcut_factors_at(progress, len(self.blocks))
+        for block, factor in zip(self.blocks, factors, strict=True):
+            block.fade_to(factor)
+        terms: dict[str, Tensor] = self.alignment(images, labels, progress)
+        return terms
+
+
+def _structure(net: StagedNet) -> tuple[set[str], dict[str, tuple[int, ...]]]:
+    """What two networks of one architecture have in common: places of shortcuts, names and shapes of tensors."""
+    return set(residual_blocks(net)), {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}

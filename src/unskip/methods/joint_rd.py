@@ -1,0 +1,193 @@
+"""JointRD (Li et al., Residual Distillation): the student's first stages borrow the teacher's later ones.
+
+    L = CE(student) + eta [ sum_{k=1..n-1} CE(hybrid_k) + lambda sum_{k=1..n} d(F(hybrid_k), F(teacher)) ]
+
+Hybrid k is the student's stages 1..k, then the teacher's stages k+1..n and its head; hybrid n is the student itself. F
+is the last feature: the last stage's map, without the classifier. The gradient runs through the frozen teacher's stages
+to the student, and so past the student's own later, shortcut-free ones. eta falls by half a cosine from 1 to 0.5 during
+the first 60 of 200 epochs and stays there.
+
+``distance: mse`` is d(S, T) = sum over channels, height and width of (S - T)^2, a mean over the batch.
+
+``distance: margin`` is the distance of Heo et al., "A Comprehensive Overhaul of Feature Distillation" (2019), which
+the authors' code uses, with features before the last activation:
+
+    d(S, T) = sum of p(r(S), max(T, m)),  p(s, t) = 0 where s <= t <= 0, else (s - t)^2;  again a mean over the batch
+
+r is a connector, one 1x1 convolution and BatchNorm for each hybrid, dropped after training. m < 0 is one number per
+channel, E[x | x < 0] for x ~ N(beta, gamma^2) with beta and gamma of the BatchNorm in front of that activation. Where
+the last block adds a projection, both BatchNorms count, as independent; what an identity shortcut adds is not counted.
+
+| in the papers | here | default |
+|---|---|---|
+| eta at the start | ``hybrid_weight`` | 1.0 |
+| eta at the end | ``final_hybrid_weight`` | 0.5 |
+| 60 of 200 epochs | ``decay_share`` | 0.3 of the epochs, whatever their number |
+| lambda | ``feature_weight`` | 0.001 |
+| L_mse, or the margin distance | ``distance`` | mse |
+| features after or before the last activation | ``tap`` | post_relu; margin needs pre_relu |
+
+When to use it: where a plain net is too deep to train well on its own. Every hybrid costs a pass through the teacher's
+later stages, forward and back, which `align_kd` does without. Teacher and student need maps of one shape at the end of
+every stage. Wide ResNets and MobileNetV2 end their stages without an activation: there ``post_relu`` takes the map as
+it is. The authors' CIFAR student keeps its projections: the recipe's
+``student.edits: [{without_shortcuts: {keep: [projection]}}]``; their ImageNet student has Dirac convolutions, the edit
+``with_dirac_convs``.
+
+Departures: AlignKD's equation 2 prints the teacher's classifier on both sides of d; its text and the authors' code
+compare features, and so does this. The sum over a feature's elements is the authors' code's too; with a mean, lambda
+would have next to no weight. eta moves with every step, not with every epoch. The margin is the expectation itself,
+where the overhaul's code takes -3 |gamma| for channels that are hardly ever negative.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from unskip.errors import UnskipError
+from unskip.losses import cross_entropy, margin_distance, squared_distance
+from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, half_cosine
+from unskip.nets import Residual, StagedNet
+from unskip.nets.activation import activation_in_head
+from unskip.nets.connector import connector
+
+__all__ = ["JointRD"]
+
+
+class JointRD(Method):
+    """Fields of JointRD."""
+
+    hybrid_weight: float = Field(1.0, ge=0, description="eta, the weight of hybrids and features, at the start")
+    final_hybrid_weight: float = Field(0.5, ge=0, description="eta after its decay")
+    decay_share: float = Field(0.3, ge=0, le=1, description="share of the training during which eta falls")
+    feature_weight: float = Field(1e-3, ge=0, description="lambda, the weight of the features within eta's bracket")
+    distance: Literal["mse", "margin"] = Field("mse", description="how last features are compared")
+    tap: Literal["post_relu", "pre_relu"] = Field(
+        "post_relu", description="compare them after or before the last stage's last activation"
+    )
+
+    @model_validator(mode="after")
+    def _margin_reads_negative_values(self) -> JointRD:
+        if self.distance == "margin" and self.tap != "pre_relu":
+            raise ValueError("distance: margin compares features before the last activation; set tap: pre_relu too")
+        return self
+
+    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+        """One phase."""
+        assert teacher is not None
+        objective = _JointTraining(self, teacher, student)
+        trainable = nn.ModuleList([student, objective.connectors]) if len(objective.connectors) else student
+        return [Phase("joint_rd", objective, trainable, epochs)]
+
+    def hybrid_weight_at(self, progress: float) -> float:
+        """Eta at a share of the training, 0 to 1."""
+        return half_cosine(self.hybrid_weight, self.final_hybrid_weight, self.decay_share, progress)
+
+
+class _JointTraining(Objective):
+    margin: Tensor
+
+    def __init__(self, method: JointRD, teacher: StagedNet, student: StagedNet) -> None:
+        super().__init__()
+        _check_stages(teacher, student)
+        if method.tap == "pre_relu":
+            teacher, student = activation_in_head(teacher), activation_in_head(student)
+        self.method = method
+        self.teacher = FrozenTeacher(teacher)
+        self.student = student
+        self.connectors = nn.ModuleList()
+        if method.distance == "margin":
+            margin = _margin(teacher)
+            self.register_buffer("margin", margin, persistent=False)
+            self.connectors.extend(connector(len(margin), len(margin)).to(margin) for _ in student.stage_names)
+
+    def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
+        with torch.no_grad():
+            teacher_maps, _ = self.teacher.net[:-1].features(images)
+        student_maps, student_logits = self.student.features(images)
+        self._check_shapes(student_maps, teacher_maps)
+        target = teacher_maps[-1]
+        del teacher_maps  # all but the target can go before the hybrids run
+        hybrid_features, hybrid_logits = self._hybrids(student_maps)
+        hybrids = len(student_maps) - 1
+        features = [*hybrid_features.chunk(hybrids), student_maps[-1]]
+        distance = torch.stack([self._distance(k, feature, target) for k, feature in enumerate(features)]).sum()
+        eta = self.method.hybrid_weight_at(progress)
+        return {
+            "ce": cross_entropy(student_logits, labels),
+            "hybrid_ce": eta * hybrids * cross_entropy(hybrid_logits, labels.repeat(hybrids)),
+            "feature": eta * self.method.feature_weight * distance,
+        }
+
+    def _hybrids(self, student_maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Last features and logits of hybrids 1 to n-1, one after the other along the batch.
+
+        Hybrids that are in the teacher already and the one that joins go through its next stage together.
+        """
+        net = self.teacher.net
+        *stages, head = net[net.part_names.index(net.stage_names[1]) :]
+        x = student_maps[0]
+        for place, stage in enumerate(stages):
+            x = stage(torch.cat([x, student_maps[place]]) if place else x)
+        return x, head(x)
+
+    def _distance(self, place: int, feature: Tensor, target: Tensor) -> Tensor:
+        if self.method.distance == "mse":
+            return squared_distance(feature, target)
+        return margin_distance(self.connectors[place](feature), target, self.margin)
+
+    def _check_shapes(self, student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> None:
+        for name, student, teacher in zip(self.student.stage_names, student_maps, teacher_maps, strict=True):
+            if student.shape != teacher.shape:
+                raise UnskipError(
+                    f"joint_rd needs maps of one shape at the end of every stage, at {name} the student's is "
+                    f"{tuple(student.shape[1:])} and the teacher's {tuple(teacher.shape[1:])}; choose a student of the "
+                    "teacher's widths and strides"
+                )
+
+
+def _check_stages(teacher: StagedNet, student: StagedNet) -> None:
+    if teacher.stage_names != student.stage_names:
+        raise UnskipError(
+            f"joint_rd joins student and teacher stage by stage, but they have different stages: the teacher "
+            f"{', '.join(teacher.stage_names)}, the student {', '.join(student.stage_names)}"
+        )
+    if len(teacher.stage_names) < 2:
+        raise UnskipError("joint_rd needs two stages or more: with one there is no hybrid")
+
+
+def _margin(teacher: StagedNet) -> Tensor:
+    """The margin of a teacher whose last stage ends before its activation: (channels, 1, 1)."""
+    norms = _last_norms(teacher.get_submodule(teacher.stage_names[-1]))
+    mean = torch.stack([norm.bias.detach().cpu().double() for norm in norms]).sum(0)
+    variance = torch.stack([norm.weight.detach().cpu().double().square() for norm in norms]).sum(0)
+    return _mean_of_negatives(mean, variance.sqrt())[:, None, None].to(norms[0].weight)
+
+
+def _last_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    """The BatchNorms whose outputs a module ends with or adds up."""
+    if isinstance(module, Residual):
+        shortcut = _last_norms(module.shortcut) if module.kind == "projection" else []
+        return [*_last_norms(module.body), *shortcut]
+    if isinstance(module, nn.Sequential) and len(module):
+        return _last_norms(module[-1])
+    if isinstance(module, nn.BatchNorm2d) and module.affine:
+        return [module]
+    raise UnskipError(
+        "distance: margin reads the teacher's BatchNorm in front of its last activation, and there is "
+        f"{type(module).__name__}; use distance: mse"
+    )
+
+
+def _mean_of_negatives(mean: Tensor, deviation: Tensor) -> Tensor:
+    """E[x | x < 0] for x ~ N(mean, deviation^2): mean - deviation pdf(z) / cdf(-z) with z = mean / deviation."""
+    deviation = deviation.clamp_min(1e-12)
+    # erfcx keeps the ratio exact where density and probability both underflow.
+    ratio = math.sqrt(2 / math.pi) / torch.special.erfcx(mean / deviation / math.sqrt(2))
+    return (mean - deviation * ratio).clamp_max(0)

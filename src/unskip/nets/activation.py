@@ -1,0 +1,72 @@
+"""A network seen so that its last stage ends in front of its last activation."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+
+from torch import nn
+
+from unskip.errors import UnskipError
+from unskip.nets.staged import Residual, StagedNet
+
+__all__ = ["activation_in_head"]
+
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Mish)
+
+
+def activation_in_head(net: StagedNet) -> StagedNet:
+    """The same function with the last stage's last activation at the head's beginning, all parameters shared.
+
+    The last stage's map is then what that activation reads, and the activation does not overwrite it. Keys of the state
+    dict stay. Raises `UnskipError` where the last stage ends without an activation: with the sum of a pre-activation
+    block, or with a linear bottleneck.
+    """
+    last, head = net.stage_names[-1], net.part_names[-1]
+    split = _without_last_activation(net.get_submodule(last))
+    if split is None:
+        raise UnskipError(
+            f"{last} does not end with an activation (its last block is a pre-activation block or a linear "
+            "bottleneck), so its map is one before an activation already; tap it as it is (post_relu)"
+        )
+    before, activation = split
+    behind = net.get_submodule(head)
+    layers = dict(behind.named_children()) if type(behind) is nn.Sequential else {"head": behind}
+    parts = dict(net.named_parts())
+    parts[last] = before
+    parts[head] = _sequence({"before_head": activation, **layers}, behind.training)
+    made = StagedNet(parts)
+    made.training = net.training  # the parts keep their own modes
+    return made
+
+
+def _without_last_activation(module: nn.Module) -> tuple[nn.Module, nn.Module] | None:
+    """A view of the module that ends before its last activation, and that activation; None if it ends without one."""
+    if isinstance(module, Residual):
+        if not isinstance(module.activation, _ACTIVATIONS):
+            return None
+        view = Residual(module.body, module.shortcut)
+        view.training = view.activation.training = module.training
+        return view, _out_of_place(module.activation)
+    if type(module) is not nn.Sequential or not len(module):
+        return None
+    *names, last = module._modules
+    children = {name: module.get_submodule(name) for name in names}
+    end = module.get_submodule(last)
+    if isinstance(end, _ACTIVATIONS):
+        return _sequence(children, module.training), _out_of_place(end)
+    split = _without_last_activation(end)
+    return None if split is None else (_sequence({**children, last: split[0]}, module.training), split[1])
+
+
+def _sequence(layers: dict[str, nn.Module], training: bool) -> nn.Sequential:
+    made = nn.Sequential(OrderedDict(layers))
+    made.training = training
+    return made
+
+
+def _out_of_place(activation: nn.Module) -> nn.Module:
+    twin = copy.copy(activation)  # the same parameters, where it has any
+    if hasattr(twin, "inplace"):
+        twin.inplace = False  # type: ignore[assignment]
+    return twin

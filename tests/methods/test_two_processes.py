@@ -1,0 +1,76 @@
+"""Two processes that share a batch have the gradients of one process with the whole batch, for every method.
+
+BatchNorm is in eval mode: in train mode each process normalises with its own half of the batch, as everywhere with
+PyTorch's data parallelism unless BatchNorm is synchronised.
+"""
+
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.nn.parallel import DistributedDataParallel
+
+from unskip import make_net, method_from, without_shortcuts
+from unskip.methods import method_names
+from unskip.training.fit import _only_trainable
+
+BATCH = 8
+
+
+def phases_of(name):
+    """All phases of a method; a plain student where shortcuts go, a residual one where it trains its own depths."""
+    torch.manual_seed(0)
+    teacher = make_net("resnet14", {"width": 4, "num_classes": 3})
+    for _ in range(3):
+        teacher(torch.randn(8, 3, 16, 16))
+    requested = make_net("resnet14", {"width": 4, "num_classes": 3})
+    method = method_from(name, {})
+    student = method.student_of(teacher, requested if name == "embedded_kd" else without_shortcuts(requested))
+    return method.phases(teacher, student, epochs=10)
+
+
+def gradients_of(phase, images, labels, wrap=lambda objective: objective):
+    with _only_trainable(phase):
+        objective = wrap(phase.objective.eval())
+        phase.objective.zero_grad()
+        sum(objective(images, labels, 0.1).values()).backward()
+        return {name: p.grad.clone() for name, p in phase.trainable.named_parameters() if p.grad is not None}
+
+
+def one_of_two(rank, folder):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    images, labels = batch()
+    mine = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
+    found = {
+        name: [gradients_of(phase, images[mine], labels[mine], DistributedDataParallel) for phase in phases_of(name)]
+        for name in method_names()
+    }
+    if rank == 0:
+        torch.save(found, os.path.join(folder, "gradients.pt"))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def batch():
+    generator = torch.Generator().manual_seed(7)
+    return torch.randn(BATCH, 3, 16, 16, generator=generator), torch.randint(3, (BATCH,), generator=generator)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    mp.spawn(one_of_two, args=(str(folder),), nprocs=2)
+    return torch.load(folder / "gradients.pt")
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_gradients_are_those_of_one_process(name, shared):
+    for phase, found in zip(phases_of(name), shared[name], strict=True):
+        alone = gradients_of(phase, *batch())
+        assert alone.keys() == found.keys()
+        assert any(bool(gradient.any()) for gradient in alone.values())
+        for key, gradient in alone.items():
+            scale = gradient.abs().max()
+            assert (found[key] - gradient).abs().max() <= 1e-5 * scale + 1e-9, f"{phase.name} {key}"
