@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from unskip import Recipe, UnskipError, load_recipe, recipe_from
 from unskip.recipe import named_recipes
+from unskip.run import _check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
 
@@ -191,3 +192,8 @@ def test_edits_are_names_with_all_their_arguments(edits, read):
 def test_wrong_edits(edits, says):
     with pytest.raises(UnskipError, match=re.escape(says)):
         recipe_from({}, [f"student.edits={edits}"])
+
+
+@pytest.mark.parametrize("name", named_recipes())
+def test_the_nets_and_students_of_every_recipe_can_be_built(name):
+    _check_nets(load_recipe(name))
