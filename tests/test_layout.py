@@ -19,7 +19,7 @@ ALLOWED = {
     "torchvision_compat": set(),
     "losses": set(),
     "recipe": {"errors", "settings", "methods", "surgery"},
-    "nets": {"errors", "settings"},
+    "nets": {"errors", "settings", "torchvision_compat"},
     "surgery": {"errors", "settings", "nets"},
     "methods": {"errors", "settings", "nets", "surgery", "losses"},
     "data": {"errors", "data_info", "recipe", "torchvision_compat"},

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unskip.inspection import inspect_net
     from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
     from unskip.methods import Method, method_from
-    from unskip.nets import NetSpec, Residual, StagedNet, make_net
+    from unskip.nets import NetSpec, Residual, StagedNet, kept_branches, make_net, parse
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
     from unskip.report import write_report
     from unskip.run import run_recipe
@@ -45,7 +45,7 @@ _HOMES = {
     "inspection": ("inspect_net",),
     "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
     "methods": ("Method", "method_from"),
-    "nets": ("NetSpec", "Residual", "StagedNet", "make_net"),
+    "nets": ("NetSpec", "Residual", "StagedNet", "kept_branches", "make_net", "parse"),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
     "report": ("write_report",),
     "run": ("run_recipe",),
@@ -88,6 +88,7 @@ __all__ = [
     "forecast",
     "inspect_net",
     "inventory",
+    "kept_branches",
     "load_data",
     "load_net",
     "load_recipe",
@@ -96,6 +97,7 @@ __all__ = [
     "measure_latency",
     "method_from",
     "num_parameters",
+    "parse",
     "recipe_from",
     "run_recipe",
     "save_net",

@@ -1,6 +1,6 @@
-"""The one exception that users are meant to read."""
+"""The one exception that users are meant to read, and what others say in one line."""
 
-__all__ = ["UnskipError"]
+__all__ = ["UnskipError", "first_line"]
 
 
 class UnskipError(ValueError):
@@ -9,3 +9,9 @@ class UnskipError(ValueError):
     The message says what was wrong, what was expected and what to do. The command line prints it without a traceback
     and exits with code 2; nothing that was finished before is lost.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, its first line; its name if it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -21,17 +21,29 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class _OpenSection(Section):
+    """Settings of which some go on to where they are checked."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 def arguments_of(function: Callable[..., Any]) -> type[Section]:
-    """The keyword-only arguments of a function as settings; those that a `functools.partial` fixes are none."""
+    """The keyword-only arguments of a function as settings, and any others where it has ``**options``.
+
+    Those that a `functools.partial` fixes are none.
+    """
     fixed = function.keywords if isinstance(function, partial) else {}
     function = function.func if isinstance(function, partial) else function
-    hints = get_type_hints(function, include_extras=True)
+    parameters = inspect.signature(function).parameters.values()
+    named = function if inspect.isroutine(function) else type(function).__call__
+    hints = get_type_hints(named, include_extras=True)
     fields: dict[str, Any] = {
-        name: (hints[name], ... if parameter.default is parameter.empty else parameter.default)
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in fixed
+        parameter.name: (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+        for parameter in parameters
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name not in fixed
     }
-    return create_model(function.__name__, __base__=Section, **fields)
+    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return create_model(named.__name__, __base__=_OpenSection if is_open else Section, **fields)
 
 
 def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any], origin: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.data_info import DataInfo
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.files import write_bytes
 from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.surgery import build
@@ -86,15 +86,22 @@ def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # a pickle can fail in any way; torch's own text names what it refused
-            first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UnskipError(f"{path} is no state dict that can be read safely: {first_line}") from error
+            raise UnskipError(f"{path} is no state dict that can be read safely: {first_line(error)}") from error
         if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
             loaded = loaded["state_dict"]
         if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
             raise UnskipError(f"{path} is no state dict: expected names and tensors")
         tensors = {str(name).removeprefix("module."): value for name, value in loaded.items()}
+    return _translated(net, tensors)
+
+
+def _translated(net: StagedNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors under the names that they have in a network, where they come with those of the net that it was."""
+    if net.original_names:
+        own = {original: name for name, original in net.original_names.items()}
+        return {own.get(name, name): tensor for name, tensor in tensors.items()}
     translate = find_net(net.spec.source).from_torchvision if net.spec else None
-    return translate(tensors) if translate else tensors
+    return translate(tensors) if translate else dict(tensors)
 
 
 def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:

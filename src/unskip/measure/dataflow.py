@@ -13,8 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.nets.shapes import meta_copy
+from unskip.nets.tracing import trace_graph
 
 __all__ = ["Dataflow", "Operation", "trace"]
 
@@ -70,29 +71,15 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
     Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
     """
     copied = meta_copy(net)
-    tracer = _Tracer()
-    try:
-        graph = tracer.trace(copied)
-    except Exception as error:
-        raise UnskipError(
-            f"the network cannot be traced by torch.fx ({error}); "
-            "its forward must not depend on the values or shapes of its inputs"
-        ) from error
-    run = _Run(fx.GraphModule(tracer.root, graph))
+    graph = trace_graph(copied)
+    run = _Run(fx.GraphModule(copied, graph))
     try:
         with torch.no_grad():
             run.run(torch.empty(1, *input_shape, device="meta"))
     except Exception as error:
         size = " x ".join(map(str, input_shape))
-        raise UnskipError(f"an image of {size} does not fit this network: {str(error).splitlines()[0]}") from error
+        raise UnskipError(f"an image of {size} does not fit this network: {first_line(error)}") from error
     return _Builder(run).build(graph)
-
-
-class _Tracer(fx.Tracer):
-    """Modules of torch.nn stay whole, and so does every convolution and BatchNorm, whatever else it does."""
-
-    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return isinstance(module, _BatchNorm | _ConvNd) or super().is_leaf_module(module, qualified_name)
 
 
 class _Run(fx.Interpreter):

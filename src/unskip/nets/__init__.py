@@ -1,6 +1,18 @@
 """Networks in the project's vocabulary."""
 
+from unskip.nets.parse import kept_branches, parse
 from unskip.nets.staged import NetSpec, Residual, StagedNet
 from unskip.nets.zoo import FAMILIES, NETS, NetEntry, find_net, make_net
 
-__all__ = ["FAMILIES", "NETS", "NetEntry", "NetSpec", "Residual", "StagedNet", "find_net", "make_net"]
+__all__ = [
+    "FAMILIES",
+    "NETS",
+    "NetEntry",
+    "NetSpec",
+    "Residual",
+    "StagedNet",
+    "find_net",
+    "kept_branches",
+    "make_net",
+    "parse",
+]

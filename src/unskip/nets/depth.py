@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 
 __all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "first_blocks", "norms_at_depth"]
 
@@ -56,7 +56,7 @@ def _shape_change(block: nn.Module) -> str:
         with torch.no_grad():
             after = torch.func.functional_call(block, tensors, (before,))
     except (RuntimeError, TypeError, ValueError) as error:
-        return f"it does not run alone ({str(error).splitlines()[0]})"
+        return f"it does not run alone ({first_line(error)})"
     if after.shape == before.shape:
         return ""
     if after.shape[1] != channels:

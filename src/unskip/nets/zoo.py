@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
+from unskip.nets.foreign import find_foreign
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.settings import checked_arguments, nearest
@@ -154,14 +155,23 @@ NETS: Mapping[str, NetEntry] = {
 FAMILIES: Mapping[str, str] = {
     "resnetDEPTH": "CIFAR ResNet of any depth 6n+2, such as resnet110",
     "wrn-DEPTHxWIDENING": "WRN of any depth 6n+4 and any widening, such as wrn-16x4",
+    "torchvision:NAME": "any of torchvision's classification networks, such as torchvision:regnet_y_400mf",
+    "timm:NAME": "any of timm's convolutional networks, such as timm:seresnet50",
+    "PACKAGE.MODULE:FACTORY": "your own: what the function or class FACTORY in that module makes",
 }
 _PATTERNS: Mapping[str, Callable[..., NetEntry]] = {r"resnet(\d+)": _cifar_resnet, r"wrn-(\d+)x(\d+)": _wide_resnet}
 
 
 def find_net(source: str) -> NetEntry:
-    """The network of that name, listed or one of a family (``resnet110``, ``wrn-16x4``). `UnskipError` for others."""
+    """The network of that name: listed, one of a family (``resnet110``, ``wrn-16x4``), or another package's.
+
+    Raises `UnskipError` for others.
+    """
     if source in NETS:
         return NETS[source]
+    if ":" in source:
+        foreign = find_foreign(source)
+        return NetEntry(foreign, foreign.summary, foreign.image_size)
     for pattern, entry in _PATTERNS.items():
         found = re.fullmatch(pattern, source)
         if found:
@@ -177,5 +187,5 @@ def make_net(source: str, options: Mapping[str, Any] | None = None) -> StagedNet
     factory = find_net(source).factory
     full = checked_arguments(factory, options or {}, source)
     net = factory(**full)
-    net.spec = NetSpec(source, full)
+    net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})
     return net

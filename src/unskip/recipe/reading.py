@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.recipe.sections import Recipe
 from unskip.settings import explain, nearest
 
@@ -88,7 +88,7 @@ def parse_edits(texts: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
         try:
             found = yaml.load(text, _Loader)
         except yaml.YAMLError as error:
-            raise UnskipError(f"--edit {text!r} is not YAML: {str(error).splitlines()[0]}") from error
+            raise UnskipError(f"--edit {text!r} is not YAML: {first_line(error)}") from error
         entry = {found: {}} if isinstance(found, str) else found
         if not isinstance(entry, dict) or len(entry) != 1 or not all(isinstance(a, dict) for a in entry.values()):
             raise UnskipError(f"--edit {text!r}: expected NAME or 'NAME: {{argument: value}}'")

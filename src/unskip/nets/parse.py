@@ -1,0 +1,161 @@
+"""Any residual network in the project's vocabulary."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.conv import _ConvNd
+
+from unskip.errors import UnskipError
+from unskip.nets.pieces import Piece, chain_of, named
+from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
+
+__all__ = ["kept_branches", "parse"]
+
+
+def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
+    """A copy of a network as a `StagedNet`, with the same outputs bit by bit in eval mode and in train mode.
+
+    example_input: images (batch, channels, height, width) of a size that the network takes. The outermost additions
+    become `Residual` blocks: the shortcut is the operand without an activation function, or else the one that has at
+    most one convolution where the other has more. Branches that are no such block stay as they are
+    (:func:`kept_branches`), and so do additions inside a block.
+
+    The stem is the first convolution and what follows up to a block, a pool or a convolution of another kind; a stage
+    begins where the resolution falls, at the beginning of the module that lets it fall; the head is what comes after
+    the last map. ``original_names`` of the result gives each of its tensors the name that it had in ``model``. No layer
+    works in place any more, so that no map is overwritten that somebody looks at.
+
+    Raises `UnskipError`, with the place and the reason, for a network that torch.fx cannot trace, whose layers share
+    weights, that has no stages, or that would not be the same.
+    """
+    copied = copy.deepcopy(model)
+    tensors = [*copied.named_parameters(), *copied.named_buffers()]
+    names = {id(tensor): name for name, tensor in tensors}
+    modes = {id(module): module.training for module in copied.modules()}
+    traced = functional(trace_in_both_modes(_with_activations_apart(copied)), example_input)
+    _check_output(traced)
+    net = StagedNet(_parts(chain_of(traced), tuple(example_input.shape)))
+    for module in net.modules():
+        module.training = modes.get(id(module), model.training)
+    own = [*net.named_parameters(), *net.named_buffers()]
+    net.original_names = {name: names[id(tensor)] for name, tensor in own if id(tensor) in names}
+    _check_same(model, net, example_input)
+    return net
+
+
+def kept_branches(net: nn.Module) -> dict[str, str]:
+    """The pieces of a parsed network that hold branches and stayed as they are, by place, and why."""
+    return {
+        place: str(module.meta["branches"])
+        for place, module in net.named_modules()
+        if isinstance(module, fx.GraphModule) and "branches" in module.meta
+    }
+
+
+def _with_activations_apart(net: nn.Module) -> nn.Module:
+    """The network with every timm layer that is BatchNorm and activation in one as the two, tensors shared."""
+    for place, module in list(net.named_modules()):
+        if isinstance(module, nn.BatchNorm2d) and isinstance(getattr(module, "act", None), nn.Module):
+            layers = OrderedDict(bn=_batchnorm(module))
+            for name in ("drop", "act"):
+                layer = getattr(module, name, None)
+                if isinstance(layer, nn.Module):
+                    layers[name] = layer
+            parent, _, child = place.rpartition(".")
+            setattr(net.get_submodule(parent), child, nn.Sequential(layers))
+    return net
+
+
+def _batchnorm(module: nn.BatchNorm2d) -> nn.Module:
+    plain = copy.copy(module)
+    plain.__class__ = nn.BatchNorm2d
+    plain._modules = {}
+    return plain
+
+
+def _check_output(traced: fx.GraphModule) -> None:
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    shape = shape_of(output.args[0])
+    if shape is None or len(shape) != 2:
+        given = "something else" if shape is None else f"a tensor of {len(shape)} dimensions"
+        raise UnskipError(f"the network must return logits, one tensor (batch, classes); it returns {given}")
+
+
+# Where the parts end
+
+
+def _parts(pieces: Sequence[Piece], image: tuple[int, ...]) -> OrderedDict[str, nn.Module]:
+    """Stem, stages and head of a chain."""
+    head = max((place + 1 for place, piece in enumerate(pieces) if _side(piece.shape) > 1), default=0)
+    drops = _drops(pieces[:head], image)
+    starts = sorted({_module_start(pieces, drop, drops) for drop in drops} - {0})
+    stem = min([head, *starts[:1], *(place for place, piece in enumerate(pieces) if place and _ends_stem(piece))])
+    starts = [stem, *(start for start in starts if start > stem), head]
+    if stem == head:
+        raise UnskipError("the network has no stages: between its first convolution and its last map lies no layer")
+    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(named(pieces[:stem])))
+    for number, (start, end) in enumerate(pairwise(starts), 1):
+        parts[f"stage{number}"] = nn.Sequential(named(pieces[start:end]))
+    parts["head"] = nn.Sequential(named(pieces[head:]))
+    return parts
+
+
+def _side(shape: tuple[int, ...]) -> int:
+    """Pixels of a map; 1 for what is no map."""
+    return prod(shape[2:]) if len(shape) == 4 else 1
+
+
+def _drops(pieces: Sequence[Piece], image: tuple[int, ...]) -> list[int]:
+    """The pieces behind which the resolution is lower than in front of them."""
+    before = [image, *(piece.shape for piece in pieces)]
+    return [place for place, piece in enumerate(pieces) if _side(piece.shape) < _side(before[place])]
+
+
+def _module_start(pieces: Sequence[Piece], drop: int, drops: Sequence[int]) -> int:
+    """The first piece of the largest module in which the resolution falls here only, and in which nothing begins."""
+    names = pieces[drop].place.split(".")
+    for depth in range(1, len(names)):
+        module = ".".join(names[:depth])
+        inside = [place for place, piece in enumerate(pieces) if f"{piece.place}.".startswith(f"{module}.")]
+        if inside[0] > 0 and sum(place in inside for place in drops) == 1:
+            return inside[0]
+    return drop
+
+
+def _ends_stem(piece: Piece) -> bool:
+    """Whether a piece is none of a stem: a block, a pool, a 1x1 or grouped convolution, branches with convolutions."""
+    if isinstance(piece.module, _ConvNd):
+        return piece.module.groups > 1 or max(piece.module.kernel_size) == 1
+    return piece.kind == "pool" or any(isinstance(module, Residual | _ConvNd) for module in piece.module.modules())
+
+
+# The same outputs
+
+
+def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
+    """Raise `UnskipError` unless both give the same logits, in eval mode and with the same randomness in train mode."""
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        return
+    images = images if len(images) > 1 else torch.cat([images, images.flip(-1)])
+    for training in (False, True):
+        logits = []
+        for candidate in (model, net):
+            twin = copy.deepcopy(candidate).train(training)
+            with torch.random.fork_rng(), torch.no_grad():
+                torch.manual_seed(0)
+                logits.append(twin(images))
+        if not torch.equal(*logits):
+            mode = "train" if training else "eval"
+            difference = (logits[0] - logits[1]).abs().max().item()
+            raise UnskipError(
+                f"the network cannot be taken apart: in {mode} mode the pieces together give other logits "
+                f"(by up to {difference:.1e})"
+            )

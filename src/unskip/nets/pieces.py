@@ -1,0 +1,350 @@
+"""A traced network cut into pieces, one behind the other.
+
+A *cut* is a value on which everything later depends through it alone. Between two neighbouring cuts lies one operation,
+one residual block (an addition whose two operands share nothing but the first cut), or branches that stay as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from unskip.errors import UnskipError
+from unskip.nets.staged import Residual
+from unskip.nets.tracing import scope_of, shape_of
+
+__all__ = ["Piece", "chain_of", "is_activation", "named"]
+
+_ACTIVATIONS: dict[Any, type[nn.Module]] = {
+    **dict.fromkeys((F.relu, torch.relu, "relu"), nn.ReLU),
+    **dict.fromkeys((F.sigmoid, torch.sigmoid, "sigmoid"), nn.Sigmoid),
+    **dict.fromkeys((F.tanh, torch.tanh, "tanh"), nn.Tanh),
+    F.relu6: nn.ReLU6,
+    F.leaky_relu: nn.LeakyReLU,
+    F.elu: nn.ELU,
+    F.silu: nn.SiLU,
+    F.mish: nn.Mish,
+    F.gelu: nn.GELU,
+    F.hardswish: nn.Hardswish,
+    F.hardsigmoid: nn.Hardsigmoid,
+}
+_LAYERS: dict[Any, type[nn.Module]] = {
+    **_ACTIVATIONS,
+    **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),
+    F.max_pool2d: nn.MaxPool2d,
+    F.avg_pool2d: nn.AvgPool2d,
+    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+}
+_PRODUCTS = (F.conv2d, F.linear, torch.matmul, torch.bmm, operator.matmul, "matmul", "bmm")
+_ADDITIONS = (operator.add, torch.add, "add")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A module between two neighbouring cuts: ``kind`` names it, ``nodes`` are what it stands for, its output last."""
+
+    kind: str
+    module: nn.Module
+    nodes: tuple[fx.Node, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its output, the batch included."""
+        shape = shape_of(self.nodes[-1])
+        assert shape is not None
+        return shape
+
+    @property
+    def place(self) -> str:
+        """The innermost module of the traced network that holds all of it."""
+        return _common_place(self.nodes)
+
+
+def chain_of(traced: fx.GraphModule) -> list[Piece]:
+    """The pieces of a network, from the image to the logits; outermost additions become `Residual` blocks.
+
+    Modules are shared with the traced network, but for those without weights that run several times.
+
+    Raises `UnskipError` where weights would land in two pieces.
+    """
+    image = next(node for node in traced.graph.nodes if node.op == "placeholder")
+    (output,) = (node for node in traced.graph.nodes if node.op == "output")
+    return _with_block_activations(_Cutter(traced, image).chain(image, output.args[0], blocks=True))
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation function, torch's or of a package's module ``activations``."""
+    home = type(module).__module__
+    if home == "torch.nn.modules.activation":
+        return not isinstance(module, nn.MultiheadAttention | nn.Softmax | nn.LogSoftmax | nn.Softmax2d | nn.GLU)
+    return ".activations" in home
+
+
+def named(pieces: Sequence[Piece]) -> OrderedDict[str, nn.Module]:
+    """Modules under names made of their kinds: ``conv1``, ``bn1``, ``relu``, ``conv2``; blocks are always numbered."""
+    total = Counter(piece.kind for piece in pieces)
+    seen: Counter[str] = Counter()
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    for piece in pieces:
+        seen[piece.kind] += 1
+        numbered = total[piece.kind] > 1 or piece.kind == "block"
+        name = f"{piece.kind}{seen[piece.kind]}" if numbered else piece.kind
+        while name in modules:  # the sixth relu beside a relu6
+            name += "_"
+        modules[name] = piece.module
+    return modules
+
+
+def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
+    """The activation behind an addition belongs to the block."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        before = merged[-1] if merged else None
+        block = before.module if before else None
+        open_ended = isinstance(block, Residual) and isinstance(block.activation, nn.Identity)
+        if before and isinstance(block, Residual) and open_ended and is_activation(piece.module):
+            block.activation = piece.module
+            merged[-1] = Piece("block", block, before.nodes + piece.nodes)
+        else:
+            merged.append(piece)
+    return merged
+
+
+class _Cutter:
+    """Cuts a graph into pieces, and sees to it that no weight lands in two of them."""
+
+    def __init__(self, traced: fx.GraphModule, image: fx.Node) -> None:
+        self.traced = traced
+        self.order = {node: place for place, node in enumerate(traced.graph.nodes)}
+        self.dependent = {image}
+        self.dependent.update(_depending(traced.graph, image))
+        self.owners: dict[int, fx.Node] = {}
+
+    def chain(self, start: fx.Node, end: fx.Node, *, blocks: bool) -> list[Piece]:
+        """The pieces from one value to another; additions become blocks where ``blocks`` says so."""
+        nodes = self.between(start, end)
+        place = {node: number for number, node in enumerate(nodes)}
+        last_use = {node: max((place[user] for user in node.users if user in place), default=-1) for node in nodes}
+        pieces: list[Piece] = []
+        region: list[fx.Node] = []
+        entry, reach = start, max((place[user] for user in start.users if user in place), default=-1)
+        for number, node in enumerate(nodes):
+            region.append(node)
+            if reach <= number and shape_of(node) is not None:
+                pieces.append(self.piece(entry, region, blocks=blocks))
+                entry, region, reach = node, [], last_use[node]
+            else:
+                reach = max(reach, last_use[node])
+        return pieces
+
+    def between(self, start: fx.Node, end: fx.Node) -> list[fx.Node]:
+        """What computes ``end`` from ``start``, in order, ``start`` not included; nothing where they are one."""
+        found: set[fx.Node] = set()
+        waiting = [end]
+        while waiting:
+            node = waiting.pop()
+            if node is not start and node in self.dependent and node not in found:
+                found.add(node)
+                waiting += node.all_input_nodes
+        return sorted(found, key=self.order.__getitem__)
+
+    def piece(self, start: fx.Node, region: Sequence[fx.Node], *, blocks: bool) -> Piece:
+        end = region[-1]
+        operands = [operand for operand in end.args if isinstance(operand, fx.Node)] if _is_addition(end) else []
+        if len(set(operands)) < 2 or not self.dependent.issuperset(operands):
+            return self.layer(start, region, "branches that meet in " + _function_name(end))
+        if not blocks:
+            return self.layer(start, region, "an addition inside a block")
+        sides = [self.between(start, operand) for operand in operands]
+        reason = self.no_block(start, end, sides)
+        if reason:
+            return self.layer(start, region, reason)
+        shortcut = self.shortcut_side(sides)
+        assert shortcut is not None
+        body = nn.Sequential(named(self.chain(start, operands[1 - shortcut], blocks=False)))
+        bypass = nn.Sequential(named(self.chain(start, operands[shortcut], blocks=False)))
+        return Piece("block", Residual(body, bypass if len(bypass) else None), tuple(region))
+
+    def no_block(self, start: fx.Node, end: fx.Node, sides: Sequence[Sequence[fx.Node]]) -> str:
+        """Why an addition is no block; nothing if it is one."""
+        if set(sides[0]) & set(sides[1]):
+            return "an addition of branches that share more than their beginning"
+        if any(shape_of(operand) != shape_of(end) for operand in end.args):
+            return "an addition of maps of different shapes"
+        if self.shortcut_side(sides) is None:
+            return "an addition of branches of which none is a shortcut"
+        return ""
+
+    def shortcut_side(self, sides: Sequence[Sequence[fx.Node]]) -> int | None:
+        """Which of two branches is the shortcut: the one without an activation, or the far shorter one."""
+        linear = [not any(self.activates(node) for node in side) for side in sides]
+        if linear[0] != linear[1]:
+            return linear.index(True)
+        weighted = [sum(self.num_products(node) for node in side) for side in sides]
+        if weighted[0] == weighted[1] or min(weighted) > 1:
+            return None
+        return weighted.index(min(weighted))
+
+    def activates(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return any(is_activation(module) for module in self.traced.get_submodule(str(node.target)).modules())
+        return node.target in _ACTIVATIONS
+
+    def num_products(self, node: fx.Node) -> int:
+        if node.op == "call_module":
+            modules = self.traced.get_submodule(str(node.target)).modules()
+            return sum(isinstance(module, _ConvNd | nn.Linear) for module in modules)
+        return int(node.target in _PRODUCTS)
+
+    def layer(self, start: fx.Node, region: Sequence[fx.Node], branches: str) -> Piece:
+        """One operation as a layer; anything else as a graph of its own."""
+        module = self.as_layer(start, region)
+        if module is not None:
+            return Piece(_kind(module), module, tuple(region))
+        graph = self.as_graph(start, region)
+        if _has_branches(start, region):
+            graph.meta["branches"] = branches
+        return Piece(_graph_kind(region), graph, tuple(region))
+
+    def as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
+        node, *more = region
+        if more or node.all_input_nodes != [start] or node.args[:1] != (start,):
+            return None
+        if node.op == "call_module":
+            module = self.traced.get_submodule(str(node.target))
+            return self.owned(str(node.target), module, node) if len(node.args) == 1 and not node.kwargs else None
+        if node.target not in _LAYERS or start in node.args[1:]:
+            return None
+        settings = {key: value for key, value in node.kwargs.items() if key != "inplace"}
+        try:
+            return _LAYERS[node.target](*node.args[1:], **settings)
+        except TypeError:  # settings that the layer does not have
+            return None
+
+    def as_graph(self, start: fx.Node, region: Sequence[fx.Node]) -> fx.GraphModule:
+        graph = fx.Graph()
+        twins = {start: graph.placeholder("x")}
+        owned: dict[str, Any] = {}
+        prefix = _common_place(region) + "."
+
+        def add(node: fx.Node) -> None:
+            if node in twins:
+                return
+            for source in node.all_input_nodes:  # values that do not depend on the image are made here
+                add(source)
+            twins[node] = graph.node_copy(node, twins.__getitem__)
+            if node.op in ("call_module", "get_attr"):
+                target = str(node.target)
+                name = target.removeprefix(prefix).replace(".", "_")
+                if name not in owned:
+                    owned[name] = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
+                twins[node].target = name
+
+        for node in region:
+            add(node)
+        graph.output(twins[region[-1]])
+        return fx.GraphModule(owned, graph)
+
+    def owned(self, target: str, found: Any, owner: fx.Node) -> Any:
+        """A module or a tensor for one piece; what has no weights can be had again, as a copy."""
+        tensors = [found] if isinstance(found, Tensor) else [*found.parameters(), *found.buffers()]
+        if not tensors and id(found) in self.owners:
+            return copy.deepcopy(found)
+        for item in (found, *tensors):
+            first = self.owners.setdefault(id(item), owner)
+            if first is not owner:
+                raise UnskipError(
+                    f"{target} is used at two places of the network, {first.name} and {owner.name}; "
+                    "weights that layers share cannot be told apart"
+                )
+        return found
+
+
+def _depending(graph: fx.Graph, image: fx.Node) -> Iterator[fx.Node]:
+    known = {image}
+    for node in graph.nodes:
+        if not known.isdisjoint(node.all_input_nodes):
+            known.add(node)
+            yield node
+
+
+def _is_addition(node: fx.Node) -> bool:
+    return (
+        node.op in ("call_function", "call_method")
+        and node.target in _ADDITIONS
+        and not node.kwargs
+        and len(node.args) == 2
+        and all(isinstance(operand, fx.Node) and shape_of(operand) is not None for operand in node.args)
+    )
+
+
+def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:
+    """Whether several maps are alive at once in a region: a value other than a size is read by two, or two are read."""
+    inside = {start, *region}
+    return any(
+        len({source for source in node.all_input_nodes if source in inside and shape_of(source) is not None}) > 1
+        for node in region
+    )
+
+
+def _common_place(nodes: Sequence[fx.Node]) -> str:
+    places = [str(node.target) if node.op == "call_module" else scope_of(node) for node in nodes]
+    levels = zip(*(place.split(".") for place in places), strict=False)
+    return ".".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
+
+
+_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
+    ((_ConvNd,), "conv"),
+    ((_BatchNorm,), "bn"),
+    ((nn.LayerNorm, nn.GroupNorm), "norm"),
+    ((nn.Linear,), "fc"),
+    ((nn.Flatten,), "flatten"),
+    ((nn.modules.dropout._DropoutNd,), "drop"),
+    (
+        (
+            nn.modules.pooling._MaxPoolNd,
+            nn.modules.pooling._AvgPoolNd,
+            nn.modules.pooling._AdaptiveAvgPoolNd,
+            nn.modules.pooling._AdaptiveMaxPoolNd,
+        ),
+        "pool",
+    ),
+)
+_NAMES = {"DropPath": "drop_path", "StochasticDepth": "drop_path"}
+
+
+def _kind(module: nn.Module) -> str:
+    for types, name in _KINDS:
+        if isinstance(module, types):
+            return name
+    return _NAMES.get(type(module).__name__, type(module).__name__.lower())
+
+
+def _graph_kind(region: Sequence[fx.Node]) -> str:
+    """The name of the module that it was, or else of the function that comes last."""
+    end = region[-1]
+    shapes = [shape_of(source) for source in end.all_input_nodes]
+    if end.target in (operator.mul, torch.mul, "mul") and any(shape and set(shape[2:]) == {1} for shape in shapes):
+        return "se"  # squeeze-and-excitation and its kin: a map times a number a channel
+    name = _common_place(region).rpartition(".")[2].rstrip("_0123456789")
+    if len(region) > 1 and name and not name.startswith(("stage", "block", "layer")):
+        return name
+    return _function_name(region[-1])
+
+
+def _function_name(node: fx.Node) -> str:
+    if node.op == "call_module":
+        return str(node.target).rpartition(".")[2]
+    target = node.target if isinstance(node.target, str) else node.target.__name__
+    return target.strip("_")
