@@ -31,7 +31,7 @@ from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import Edit, build, edited, residual_blocks
 from unskip.training import Checkpoint, Monitor, describe_numerics, make_fabric, train
 from unskip.training.fit import TrainingBatches
-from unskip.weights import load_initial_weights, load_net, load_weights, read_data_info, save_net
+from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
 
 __all__ = ["run_recipe"]
 
@@ -127,12 +127,14 @@ class _Run:
         """The images, sized for the teacher and normalised as it was trained where its file says so."""
         weights = self.recipe.teacher.weights or self.recipe.teacher.initial_weights
         known = read_data_info(Path(weights)) if weights is not None else None
+        entry = find_net(self.recipe.teacher.net)
+        expected: Any = entry.published if weights == PRETRAINED else known
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
                 self.recipe.data,
                 device=self.fabric.device,
-                default_size=find_net(self.recipe.teacher.net).image_size,
-                normalization=Normalization(known.mean, known.std) if known else None,
+                default_size=entry.image_size,
+                normalization=Normalization(expected.mean, expected.std) if expected else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
         if known is not None and known.classes != data.classes and self.recipe.teacher.weights is not None:
@@ -195,7 +197,7 @@ class _Run:
                 "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
                 "numerics": describe_numerics(training),
                 "processes": self.fabric.world_size,
-                "initial_weights": initial and hashlib.sha256(Path(initial).read_bytes()).hexdigest(),
+                "initial_weights": initial and self._content(initial),
                 "seed": self.recipe.seed,
             }
         )[:16]
@@ -267,6 +269,9 @@ class _Run:
             if given != count:
                 raise UnskipError(f"{spec.source}: {option} is {given}, but {self.data.name} needs {count}")
         return NetSpec(spec.source, {**spec.options, **needed}, spec.edits)
+
+    def _content(self, weights: str) -> str:
+        return weights if weights == PRETRAINED else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
     def _seed(self, purpose: str) -> int:
         return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31

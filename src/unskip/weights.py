@@ -19,7 +19,11 @@ from unskip.files import write_bytes
 from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.surgery import build
 
-__all__ = ["load_initial_weights", "load_net", "load_weights", "read_data_info", "save_net"]
+__all__ = ["PRETRAINED", "load_initial_weights", "load_net", "load_weights", "read_data_info", "save_net"]
+
+
+# In the place of a file: the weights that come with a network of another package.
+PRETRAINED = "pretrained"
 
 
 def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
@@ -58,7 +62,8 @@ def read_data_info(path: Path) -> DataInfo | None:
 def load_weights(net: StagedNet, path: Path) -> None:
     """Load weights into a network in place: safetensors, or a torchvision or PyTorch state dict (.pth, .pt).
 
-    A state dict is read with ``weights_only=True``; torchvision's names are translated. Raises `UnskipError` that
+    A state dict is read with ``weights_only=True``; the names of torchvision, or of the network that was parsed, are
+    translated. The path `PRETRAINED` stands for the weights that torchvision or timm publish. Raises `UnskipError` that
     lists the keys and shapes that differ when the file belongs to another network.
     """
     _load(net, _read(net, path), path)
@@ -79,7 +84,9 @@ def load_initial_weights(net: StagedNet, path: Path) -> None:
 
 def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:
     """The tensors in a file, under the names that the network has for them."""
-    if path.suffix == ".safetensors":
+    if str(path) == PRETRAINED:
+        tensors = _published(net)
+    elif path.suffix == ".safetensors":
         tensors = _read_safetensors(path)[0]
     else:
         _check_exists(path)
@@ -93,6 +100,20 @@ def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:
             raise UnskipError(f"{path} is no state dict: expected names and tensors")
         tensors = {str(name).removeprefix("module."): value for name, value in loaded.items()}
     return _translated(net, tensors)
+
+
+def _published(net: StagedNet) -> dict[str, Tensor]:
+    published = find_net(net.spec.source).published if net.spec else None
+    if published is None:
+        source = net.spec.source if net.spec else "a network without a spec"
+        raise UnskipError(
+            f"nobody publishes weights for {source}; {PRETRAINED} is for torchvision:NAME and timm:NAME, "
+            "others need a file"
+        )
+    try:
+        return dict(published.load())
+    except Exception as error:  # what a download can fail with
+        raise UnskipError(f"the published weights cannot be had: {first_line(error)}") from error
 
 
 def _translated(net: StagedNet, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -19,27 +19,34 @@ from unskip.nets.parse import parse
 from unskip.nets.staged import StagedNet
 from unskip.settings import nearest
 
-__all__ = ["ForeignNet", "find_foreign"]
+__all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
 
 _SIDES = (224, 32, 64, 96, 128, 256, 28)
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")
 
 
 @dataclass(frozen=True)
-class ForeignNet:
-    """A network of another package.
+class PublishedWeights:
+    """The weights that a package publishes for a network.
 
-    ``image_size`` is the side in pixels that it was designed for, 224 where nobody says so. ``mean`` and ``std`` are
-    those of the images that published weights expect, per channel, for pixel values from 0 to 1.
+    ``load`` fetches them, under the names that the package has for them; ``mean`` and ``std`` are those of the images
+    that they expect, per channel, for pixel values from 0 to 1.
     """
+
+    load: Callable[[], Mapping[str, Tensor]]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ForeignNet:
+    """A network of another package; ``image_size`` is the side in pixels that it was designed for, or else 224."""
 
     source: str
     summary: str
     image_size: int
     model: Callable[..., nn.Module]
-    published: Callable[[], Mapping[str, Tensor]] | None = None
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
+    published: PublishedWeights | None = None
 
     def __call__(self, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> StagedNet:
         """The network, freshly initialised and parsed; ``options`` go to the package's own factory.
@@ -90,9 +97,10 @@ def _torchvision(source: str, name: str) -> ForeignNet:
         f"torchvision's {name}",
         preset.crop_size[0] if preset else 224,
         lambda **options: models.get_model(name, weights=None, **options),
-        lambda: models.get_model(name, weights="DEFAULT").state_dict(),
-        tuple(preset.mean) if preset else (),
-        tuple(preset.std) if preset else (),
+        preset
+        and PublishedWeights(
+            lambda: weights.DEFAULT.get_state_dict(check_hash=True), tuple(preset.mean), tuple(preset.std)
+        ),
     )
 
 
@@ -117,9 +125,11 @@ def _timm(source: str, name: str) -> ForeignNet:
             **({} if in_channels is None else {"in_chans": in_channels}),
             **options,
         ),
-        lambda: timm.create_model(name, pretrained=True).state_dict(),
-        tuple(published.mean) if published else (),
-        tuple(published.std) if published else (),
+        PublishedWeights(
+            lambda: timm.create_model(name, pretrained=True).state_dict(), tuple(published.mean), tuple(published.std)
+        )
+        if published
+        else None,
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
-from unskip.nets.foreign import find_foreign
+from unskip.nets.foreign import PublishedWeights, find_foreign
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.settings import checked_arguments, nearest
@@ -28,13 +28,14 @@ class NetEntry:
 
     ``factory`` makes it, its keyword-only arguments are the net's options; ``image_size`` is the side in pixels of the
     images that it was designed for; ``from_torchvision`` brings the state dict of torchvision's net of that
-    architecture under the names used here.
+    architecture under the names used here. ``published`` are the weights that come with another package's net.
     """
 
     factory: Callable[..., StagedNet]
     summary: str
     image_size: int
     from_torchvision: Callable[[Tensors], dict[str, Tensor]] | None = None
+    published: PublishedWeights | None = None
 
 
 _RESNETS = {
@@ -171,7 +172,7 @@ def find_net(source: str) -> NetEntry:
         return NETS[source]
     if ":" in source:
         foreign = find_foreign(source)
-        return NetEntry(foreign, foreign.summary, foreign.image_size)
+        return NetEntry(foreign, foreign.summary, foreign.image_size, published=foreign.published)
     for pattern, entry in _PATTERNS.items():
         found = re.fullmatch(pattern, source)
         if found:

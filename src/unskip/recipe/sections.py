@@ -97,7 +97,9 @@ class TeacherRecipe(Section):
     net: str = Field("resnet32", description="a name from `unskip nets`")
     options: dict[str, Any] = Field({}, description="arguments of that net, such as width")
     edits: Edits = Field((), description="edits of that net, in order; see [Edits](#edits)")
-    weights: str | None = Field(None, description="a .safetensors file, or a torchvision .pth; trained here if absent")
+    weights: str | None = Field(
+        None, description="a .safetensors file, a state dict (.pth), or pretrained; trained here if absent"
+    )
     initial_weights: str | None = Field(
         None, description="such a file to start training from; a last layer for other classes is new"
     )
