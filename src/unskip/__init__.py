@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         with_recalibrated_statistics,
         without_depth_statistics,
         without_shortcuts,
+        without_shortcuts_exactly,
     )
     from unskip.training import train
     from unskip.weights import load_net, load_weights, save_net
@@ -61,6 +62,7 @@ _HOMES = {
         "with_recalibrated_statistics",
         "without_depth_statistics",
         "without_shortcuts",
+        "without_shortcuts_exactly",
     ),
     "training": ("train",),
     "weights": ("load_net", "load_weights", "save_net"),
@@ -109,6 +111,7 @@ __all__ = [
     "with_recalibrated_statistics",
     "without_depth_statistics",
     "without_shortcuts",
+    "without_shortcuts_exactly",
     "write_report",
 ]
 

@@ -16,7 +16,14 @@ from torch import nn
 from unskip import NetSpec, StagedNet, build, export_net, forecast, make_net
 from unskip.nets import FAMILIES, NETS, find_net
 from unskip.settings import arguments_of
-from unskip.surgery import at_depth, fold_batchnorm, with_dirac_convs, with_grouped_convs, without_shortcuts
+from unskip.surgery import (
+    at_depth,
+    fold_batchnorm,
+    with_dirac_convs,
+    with_grouped_convs,
+    without_shortcuts,
+    without_shortcuts_exactly,
+)
 
 NUM_CLASSES, IN_CHANNELS = 7, 2
 OF_FAMILIES = ("resnet8", "resnet110", "wrn-10x1", "wrn-16x4")
@@ -94,6 +101,7 @@ FORMS = {
     "g2-plain-middle": lambda net: middle(grouped_plain(net)),
     "folded": fold_batchnorm,
     "plain-folded": lambda net: fold_batchnorm(without_shortcuts(net)),
+    "exactly-plain": without_shortcuts_exactly,
     "g2-plain-folded": lambda net: fold_batchnorm(grouped_plain(net)),
 }
 

@@ -19,6 +19,7 @@ from unskip.surgery.depth import (
     without_depth_statistics,
 )
 from unskip.surgery.dirac import fold_dirac, with_dirac_convs
+from unskip.surgery.exact import without_shortcuts_exactly
 from unskip.surgery.fade import set_shortcut_factor, with_fading_shortcuts, without_faded_shortcuts
 from unskip.surgery.grouped import with_grouped_convs
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
@@ -43,12 +44,14 @@ __all__ = [
     "without_depth_statistics",
     "without_faded_shortcuts",
     "without_shortcuts",
+    "without_shortcuts_exactly",
 ]
 
 EDITS: Mapping[str, Callable[..., StagedNet]] = {
     function.__name__: function
     for function in (
         without_shortcuts,
+        without_shortcuts_exactly,
         with_fading_shortcuts,
         with_grouped_convs,
         with_dirac_convs,

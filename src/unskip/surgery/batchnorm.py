@@ -12,7 +12,7 @@ from unskip.nets.staged import StagedNet
 from unskip.surgery.depth import extract
 from unskip.surgery.dirac import fold_dirac
 
-__all__ = ["fold_batchnorm"]
+__all__ = ["fold_batchnorm", "fused", "run_order"]
 
 
 def fold_batchnorm(net: StagedNet) -> StagedNet:
@@ -24,10 +24,10 @@ def fold_batchnorm(net: StagedNet) -> StagedNet:
     copy is in eval mode.
     """
     folded = extract(fold_dirac(net)).eval()
-    chains = [_chain(folded)]
+    chains = [run_order(folded)]
     for module in folded.modules():
         if not isinstance(module, nn.Sequential):
-            chains += [_chain(child) for child in module.children() if isinstance(child, nn.Sequential)]
+            chains += [run_order(child) for child in module.children() if isinstance(child, nn.Sequential)]
     used = [id(module) for _, module in folded.named_modules(remove_duplicate=False)]
     for chain in chains:
         _fold(list(chain), used)
@@ -35,11 +35,11 @@ def fold_batchnorm(net: StagedNet) -> StagedNet:
     return folded
 
 
-def _chain(module: nn.Sequential) -> Iterator[tuple[nn.Sequential, str]]:
+def run_order(module: nn.Sequential) -> Iterator[tuple[nn.Sequential, str]]:
     """The places, container and name, of what a sequence runs, the sequences in it opened."""
     for name, child in module._modules.items():
         if isinstance(child, nn.Sequential):
-            yield from _chain(child)
+            yield from run_order(child)
         else:
             yield module, name
 
@@ -53,8 +53,13 @@ def _fold(chain: list[tuple[nn.Sequential, str]], used: list[int]) -> None:
             and second.track_running_stats
             and used.count(id(first)) == used.count(id(second)) == 1
         ):
-            fused = fuse_conv_bn_eval(first, second)
-            assert fused.bias is not None
-            fused.bias.requires_grad_(fused.weight.requires_grad)  # torch freezes the bias that it adds
-            setattr(container, name, fused)
+            setattr(container, name, fused(first, second))
             delattr(next_container, next_name)
+
+
+def fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """A convolution that computes what the two do in eval mode, one after the other."""
+    made = fuse_conv_bn_eval(conv, norm)
+    assert made.bias is not None
+    made.bias.requires_grad_(made.weight.requires_grad)  # torch freezes the bias that it adds
+    return made
