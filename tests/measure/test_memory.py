@@ -9,7 +9,7 @@ from torch.fx.experimental.optimization import fuse
 
 from unskip.errors import UnskipError
 from unskip.measure import forecast
-from unskip.nets import make_net
+from unskip.nets import Residual, make_net
 from unskip.surgery import fold_batchnorm, without_shortcuts
 
 from .liveness import live_bytes
@@ -114,3 +114,16 @@ def test_a_network_that_looks_at_values_is_refused():
 
     with pytest.raises(UnskipError, match="cannot be traced"):
         forecast(Fickle(), (3, 8, 8))
+
+
+def test_what_operations_read_and_write_by_hand():
+    block = Residual(nn.Conv2d(2, 2, 3, padding=1), None, nn.ReLU())
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), block, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    image, wide = 8 * 8, 2 * 8 * 8
+    convolutions = (image + wide) + (wide + wide)
+    addition, activation, pool = wide + wide + wide, wide + wide, wide + 2
+    expected = convolutions + addition + activation + pool
+    assert forecast(net, (1, 8, 8), bytes_per_element=1).moved_bytes == expected
+    assert forecast(net, (1, 8, 8), inplace=False).moved_bytes == 4 * expected
+    plain = nn.Sequential(net[0], block.body, block.activation, *net[2:])
+    assert forecast(plain, (1, 8, 8), bytes_per_element=1).moved_bytes == expected - addition

@@ -26,7 +26,8 @@ class LiveOperation:
 class MemoryTimeline:
     """Live feature maps, in bytes, operation by operation in the order in which they run.
 
-    ``peak_at`` is the first operation that reaches the peak; ``mean_bytes`` is the mean over the operations.
+    ``peak_at`` is the first operation that reaches the peak; ``mean_bytes`` is the mean over the operations;
+    ``moved_bytes`` is what all operations together read and write, each by itself, none fused with another.
     ``policy`` says what was assumed. Weights and the scratch memory of kernels are not feature maps and do
     not count.
     """
@@ -35,6 +36,7 @@ class MemoryTimeline:
     peak_bytes: int
     peak_at: str
     mean_bytes: float
+    moved_bytes: int
     policy: str
 
 
@@ -58,7 +60,18 @@ def timeline(dataflow: Dataflow, *, inplace: bool = True, bytes_per_element: int
         for operation, live_bytes in zip(dataflow.operations, live, strict=True)
     )
     peak = max(operations, key=lambda operation: operation.live_bytes)
-    return MemoryTimeline(operations, peak.live_bytes, peak.name, fmean(live), policy(inplace, bytes_per_element))
+    moved = sum(
+        sum(dataflow.elements[number] for number in {*operation.inputs, index + 1})
+        for index, operation in enumerate(dataflow.operations)
+    )
+    return MemoryTimeline(
+        operations,
+        peak.live_bytes,
+        peak.name,
+        fmean(live),
+        moved * bytes_per_element,
+        policy(inplace, bytes_per_element),
+    )
 
 
 def policy(inplace: bool, bytes_per_element: int) -> str:
