@@ -27,23 +27,32 @@ def test_the_defaults_are_the_papers():
     }
     assert training.schedule.max_lr == 10 * training.optimizer.lr
     assert training.schedule.div_factor == 10
-    assert recipe.methods == {
-        "align_kd": {
-            "alpha": 0.5,
-            "temperature": 1.0,
-            "feature_weight": 1.0,
-            "final_feature_weight": 0.5,
-            "decay_share": 0.3,
-            "feature": "mse",
-            "taps": None,
-        }
+    align_kd = {
+        "alpha": 0.5,
+        "temperature": 1.0,
+        "feature_weight": 1.0,
+        "final_feature_weight": 0.5,
+        "decay_share": 0.3,
+        "feature": "mse",
+        "taps": None,
     }
+    assert recipe.methods == {"fade_kd": {**align_kd, "fade_share": 0.25, "order": "together"}}
+    assert recipe_from({"student": {"net": "resnet20"}}).methods == {"align_kd": align_kd}
     assert recipe_from({"methods": {"a": {"method": "kd"}}}).methods == {
         "a": {"method": "kd", "temperature": 4.0, "alpha": 0.9}
     }
     assert recipe.student.init == "fresh"
     assert recipe.teacher.edits == ()
     assert recipe.student.edits == ({"without_shortcuts": {"keep": []}},)
+
+
+@pytest.mark.parametrize(
+    ("student", "method"),
+    [({}, "fade_kd"), ({"init": "fresh"}, "fade_kd"), ({"edits": []}, "align_kd"), ({"options": {}}, "align_kd")],
+)
+def test_the_default_method_fits_the_student(student, method):
+    assert list(recipe_from({"student": student}).methods) == [method]
+    assert list(recipe_from({"student": student, "methods": {"ce": {}}}).methods) == ["ce"]
 
 
 def test_a_resolved_recipe_reads_back_as_it_was(tmp_path):

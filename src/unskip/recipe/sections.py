@@ -157,13 +157,24 @@ class Recipe(Section):
     teacher: TeacherRecipe = TeacherRecipe()
     student: StudentRecipe = StudentRecipe()
     methods: dict[str, dict[str, Any]] = Field(
-        {"align_kd": {}},
+        {"fade_kd": {}},
         validate_default=True,
-        description="label: fields of the method; a label that is no method's name needs a field `method`",
+        description="label: fields of the method; a label that is no method's name needs a field `method`. When left "
+        "out and the student is not the teacher without shortcuts: align_kd",
     )
     training: TrainingRecipe = TrainingRecipe()
     measure: MeasureRecipe = MeasureRecipe()
     seed: int = Field(0, ge=0, le=2**31 - 1, description="decides initial weights, the order of images, augmentation")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_method(cls, given: Any) -> Any:
+        """Fading starts from the teacher's weights, so another network needs another default."""
+        if isinstance(given, dict) and "methods" not in given:
+            student = given.get("student")
+            if isinstance(student, dict) and {"net", "options", "edits"} & student.keys():
+                return {**given, "methods": {"align_kd": {}}}
+        return given
 
     @field_validator("methods")
     @classmethod
