@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, make_net
+    from unskip.planning import plan
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
     from unskip.report import write_report
     from unskip.run import run_recipe
@@ -48,6 +49,7 @@ _HOMES = {
     "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
     "methods": ("Method", "method_from"),
     "nets": ("NetSpec", "Residual", "StagedNet", "make_net"),
+    "planning": ("plan",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
     "report": ("write_report",),
     "run": ("run_recipe",),
@@ -100,6 +102,7 @@ __all__ = [
     "measure_latency",
     "method_from",
     "num_parameters",
+    "plan",
     "recipe_from",
     "run_recipe",
     "save_net",
