@@ -171,6 +171,24 @@ def test_inspect_as_json(tmp_path):
     assert found["verdict"].startswith("Removal pays")
 
 
+def test_inspect_plans_a_lower_peak(tmp_path):
+    small = ["resnet18", "--image-size", 64, "--set", "width=32"]
+    said = unskip("inspect", *small, "--plan", "peak", at=tmp_path).out
+    assert said.index("will not lower peak memory") < said.index(
+        "- with_lean_stem - without_shortcuts: {only: [stage1]}"
+    )
+    assert "--plan" in unskip("inspect", *small, "--plan", "width", at=tmp_path).err
+    plain, planned = (
+        json.loads(unskip("inspect", *small, "--json", *more, at=tmp_path).out) for more in ([], ["--plan", "peak"])
+    )
+    plan = planned.pop("plan")
+    assert plain == planned
+    assert plan["lines"][0]["peak_bytes"] == plain["timeline"]["peak_bytes"]
+    edits = [f"--edit={json.dumps(edit)}" for edit in plan["lines"][2]["edits"]]
+    again = json.loads(unskip("inspect", *small, *edits, "--json", at=tmp_path).out)
+    assert again["timeline"]["peak_bytes"] == plan["lines"][2]["peak_bytes"] < plain["timeline"]["peak_bytes"]
+
+
 # A run and what one does with it
 
 

@@ -29,7 +29,9 @@ ALLOWED = {
     "training": {"errors", "files", "nets", "recipe", "methods", "data", "measure"},
     "report": {"errors", "files"},
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
-    "inspection": {"errors", "nets", "surgery", "measure"},
+    "figures": set(),
+    "planning": {"errors", "nets", "surgery", "measure", "figures"},
+    "inspection": {"errors", "nets", "surgery", "measure", "figures"},
 }
 TOP = {"__main__", "run", "results", "run_folder", "request", "trained", "cli", "__init__"}
 

@@ -43,7 +43,7 @@ def test_the_defaults_are_the_papers():
     }
     assert recipe.student.init == "fresh"
     assert recipe.teacher.edits == ()
-    assert recipe.student.edits == ({"without_shortcuts": {"keep": []}},)
+    assert recipe.student.edits == ({"without_shortcuts": {"keep": [], "only": []}},)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,10 @@ def test_anything_is_a_recipe_or_a_sentence(tree):
         ("[{fold_dirac: null}]", ({"fold_dirac": {}},)),
         (
             "[{with_grouped_convs: {groups: 2}}, without_shortcuts]",
-            ({"with_grouped_convs": {"groups": 2, "channels_per_group": None}}, {"without_shortcuts": {"keep": []}}),
+            (
+                {"with_grouped_convs": {"groups": 2, "channels_per_group": None}},
+                {"without_shortcuts": {"keep": [], "only": []}},
+            ),
         ),
         ("[{at_depth: {blocks: [2, 2]}}]", ({"at_depth": {"blocks": [2, 2]}},)),
     ],

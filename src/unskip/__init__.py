@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, kept_branches, make_net, parse
+    from unskip.planning import plan
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
     from unskip.report import write_report
     from unskip.run import run_recipe
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
         with_dirac_convs,
         with_fading_shortcuts,
         with_grouped_convs,
+        with_lean_stem,
         with_recalibrated_statistics,
+        with_shortened_shortcuts,
         without_depth_statistics,
         without_shortcuts,
         without_shortcuts_exactly,
@@ -47,6 +50,7 @@ _HOMES = {
     "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
     "methods": ("Method", "method_from"),
     "nets": ("NetSpec", "Residual", "StagedNet", "kept_branches", "make_net", "parse"),
+    "planning": ("plan",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
     "report": ("write_report",),
     "run": ("run_recipe",),
@@ -59,7 +63,9 @@ _HOMES = {
         "with_dirac_convs",
         "with_grouped_convs",
         "with_fading_shortcuts",
+        "with_lean_stem",
         "with_recalibrated_statistics",
+        "with_shortened_shortcuts",
         "without_depth_statistics",
         "without_shortcuts",
         "without_shortcuts_exactly",
@@ -100,6 +106,7 @@ __all__ = [
     "method_from",
     "num_parameters",
     "parse",
+    "plan",
     "recipe_from",
     "run_recipe",
     "save_net",
@@ -108,7 +115,9 @@ __all__ = [
     "with_dirac_convs",
     "with_fading_shortcuts",
     "with_grouped_convs",
+    "with_lean_stem",
     "with_recalibrated_statistics",
+    "with_shortened_shortcuts",
     "without_depth_statistics",
     "without_shortcuts",
     "without_shortcuts_exactly",

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Literal, TextIO
 
 import typer
 from rich.console import Console
@@ -131,6 +131,10 @@ def inspect(
             metavar="EDIT", help="Change the net first: NAME or 'NAME: {argument: value}'. Repeat for more, in order."
         ),
     ] = None,
+    plan: Annotated[
+        Literal["peak"] | None,
+        typer.Option(help="Also search the smallest edits that lower the peak of live feature maps, step by step."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Say what removing a network's shortcuts will give, before any training.
@@ -140,18 +144,25 @@ def inspect(
 
     Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
-    {blocks: [2, 2, 2, 2]}'`.
+    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --plan peak`.
     """
     import json
 
     from unskip.inspection import inspect_net, render
+    from unskip.planning import plan as plan_of
+    from unskip.planning import plan_to_json, render_plan
     from unskip.request import request_net
 
-    found = inspect_net(*request_net(net, set_ or (), edit or (), image_size))
+    asked = request_net(net, set_ or (), edit or (), image_size)
+    found = inspect_net(*asked)
+    lines = plan_of(*asked) if plan else []
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=1))
-    else:
-        render(found, out)
+        typer.echo(json.dumps({**found.to_json(), **({"plan": plan_to_json(lines)} if plan else {})}, indent=1))
+        return
+    render(found, out)
+    if plan:
+        out.print()
+        render_plan(lines, out)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from unskip.figures import ByteUnit, bare_table, macs_text
 from unskip.measure import (
     MemoryTimeline,
     Shortcut,
@@ -77,13 +78,13 @@ def verdict(inspection: Inspection) -> str:
         timeline = inspection.timeline
         return (
             "This network has no shortcuts, so there is nothing to remove. "
-            f"Peak live feature maps: {_Bytes.of(inspection).text(timeline.peak_bytes)}, at {timeline.peak_at}."
+            f"Peak live feature maps: {_unit(inspection).text(timeline.peak_bytes)}, at {timeline.peak_at}."
         )
     return " ".join([_about_peak(inspection), _about_mean(inspection), _about_projections(inspection)])
 
 
 def _about_peak(inspection: Inspection) -> str:
-    size = _Bytes.of(inspection)
+    size = _unit(inspection)
     peak, at = inspection.timeline.peak_bytes, inspection.timeline.peak_at
     plain_peak, plain_at = inspection.plain_timeline.peak_bytes, inspection.plain_timeline.peak_at
     if plain_peak < peak:
@@ -108,7 +109,7 @@ def _about_peak(inspection: Inspection) -> str:
 
 
 def _about_mean(inspection: Inspection) -> str:
-    size = _Bytes.of(inspection)
+    size = _unit(inspection)
     return (
         "Averaged over the operations, live feature maps go from "
         f"{size.number(inspection.timeline.mean_bytes)} to {size.text(inspection.plain_timeline.mean_bytes)}."
@@ -124,7 +125,7 @@ def _about_projections(inspection: Inspection) -> str:
     return (
         f"Without its {'projection' if count == 1 else f'{count} projections'}, the network has "
         f"{parameters:,} fewer parameters ({parameters / inspection.parameters:.1%}) and "
-        f"{_macs(macs)} fewer MACs ({macs / inspection.macs:.1%})."
+        f"{macs_text(macs)} fewer MACs ({macs / inspection.macs:.1%})."
     )
 
 
@@ -134,31 +135,9 @@ def _peak_in_blocks(inspection: Inspection, timeline: MemoryTimeline) -> int:
     return max(operation.live_bytes for operation in timeline.operations if operation.name.startswith(places))
 
 
-@dataclass(frozen=True)
-class _Bytes:
-    """The unit that suits the peak: MiB, or KiB for a small network."""
-
-    name: str
-    size: int
-
-    @classmethod
-    def of(cls, inspection: Inspection) -> _Bytes:
-        return cls("MiB", 2**20) if inspection.timeline.peak_bytes >= 2**20 else cls("KiB", 2**10)
-
-    def number(self, count: float) -> str:
-        return f"{count / self.size:.2f}"
-
-    def text(self, count: float) -> str:
-        return f"{self.number(count)} {self.name}"
-
-
-def _macs(count: int) -> str:
-    return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
-
-
 def render(inspection: Inspection, console: Console) -> None:
     """Print an inspection: what the network is, its shortcuts, its memory with and without them, the verdict."""
-    counts = f"{inspection.parameters:,} parameters, {_macs(inspection.macs)} MACs"
+    counts = f"{inspection.parameters:,} parameters, {macs_text(inspection.macs)} MACs"
     image = "x".join(map(str, inspection.input_shape))
     console.print(Text.assemble((inspection.name, "bold"), f": {counts}, image {image}"))
     console.print()
@@ -173,9 +152,11 @@ def render(inspection: Inspection, console: Console) -> None:
 
 
 def _shortcut_table(inspection: Inspection) -> Table:
-    size = _Bytes.of(inspection)
+    size = _unit(inspection)
     count = len(inspection.inventory)
-    table = _table(f"{count} shortcut{'s' if count > 1 else ''}, {inspection.share:.0%} of all live feature-map bytes")
+    table = bare_table(
+        f"{count} shortcut{'s' if count > 1 else ''}, {inspection.share:.0%} of all live feature-map bytes"
+    )
     for column in ("block", "kind"):
         table.add_column(column, no_wrap=True)
     for column in (f"holds, {size.name}", "parameters", "MACs"):
@@ -188,7 +169,7 @@ def _shortcut_table(inspection: Inspection) -> Table:
             shortcut.kind,
             size.number(shortcut.bytes_held),
             f"{shortcut.parameters:,}" if projects else "-",
-            _macs(shortcut.macs) if projects else "-",
+            macs_text(shortcut.macs) if projects else "-",
             _span(shortcut),
         )
     return table
@@ -196,8 +177,8 @@ def _shortcut_table(inspection: Inspection) -> Table:
 
 def _memory_table(inspection: Inspection, console: Console) -> Table:
     """A bar for every part: dark what lives without shortcuts, light what they add."""
-    size = _Bytes.of(inspection)
-    table = _table(f"most live feature maps in each part, {size.name}")
+    size = _unit(inspection)
+    table = bare_table(f"most live feature maps in each part, {size.name}")
     full, plain = _by_part(inspection.timeline), _by_part(inspection.plain_timeline)
     for column in ("part", "with", "without") if inspection.inventory else ("part", ""):
         table.add_column(column, justify="left" if column == "part" else "right")
@@ -211,10 +192,6 @@ def _memory_table(inspection: Inspection, console: Console) -> Table:
         numbers = [most, plain[part]] if inspection.inventory else [most]
         table.add_row(part, *map(size.number, numbers), bar)
     return table
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
 
 
 def _marks(inspection: Inspection, part: str) -> str:
@@ -252,3 +229,7 @@ def _span(shortcut: Shortcut) -> str:
 
 def _name(net: StagedNet) -> str:
     return "network" if net.spec is None else str(net.spec)
+
+
+def _unit(inspection: Inspection) -> ByteUnit:
+    return ByteUnit.for_peak(inspection.timeline.peak_bytes)

@@ -207,6 +207,15 @@ def test_kept_shortcuts_do_not_fade(keep):
     assert torch.equal(requested.eval()(IMAGES), shipped.eval()(IMAGES))
 
 
+def test_only_the_shortcuts_named_fade():
+    teacher = trained()
+    requested = without_shortcuts(teacher, only=["stage1.block1"])
+    student = method_from("fade_kd", {}).student_of(teacher, requested)
+    assert list(fading_blocks(student)) == ["stage1.block1"]
+    assert student.spec.edits[-1] == ("with_fading_shortcuts", {"keep": [], "only": ["stage1.block1"]})
+    assert str(student.spec).endswith("(only ['stage1.block1'])")
+
+
 def test_a_frozen_teacher_gives_a_student_that_trains():
     teacher = trained().requires_grad_(False)
     _, student = objective_of(teacher)

@@ -4,6 +4,7 @@ One network of each kind (same factory, same head, same stem) meets all edits; t
 the slow suite.
 """
 
+import contextlib
 import copy
 import json
 import re
@@ -13,14 +14,18 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import NetSpec, StagedNet, build, export_net, forecast, make_net
+from unskip import NetSpec, StagedNet, UnskipError, build, export_net, forecast, make_net
 from unskip.nets import FAMILIES, NETS, find_net
 from unskip.settings import arguments_of
 from unskip.surgery import (
     at_depth,
+    can_be_shortened,
     fold_batchnorm,
+    residual_blocks,
     with_dirac_convs,
     with_grouped_convs,
+    with_lean_stem,
+    with_shortened_shortcuts,
     without_shortcuts,
     without_shortcuts_exactly,
 )
@@ -83,6 +88,15 @@ def dirac_plain(net: StagedNet) -> StagedNet:
     return with_dirac_convs(without_shortcuts(net))
 
 
+def lean_and_shortened(net: StagedNet) -> StagedNet:
+    """Both as far as the network goes."""
+    blocks = residual_blocks(net)
+    net = with_shortened_shortcuts(net, keep=[place for place, block in blocks.items() if not can_be_shortened(block)])
+    with contextlib.suppress(UnskipError):
+        net = with_lean_stem(net)
+    return net
+
+
 FORMS = {
     "as-is": lambda net: net,
     "plain": without_shortcuts,
@@ -91,6 +105,7 @@ FORMS = {
     "g2-plain": grouped_plain,
     "G4-plain": lambda net: without_shortcuts(grouped_by_channels(net)),
     "dirac-plain": dirac_plain,
+    "lean-shortened": lean_and_shortened,
     "shallowest": shallowest,
     "middle": middle,
     "plain-shallowest": lambda net: shallowest(without_shortcuts(net)),

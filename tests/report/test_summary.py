@@ -98,6 +98,7 @@ def test_headline_when_training_without_a_teacher_is_best():
         ({}, {"shortcuts": 3}, "Without 12 of its 15 shortcuts, resnet32 trained"),
         ({"shortcuts": 1}, {}, "Without its shortcut, resnet32 trained"),
         ({}, {"shortcuts": 15}, "With its shortcuts unchanged, resnet32 trained"),
+        ({}, {"shortcuts": 30}, "With 30 shortcuts in the place of 15, resnet32 trained"),
         ({"shortcuts": 0}, {}, "resnet32 trained"),
         (
             {},

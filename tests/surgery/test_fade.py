@@ -119,6 +119,17 @@ def test_kept_shortcuts_do_not_fade(keep):
     assert torch.equal(plain(IMAGES), without_shortcuts(net, keep=keep)(IMAGES))
 
 
+def test_only_some_shortcuts_fade():
+    net = trained("basic")
+    fading = with_fading_shortcuts(net, only=["stage1", "stage2"], keep=["projection"])
+    assert list(fading_blocks(fading)) == ["stage1.block1", "stage1.block2", "stage2.block2"]
+    set_shortcut_factor(fading, 0.0)
+    plain = without_faded_shortcuts(fading)
+    expected = without_shortcuts(net, only=["stage1", "stage2"], keep=["projection"])
+    assert plain.spec == expected.spec
+    assert torch.equal(plain(IMAGES), expected(IMAGES))
+
+
 def test_a_wrong_keep_and_a_shortcut_that_is_still_there():
     net = trained("basic")
     with pytest.raises(UnskipError, match="no shortcut 'stage9'"):

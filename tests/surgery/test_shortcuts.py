@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from unskip import Residual, UnskipError, build, make_net, without_shortcuts
+from unskip import NetSpec, Residual, UnskipError, build, make_net, without_shortcuts
 from unskip.surgery import residual_blocks
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -68,10 +68,50 @@ def test_keep(teacher, keep, left):
     assert list(rebuilt.state_dict()) == list(edited.state_dict())
 
 
+@pytest.mark.parametrize(
+    "names", [["projection"], ["identity"], ["stage3"], ["stage1.block2", "stage3.block1"], BLOCKS]
+)
+def test_only_is_the_rest_of_keep(teacher, names):
+    gone = without_shortcuts(teacher, only=names)
+    stays = without_shortcuts(teacher, keep=names)
+    assert set(residual_blocks(gone)) | set(residual_blocks(stays)) == set(BLOCKS)
+    assert not set(residual_blocks(gone)) & set(residual_blocks(stays))
+    assert list(build(gone.spec, seed=3).state_dict()) == list(gone.state_dict())
+    others = list(residual_blocks(gone))
+    if others:
+        assert torch.equal(gone.eval()(IMAGES), without_shortcuts(teacher, keep=others).eval()(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("only", "keep", "gone"),
+    [
+        (["stage2"], ["projection"], ["stage2.block2", "stage2.block3"]),
+        (["identity"], ["stage1", "stage3.block3"], ["stage2.block2", "stage2.block3", "stage3.block2"]),
+        (["stage1", "stage2.block1"], ["stage1"], ["stage2.block1"]),
+        (["stage1"], ["stage1", "stage3"], []),
+    ],
+)
+def test_what_keep_names_stays_though_only_names_it(teacher, only, keep, gone):
+    edited = without_shortcuts(teacher, only=only, keep=keep)
+    assert [block for block in BLOCKS if block not in residual_blocks(edited)] == gone
+    assert residual_blocks(build(edited.spec, seed=0)).keys() == residual_blocks(edited).keys()
+
+
+def test_the_spec_says_what_was_named(teacher):
+    assert str(without_shortcuts(teacher).spec) == "resnet20 without shortcuts"
+    assert str(without_shortcuts(teacher, only=["stage1"]).spec) == "resnet20 without shortcuts (only ['stage1'])"
+
+
+def test_a_spec_from_before_there_was_only_can_be_built(teacher):
+    old = NetSpec("resnet20", {"width": 4}, (("without_shortcuts", {"keep": ["stage1"]}),))
+    assert list(residual_blocks(build(old, seed=0))) == BLOCKS[:3]
+
+
+@pytest.mark.parametrize("argument", ["keep", "only"])
 @pytest.mark.parametrize("wrong", ["stage9", "stage1.block7", "projections", ""])
-def test_keep_of_nothing_is_an_error(teacher, wrong):
-    with pytest.raises(UnskipError, match="no shortcut"):
-        without_shortcuts(teacher, keep=[wrong])
+def test_a_name_of_nothing_is_an_error(teacher, wrong, argument):
+    with pytest.raises(UnskipError, match=f"{argument}: no shortcut"):
+        without_shortcuts(teacher, **{argument: [wrong]})
 
 
 def test_building_is_a_function_of_spec_and_seed(teacher):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -13,7 +13,7 @@ from unskip.measure.memory import live_elements
 from unskip.nets import Residual
 from unskip.surgery import residual_blocks
 
-__all__ = ["Shortcut", "inventory", "shortcut_share"]
+__all__ = ["Shortcut", "bypass_of", "inventory", "shortcut_share"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ def inventory(
     shortcuts = []
     for place, block in residual_blocks(net).items():
         addition = _addition(dataflow, place)
-        body = dataflow.operations[addition].inputs[0]
-        without = live_elements(dataflow, inplace=inplace, bypass={addition: body})
+        without = live_elements(dataflow, inplace=inplace, bypass=bypass_of(dataflow, [place]))
         held = [with_it - without_it for with_it, without_it in zip(full, without, strict=True)]
         shortcuts.append(
             Shortcut(
@@ -81,10 +80,18 @@ def shortcut_share(net: nn.Module, input_shape: tuple[int, int, int], *, inplace
     under load, not about the peak.
     """
     dataflow = trace(net, input_shape)
-    additions = [_addition(dataflow, place) for place in residual_blocks(net)]
-    bypass = {addition: dataflow.operations[addition].inputs[0] for addition in additions}
     full = sum(live_elements(dataflow, inplace=inplace))
+    bypass = bypass_of(dataflow, residual_blocks(net))
     return 1 - sum(live_elements(dataflow, inplace=inplace, bypass=bypass)) / full
+
+
+def bypass_of(dataflow: Dataflow, places: Iterable[str]) -> dict[int, int]:
+    """What :func:`unskip.measure.memory.live_elements` must bypass to leave out the shortcuts at ``places``.
+
+    That is each one's addition, which hands on what the block's body gives.
+    """
+    additions = [_addition(dataflow, place) for place in places]
+    return {addition: dataflow.operations[addition].inputs[0] for addition in additions}
 
 
 def _addition(dataflow: Dataflow, place: str) -> int:

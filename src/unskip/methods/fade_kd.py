@@ -57,19 +57,22 @@ class FadeKD(AlignKD):
 
         Raises `UnskipError` where ``requested`` is not the teacher without some of its shortcuts.
         """
-        keep = [place for place in residual_blocks(teacher) if place in residual_blocks(requested)]
+        left = residual_blocks(requested)
+        keep = [place for place in residual_blocks(teacher) if place in left]
+        only = [place for place in residual_blocks(teacher) if place not in left]
         if _structure(without_shortcuts(teacher, keep=keep)) != _structure(requested):
             raise UnskipError(
                 f"fade_kd starts from the teacher ({teacher.spec}), so the student must be that network without "
                 f"shortcuts, and it is another ({requested.spec}); take align_kd for it, or leave out student.net, "
                 "student.options and every edit but without_shortcuts"
             )
-        if len(keep) == len(residual_blocks(teacher)):
+        if not only:
             raise UnskipError(
                 "fade_kd finds no shortcut to fade: the student has all that the teacher has; set student.edits to "
                 "[without_shortcuts]"
             )
-        return with_fading_shortcuts(teacher, keep=keep).requires_grad_()
+        fewer = {"keep": keep} if len(keep) <= len(only) else {"only": only}
+        return with_fading_shortcuts(teacher, **fewer).requires_grad_()
 
     def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
         """One phase."""

@@ -64,6 +64,8 @@ def _subject(run: Run) -> str:
         return student.net
     if removed == 0:
         return f"With its shortcuts unchanged, {student.net}"
+    if removed < 0:  # each has become several shorter ones
+        return f"With {student.shortcuts} shortcuts in the place of {teacher.shortcuts}, {student.net}"
     if student.shortcuts:
         return f"Without {removed} of its {teacher.shortcuts} shortcuts, {student.net}"
     return f"Without its {f'{removed} shortcuts' if removed > 1 else 'shortcut'}, {student.net}"

@@ -23,12 +23,15 @@ from unskip.surgery.exact import without_shortcuts_exactly
 from unskip.surgery.fade import set_shortcut_factor, with_fading_shortcuts, without_faded_shortcuts
 from unskip.surgery.grouped import with_grouped_convs
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
+from unskip.surgery.shorten import can_be_shortened, with_shortened_shortcuts
+from unskip.surgery.stem import with_lean_stem
 
 __all__ = [
     "EDITS",
     "Edit",
     "at_depth",
     "build",
+    "can_be_shortened",
     "edit_arguments",
     "edited",
     "extract",
@@ -40,7 +43,9 @@ __all__ = [
     "with_dirac_convs",
     "with_fading_shortcuts",
     "with_grouped_convs",
+    "with_lean_stem",
     "with_recalibrated_statistics",
+    "with_shortened_shortcuts",
     "without_depth_statistics",
     "without_faded_shortcuts",
     "without_shortcuts",
@@ -53,6 +58,8 @@ EDITS: Mapping[str, Callable[..., StagedNet]] = {
         without_shortcuts,
         without_shortcuts_exactly,
         with_fading_shortcuts,
+        with_shortened_shortcuts,
+        with_lean_stem,
         with_grouped_convs,
         with_dirac_convs,
         with_depth_statistics,

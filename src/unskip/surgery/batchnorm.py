@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unskip.nets.staged import StagedNet
+from unskip.surgery.chains import chain
 from unskip.surgery.depth import extract
 from unskip.surgery.dirac import fold_dirac
 
-__all__ = ["fold_batchnorm", "fused", "run_order"]
+__all__ = ["fold_batchnorm", "fused"]
 
 
 def fold_batchnorm(net: StagedNet) -> StagedNet:
@@ -24,28 +24,19 @@ def fold_batchnorm(net: StagedNet) -> StagedNet:
     copy is in eval mode.
     """
     folded = extract(fold_dirac(net)).eval()
-    chains = [run_order(folded)]
+    chains = [chain(folded)]
     for module in folded.modules():
         if not isinstance(module, nn.Sequential):
-            chains += [run_order(child) for child in module.children() if isinstance(child, nn.Sequential)]
+            chains += [chain(child) for child in module.children() if isinstance(child, nn.Sequential)]
     used = [id(module) for _, module in folded.named_modules(remove_duplicate=False)]
-    for chain in chains:
-        _fold(list(chain), used)
+    for places in chains:
+        _fold(list(places), used)
     folded.spec = net.spec.edited("fold_batchnorm") if net.spec else None
     return folded
 
 
-def run_order(module: nn.Sequential) -> Iterator[tuple[nn.Sequential, str]]:
-    """The places, container and name, of what a sequence runs, the sequences in it opened."""
-    for name, child in module._modules.items():
-        if isinstance(child, nn.Sequential):
-            yield from run_order(child)
-        else:
-            yield module, name
-
-
-def _fold(chain: list[tuple[nn.Sequential, str]], used: list[int]) -> None:
-    for (container, name), (next_container, next_name) in pairwise(chain):
+def _fold(places: list[tuple[nn.Sequential, str]], used: list[int]) -> None:
+    for (container, name), (next_container, next_name) in pairwise(places):
         first, second = container._modules.get(name), next_container._modules[next_name]
         if (
             isinstance(first, nn.Conv2d)

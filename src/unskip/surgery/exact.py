@@ -31,8 +31,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from unskip.errors import UnskipError
 from unskip.nets.staged import Residual, StagedNet, plain_block
-from unskip.surgery.batchnorm import fold_batchnorm, fused, run_order
+from unskip.surgery.batchnorm import fold_batchnorm, fused
 from unskip.surgery.carry import ELEMENTWISE, CannotCarryError, Channels, activating, adding, carrying
+from unskip.surgery.chains import chain
 from unskip.surgery.fade import FadingResidual
 from unskip.surgery.ranges import Range, ranges_into_blocks
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
@@ -104,7 +105,7 @@ def _without_dropout(holder: nn.Sequential) -> list[tuple[nn.Sequential, str]]:
 
     Raises where a layer runs twice, since it would have to be widened in two ways.
     """
-    places = list(run_order(holder))
+    places = list(chain(holder))
     if len({(id(container), name) for container, name in places}) < len(places):
         raise CannotCarryError("its body runs a sequence of layers twice")
     left = []
@@ -146,7 +147,7 @@ def _checked_projection(block: Residual, convs: Sequence[nn.Conv2d]) -> nn.Conv2
     """The projection of a block, a 1x1 convolution; None for an identity. Raises for what cannot be merged."""
     stride = tuple(math.prod(conv.stride[side] for conv in convs) for side in (0, 1))
     inputs, outputs = convs[0].in_channels, convs[-1].out_channels
-    order = run_order(nn.Sequential(block.shortcut))
+    order = chain(nn.Sequential(block.shortcut))
     layers = [container.get_submodule(name) for container, name in order]
     layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
     if not layers:

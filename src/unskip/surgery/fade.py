@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError
 from unskip.nets.staged import NetSpec, Residual, StagedNet
-from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
+from unskip.surgery.shortcuts import chosen_blocks, residual_blocks, without_shortcuts
 
 __all__ = ["FadingResidual", "fading_blocks", "set_shortcut_factor", "with_fading_shortcuts", "without_faded_shortcuts"]
 
@@ -59,20 +59,21 @@ def set_shortcut_factor(net: nn.Module, factor: float) -> None:
         block.fade_to(factor)
 
 
-def with_fading_shortcuts(net: StagedNet, *, keep: Sequence[str] = ()) -> StagedNet:
-    """A copy of a network that computes the same, whose shortcuts can fade; ``keep`` as in `without_shortcuts`.
+def with_fading_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequence[str] = ()) -> StagedNet:
+    """A copy of a network that computes the same, whose shortcuts can fade.
 
-    Each shortcut that `without_shortcuts` would remove is multiplied by a factor, 1 until `set_shortcut_factor` or a
-    method such as `fade_kd` lowers it. At 0, :func:`without_faded_shortcuts` removes them without a change.
+    Each shortcut that `without_shortcuts` would remove, with the same ``keep`` and ``only``, is multiplied by a factor,
+    1 until `set_shortcut_factor` or a method such as `fade_kd` lowers it. At 0, :func:`without_faded_shortcuts` removes
+    them without a change.
 
-    Raises `UnskipError` for a name in ``keep`` that fits no shortcut.
+    Raises `UnskipError` for a name that fits no shortcut.
     """
-    stays = residual_blocks(without_shortcuts(net, keep=keep))
     fading = copy.deepcopy(net)
-    for place, block in residual_blocks(net).items():
-        if place not in stays and not isinstance(block, FadingResidual):
+    for place, block in chosen_blocks(net, keep=keep, only=only).items():
+        if not isinstance(block, FadingResidual):
             _replace(fading, place)
-    fading.spec = net.spec.edited("with_fading_shortcuts", keep=list(keep)) if net.spec else None
+    arguments = {"keep": list(keep), "only": list(only)}
+    fading.spec = net.spec.edited("with_fading_shortcuts", **arguments) if net.spec else None
     return fading
 
 
