@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
@@ -20,8 +22,8 @@ from unskip.measure import (
     num_parameters,
     shortcut_share,
 )
-from unskip.nets import StagedNet
-from unskip.surgery import without_shortcuts
+from unskip.nets import StagedNet, kept_branches, original_place
+from unskip.surgery import residual_blocks, without_shortcuts
 
 __all__ = ["Inspection", "inspect_net", "render", "verdict"]
 
@@ -32,7 +34,8 @@ class Inspection:
 
     ``input_shape`` is ``(channels, height, width)``; ``macs`` are multiply-accumulates for one image. The ``plain_``
     fields belong to the network without shortcuts. ``share`` is the share of live feature-map bytes that the
-    shortcuts hold, summed over the operations.
+    shortcuts hold, summed over the operations. Of a parsed network, ``original_places`` are the modules that its blocks
+    were, and ``kept_branches`` the branches that stay as they are, with the reason.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Inspection:
     plain_parameters: int
     plain_macs: int
     plain_timeline: MemoryTimeline
+    original_places: Mapping[str, str]
+    kept_branches: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Everything, and the verdict, as plain data for JSON."""
@@ -69,6 +74,8 @@ def inspect_net(net: StagedNet, input_shape: tuple[int, int, int]) -> Inspection
         plain_parameters=num_parameters(plain),
         plain_macs=count_macs(plain, input_shape),
         plain_timeline=forecast(plain, input_shape),
+        original_places={place: original_place(net, place) for place in residual_blocks(net) if net.original_names},
+        kept_branches=kept_branches(net),
     )
 
 
@@ -112,7 +119,9 @@ def _about_mean(inspection: Inspection) -> str:
     size = _unit(inspection)
     return (
         "Averaged over the operations, live feature maps go from "
-        f"{size.number(inspection.timeline.mean_bytes)} to {size.text(inspection.plain_timeline.mean_bytes)}."
+        f"{size.number(inspection.timeline.mean_bytes)} to {size.text(inspection.plain_timeline.mean_bytes)}; "
+        f"together they read and write {size.text(inspection.plain_timeline.moved_bytes)} of feature maps in the place "
+        f"of {size.number(inspection.timeline.moved_bytes)}."
     )
 
 
@@ -144,11 +153,23 @@ def render(inspection: Inspection, console: Console) -> None:
     if inspection.inventory:
         console.print(_shortcut_table(inspection))
         console.print()
+    if inspection.kept_branches:
+        console.print(Text(_about_kept_branches(inspection.kept_branches)))
+        console.print()
     console.print(_memory_table(inspection, console))
     console.print(Text(f"({inspection.timeline.policy})", style="dim"))
     console.print()
     console.print(Text(verdict(inspection), style="bold"))
     console.print(Text("Accuracy and latency are not forecast: train, export and measure.", style="dim"))
+
+
+def _about_kept_branches(kept: Mapping[str, str]) -> str:
+    count = Counter(kept.values())
+    first = {reason: next(place for place in kept if kept[place] == reason) for reason in count}
+    listed = ", ".join(
+        f"{number} x {reason} ({first[reason]}{', ..' if number > 1 else ''})" for reason, number in count.items()
+    )
+    return f"Stays as it is: {listed}."
 
 
 def _shortcut_table(inspection: Inspection) -> Table:
@@ -161,16 +182,17 @@ def _shortcut_table(inspection: Inspection) -> Table:
         table.add_column(column, no_wrap=True)
     for column in (f"holds, {size.name}", "parameters", "MACs"):
         table.add_column(column, justify="right")
-    table.add_column("while these run", overflow="fold")
+    table.add_column("in the original" if inspection.original_places else "while these run", overflow="fold")
     for shortcut in inspection.inventory:
         projects = shortcut.kind == "projection"
+        original = inspection.original_places.get(shortcut.place)
         table.add_row(
             shortcut.place,
             shortcut.kind,
             size.number(shortcut.bytes_held),
             f"{shortcut.parameters:,}" if projects else "-",
             macs_text(shortcut.macs) if projects else "-",
-            _span(shortcut),
+            _span(shortcut) if original is None else original or "its own forward",
         )
     return table
 

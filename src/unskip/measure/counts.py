@@ -110,7 +110,7 @@ CONVENTIONS: Mapping[str, Convention] = {
 }
 
 
-def count_macs(net: nn.Module, input_shape: tuple[int, int, int], convention: str = "macs") -> int:
+def count_macs(net: nn.Module, input_shape: tuple[int, ...], convention: str = "macs") -> int:
     """Operations for one image of ``(channels, height, width)``; by default the MACs of convolutions and linear layers.
 
     One MAC (multiply-accumulate) is one multiplication with its addition, two FLOPs. Biases, BatchNorm,

@@ -119,5 +119,4 @@ def _input_shape(dataflow: Dataflow, place: str, addition: int) -> tuple[int, ..
 
 
 def _macs(block: Residual, input_shape: tuple[int, ...]) -> int:
-    channels, height, width = input_shape
-    return count_macs(block.shortcut, (channels, height, width)) if block.kind == "projection" else 0
+    return count_macs(block.shortcut, input_shape) if block.kind == "projection" else 0

@@ -1,6 +1,6 @@
 """Networks in the project's vocabulary."""
 
-from unskip.nets.parse import kept_branches, parse
+from unskip.nets.parse import kept_branches, original_place, parse
 from unskip.nets.staged import NetSpec, Residual, StagedNet
 from unskip.nets.zoo import FAMILIES, NETS, NetEntry, find_net, make_net
 
@@ -14,5 +14,6 @@ __all__ = [
     "find_net",
     "kept_branches",
     "make_net",
+    "original_place",
     "parse",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from math import prod
 
 import torch
@@ -17,7 +17,7 @@ from unskip.nets.pieces import Piece, chain_of, named
 from unskip.nets.staged import Residual, StagedNet
 from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
 
-__all__ = ["kept_branches", "parse"]
+__all__ = ["kept_branches", "original_place", "parse"]
 
 
 def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
@@ -58,6 +58,13 @@ def kept_branches(net: nn.Module) -> dict[str, str]:
         for place, module in net.named_modules()
         if isinstance(module, fx.GraphModule) and "branches" in module.meta
     }
+
+
+def original_place(net: StagedNet, place: str) -> str:
+    """The innermost module of the original network in which all weights of a piece lay; "" for the network itself."""
+    lay = [original.split(".")[:-1] for name, original in net.original_names.items() if name.startswith(f"{place}.")]
+    common = takewhile(lambda level: len(set(level)) == 1, zip(*lay, strict=False))
+    return ".".join(level[0] for level in common)
 
 
 def _with_activations_apart(net: nn.Module) -> nn.Module:
