@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: methods.md, recipe.md, command-line.md and counts.md.
+"""Write the pages that are made from the code: methods.md, recipe.md, command-line.md, counts.md and planning.md.
 
     python docs/generate.py
 
@@ -9,6 +9,7 @@ something else.
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 
 from unskip.cli import app
 from unskip.measure import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
-from unskip.nets import FAMILIES, NETS
+from unskip.nets import FAMILIES, NETS, make_net
 from unskip.papers import CheckedCount, check_counts, summary
+from unskip.planning import plan, render_plan
 from unskip.recipe import Recipe, load_recipe, named_recipes
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
@@ -233,11 +236,38 @@ def counts_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def planning_page() -> str:
+    """The plans of three networks, as `unskip inspect NET --plan peak` prints them."""
+    lines = [
+        NOTE,
+        "",
+        "# Planning",
+        "",
+        "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four of "
+        "sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --plan peak` searches for "
+        "the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and both. Each line can "
+        "stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; [Edits](recipe.md#edits) says what "
+        "they do. What they cost in accuracy is not forecast: train and measure.",
+        "",
+        "![Live feature maps over time](planning.png)",
+        "",
+        "`python docs/picture.py` draws the picture. Image 224x224, float32, batch 1, as in "
+        "[Memory](concepts.md#memory).",
+    ]
+    for name in ("resnet18", "resnet50", "mobilenetv2"):
+        console = Console(width=100, file=io.StringIO(), no_color=True, legacy_windows=False)
+        render_plan(plan(make_net(name), (3, 224, 224)), console)
+        text = "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())  # type: ignore[attr-defined]
+        lines += ["", f"## {name}", "", "```text", text, "```"]
+    return "\n".join(lines) + "\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "methods.md": methods_page,
     "recipe.md": recipe_page,
     "command-line.md": command_line_page,
     "counts.md": counts_page,
+    "planning.md": planning_page,
 }
 
 
