@@ -243,11 +243,12 @@ def planning_page() -> str:
         "",
         "# Planning",
         "",
-        "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four of "
-        "sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --plan peak` searches for "
-        "the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and both. Each line can "
-        "stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; [Edits](recipe.md#edits) says what "
-        "they do. What they cost in accuracy is not forecast: train and measure.",
+        "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
+        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --plan peak` "
+        "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
+        "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
+        "[Edits](recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
+        "measure.",
         "",
         "![Live feature maps over time](planning.png)",
         "",
