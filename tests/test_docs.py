@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import unskip
 from unskip.cli import app
-from unskip.nets import NETS
+from unskip.nets import find_net
 from unskip.recipe import named_recipes
 from unskip.report import record
 from unskip.request import request_run
@@ -67,7 +67,7 @@ COMMANDS = [line for line in LINES if line.startswith("unskip ")]
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """What the documentation's commands name: a folder of images, a recipe."""
+    """What the documentation's commands name: a folder of images, a recipe, a module with a network."""
     folder = tmp_path_factory.mktemp("docs")
     for label in ("cat", "dog"):
         (folder / "MY_IMAGES" / label).mkdir(parents=True)
@@ -77,6 +77,11 @@ def workplace(tmp_path_factory):
     for place in ("recipe.yaml", "mine.yaml", "runs/demo/recipe.yaml"):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(recipe)
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "models.py").write_text(
+        "from torchvision.models.resnet import BasicBlock, ResNet\n\n\n"
+        "def build_net(num_classes=10):\n    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)\n"
+    )
     return folder
 
 
@@ -120,10 +125,10 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
             data=given["data"],
             settings=given["set_"] or (),
         )
-        assert recipe.teacher.net in NETS
+        assert find_net(recipe.teacher.net)
         assert given["recipe"] in named_recipes() or Path(given["recipe"] or ".").exists()
         assert folder.parent == Path("runs")
-    elif words[0] in ("methods", "recipes", "nets") or (words[0] == "inspect" and given["net"] in NETS):
+    elif words[0] in ("methods", "recipes", "nets") or (words[0] == "inspect" and find_net(given["net"])):
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
 

@@ -134,6 +134,9 @@ def _timm(source: str, name: str) -> ForeignNet:
 
 
 def _factory(source: str, module: str, name: str) -> ForeignNet:
+    from unskip.torchvision_compat import torchvision
+
+    assert torchvision  # the module may import it
     try:
         with _working_folder_importable():
             found = importlib.import_module(module)
