@@ -127,7 +127,7 @@ def _factory(source: str, module: str, name: str) -> ForeignNet:
     try:
         with _working_folder_importable():
             found = importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:  # the last two for what is no module's name
         raise UnskipError(
             f"{source}: {error} (a module is looked for in this folder and where Python finds packages)"
         ) from error
@@ -203,17 +203,20 @@ def _example(model: nn.Module, image_size: int) -> Tensor:
     """Two images of a size that the network takes: the one it was designed for, or else the first that runs."""
     parameter = next(model.parameters(), torch.zeros(()))
     channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
+    modes = {module: module.training for module in model.modules()}
     failure = None
     for side in (image_size, *_SIDES):
         images = torch.linspace(-2, 2, 2 * channels * side * side, device=parameter.device, dtype=parameter.dtype)
         images = images.sin().reshape(2, channels, side, side)
         try:
             with torch.no_grad():
-                was_training = model.training
                 model.eval()(images)
-                model.train(was_training)
         except (RuntimeError, ValueError, AssertionError) as error:
             failure = failure or error
         else:
             return images
-    raise UnskipError(f"no image size of {', '.join(map(str, (image_size, *_SIDES)))} fits it: {failure}")
+        finally:
+            for module, training in modes.items():
+                module.training = training
+    sides = ", ".join(map(str, dict.fromkeys((image_size, *_SIDES))))
+    raise UnskipError(f"no image size of {sides} fits it: {first_line(failure or ValueError())}")
