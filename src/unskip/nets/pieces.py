@@ -257,35 +257,45 @@ class _Cutter:
     def as_graph(self, start: fx.Node, region: Sequence[fx.Node]) -> fx.GraphModule:
         graph = fx.Graph()
         twins = {start: graph.placeholder("x")}
-        names: dict[str, str] = {}
-        owned: dict[str, Any] = {}
-        graph_module = fx.GraphModule({}, fx.Graph())
-        prefix = _common_place(region) + "."
-
-        def add(node: fx.Node) -> None:
-            if node in twins:
-                return
-            for source in node.all_input_nodes:  # values that do not depend on the image are made here
-                add(source)
-            if node.op not in ("call_module", "get_attr"):
-                twins[node] = graph.node_copy(node, twins.__getitem__)
-                return
-            target = str(node.target)
-            if target not in names:
-                names[target] = _free_name(target.removeprefix(prefix).replace(".", "_"), owned, graph_module)
-                found = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
-                constant = isinstance(found, Tensor) and id(found) not in self.stored
-                owned[names[target]] = _Constant(found) if constant else found
-            if isinstance(owned[names[target]], _Constant):
-                twins[node] = graph.call_module(names[target])
+        names, owned = self.belongings(start, region)
+        for node in self.with_sources(start, region):
+            name = names.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+            if name and isinstance(owned[name], _Constant):
+                twins[node] = graph.call_module(name)
             else:
                 twins[node] = graph.node_copy(node, twins.__getitem__)
-                twins[node].target = names[target]
-
-        for node in region:
-            add(node)
+                twins[node].target = name or node.target
         graph.output(twins[region[-1]])
         return fx.GraphModule(owned, graph)
+
+    def belongings(self, start: fx.Node, region: Sequence[fx.Node]) -> tuple[dict[str, str], dict[str, Any]]:
+        """The modules and tensors of a region: their new names by the old ones, and they by their new names."""
+        nodes = self.with_sources(start, region)
+        called = dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module")
+        read = dict.fromkeys(str(node.target) for node in nodes if node.op == "get_attr")
+        names: dict[str, str] = {}
+        owned: dict[str, Any] = {}
+        empty, prefix = fx.GraphModule({}, fx.Graph()), _common_place(region) + "."
+        for target in (*called, *read):
+            found = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
+            holder = next((module for module in called if target.startswith(module + ".")), None)
+            if holder:  # a tensor of a module that is here itself
+                names[target] = names[holder] + target.removeprefix(holder)
+            else:
+                names[target] = _free_name(target.removeprefix(prefix).replace(".", "_"), owned, empty)
+            constant = not holder and isinstance(found, Tensor) and id(found) not in self.stored
+            owned[names[target]] = _Constant(found) if constant else found
+        return names, owned
+
+    def with_sources(self, start: fx.Node, region: Sequence[fx.Node]) -> list[fx.Node]:
+        """A region and what makes the values in it that do not depend on the image, in order."""
+        found, waiting = set(region), list(region)
+        while waiting:
+            for source in waiting.pop().all_input_nodes:
+                if source is not start and source not in found:
+                    found.add(source)
+                    waiting.append(source)
+        return sorted(found, key=self.order.__getitem__)
 
     def owned(self, target: str, found: Any, owner: fx.Node) -> Any:
         """A module or a tensor for one piece; what has no weights can be had again, as a copy."""
