@@ -41,7 +41,11 @@ def request_run(
     if data is not None:
         tree["data"] = {**(tree.get("data") or {}), **data_settings(data)}
     recipe = recipe_from(tree, settings, origin=source or "command line")
-    name = Path(source).stem if source is not None else f"{recipe.teacher.net.replace(':', '-')}-{'-'.join(recipe.methods)}"
+    name = (
+        Path(source).stem
+        if source is not None
+        else f"{recipe.teacher.net.replace(':', '-')}-{'-'.join(recipe.methods)}"
+    )
     changed = source is None or recipe != recipe_from(load_tree(source))
     suffix = f"-{digest(recipe.model_dump(mode='json'))[:6]}" if changed else ""
     return recipe, Path("runs") / f"{name}{suffix}"

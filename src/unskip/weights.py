@@ -120,7 +120,7 @@ def _translated(net: StagedNet, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     """Tensors under the names that they have in a network, where they come with those of the net that it was."""
     if net.original_names:
         own = {original: name for name, original in net.original_names.items()}
-        return {own.get(name, name): tensor for name, tensor in tensors.items()}
+        return {own.get(name, name): tensor for name, tensor in tensors.items() if name not in net.unused_names}
     translate = find_net(net.spec.source).from_torchvision if net.spec else None
     return translate(tensors) if translate else dict(tensors)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -65,7 +66,7 @@ class ForeignNet:
             raise UnskipError(f"{self.source} gives {type(model).__name__}, which is no torch.nn.Module")
         _adapt(model, **rest)
         try:
-            return parse(model, _example(model, self.image_size))
+            return parse(model, _example(model, self.image_size, in_channels))
         except UnskipError as error:
             raise UnskipError(f"{self.source}: {error}") from error
 
@@ -140,7 +141,7 @@ def _factory(source: str, module: str, name: str) -> ForeignNet:
     try:
         with _working_folder_importable():
             found = importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:  # the last two for what is no module's name
         raise UnskipError(
             f"{source}: {error} (a module is looked for in this folder and where Python finds packages)"
         ) from error
@@ -212,21 +213,25 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, module)
 
 
-def _example(model: nn.Module, image_size: int) -> Tensor:
+def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tensor:
     """Two images of a size that the network takes: the one it was designed for, or else the first that runs."""
     parameter = next(model.parameters(), torch.zeros(()))
-    channels = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
+    first = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
+    known = dict.fromkeys((first, 3) if in_channels is None else (in_channels,))  # it need not be what reads the images
+    modes = {module: module.training for module in model.modules()}
     failure = None
-    for side in (image_size, *_SIDES):
+    for side, channels in product((image_size, *_SIDES), known):
         images = torch.linspace(-2, 2, 2 * channels * side * side, device=parameter.device, dtype=parameter.dtype)
         images = images.sin().reshape(2, channels, side, side)
         try:
             with torch.no_grad():
-                was_training = model.training
                 model.eval()(images)
-                model.train(was_training)
         except (RuntimeError, ValueError, AssertionError) as error:
             failure = failure or error
         else:
             return images
-    raise UnskipError(f"no image size of {', '.join(map(str, (image_size, *_SIDES)))} fits it: {failure}")
+        finally:
+            for module, training in modes.items():
+                module.training = training
+    sides = ", ".join(map(str, dict.fromkeys((image_size, *_SIDES))))
+    raise UnskipError(f"no image size of {sides} fits it: {first_line(failure or ValueError())}")

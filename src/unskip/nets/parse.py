@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import random
+import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise, takewhile
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.nets.pieces import Piece, chain_of, named
 from unskip.nets.staged import Residual, StagedNet
 from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
@@ -29,26 +33,40 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     (:func:`kept_branches`), and so do additions inside a block.
 
     The stem is the first convolution and what follows up to a block, a pool or a convolution of another kind; a stage
-    begins where the resolution falls, at the beginning of the module that lets it fall; the head is what comes after
-    the last map. ``original_names`` of the result gives each of its tensors the name that it had in ``model``. No layer
-    works in place any more, so that no map is overwritten that somebody looks at.
+    begins where the resolution falls, at the beginning of the module that lets it fall, unless it would have no
+    weights; the head is what comes after the last map. ``original_names`` of the result gives each of its tensors the
+    name that it had in ``model``. No layer works in place any more, so that no map is overwritten that somebody looks
+    at.
 
     Raises `UnskipError`, with the place and the reason, for a network that torch.fx cannot trace, whose layers share
     weights, that has no stages, or that would not be the same.
     """
-    copied = copy.deepcopy(model)
+    copied = _copy(model)
     tensors = [*copied.named_parameters(), *copied.named_buffers()]
     names = {id(tensor): name for name, tensor in tensors}
+    stored = {id(tensor): name for name, tensor in copied.state_dict(keep_vars=True).items()}
     modes = {id(module): module.training for module in copied.modules()}
     traced = functional(trace_in_both_modes(_with_activations_apart(copied)), example_input)
     _check_output(traced)
-    net = StagedNet(_parts(chain_of(traced), tuple(example_input.shape)))
+    net = StagedNet(_parts(chain_of(traced, stored), tuple(example_input.shape)))
     for module in net.modules():
         module.training = modes.get(id(module), model.training)
     own = [*net.named_parameters(), *net.named_buffers()]
     net.original_names = {name: names[id(tensor)] for name, tensor in own if id(tensor) in names}
+    used = {id(tensor) for _, tensor in own}
+    net.unused_names = tuple(name for place, name in stored.items() if place not in used)
     _check_same(model, net, example_input)
     return net
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    for place, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UnskipError(f"{place or 'the network'} is TorchScript, which cannot be taken apart")
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # whatever a module of others raises
+        raise UnskipError(f"the network cannot be copied: {first_line(error)}") from error
 
 
 def kept_branches(net: nn.Module) -> dict[str, str]:
@@ -106,13 +124,18 @@ def _parts(pieces: Sequence[Piece], image: tuple[int, ...]) -> OrderedDict[str, 
     starts = sorted({_module_start(pieces, drop, drops) for drop in drops} - {0})
     stem = min([head, *starts[:1], *(place for place, piece in enumerate(pieces) if place and _ends_stem(piece))])
     starts = [stem, *(start for start in starts if start > stem), head]
-    if stem == head:
+    starts = [start for start, end in pairwise(starts) if any(map(_has_weights, pieces[start:end]))]
+    if not starts:
         raise UnskipError("the network has no stages: between its first convolution and its last map lies no layer")
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(named(pieces[:stem])))
-    for number, (start, end) in enumerate(pairwise(starts), 1):
+    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(named(pieces[: starts[0]])))
+    for number, (start, end) in enumerate(pairwise([*starts, head]), 1):
         parts[f"stage{number}"] = nn.Sequential(named(pieces[start:end]))
     parts["head"] = nn.Sequential(named(pieces[head:]))
     return parts
+
+
+def _has_weights(piece: Piece) -> bool:
+    return any(True for _ in piece.module.parameters())
 
 
 def _side(shape: tuple[int, ...]) -> int:
@@ -151,14 +174,14 @@ def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
     """Raise `UnskipError` unless both give the same logits, in eval mode and with the same randomness in train mode."""
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         return
-    images = images if len(images) > 1 else torch.cat([images, images.flip(-1)])
     for training in (False, True):
         logits = []
-        for candidate in (model, net):
-            twin = copy.deepcopy(candidate).train(training)
-            with torch.random.fork_rng(), torch.no_grad():
+        for candidate, names in ((model, {}), (net, net.original_names)):
+            with _seeded(), torch.no_grad():
+                twin = _with_nothing_hidden(candidate, names).train(training)
                 torch.manual_seed(0)
-                logits.append(twin(images))
+                others = torch.randn_like(images) if images.is_floating_point() else images
+                logits.append(twin(torch.cat([images, others])))
         if not torch.equal(*logits):
             mode = "train" if training else "eval"
             difference = (logits[0] - logits[1]).abs().max().item()
@@ -166,3 +189,27 @@ def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
                 f"the network cannot be taken apart: in {mode} mode the pieces together give other logits "
                 f"(by up to {difference:.1e})"
             )
+
+
+def _with_nothing_hidden(net: nn.Module, original_names: Mapping[str, str]) -> nn.Module:
+    """A copy in which no parameter is one number: a BatchNorm that starts with zeros would hide what comes before."""
+    twin = copy.deepcopy(net)
+    for name, parameter in twin.named_parameters():
+        if bool((parameter == parameter.flatten()[:1]).all()):
+            torch.manual_seed(zlib.crc32(original_names.get(name, name).encode()))
+            parameter.uniform_(0.2, 0.8)
+    return twin
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """The same randomness each time, whoever draws it; afterwards everyone goes on as if nothing had been drawn."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        random.seed(0)
+        np.random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

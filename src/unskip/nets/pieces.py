@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import operator
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -38,6 +38,10 @@ _ACTIVATIONS: dict[Any, type[nn.Module]] = {
     F.gelu: nn.GELU,
     F.hardswish: nn.Hardswish,
     F.hardsigmoid: nn.Hardsigmoid,
+    F.hardtanh: nn.Hardtanh,
+    F.selu: nn.SELU,
+    F.celu: nn.CELU,
+    F.softplus: nn.Softplus,
 }
 _LAYERS: dict[Any, type[nn.Module]] = {
     **_ACTIVATIONS,
@@ -71,16 +75,17 @@ class Piece:
         return _common_place(self.nodes)
 
 
-def chain_of(traced: fx.GraphModule) -> list[Piece]:
+def chain_of(traced: fx.GraphModule, stored: Collection[int]) -> list[Piece]:
     """The pieces of a network, from the image to the logits; outermost additions become `Residual` blocks.
 
-    Modules are shared with the traced network, but for those without weights that run several times.
+    Modules are shared with the traced network, but for those without weights that run several times. ``stored`` are the
+    ids of the tensors in its state dict; no others are in that of a piece.
 
     Raises `UnskipError` where weights would land in two pieces.
     """
     image = next(node for node in traced.graph.nodes if node.op == "placeholder")
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
-    return _with_block_activations(_Cutter(traced, image).chain(image, output.args[0], blocks=True))
+    return _with_block_activations(_Cutter(traced, image, stored).chain(image, output.args[0], blocks=True))
 
 
 def is_activation(module: nn.Module) -> bool:
@@ -100,10 +105,15 @@ def named(pieces: Sequence[Piece]) -> OrderedDict[str, nn.Module]:
         seen[piece.kind] += 1
         numbered = total[piece.kind] > 1 or piece.kind == "block"
         name = f"{piece.kind}{seen[piece.kind]}" if numbered else piece.kind
-        while name in modules:  # the sixth relu beside a relu6
-            name += "_"
-        modules[name] = piece.module
+        modules[_free_name(name, modules, nn.Sequential())] = piece.module
     return modules
+
+
+def _free_name(name: str, taken: Collection[str], owner: nn.Module) -> str:
+    """The name, or one like it: the sixth relu beside a relu6, a conversion ``to`` beside the method of a module."""
+    while name in taken or hasattr(owner, name):
+        name += "_"
+    return name
 
 
 def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
@@ -121,11 +131,23 @@ def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
     return merged
 
 
+class _Constant(nn.Module):
+    """A tensor that moves with the network and is in no state dict."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value, persistent=False)
+
+    def forward(self) -> Any:
+        return self.value
+
+
 class _Cutter:
     """Cuts a graph into pieces, and sees to it that no weight lands in two of them."""
 
-    def __init__(self, traced: fx.GraphModule, image: fx.Node) -> None:
+    def __init__(self, traced: fx.GraphModule, image: fx.Node, stored: Collection[int]) -> None:
         self.traced = traced
+        self.stored = stored
         self.order = {node: place for place, node in enumerate(traced.graph.nodes)}
         self.dependent = {image}
         self.dependent.update(_depending(traced.graph, image))
@@ -215,7 +237,7 @@ class _Cutter:
         graph = self.as_graph(start, region)
         if _has_branches(start, region):
             graph.meta["branches"] = branches
-        return Piece(_graph_kind(region), graph, tuple(region))
+        return Piece(_graph_kind(start, region), graph, tuple(region))
 
     def as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
         node, *more = region
@@ -235,26 +257,45 @@ class _Cutter:
     def as_graph(self, start: fx.Node, region: Sequence[fx.Node]) -> fx.GraphModule:
         graph = fx.Graph()
         twins = {start: graph.placeholder("x")}
-        owned: dict[str, Any] = {}
-        prefix = _common_place(region) + "."
-
-        def add(node: fx.Node) -> None:
-            if node in twins:
-                return
-            for source in node.all_input_nodes:  # values that do not depend on the image are made here
-                add(source)
-            twins[node] = graph.node_copy(node, twins.__getitem__)
-            if node.op in ("call_module", "get_attr"):
-                target = str(node.target)
-                name = target.removeprefix(prefix).replace(".", "_")
-                if name not in owned:
-                    owned[name] = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
-                twins[node].target = name
-
-        for node in region:
-            add(node)
+        names, owned = self.belongings(start, region)
+        for node in self.with_sources(start, region):
+            name = names.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
+            if name and isinstance(owned[name], _Constant):
+                twins[node] = graph.call_module(name)
+            else:
+                twins[node] = graph.node_copy(node, twins.__getitem__)
+                twins[node].target = name or node.target
         graph.output(twins[region[-1]])
         return fx.GraphModule(owned, graph)
+
+    def belongings(self, start: fx.Node, region: Sequence[fx.Node]) -> tuple[dict[str, str], dict[str, Any]]:
+        """The modules and tensors of a region: their new names by the old ones, and they by their new names."""
+        nodes = self.with_sources(start, region)
+        called = dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module")
+        read = dict.fromkeys(str(node.target) for node in nodes if node.op == "get_attr")
+        names: dict[str, str] = {}
+        owned: dict[str, Any] = {}
+        empty, prefix = fx.GraphModule({}, fx.Graph()), _common_place(region) + "."
+        for target in (*called, *read):
+            found = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
+            holder = next((module for module in called if target.startswith(module + ".")), None)
+            if holder:  # a tensor of a module that is here itself
+                names[target] = names[holder] + target.removeprefix(holder)
+            else:
+                names[target] = _free_name(target.removeprefix(prefix).replace(".", "_"), owned, empty)
+            constant = not holder and isinstance(found, Tensor) and id(found) not in self.stored
+            owned[names[target]] = _Constant(found) if constant else found
+        return names, owned
+
+    def with_sources(self, start: fx.Node, region: Sequence[fx.Node]) -> list[fx.Node]:
+        """A region and what makes the values in it that do not depend on the image, in order."""
+        found, waiting = set(region), list(region)
+        while waiting:
+            for source in waiting.pop().all_input_nodes:
+                if source is not start and source not in found:
+                    found.add(source)
+                    waiting.append(source)
+        return sorted(found, key=self.order.__getitem__)
 
     def owned(self, target: str, found: Any, owner: fx.Node) -> Any:
         """A module or a tensor for one piece; what has no weights can be had again, as a copy."""
@@ -331,16 +372,21 @@ def _kind(module: nn.Module) -> str:
     return _NAMES.get(type(module).__name__, type(module).__name__.lower())
 
 
-def _graph_kind(region: Sequence[fx.Node]) -> str:
-    """The name of the module that it was, or else of the function that comes last."""
+def _graph_kind(start: fx.Node, region: Sequence[fx.Node]) -> str:
+    """The name of the module that it was, or else of the function that comes last; no name of a single layer."""
     end = region[-1]
-    shapes = [shape_of(source) for source in end.all_input_nodes]
-    if end.target in (operator.mul, torch.mul, "mul") and any(shape and set(shape[2:]) == {1} for shape in shapes):
+    shapes = [shape_of(source) for source in end.all_input_nodes if source is start or source in region]
+    if (
+        end.target in (operator.mul, torch.mul, "mul")
+        and len(shapes) == 2
+        and any(set(s[2:]) == {1} for s in shapes if s)
+    ):
         return "se"  # squeeze-and-excitation and its kin: a map times a number a channel
     name = _common_place(region).rpartition(".")[2].rstrip("_0123456789")
-    if len(region) > 1 and name and not name.startswith(("stage", "block", "layer")):
+    layers = (kind for _, kind in _KINDS)
+    if len(region) > 1 and name and not name.startswith(("stage", "block", "layer")) and name not in layers:
         return name
-    return _function_name(region[-1])
+    return _function_name(end)
 
 
 def _function_name(node: fx.Node) -> str:

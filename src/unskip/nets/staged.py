@@ -92,16 +92,19 @@ class StagedNet(nn.Sequential):
 
     A slice is again a `StagedNet` that shares its parameters, so ``student[:k] + teacher[k:]`` is a hybrid of the two;
     the parts keep their names, and so do all keys of the state dict. ``spec`` says how to build the whole network
-    again; slices and hybrids have none. ``original_names`` of a parsed network are the names that its tensors had.
+    again; slices and hybrids have none. ``original_names`` of a parsed network are the names that its tensors had,
+    ``unused_names`` those of tensors that the original has and its forward never reads.
     """
 
     spec: NetSpec | None
     original_names: Mapping[str, str]
+    unused_names: tuple[str, ...]
 
     def __init__(self, parts: Mapping[str, nn.Module], spec: NetSpec | None = None) -> None:
         super().__init__(OrderedDict(parts))
         self.spec = spec
         self.original_names = {}
+        self.unused_names = ()
 
     @property
     def part_names(self) -> tuple[str, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import operator
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -30,13 +32,16 @@ _DROPOUTS: dict[Callable[..., Any], type[_DropoutNd]] = {
 class _Tracer(fx.Tracer):
     """A layer of torch.nn stays whole, and so does a subclass of one, whatever else it does, and what ``whole`` names.
 
-    ``failed_in`` is the innermost module whose forward could not be traced, once `trace` has raised.
+    A forward that draws random numbers by itself, or that runs under its own ``no_grad`` or ``autocast``, is not
+    traced: the graph would not know. ``failed_in`` is the innermost module whose forward could not be traced, once
+    `trace` has raised.
     """
 
     def __init__(self, whole: Iterable[str]) -> None:
         super().__init__()
         self.whole = frozenset(whole)
         self.failed_in: str | None = None
+        self.context = _context()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return module_qualified_name in self.whole or _is_layer(m)
@@ -45,11 +50,41 @@ class _Tracer(fx.Tracer):
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         try:
-            return super().call_module(m, forward, args, kwargs)
+            return _without_drawing(lambda: super(_Tracer, self).call_module(m, forward, args, kwargs))
         except Exception:
-            if self.failed_in is None:
+            if self.failed_in is None and not self.is_leaf_module(m, self.path_of_module(m)):
                 self.failed_in = self.path_of_module(m)
             raise
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if _context() != self.context:
+            raise ValueError("a part of it runs under its own no_grad or autocast")
+        return super().create_node(*args, **kwargs)
+
+    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
+        """The call with images alone: other arguments keep their defaults."""
+        assert isinstance(self.root, nn.Module)
+        forward, images = self.root.forward, self.create_proxy("placeholder", "images", (), {})
+        return lambda: _without_drawing(lambda: forward(images)), []
+
+
+def _context() -> tuple[bool, ...]:
+    """What a forward may change around its operations, and no graph keeps."""
+    return torch.is_grad_enabled(), torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+
+
+def _without_drawing(run: Callable[[], Any]) -> Any:
+    """What ``run`` gives. `ValueError` if it drew random numbers, which a graph would hold as constants."""
+    before = _random_states()
+    result = run()
+    if _random_states() != before:
+        raise ValueError("it draws random numbers of its own")
+    return result
+
+
+def _random_states() -> tuple[Any, ...]:
+    _, keys, *rest = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), np.asarray(keys).tobytes(), rest
 
 
 def _is_layer(module: nn.Module) -> bool:
@@ -65,11 +100,11 @@ def trace_graph(net: nn.Module, whole: set[str] | None = None) -> fx.Graph:
     the network's own forward that cannot be traced.
     """
     whole = set() if whole is None else whole
-    defaults = _defaults(net)
+    _check_takes_images(net)
     while True:
         tracer = _Tracer(whole)
         try:
-            return tracer.trace(net, concrete_args=defaults)
+            return tracer.trace(net)
         except Exception as error:
             if tracer.failed_in is None or tracer.failed_in in whole:
                 raise UnskipError(
@@ -79,14 +114,12 @@ def trace_graph(net: nn.Module, whole: set[str] | None = None) -> fx.Graph:
             whole.add(tracer.failed_in)
 
 
-def _defaults(net: nn.Module) -> dict[str, Any]:
-    """What the arguments of a network's forward are when it is called with images alone."""
+def _check_takes_images(net: nn.Module) -> None:
     _, *more = inspect.signature(net.forward).parameters.values()
-    named = [argument for argument in more if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)]
-    needed = [argument.name for argument in named if argument.default is argument.empty]
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in more if each.default is each.empty and each.kind not in optional]
     if needed:
         raise UnskipError(f"the network's forward needs more than images: {', '.join(needed)}")
-    return {argument.name: argument.default for argument in named}
 
 
 def trace_in_both_modes(net: nn.Module) -> fx.GraphModule:
@@ -102,13 +135,15 @@ def trace_in_both_modes(net: nn.Module) -> fx.GraphModule:
         while True:
             known = len(whole)
             graphs = [trace_graph(net.train(training), whole) for training in (False, True)]
+            if len(whole) > known:
+                continue  # the graph in eval mode did not know yet
             differing = _scopes_that_differ(*graphs)
-            if not differing and len(whole) == known:
+            if not differing:
                 break
             if "" in differing:
                 raise UnskipError(
                     f"the network's own forward does something else in training ({differing['']}); put that into a "
-                    "module of its own"
+                    "module of its own, or switch it off by an option of its factory"
                 )
             whole |= differing.keys()
     finally:
@@ -135,21 +170,19 @@ def functional(traced: fx.GraphModule, example_input: Tensor) -> fx.GraphModule:
     for node in reversed(list(graph.nodes)):
         if not node.users and getattr(node.target, "__name__", "") in ("_assert", "_assert_async"):
             graph.erase_node(node)
-    _Shapes.note(traced, example_input)
+        elif node.op == "call_module" and _does_nothing(traced.get_submodule(str(node.target))):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    _Values.note(traced, example_input)
+    in_place = {module for module in traced.modules() if getattr(module, "inplace", False) is True}
+    for module in in_place:
+        module.inplace = False  # type: ignore[assignment]
     for node in list(graph.nodes):
-        if node.target is operator.setitem:
-            raise UnskipError(f"the network writes into a part of a tensor, in {scope_of(node) or 'its own forward'}")
         if node.op == "call_module":
-            module = traced.get_submodule(str(node.target))
-            if isinstance(module, nn.Identity) or (isinstance(module, _DropoutNd) and module.p == 0):
-                node.replace_all_uses_with(node.args[0])
-                graph.erase_node(node)
-                continue
-            writes = getattr(module, "inplace", False) is True
-            if writes:
-                module.inplace = False  # type: ignore[assignment]
+            writes = traced.get_submodule(str(node.target)) in in_place
         else:
             writes = _make_functional(node)
+        _check_overwritten(node, writes)
         if writes and shape_of(node) is not None:
             _read_instead(node.all_input_nodes[0], node)
     graph.eliminate_dead_code()
@@ -157,13 +190,17 @@ def functional(traced: fx.GraphModule, example_input: Tensor) -> fx.GraphModule:
     return traced
 
 
+def _does_nothing(module: nn.Module) -> bool:
+    return isinstance(module, nn.Identity) or (isinstance(module, _DropoutNd) and module.p == 0)
+
+
 def shape_of(node: Any) -> tuple[int, ...] | None:
     """The shape of a value, the batch included, once `functional` has run; None for what is no tensor."""
     return node.meta.get("shape") if isinstance(node, fx.Node) else None
 
 
-class _Shapes(fx.Interpreter):
-    """Runs a graph and notes the shapes of its values."""
+class _Values(fx.Interpreter):
+    """Runs a graph and notes the shapes of its values, and which operation overwrites which values."""
 
     @classmethod
     def note(cls, traced: fx.GraphModule, example_input: Tensor) -> None:
@@ -171,7 +208,7 @@ class _Shapes(fx.Interpreter):
         with torch.no_grad():
             try:
                 cls(meta_copy(traced), traced.graph).run(example_input.to("meta"))
-            except (NotImplementedError, RuntimeError):
+            except Exception:  # some kernel or module needs values
                 modes = [module.training for module in traced.modules()]
                 try:
                     cls(traced.eval(), traced.graph).run(example_input)
@@ -186,32 +223,40 @@ class _Shapes(fx.Interpreter):
         super().__init__(module, graph=graph)
 
     def run_node(self, n: fx.Node) -> Any:
+        versions = {node: value._version for node, value in self.env.items() if isinstance(value, Tensor)}
         value = super().run_node(n)
         n.meta["shape"] = tuple(value.shape) if isinstance(value, Tensor) else None
+        n.meta["overwrites"] = [node for node, version in versions.items() if self.env[node]._version != version]
         return value
 
 
 def _make_functional(node: fx.Node) -> bool:
     """Turn ``a += b``, ``a.relu_()`` and ``relu(a, inplace=True)`` into what writes nothing; whether it wrote."""
-    if node.op == "call_method" and str(node.target).endswith("_") and not str(node.target).endswith("__"):
-        if hasattr(Tensor, str(node.target)[:-1]):
-            node.target = str(node.target)[:-1]
-            return True
-        raise UnskipError(f"the network overwrites a tensor by {node.target}, in {scope_of(node) or 'its own forward'}")
-    if node.op != "call_function":
+    if node.op not in ("call_function", "call_method"):
         return False
-    assert callable(node.target)
     if node.kwargs.get("inplace"):
         node.kwargs = {**node.kwargs, "inplace": False}
         return True
-    name = node.target.__name__
+    name = node.target if isinstance(node.target, str) else node.target.__name__
     if getattr(operator, name, None) is node.target and name in _OVERWRITING:
         node.target = _OVERWRITING[name]
         return True
-    if name.endswith("_") and not name.endswith("__") and callable(getattr(torch, name[:-1], None)):
-        node.target = getattr(torch, name[:-1])
-        return True
-    return False
+    if not name.endswith("_") or name.endswith("__"):
+        return False
+    homes = (Tensor,) if node.op == "call_method" else (torch, F)
+    twins = [getattr(home, name[:-1]) for home in homes if callable(getattr(home, name[:-1], None))]
+    if twins:
+        node.target = name[:-1] if node.op == "call_method" else twins[0]
+    return bool(twins)
+
+
+def _check_overwritten(node: fx.Node, writes: bool) -> None:
+    """Raise `UnskipError` where an operation overwrites something other than the operand that it is known to."""
+    known = node.all_input_nodes[:1] if writes else []
+    if set(node.meta["overwrites"]) - set(known):
+        what = node.target if node.op == "call_module" else getattr(node.target, "__name__", node.target)
+        place = scope_of(node) or "the network's own forward"
+        raise UnskipError(f"{what}, in {place}, writes into a tensor that others may read; let it work on a copy")
 
 
 _OVERWRITING = {f"i{name}": getattr(operator, name) for name in ("add", "sub", "mul", "truediv")}
@@ -257,7 +302,7 @@ def _with_dropout_layers(net: nn.Module, evaluating: fx.Graph, training: fx.Grap
     for node in [node for node in traced.graph.nodes if node.target in _DROPOUTS and node.name in names]:
         given = _dropout_arguments(node)
         name = f"_{node.name}"
-        traced.add_submodule(name, _DROPOUTS[node.target](p=given.get("p", 0.5)))
+        traced.add_submodule(name, _DROPOUTS[node.target](given.get("p", 0.5), given.get("inplace", False)))
         with traced.graph.inserting_before(node):
             layer = traced.graph.call_module(name, (given["input"],))
         layer.meta = dict(node.meta)
