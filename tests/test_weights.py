@@ -1,12 +1,27 @@
 import copy
 import pickle
+from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
-from unskip import DataInfo, UnskipError, fold_batchnorm, load_net, load_weights, make_net, save_net, without_shortcuts
+from unskip import (
+    DataInfo,
+    UnskipError,
+    fold_batchnorm,
+    load_net,
+    load_weights,
+    make_net,
+    recipe_from,
+    run_recipe,
+    save_net,
+    without_shortcuts,
+)
 from unskip.torchvision_compat import torchvision
+from unskip.weights import PRETRAINED, load_initial_weights, read_data_info
 
 INFO = DataInfo(("cat", "dög"), (3, 16, 16), (0.1, 0.2, 0.3), (1.0, 0.5, 0.25))
 IMAGES = torch.randn(2, 3, 16, 16)
@@ -116,3 +131,60 @@ def test_a_file_without_a_spec(net, tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(UnskipError, match="no state dict"):
         load_weights(net, tmp_path / "list.pt")
+
+
+# What others publish
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """torchvision's smallest MobileNetV3, with its weights where a download would have left them."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    model = torchvision.models.mobilenet_v3_small().eval()
+    url = torchvision.models.get_model_weights("mobilenet_v3_small").DEFAULT.url
+    file = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+    file.parent.mkdir(parents=True)
+    torch.save(model.state_dict(), file)
+    return model
+
+
+def test_published_weights_load_under_the_names_here(published):
+    images = torch.randn(2, 3, 64, 64)
+    net = make_net("torchvision:mobilenet_v3_small").eval()
+    assert not torch.equal(net(images), published(images))
+    load_weights(net, Path(PRETRAINED))
+    assert torch.equal(net(images), published(images))
+
+
+def test_published_weights_to_go_on_from_leave_a_new_last_layer(published):
+    net = make_net("torchvision:mobilenet_v3_small", {"num_classes": 7}).eval()
+    fresh = net.head.fc2.weight.clone()
+    load_initial_weights(net, Path(PRETRAINED))
+    assert torch.equal(net.head.fc2.weight, fresh)
+    assert torch.equal(net.stem.conv.weight, published.features[0][0].weight)
+    with pytest.raises(UnskipError, match=r"pretrained does not belong to torchvision:mobilenet_v3_small: .* shape"):
+        load_weights(net, Path(PRETRAINED))
+
+
+def test_nobody_publishes_weights_for_our_own_nets():
+    with pytest.raises(UnskipError, match="nobody publishes weights for resnet14"):
+        load_weights(make_net("resnet14"), Path(PRETRAINED))
+
+
+def test_images_are_normalised_as_published_weights_expect(published, tmp_path):
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        file = tmp_path / "images" / "ab"[index % 2] / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(file)
+    recipe = {
+        "data": {"name": "image_folder", "path": str(tmp_path / "images"), "image_size": 32},
+        "teacher": {"net": "torchvision:mobilenet_v3_small", "initial_weights": PRETRAINED},
+        "training": {"epochs": 1, "batch_size": 4},
+        "measure": {"latency": False, "parity_images": 2},
+    }
+    run_recipe(recipe_from(recipe), tmp_path / "run")
+    info = read_data_info(tmp_path / "run" / "nets" / "teacher.safetensors")
+    assert info.mean == pytest.approx((0.485, 0.456, 0.406))
+    assert info.std == pytest.approx((0.229, 0.224, 0.225))
