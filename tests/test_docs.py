@@ -21,6 +21,7 @@ from unskip.request import request_run
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 MIB = 2**20
 
@@ -178,6 +179,25 @@ def test_links_and_paths_lead_somewhere(page):
 @pytest.mark.parametrize("name", GENERATED)
 def test_a_generated_page_is_up_to_date(name):
     assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
+
+
+QUICK = (
+    "torchvision:resnet18",
+    "torchvision:densenet121",
+    "torchvision:googlenet",
+    "timm:seresnet18",
+    "timm:darknet53",
+)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(source, marks=[] if source in QUICK else pytest.mark.slow) for source in NETWORKS["sources"]()],
+)
+def test_the_line_of_a_network_is_up_to_date(source):
+    assert NETWORKS["row"](source) in (ROOT / "docs" / "networks.md").read_text().splitlines(), (
+        "run python docs/networks.py"
+    )
 
 
 def test_the_memory_table_is_the_forecast():
