@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.pieces import Piece, chain_of, named
+from unskip.nets.cutting import chain_of
+from unskip.nets.piece import Piece, named
 from unskip.nets.staged import Residual, StagedNet
 from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
 

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
+from unskip.nets.piece import Piece, common_place, free_name, function_name, kind_of, kind_of_graph, named
 from unskip.nets.staged import Residual
-from unskip.nets.tracing import scope_of, shape_of
+from unskip.nets.tracing import shape_of
 
-__all__ = ["Piece", "chain_of", "is_activation", "named"]
+__all__ = ["chain_of", "is_activation"]
 
 _ACTIVATIONS: dict[Any, type[nn.Module]] = {
     **dict.fromkeys((F.relu, torch.relu, "relu"), nn.ReLU),
@@ -54,27 +51,6 @@ _PRODUCTS = (F.conv2d, F.linear, torch.matmul, torch.bmm, operator.matmul, "matm
 _ADDITIONS = (operator.add, torch.add, "add")
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A module between two neighbouring cuts: ``kind`` names it, ``nodes`` are what it stands for, its output last."""
-
-    kind: str
-    module: nn.Module
-    nodes: tuple[fx.Node, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of its output, the batch included."""
-        shape = shape_of(self.nodes[-1])
-        assert shape is not None
-        return shape
-
-    @property
-    def place(self) -> str:
-        """The innermost module of the traced network that holds all of it."""
-        return _common_place(self.nodes)
-
-
 def chain_of(traced: fx.GraphModule, stored: Collection[int]) -> list[Piece]:
     """The pieces of a network, from the image to the logits; outermost additions become `Residual` blocks.
 
@@ -94,26 +70,6 @@ def is_activation(module: nn.Module) -> bool:
     if home == "torch.nn.modules.activation":
         return not isinstance(module, nn.MultiheadAttention | nn.Softmax | nn.LogSoftmax | nn.Softmax2d | nn.GLU)
     return ".activations" in home
-
-
-def named(pieces: Sequence[Piece]) -> OrderedDict[str, nn.Module]:
-    """Modules under names made of their kinds: ``conv1``, ``bn1``, ``relu``, ``conv2``; blocks are always numbered."""
-    total = Counter(piece.kind for piece in pieces)
-    seen: Counter[str] = Counter()
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
-    for piece in pieces:
-        seen[piece.kind] += 1
-        numbered = total[piece.kind] > 1 or piece.kind == "block"
-        name = f"{piece.kind}{seen[piece.kind]}" if numbered else piece.kind
-        modules[_free_name(name, modules, nn.Sequential())] = piece.module
-    return modules
-
-
-def _free_name(name: str, taken: Collection[str], owner: nn.Module) -> str:
-    """The name, or one like it: the sixth relu beside a relu6, a conversion ``to`` beside the method of a module."""
-    while name in taken or hasattr(owner, name):
-        name += "_"
-    return name
 
 
 def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
@@ -185,7 +141,7 @@ class _Cutter:
         end = region[-1]
         operands = [operand for operand in end.args if isinstance(operand, fx.Node)] if _is_addition(end) else []
         if len(set(operands)) < 2 or not self.dependent.issuperset(operands):
-            return self.layer(start, region, "branches that meet in " + _function_name(end))
+            return self.layer(start, region, "branches that meet in " + function_name(end))
         if not blocks:
             return self.layer(start, region, "an addition inside a block")
         sides = [self.between(start, operand) for operand in operands]
@@ -233,11 +189,11 @@ class _Cutter:
         """One operation as a layer; anything else as a graph of its own."""
         module = self.as_layer(start, region)
         if module is not None:
-            return Piece(_kind(module), module, tuple(region))
+            return Piece(kind_of(module), module, tuple(region))
         graph = self.as_graph(start, region)
         if _has_branches(start, region):
             graph.meta["branches"] = branches
-        return Piece(_graph_kind(start, region), graph, tuple(region))
+        return Piece(kind_of_graph(start, region), graph, tuple(region))
 
     def as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
         node, *more = region
@@ -275,14 +231,14 @@ class _Cutter:
         read = dict.fromkeys(str(node.target) for node in nodes if node.op == "get_attr")
         names: dict[str, str] = {}
         owned: dict[str, Any] = {}
-        empty, prefix = fx.GraphModule({}, fx.Graph()), _common_place(region) + "."
+        empty, prefix = fx.GraphModule({}, fx.Graph()), common_place(region) + "."
         for target in (*called, *read):
             found = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
             holder = next((module for module in called if target.startswith(module + ".")), None)
             if holder:  # a tensor of a module that is here itself
                 names[target] = names[holder] + target.removeprefix(holder)
             else:
-                names[target] = _free_name(target.removeprefix(prefix).replace(".", "_"), owned, empty)
+                names[target] = free_name(target.removeprefix(prefix).replace(".", "_"), owned, empty)
             constant = not holder and isinstance(found, Tensor) and id(found) not in self.stored
             owned[names[target]] = _Constant(found) if constant else found
         return names, owned
@@ -337,60 +293,3 @@ def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:
         len({source for source in node.all_input_nodes if source in inside and shape_of(source) is not None}) > 1
         for node in region
     )
-
-
-def _common_place(nodes: Sequence[fx.Node]) -> str:
-    places = [str(node.target) if node.op == "call_module" else scope_of(node) for node in nodes]
-    levels = zip(*(place.split(".") for place in places), strict=False)
-    return ".".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
-
-
-_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((_ConvNd,), "conv"),
-    ((_BatchNorm,), "bn"),
-    ((nn.LayerNorm, nn.GroupNorm), "norm"),
-    ((nn.Linear,), "fc"),
-    ((nn.Flatten,), "flatten"),
-    ((nn.modules.dropout._DropoutNd,), "drop"),
-    (
-        (
-            nn.modules.pooling._MaxPoolNd,
-            nn.modules.pooling._AvgPoolNd,
-            nn.modules.pooling._AdaptiveAvgPoolNd,
-            nn.modules.pooling._AdaptiveMaxPoolNd,
-        ),
-        "pool",
-    ),
-)
-_NAMES = {"DropPath": "drop_path", "StochasticDepth": "drop_path"}
-
-
-def _kind(module: nn.Module) -> str:
-    for types, name in _KINDS:
-        if isinstance(module, types):
-            return name
-    return _NAMES.get(type(module).__name__, type(module).__name__.lower())
-
-
-def _graph_kind(start: fx.Node, region: Sequence[fx.Node]) -> str:
-    """The name of the module that it was, or else of the function that comes last; no name of a single layer."""
-    end = region[-1]
-    shapes = [shape_of(source) for source in end.all_input_nodes if source is start or source in region]
-    if (
-        end.target in (operator.mul, torch.mul, "mul")
-        and len(shapes) == 2
-        and any(set(s[2:]) == {1} for s in shapes if s)
-    ):
-        return "se"  # squeeze-and-excitation and its kin: a map times a number a channel
-    name = _common_place(region).rpartition(".")[2].rstrip("_0123456789")
-    layers = (kind for _, kind in _KINDS)
-    if len(region) > 1 and name and not name.startswith(("stage", "block", "layer")) and name not in layers:
-        return name
-    return _function_name(end)
-
-
-def _function_name(node: fx.Node) -> str:
-    if node.op == "call_module":
-        return str(node.target).rpartition(".")[2]
-    target = node.target if isinstance(node.target, str) else node.target.__name__
-    return target.strip("_")
