@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from unskip.cli import app
 from unskip.measure import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
-from unskip.nets import FAMILIES, NETS, make_net
+from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.papers import CheckedCount, check_counts, summary
 from unskip.planning import plan, render_plan
 from unskip.recipe import Recipe, load_recipe, named_recipes
@@ -94,7 +94,7 @@ def recipe_page() -> str:
             f"| `{name}` | {entry.summary} | {entry.image_size} | {_arguments(entry.factory)} |"
             for name, entry in NETS.items()
         ),
-        *(f"| `{name}` | {summary} | | |" for name, summary in FAMILIES.items()),
+        *(f"| `{name}` | {summary} | | |" for name, summary in {**FAMILIES, **PACKAGES}.items()),
         "",
         "## Edits",
         "",

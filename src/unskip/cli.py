@@ -264,9 +264,9 @@ def recipes(
 @app.command()
 def nets() -> None:
     """List the networks by name; `unskip inspect NET` says more, `unskip run --teacher NET` trains one."""
-    from unskip.nets import FAMILIES, NETS
+    from unskip.nets import FAMILIES, NETS, PACKAGES
 
-    _print_pairs([*((name, entry.summary) for name, entry in NETS.items()), *FAMILIES.items()])
+    _print_pairs([*((name, entry.summary) for name, entry in NETS.items()), *FAMILIES.items(), *PACKAGES.items()])
 
 
 @app.command()

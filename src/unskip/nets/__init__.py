@@ -2,11 +2,12 @@
 
 from unskip.nets.parse import kept_branches, original_place, parse
 from unskip.nets.staged import NetSpec, Residual, StagedNet
-from unskip.nets.zoo import FAMILIES, NETS, NetEntry, find_net, make_net
+from unskip.nets.zoo import FAMILIES, NETS, PACKAGES, NetEntry, find_net, make_net
 
 __all__ = [
     "FAMILIES",
     "NETS",
+    "PACKAGES",
     "NetEntry",
     "NetSpec",
     "Residual",

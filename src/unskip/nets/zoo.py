@@ -17,7 +17,7 @@ from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.settings import checked_arguments, nearest
 
-__all__ = ["FAMILIES", "NETS", "NetEntry", "find_net", "make_net"]
+__all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "make_net"]
 
 Tensors = Mapping[str, Tensor]
 
@@ -156,6 +156,10 @@ NETS: Mapping[str, NetEntry] = {
 FAMILIES: Mapping[str, str] = {
     "resnetDEPTH": "CIFAR ResNet of any depth 6n+2, such as resnet110",
     "wrn-DEPTHxWIDENING": "WRN of any depth 6n+4 and any widening, such as wrn-16x4",
+}
+
+# Names that stand for networks of other packages.
+PACKAGES: Mapping[str, str] = {
     "torchvision:NAME": "any of torchvision's classification networks, such as torchvision:regnet_y_400mf",
     "timm:NAME": "any of timm's convolutional networks, such as timm:seresnet50",
     "PACKAGE.MODULE:FACTORY": "your own: what the function or class FACTORY in that module makes",
