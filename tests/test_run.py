@@ -27,7 +27,7 @@ from unskip import (
     run_recipe,
     save_net,
 )
-from unskip.measure import evaluate_onnx
+from unskip.measure import evaluate_file
 from unskip.recipe import load_recipe
 from unskip.report import Run, summarise
 from unskip.surgery import residual_blocks
@@ -280,7 +280,7 @@ def test_each_of_them_is_evaluated_and_exported_by_its_file(family, tmp_path):
     file = folder / "nets" / "embedded_kd-1-2-1.safetensors"
     exported = export_target(file, tmp_path / "again.onnx", None, (), tolerance=1e-3, images=20)
     images = load_data(DataRecipe(limit=300, test_limit=100)).test_batches(50).epoch(0)
-    assert evaluate_onnx(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
+    assert evaluate_file(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
 
 
 def test_no_sentence_says_that_their_shortcuts_are_gone(family):

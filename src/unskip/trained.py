@@ -8,11 +8,12 @@ from pathlib import Path
 from unskip.data import Data, Normalization, load_data
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.export import Exported, export_net, read_metadata
-from unskip.measure import Accuracy, evaluate, evaluate_onnx
+from unskip.export import Exported, export_net
+from unskip.measure import Accuracy, evaluate, evaluate_file
 from unskip.recipe import DataRecipe, load_recipe, recipe_from
 from unskip.request import data_settings
 from unskip.run_folder import RunFolder, net_file
+from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.weights import load_net
 
 __all__ = ["evaluate_target", "export_target"]
@@ -26,10 +27,10 @@ def evaluate_target(target: Path, data: str | None, settings: Sequence[str]) -> 
     The test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target)
-    if file.suffix == ".onnx":
+    if any(file.suffix == runtime.endings[0] for runtime in RUNTIMES.values()):
         info = DataInfo.from_json(read_metadata(file), file)
         images = _data(file, info, data, settings)
-        return evaluate_onnx(file, images.test_batches(256).epoch(0))
+        return evaluate_file(file, images.test_batches(256).epoch(0))
     net, info = load_net(file)
     return evaluate(net, _data(file, info, data, settings).test_batches(256).epoch(0))
 

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from unskip.errors import UnskipError
-from unskip.export import FORMATS, export_net, read_metadata
-from unskip.measure import evaluate, evaluate_onnx
+from unskip.export import FORMATS, export_net
+from unskip.measure import evaluate, evaluate_file
 from unskip.nets import NetSpec, StagedNet
+from unskip.runtimes import read_metadata
 
 
 class Noise(nn.Module):
@@ -124,10 +125,10 @@ def test_no_images_are_refused(net, images, tmp_path):
 def test_evaluating_the_file_equals_evaluating_the_network(net, images, written):
     labels = torch.arange(37) % 10
     batches = list(zip(images.split(8), labels.split(8), strict=True))
-    assert evaluate_onnx(written.path, batches) == evaluate(net, batches)
+    assert evaluate_file(written.path, batches) == evaluate(net, batches)
 
 
-@pytest.mark.parametrize("use", [read_metadata, lambda path: evaluate_onnx(path, [])])
+@pytest.mark.parametrize("use", [read_metadata, lambda path: evaluate_file(path, [])])
 def test_damaged_file_is_refused(use, tmp_path):
     path = tmp_path / "net.onnx"
     path.write_bytes(b"this is no model")

@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from unskip.errors import UnskipError
-from unskip.export.onnx import Exported, export_onnx, read_metadata
+from unskip.export.onnx import Exported, export_onnx
 from unskip.nets import StagedNet
 
-__all__ = ["FORMATS", "Exported", "export_net", "export_onnx", "read_metadata"]
+__all__ = ["FORMATS", "Exported", "export_net", "export_onnx"]
 
 FORMATS: Mapping[str, Callable[..., Exported]] = {".onnx": export_onnx}
 

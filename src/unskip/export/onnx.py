@@ -19,11 +19,11 @@ from torch import Tensor
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path
-from unskip.measure.sessions import cpu_session, run_session
 from unskip.nets import StagedNet
+from unskip.runtimes import find_runtime
 from unskip.surgery import fold_batchnorm
 
-__all__ = ["Exported", "export_onnx", "read_metadata"]
+__all__ = ["Exported", "export_onnx"]
 
 READ_BACK_BATCH = 32
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
@@ -83,15 +83,6 @@ def export_onnx(
         return _compare(logits, expected, path, temporary.stat().st_size, tolerance, _opset(model))
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file."""
-    try:
-        model = onnx.load_model(path, load_external_data=False)
-    except Exception as error:
-        raise UnskipError(f"{path} is not a readable ONNX file: {error}") from error
-    return {entry.key: entry.value for entry in model.metadata_props}
-
-
 def _convert(net: StagedNet, images: Tensor) -> onnx.ModelProto:
     # With an example of one image, torch.export would take the batch size for a constant.
     example = torch.zeros(2, *images.shape[1:])
@@ -147,10 +138,10 @@ def _batches(images: Tensor) -> list[Tensor]:
 
 
 def _read_back(path: Path, images: Tensor) -> Tensor:
-    session = cpu_session(path)
+    program = find_runtime("onnxruntime").load(path)
     try:
-        run_session(session, images[:1].expand(2, -1, -1, -1).contiguous())
-        return torch.cat([run_session(session, batch) for batch in _batches(images)])
+        program(images[:1].expand(2, -1, -1, -1).numpy())
+        return torch.cat([torch.from_numpy(program(batch.numpy())) for batch in _batches(images)])
     except Exception as error:
         raise UnskipError(f"the exported file does not run in ONNX Runtime: {error}") from error
 

@@ -1,6 +1,6 @@
 """What a network costs and what it gives: parameters, MACs, live memory, latency, accuracy."""
 
-from unskip.measure.accuracy import Accuracy, evaluate, evaluate_onnx
+from unskip.measure.accuracy import Accuracy, evaluate, evaluate_file
 from unskip.measure.counts import CONVENTIONS, Convention, count_macs, num_layers, num_parameters
 from unskip.measure.latency import Latency, Speedup, measure_latency, speedup
 from unskip.measure.memory import LiveOperation, MemoryTimeline, forecast
@@ -17,7 +17,7 @@ __all__ = [
     "Speedup",
     "count_macs",
     "evaluate",
-    "evaluate_onnx",
+    "evaluate_file",
     "forecast",
     "inventory",
     "measure_latency",

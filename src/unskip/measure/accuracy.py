@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError
-from unskip.measure.sessions import cpu_session, run_session
+from unskip.runtimes import runtime_for
 
-__all__ = ["Accuracy", "evaluate", "evaluate_onnx"]
+__all__ = ["Accuracy", "evaluate", "evaluate_file"]
 
 MIN_CLASSES_FOR_TOP5 = 6
 
@@ -49,10 +49,10 @@ def evaluate(
             module.training = training
 
 
-def evaluate_onnx(path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
-    """The accuracy of an exported file, run by ONNX Runtime on the CPU; see :func:`evaluate`."""
-    session = cpu_session(path)
-    return _accuracy(lambda images: run_session(session, images), batches)
+def evaluate_file(path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
+    """The accuracy of a deployed file, run on the CPU by the runtime that it was written for; see :func:`evaluate`."""
+    program = runtime_for(path).load(path)
+    return _accuracy(lambda images: torch.from_numpy(program(images.cpu().numpy())), batches)
 
 
 def _accuracy(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:

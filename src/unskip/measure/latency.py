@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unskip.measure.sessions import RUNTIME, cpu_session
+from unskip.runtimes import Runtime, find_runtime
 
 __all__ = ["Latency", "Speedup", "measure_latency", "speedup"]
 
@@ -50,11 +50,12 @@ def measure_latency(
     input_shape: tuple[int, int, int],
     *,
     batch_size: int = 1,
+    runtime: str = "onnxruntime",
     threads: int = 1,
     repeats: int = 50,
     seed: int = 0,
 ) -> dict[str, Latency]:
-    """The latency of ONNX files in ONNX Runtime on the CPU, under the names given.
+    """The latency of deployed files in one runtime on the CPU, under the names given.
 
     The files take turns in every round, each round starting with another one, so that a change in the
     machine's load or clock meets them all alike. ``input_shape`` is ``(channels, height, width)``; the images
@@ -62,8 +63,9 @@ def measure_latency(
     millisecond. Sessions run one call at a time on ``threads`` threads that do not spin. Raises `UnskipError`
     when a file cannot be loaded.
     """
+    chosen = find_runtime(runtime)
     images = np.random.default_rng(seed).standard_normal((batch_size, *input_shape), dtype=np.float32)
-    calls = {name: _call(path, images, threads) for name, path in files.items()}
+    calls = {name: _call(chosen, path, images, threads) for name, path in files.items()}
     inner = {name: max(1, math.ceil(MIN_SAMPLE_SECONDS / _warm_up(call))) for name, call in calls.items()}
     samples: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
@@ -72,7 +74,7 @@ def measure_latency(
         for name in names[start:] + names[:start]:
             samples[name].append(1e3 * _seconds(calls[name], inner[name]))
     return {
-        name: Latency(*_spread(times), RUNTIME, threads, batch_size, repeats, tuple(times))
+        name: Latency(*_spread(times), chosen.version, threads, batch_size, repeats, tuple(times))
         for name, times in samples.items()
     }
 
@@ -85,10 +87,8 @@ def speedup(slower: Latency, faster: Latency) -> Speedup:
     return Speedup(*_spread(ratios))
 
 
-def _call(path: Path, images: np.ndarray, threads: int) -> Callable[[], object]:
-    session = cpu_session(path, threads=threads)
-    feeds = {session.get_inputs()[0].name: images}
-    return lambda: session.run(None, feeds)
+def _call(runtime: Runtime, path: Path, images: np.ndarray, threads: int) -> Callable[[], object]:
+    return runtime.load(path, threads=threads).bound(images)
 
 
 def _warm_up(call: Callable[[], object]) -> float:

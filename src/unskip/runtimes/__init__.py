@@ -1,0 +1,44 @@
+"""Runtimes that run deployed files. A runtime is one file here and one line in `RUNTIMES`.
+
+None imports torch unless it is built on it, so that a process which measures a file holds no more than it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unskip.errors import UnskipError
+from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.runtimes.executorch import ExecuTorch
+from unskip.runtimes.onnxruntime import OnnxRuntime
+from unskip.runtimes.openvino import OpenVino
+from unskip.runtimes.torch import PyTorch
+from unskip.settings import nearest
+
+__all__ = ["RUNTIMES", "Images", "Logits", "Program", "Runtime", "find_runtime", "read_metadata", "runtime_for"]
+
+RUNTIMES: Mapping[str, Runtime] = {
+    runtime.name: runtime for runtime in (OnnxRuntime(), ExecuTorch(), OpenVino(), PyTorch())
+}
+
+
+def find_runtime(name: str) -> Runtime:
+    """A runtime by its name; `UnskipError` with the known ones for another name."""
+    if name not in RUNTIMES:
+        raise UnskipError(f"no runtime {name!r}; known: {', '.join(RUNTIMES)}{nearest(name, RUNTIMES)}")
+    return RUNTIMES[name]
+
+
+def runtime_for(path: Path) -> Runtime:
+    """The runtime that a file was written for, by its ending; `UnskipError` for an unknown ending."""
+    for runtime in RUNTIMES.values():
+        if path.suffix.lower() == runtime.endings[0]:
+            return runtime
+    known = ", ".join(runtime.endings[0] for runtime in RUNTIMES.values())
+    raise UnskipError(f"{path} is no deployed file; known endings: {known}")
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What was written into a deployed file beside the network; see :meth:`Runtime.read_metadata`."""
+    return runtime_for(path).read_metadata(path)

@@ -1,0 +1,123 @@
+"""What a runtime is: something that loads a deployed file and turns images into logits, without torch's help."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unskip.errors import UnskipError, first_line
+
+__all__ = ["Images", "Logits", "Program", "Runtime"]
+
+Images = NDArray[np.float32]
+Logits = NDArray[np.float32]
+
+
+class Program(ABC):
+    """A file, loaded and ready to run.
+
+    ``input_shape`` is ``(channels, height, width)``, None where the file leaves a side open; ``batch_size`` is the one
+    that the file was made for, None where it takes any.
+    """
+
+    input_shape: tuple[int, int, int] | None
+    batch_size: int | None
+
+    @abstractmethod
+    def bound(self, images: Images) -> Callable[[], object]:
+        """A call that computes the logits of these images (B, C, H, W) and waits for them; for timing."""
+
+    @abstractmethod
+    def compute(self, images: Images) -> Logits:
+        """Logits (B, classes) of float32 images (B, C, H, W), B being what the file takes."""
+
+    def __call__(self, images: Images) -> Logits:
+        """Logits of any number of images; where the batch size is fixed, in pieces, the last one filled up."""
+        images = np.ascontiguousarray(images, dtype=np.float32)
+        size = self.batch_size
+        if size is None or len(images) == size:
+            return self.compute(images)
+        pieces = []
+        for start in range(0, len(images), size):
+            piece = images[start : start + size]
+            missing = size - len(piece)
+            full = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)]) if missing else piece
+            pieces.append(self.compute(full)[: len(piece)])
+        return np.concatenate(pieces)
+
+
+class Runtime(ABC):
+    """A runtime by its name on the command line, and what is read by it.
+
+    ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
+    the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    endings: ClassVar[tuple[str, ...]]
+    module: ClassVar[str]
+    package: ClassVar[str]
+    extra: ClassVar[str | None]
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can be imported here."""
+        return importlib.util.find_spec(self.module) is not None
+
+    @property
+    def version(self) -> str:
+        """Its name and version, as reports have it."""
+        return f"{self.title} {version(self.package)}"
+
+    def require(self) -> None:
+        """Raise `UnskipError` with the line that installs it, where it is missing."""
+        if not self.installed:
+            hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
+            raise UnskipError(f"{self.title} is not installed: {hint}")
+
+    def load(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> Program:
+        """Load a file for ``threads`` threads (None: as many as the runtime likes) on a device.
+
+        Raises `UnskipError` where the runtime or the file is missing, or the runtime refuses the file or the device.
+        """
+        self.require()
+        if not path.is_file():
+            raise UnskipError(f"no file {path}")
+        if device not in self.devices:
+            raise UnskipError(f"{self.title} runs on {' and '.join(self.devices)} here, not on {device}")
+        try:
+            return self._load(path, threads, device)
+        except UnskipError:
+            raise
+        except Exception as error:  # each runtime fails in ways of its own
+            raise UnskipError(f"{self.version} cannot load {path}: {first_line(error)}") from error
+
+    def read_metadata(self, path: Path) -> dict[str, str]:
+        """What was written into the file beside the network; empty for a file of other origin.
+
+        Raises `UnskipError` where the runtime or the file is missing, or the file cannot be read.
+        """
+        self.require()
+        if not path.is_file():
+            raise UnskipError(f"no file {path}")
+        try:
+            return dict(self._read_metadata(path))
+        except UnskipError:
+            raise
+        except Exception as error:
+            raise UnskipError(f"{path} is no {self.title} file that can be read: {first_line(error)}") from error
+
+    @abstractmethod
+    def _load(self, path: Path, threads: int | None, device: str) -> Program: ...
+
+    @abstractmethod
+    def _read_metadata(self, path: Path) -> Mapping[str, str]: ...

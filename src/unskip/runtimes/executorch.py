@@ -1,0 +1,64 @@
+"""ExecuTorch: .pte files, in its Python runtime, with XNNPACK or the portable kernels as the file says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unskip.runtimes.base import Images, Logits, Program, Runtime
+
+__all__ = ["METADATA", "ExecuTorch"]
+
+METADATA = "unskip"  # a method of the program that returns a JSON text
+
+
+class ExecuTorch(Runtime):
+    """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
+
+    name = "executorch"
+    title = "ExecuTorch"
+    endings = (".pte",)
+    module = "executorch"
+    package = "executorch"
+    extra = "executorch"
+
+    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+        from executorch.extension.pybindings import _C
+        from executorch.runtime import Runtime as Library
+
+        if threads is not None:
+            _C._unsafe_reset_threadpool(threads)
+        program = Library.get().load_program(path)
+        return _Method(program, program.load_method("forward"))
+
+    def _read_metadata(self, path: Path) -> Mapping[str, str]:
+        from executorch.runtime import Runtime as Library
+
+        program = Library.get().load_program(path)
+        if METADATA not in program.method_names:
+            return {}
+        facts: dict[str, str] = json.loads(program.load_method(METADATA).execute([])[0])
+        return facts
+
+
+class _Method(Program):
+    def __init__(self, program: Any, method: Any) -> None:
+        self._program = program  # the method reads its weights from it
+        self._method = method
+        batch, *shape = method.metadata.input_tensor_meta(0).sizes()
+        self.batch_size = batch
+        self.input_shape = tuple(shape) if len(shape) == 3 else None
+
+    def bound(self, images: Images) -> Callable[[], object]:
+        import torch
+
+        inputs = [torch.from_numpy(images)]
+        return lambda: self._method.execute(inputs)
+
+    def compute(self, images: Images) -> Logits:
+        import torch
+
+        logits: Logits = self._method.execute([torch.from_numpy(images)])[0].numpy().copy()
+        return logits

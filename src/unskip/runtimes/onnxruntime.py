@@ -1,0 +1,62 @@
+"""ONNX Runtime: .onnx files, on the CPU or, with its CUDA build, on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unskip.errors import UnskipError
+from unskip.runtimes.base import Images, Logits, Program, Runtime
+
+__all__ = ["OnnxRuntime"]
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class OnnxRuntime(Runtime):
+    """One call at a time; with a given number of threads, those that wait sleep instead of spinning."""
+
+    name = "onnxruntime"
+    title = "ONNX Runtime"
+    endings = (".onnx",)
+    module = "onnxruntime"
+    package = "onnxruntime"
+    extra = None
+    devices = ("cpu", "cuda")
+
+    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+        import onnxruntime
+
+        if _PROVIDERS[device] not in onnxruntime.get_available_providers():
+            raise UnskipError(f"{self.version} is built without {device}: pip install onnxruntime-gpu")
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.inter_op_num_threads = 1
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return _Session(onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]]))
+
+    def _read_metadata(self, path: Path) -> Mapping[str, str]:
+        import onnx
+
+        model = onnx.load_model(path, load_external_data=False)
+        return {entry.key: entry.value for entry in model.metadata_props}
+
+
+class _Session(Program):
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        batch, *shape = (size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)
+        self.batch_size = batch
+        self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
+
+    def bound(self, images: Images) -> Callable[[], object]:
+        feeds = {self._input: images}
+        return lambda: self._session.run(None, feeds)
+
+    def compute(self, images: Images) -> Logits:
+        logits: Logits = self._session.run(None, {self._input: images})[0]
+        return logits

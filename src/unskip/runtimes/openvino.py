@@ -1,0 +1,59 @@
+"""OpenVINO: .xml files with their .bin beside them, and .onnx files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unskip.runtimes.base import Images, Logits, Program, Runtime
+
+__all__ = ["METADATA", "OpenVino"]
+
+METADATA = ["unskip", "metadata"]  # the path in a model's runtime information
+
+
+class OpenVino(Runtime):
+    """One stream, computing in the precision of the file, never in a lower one that the processor has."""
+
+    name = "openvino"
+    title = "OpenVINO"
+    endings = (".xml", ".onnx")
+    module = "openvino"
+    package = "openvino"
+    extra = "openvino"
+
+    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+        import openvino
+
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        return _Compiled(openvino.Core().compile_model(path, "CPU", settings))
+
+    def _read_metadata(self, path: Path) -> Mapping[str, str]:
+        import openvino
+
+        model = openvino.Core().read_model(path)
+        if not model.has_rt_info(METADATA):
+            return {}
+        facts: dict[str, str] = json.loads(model.get_rt_info(METADATA).astype(str))
+        return facts
+
+
+class _Compiled(Program):
+    def __init__(self, compiled: Any) -> None:
+        self._request = compiled.create_infer_request()
+        self._output = compiled.output(0)
+        batch, *shape = (None if size.is_dynamic else size.get_length() for size in compiled.input(0).partial_shape)
+        self.batch_size = batch
+        self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
+
+    def bound(self, images: Images) -> Callable[[], object]:
+        return lambda: self._request.infer([images], share_inputs=True)
+
+    def compute(self, images: Images) -> Logits:
+        return np.array(self._request.infer([images], share_inputs=True)[self._output])

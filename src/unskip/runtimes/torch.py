@@ -1,0 +1,76 @@
+"""PyTorch itself: .pt2 files as `torch.export.save` writes them, run operation by operation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unskip.errors import UnskipError
+from unskip.runtimes.base import Images, Logits, Program, Runtime
+
+__all__ = ["METADATA", "PyTorch"]
+
+METADATA = "unskip.json"  # a file inside the archive
+
+
+class PyTorch(Runtime):
+    """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
+
+    name = "torch"
+    title = "PyTorch"
+    endings = (".pt2",)
+    module = "torch"
+    package = "torch"
+    extra = None
+    devices = ("cpu", "cuda")
+
+    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+        import torch
+
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UnskipError("PyTorch sees no CUDA device here")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return _Exported(torch.export.load(path), device)
+
+    def _read_metadata(self, path: Path) -> Mapping[str, str]:
+        import torch
+
+        files = {METADATA: ""}
+        torch.export.load(path, extra_files=files)
+        facts: dict[str, str] = json.loads(files[METADATA] or "{}")
+        return facts
+
+
+class _Exported(Program):
+    def __init__(self, program: Any, device: str) -> None:
+        self._device = device
+        self._module = program.module().to(device)
+        name = program.graph_signature.user_inputs[0]
+        value = next(node for node in program.graph.nodes if node.name == name).meta["val"]
+        batch, *shape = (size if isinstance(size, int) else None for size in value.shape)
+        self.batch_size = batch
+        self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
+
+    def bound(self, images: Images) -> Callable[[], object]:
+        import torch
+
+        tensor = torch.from_numpy(images).to(self._device)
+
+        def call() -> object:
+            with torch.inference_mode():
+                logits = self._module(tensor)
+                if self._device == "cuda":
+                    torch.cuda.synchronize()
+                return logits
+
+        return call
+
+    def compute(self, images: Images) -> Logits:
+        import torch
+
+        with torch.inference_mode():
+            logits: Logits = self._module(torch.from_numpy(images).to(self._device)).cpu().numpy()
+        return logits
