@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
 
 __all__ = ["OnnxRuntime"]
 
@@ -25,7 +28,7 @@ class OnnxRuntime(Runtime):
     extra = None
     devices = ("cpu", "cuda")
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         import onnxruntime
 
         if _PROVIDERS[device] not in onnxruntime.get_available_providers():
@@ -36,7 +39,11 @@ class OnnxRuntime(Runtime):
         if threads is not None:
             options.intra_op_num_threads = threads
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return _Session(onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]]))
+        session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
+        depths = json.loads(session.get_modelmeta().custom_metadata_map.get("depths", "[]"))
+        if len(session.get_inputs()) != (2 if depths else 1):
+            raise UnskipError(f"{path} takes other inputs than images; it was not written by unskip")
+        return _Session(session, depth_index(path, depths, depth))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         import onnx
@@ -46,17 +53,18 @@ class OnnxRuntime(Runtime):
 
 
 class _Session(Program):
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, depth: int) -> None:
         self._session = session
-        self._input = session.get_inputs()[0].name
+        self._input, *more = (entry.name for entry in session.get_inputs())
+        self._others = {name: np.array(depth, np.int64) for name in more}
         batch, *shape = (size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)
         self.batch_size = batch
         self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
 
     def bound(self, images: Images) -> Callable[[], object]:
-        feeds = {self._input: images}
+        feeds = {self._input: images, **self._others}
         return lambda: self._session.run(None, feeds)
 
     def compute(self, images: Images) -> Logits:
-        logits: Logits = self._session.run(None, {self._input: images})[0]
+        logits: Logits = self._session.run(None, {self._input: images, **self._others})[0]
         return logits
