@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index, depths_in
 
 __all__ = ["OnnxRuntime"]
 
@@ -40,7 +39,7 @@ class OnnxRuntime(Runtime):
             options.intra_op_num_threads = threads
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
-        depths = json.loads(session.get_modelmeta().custom_metadata_map.get("depths", "[]"))
+        depths = depths_in(session.get_modelmeta().custom_metadata_map)
         if len(session.get_inputs()) != (2 if depths else 1):
             raise UnskipError(f"{path} takes other inputs than images; it was not written by unskip")
         return _Session(session, depth_index(path, depths, depth))
