@@ -68,6 +68,28 @@ def test_subsets_are_balanced(folder):
     assert loaded(folder, fraction=0.5).num_train == 9
 
 
+@pytest.mark.parametrize("image_size", [12, 72], ids=["resident", "streamed"])
+def test_training_images_without_augmentation_are_drawn_with_a_seed(folder, image_size):
+    data, plain = (loaded(folder, image_size=image_size, augmentation=kind) for kind in ("pad_crop", "none"))
+    assert torch.equal(data.train_images(7, seed=1), plain.train_images(7, seed=1))
+    assert not torch.equal(data.train_images(7, seed=1), data.train_images(7, seed=2))
+    assert data.train_images(99, seed=1).shape[0] == 18
+
+
+@pytest.mark.parametrize("image_size", [12, 72], ids=["resident", "streamed"])
+def test_scaled_images_lie_between_0_and_1(folder, image_size):
+    data = loaded(folder, image_size=image_size)
+    scaled = data.scaled()
+    mean, std = (torch.tensor(values)[:, None, None] for values in (data.mean, data.std))
+    for images, normalised in (
+        (scaled.test_images(9), data.test_images(9)),
+        (scaled.train_images(9, 0), data.train_images(9, 0)),
+        (next(scaled.test_batches(9).epoch(0))[0], next(data.test_batches(9).epoch(0))[0]),
+    ):
+        assert 0 <= images.min() < images.max() <= 1
+        assert torch.allclose((images - mean) / std, normalised, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

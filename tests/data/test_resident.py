@@ -69,3 +69,15 @@ def test_batches_leave_global_generators_alone():
     before = torch.get_rng_state()
     list(TRAIN.batches(Steps(NUM, 8, drop_last=True), 0).epoch(0))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_images_of_augmented_ones_are_as_they_are():
+    rows = np.array([5, 0, 3])
+    assert torch.equal(TRAIN.images(rows), TEST.images(rows))
+
+
+def test_another_normalization_leaves_the_first_alone():
+    scaled = TRAIN.normalized(Normalization((0.0,) * 3, (1.0,) * 3))
+    rows = np.arange(NUM)
+    assert torch.allclose(scaled.images(rows), torch.from_numpy(PIXELS) / 255)
+    assert torch.equal(TRAIN.images(rows), HALF(torch.from_numpy(PIXELS)))
