@@ -43,6 +43,7 @@ def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     home = paths[0].parent
     workplace = home / f".{paths[0].name}.{os.getpid()}.tmp"
     with _full_disk_in_a_sentence(paths[0]):
+        home.mkdir(parents=True, exist_ok=True)
         (workplace / "before").mkdir(parents=True, exist_ok=True)
         try:
             temporary = [workplace / path.name for path in paths]

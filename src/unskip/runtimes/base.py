@@ -120,6 +120,7 @@ class Runtime(ABC):
             raise UnskipError(f"{path} is no {self.title} file that can be read: {self._reason(error)}") from error
 
     def _reason(self, error: Exception) -> str:
+        """What went wrong, in a line."""
         return first_line(error)
 
     @abstractmethod
