@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -29,6 +31,10 @@ class Program(ABC):
 
     input_shape: tuple[int, int, int] | None
     batch_size: int | None
+
+    def device_peak_bytes(self) -> int | None:
+        """The most memory that this process has held on the device, weights included; None where nobody tells."""
+        return None
 
     @abstractmethod
     def bound(self, images: Images) -> Callable[[], object]:
@@ -58,12 +64,14 @@ class Runtime(ABC):
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
+    ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]]
     package: ClassVar[str]
     extra: ClassVar[str | None]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
@@ -83,6 +91,13 @@ class Runtime(ABC):
         if not self.installed:
             hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
             raise UnskipError(f"{self.title} is not installed: {hint}")
+
+    def import_libraries(self) -> None:
+        """Import all that loading and running a file needs; for who measures what the file itself takes."""
+        self.require()
+        for name in self.libraries:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
     def load(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> Program:
         """Load a file for ``threads`` threads (None: as many as the runtime likes) on a device.

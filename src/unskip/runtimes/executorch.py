@@ -21,6 +21,7 @@ class ExecuTorch(Runtime):
     title = "ExecuTorch"
     endings = (".pte",)
     module = "executorch"
+    libraries = ("executorch.runtime", "torch")
     package = "executorch"
     extra = "executorch"
 
