@@ -216,6 +216,72 @@ def export(
 
 
 @app.command()
+def bench(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET..",
+            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
+        ),
+    ],
+    runtime: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of onnxruntime, executorch, openvino, torch; with commas.")
+    ] = "onnxruntime",
+    threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda (onnxruntime, torch).")] = "cpu",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds in which every file is timed once.")] = 50,
+    processes: Annotated[int, typer.Option(min=1, help="Fresh processes of every file that share the rounds.")] = 3,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Side in pixels for networks by name; by default as the net expects.")
+    ] = None,
+    accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
+    data: DataOption = None,
+    set_: DataSet = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
+    ] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report as a page.")] = None,
+) -> None:
+    """Compare networks and deployed files: latency, peak memory, size, and the accuracy of the files themselves.
+
+    Every file runs in fresh processes of its own, which take turns; ratios are to the first target, and are taken
+    within the rounds. Networks are exported for each runtime and batch size first; networks by name have random
+    weights. What a runtime cannot run is shown with the reason.
+
+    Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
+    `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`.
+    """
+    from unskip.bench import BenchSettings, names_in, numbers_in, render
+    from unskip.bench import bench as compare
+    from unskip.files import write_json
+    from unskip.report import write_bench_report
+
+    settings = BenchSettings(
+        runtimes=names_in(runtime),
+        threads=numbers_in("--threads", threads),
+        batch_sizes=numbers_in("--batch", batch),
+        device=device,
+        repeats=repeats,
+        processes=processes,
+        image_size=image_size,
+        accuracy=accuracy,
+        data=data,
+        data_settings=set_ or (),
+    )
+    with out.status("reading the targets") as status:
+        found = compare(targets, settings, say=status.update)
+    render(found, out)
+    if json_file is not None:
+        write_json(json_file, found.model_dump(mode="json"))
+    if html_file is not None:
+        write_bench_report(found, html_file)
+    for file in filter(None, (json_file, html_file)):
+        out.print(str(file), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
     """Write report.html again from a run's results, and print where it is.
 

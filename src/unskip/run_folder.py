@@ -15,6 +15,7 @@ from unskip.environment import describe_environment
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_json, write_text
 from unskip.recipe import Recipe, load_recipe
+from unskip.settings import nearest
 
 __all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
 
@@ -124,13 +125,19 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     return folder
 
 
-def net_file(target: Path) -> Path:
-    """The weights that a target means: the file itself, or the best student of a run folder."""
+def net_file(target: Path, label: str | None = None) -> Path:
+    """The weights that a target means: the file itself, or a network of a run folder, by default its best student."""
     if target.is_dir():
         folder = RunFolder(target)
-        return folder.weights(folder.load_results()["best"])
+        results = folder.load_results()
+        labels = [row["label"] for row in results["nets"]]
+        if label is not None and label not in labels:
+            raise UnskipError(f"{target} has no network {label!r}; it has {', '.join(labels)}{nearest(label, labels)}")
+        return folder.weights(label or results["best"])
     if not target.is_file():
         raise UnskipError(f"no file or run folder {target}")
+    if label is not None:
+        raise UnskipError(f"--net names a network of a run folder, and {target} is a file")
     return target
 
 

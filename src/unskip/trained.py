@@ -16,7 +16,7 @@ from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.weights import load_net
 
-__all__ = ["evaluate_target", "export_target"]
+__all__ = ["data_for", "evaluate_target", "export_target"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 
@@ -29,10 +29,10 @@ def evaluate_target(target: Path, data: str | None, settings: Sequence[str]) -> 
     file = net_file(target)
     if any(file.suffix == runtime.endings[0] for runtime in RUNTIMES.values()):
         info = DataInfo.from_json(read_metadata(file), file)
-        images = _data(file, info, data, settings)
+        images = data_for(file, info, data, settings)
         return evaluate_file(file, images.test_batches(256).epoch(0))
     net, info = load_net(file)
-    return evaluate(net, _data(file, info, data, settings).test_batches(256).epoch(0))
+    return evaluate(net, data_for(file, info, data, settings).test_batches(256).epoch(0))
 
 
 def export_target(
@@ -41,11 +41,11 @@ def export_target(
     """Export a run's best student or a network's file, checked on test images of its run or of ``data``."""
     file = net_file(target)
     net, info = load_net(file)
-    shown = _data(file, info, data, settings).test_images(images)
+    shown = data_for(file, info, data, settings).test_images(images)
     return export_net(net, path, shown, metadata=info.to_json(), tolerance=tolerance)
 
 
-def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
+def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
     """Test images as the network expects them: its size, its normalisation, its classes."""
     base = _run_data(file)
     if argument is None and base is None:

@@ -86,18 +86,18 @@ class Runtime(ABC):
         """Its name and version, as reports have it."""
         return f"{self.title} {version(self.package)}"
 
-    def require(self) -> None:
-        """Raise `UnskipError` with the line that installs it, where it is missing."""
-        if not self.installed:
-            hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
-            raise UnskipError(f"{self.title} is not installed: {hint}")
-
     def import_libraries(self) -> None:
         """Import all that loading and running a file needs; for who measures what the file itself takes."""
         self.require()
         for name in self.libraries:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+
+    def require(self) -> None:
+        """Raise `UnskipError` with the line that installs it, where it is missing."""
+        if not self.installed:
+            hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
+            raise UnskipError(f"{self.title} is not installed: {hint}")
 
     def load(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> Program:
         """Load a file for ``threads`` threads (None: as many as the runtime likes) on a device.

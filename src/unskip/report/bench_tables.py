@@ -1,0 +1,232 @@
+"""A benchmark's figures as text, for the terminal and for the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from unskip.report.bench_record import Bench, Cell, FileAccuracy, Group, Ratio
+from unskip.report.tables import DASH, Column
+from unskip.report.units import SPACE, Unit, byte_unit, milliseconds, small, times
+
+__all__ = [
+    "DEFINITIONS",
+    "NO_DIFFERENCE",
+    "Figure",
+    "Row",
+    "columns",
+    "conclusions",
+    "footnotes",
+    "headline",
+    "rows",
+    "setting_of",
+]
+
+NO_DIFFERENCE = "no difference shown"
+
+DEFINITIONS = {
+    "forecast": "Forecast: live feature maps of the whole batch, computed from the network",
+    "arena": "Arena: what ExecuTorch's planner sets aside for feature maps, float32, portable kernels",
+    "resident": "Resident: by how much the process grew from before it loaded the file to its highest, which holds "
+    "weights and the runtime's own buffers too",
+    "device": "Device: the most that the process held on the GPU, weights included",
+}
+_FIELDS = {
+    "forecast": "forecast_bytes",
+    "arena": "arena_bytes",
+    "resident": "resident_rise_bytes",
+    "device": "device_peak_bytes",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number, and what is said below it in small."""
+
+    text: str
+    below: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One subject's figures in one setting; without figures where it was refused."""
+
+    label: str
+    about: str
+    figures: tuple[Figure, ...]
+    refused: str | None
+
+
+def setting_of(group: Group) -> str:
+    """``ONNX Runtime 1.31.1, 1 thread, batch 1``."""
+    threads = f"{group.threads} thread{'s' * (group.threads != 1)}"
+    device = "" if group.device == "cpu" else f", {group.device}"
+    return f"{group.runtime}{device}, {threads}, batch {group.batch_size}"
+
+
+def columns(group: Group) -> list[Column]:
+    """The headings of :func:`rows` and their units."""
+    return [
+        Column("Latency", "ms"),
+        Column("Spread", "ms"),
+        Column("Throughput", "images/s"),
+        Column("Times as fast", "as the first"),
+        *(Column(name.capitalize(), _unit(group, name).name) for name in _memories(group)),
+        Column("File", _file_unit(group).name),
+        Column("Top-1", "%"),
+        Column("Parity", "relative"),
+    ]
+
+
+def rows(bench: Bench, group: Group) -> list[Row]:
+    """One row for each subject, in the order of the command line."""
+    about = {subject.label: _about(bench, subject.label) for subject in bench.subjects}
+    return [
+        Row(cell.subject, about[cell.subject], () if cell.refused else _figures(group, cell), cell.refused)
+        for cell in group.cells
+    ]
+
+
+def footnotes(group: Group) -> list[str]:
+    """What the dashes of a table mean, and on what parity was found."""
+    about: dict[str, list[str]] = {}  # a remark, and the subjects that it is about
+    for cell in group.cells:
+        if cell.latency is not None:
+            for remark in _remarks(cell):
+                about.setdefault(remark, []).append(cell.subject)
+    measured = [cell.subject for cell in group.cells if cell.latency]
+    return [
+        f"{remark[0].upper()}{remark[1:]}." if subjects == measured else f"{', '.join(subjects)}: {remark}."
+        for remark, subjects in about.items()
+    ]
+
+
+def _remarks(cell: Cell) -> Iterator[str]:
+    names = {field: name for name, field in _FIELDS.items()}
+    unknown: dict[str, list[str]] = {}
+    for field, reason in cell.memory.unknown.items() if cell.memory else ():
+        unknown.setdefault(reason, []).append(names[field])
+    for reason, definitions in unknown.items():
+        yield f"{' and '.join(definitions)} unknown: {reason}"
+    if cell.no_accuracy:
+        yield f"no accuracy: {cell.no_accuracy}"
+    if cell.parity is None:
+        yield "no parity: the file was not exported here"
+    else:
+        yield f"parity on {cell.parity.images} {'test' if cell.parity.real_images else 'random'} images"
+
+
+def headline(bench: Bench) -> str:
+    """The fastest of the others against the first, in the first setting that has both."""
+    for group in bench.groups:
+        ratios = [(cell.ratio.median, cell) for cell in group.cells if cell.ratio is not None]
+        if ratios:
+            _, best = max(ratios, key=lambda pair: pair[0])
+            return f"{_compared(best, bench.first.label)} in {setting_of(group)}"
+    group, cell = next((group, cell) for group in bench.groups for cell in group.cells if cell.latency)
+    assert cell.latency is not None
+    return f"{cell.subject} takes {milliseconds(cell.latency.median_ms)}{SPACE}ms in {setting_of(group)}"
+
+
+def conclusions(bench: Bench) -> list[str]:
+    """A sentence about each of the others: its latency in every setting, against the first."""
+    sentences = []
+    for subject in bench.subjects[1:]:
+        said = []
+        for group in bench.groups:
+            ratio = next(cell.ratio for cell in group.cells if cell.subject == subject.label)
+            if ratio is not None:
+                shown = times(ratio.median) if ratio.difference_shown else NO_DIFFERENCE
+                said.append(f"{shown} in {setting_of(group)}")
+        if len(said) > 1:
+            sentences.append(f"{subject.label}, times as fast as {bench.first.label}: {'; '.join(said)}.")
+    return sentences
+
+
+def _compared(cell: Cell, first: str) -> str:
+    ratio = cell.ratio
+    assert ratio is not None
+    if not ratio.difference_shown:
+        return f"No difference in latency is shown between {cell.subject} and {first}"
+    return f"{cell.subject} runs {times(ratio.median)} as fast as {first}"
+
+
+def _about(bench: Bench, label: str) -> str:
+    subject = next(subject for subject in bench.subjects if subject.label == label)
+    shape = "\N{MULTIPLICATION SIGN}".join(map(str, subject.input_shape))
+    counts = (
+        [] if subject.shortcuts is None else [f"{subject.shortcuts or 'no'} shortcut{'s' * (subject.shortcuts != 1)}"]
+    )
+    precision = [] if subject.precision == "float32" else [subject.precision]
+    net = [subject.net] if subject.net and subject.net != label else []
+    return ", ".join([*net, *counts, *precision, f"images {shape}"])
+
+
+def _memories(group: Group) -> list[str]:
+    """The definitions that have a column."""
+    return [name for name in _FIELDS if name != "device" or group.device != "cpu"]
+
+
+def _bytes(cell: Cell, name: str) -> int | None:
+    found: int | None = getattr(cell.memory, _FIELDS[name], None)
+    return found
+
+
+def _unit(group: Group, name: str) -> Unit:
+    return byte_unit([_bytes(cell, name) or 0 for cell in group.cells])
+
+
+def _file_unit(group: Group) -> Unit:
+    return byte_unit([cell.file_bytes or 0 for cell in group.cells])
+
+
+def _milliseconds(group: Group) -> Callable[[float], str]:
+    """With as many decimals as suit the longest of a table."""
+    longest = max(cell.latency.median_ms for cell in group.cells if cell.latency)
+    decimals = 3 if longest < 1 else 2 if longest < 100 else 1
+    return lambda value: f"{value:.{decimals}f}"
+
+
+def _figures(group: Group, cell: Cell) -> tuple[Figure, ...]:
+    latency = cell.latency
+    assert latency is not None
+    accuracy, parity = cell.accuracy, cell.parity
+    in_ms = _milliseconds(group)
+    return (
+        Figure(in_ms(latency.median_ms)),
+        Figure(f"{in_ms(latency.p10_ms)} to {in_ms(latency.p90_ms)}"),
+        Figure(_rounded(latency.images_per_second)),
+        _ratio(cell.ratio),
+        *(_memory(group, cell, name) for name in _memories(group)),
+        Figure(_file_unit(group).number(cell.file_bytes or 0)),
+        Figure(DASH if accuracy is None else f"{100 * accuracy.top1:.2f}", "" if accuracy is None else _of(accuracy)),
+        Figure(DASH if parity is None else small(parity.max_difference)),
+    )
+
+
+def _ratio(ratio: Ratio | None) -> Figure:
+    """A ratio whose spread holds 1 is never without the words that say so."""
+    if ratio is None:
+        return Figure(DASH)
+    spread = f"{ratio.p10:.2f} to {ratio.p90:.2f}"
+    return Figure(times(ratio.median), spread if ratio.difference_shown else f"{spread}, {NO_DIFFERENCE}")
+
+
+def _memory(group: Group, cell: Cell, name: str) -> Figure:
+    """Bytes, and how many times as much the first takes."""
+    value, first = _bytes(cell, name), _bytes(group.cells[0], name)
+    if value is None:
+        return Figure(DASH)
+    text = _unit(group, name).number(value)
+    if not first or not value or cell is group.cells[0]:
+        return Figure(text)
+    ratio = times(max(first, value) / min(first, value))
+    return Figure(text, "the same" if ratio == times(1) else f"{ratio} {'less' if first > value else 'more'}")
+
+
+def _of(accuracy: FileAccuracy) -> str:
+    return f"of {accuracy.images:,} images"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
