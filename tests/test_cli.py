@@ -443,8 +443,8 @@ def test_classes_that_a_net_does_not_know(images, tmp_path):
 
 def test_export_refuses_what_it_cannot_keep(home):
     refused("export", "runs/small", "--out", "student.pt", at=home, saying=r"no export format for 'student.pt'.*\.onnx")
-    refused("export", "runs/small", "--tolerance", "1e-30", at=home, saying=r"model.onnx was not written")
-    assert not (home / "model.onnx").exists()
+    refused("export", "runs/small", "--tolerance", "1e-30", at=home, saying=r"\w+\.onnx was not written")
+    assert not list(home.glob("*.onnx"))
     refused("export", "runs/small", "--out", "said.txt/a.onnx", at=home, saying="File exists: .*said.txt")
 
 

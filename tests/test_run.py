@@ -278,8 +278,8 @@ def test_each_of_them_is_evaluated_and_exported_by_its_file(family, tmp_path):
     best = max(net["top1"] for net in results["nets"][1:])
     assert evaluate_target(folder, None, ()).top1 == pytest.approx(best, abs=0.011)
     file = folder / "nets" / "embedded_kd-1-2-1.safetensors"
-    exported = export_target(file, tmp_path / "again.onnx", None, (), tolerance=1e-3, images=20)
-    images = load_data(DataRecipe(limit=300, test_limit=100)).test_batches(50).epoch(0)
+    (exported,) = export_target(file, tmp_path / "again.onnx", images=20)
+    images = load_data(DataRecipe(limit=300, test_limit=100)).scaled().test_batches(50).epoch(0)
     assert evaluate_file(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,8 +120,11 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
         raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
     else:
         write_text(folder.recipe, recipe.to_yaml())
-    for leftover in path.rglob(".*.tmp"):  # of a process that was killed while it wrote
-        leftover.unlink()
+    for leftover in list(path.rglob(".*.tmp")):  # of a process that was killed while it wrote
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
     write_json(path / "environment.json", describe_environment())
     return folder
 

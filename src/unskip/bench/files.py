@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unskip.bench.targets import Target, parts_of
+from unskip.bench.targets import Target
 from unskip.errors import UnskipError
-from unskip.export import export_net
+from unskip.export import export_net, format_for
 from unskip.report.bench_record import FileParity
 from unskip.runtimes import RUNTIMES, Runtime
 
@@ -96,7 +96,7 @@ def _check_runs(file: Path, runtime: Runtime) -> None:
 
 def _timed_file(path: Path, parity: FileParity | None) -> TimedFile:
     digest, size = hashlib.sha256(), 0
-    for part in parts_of(path):
+    for part in filter(Path.is_file, format_for(path).files(path)):
         content = part.read_bytes()
         digest.update(content)
         size += len(content)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 
-from unskip.bench.planned import planned_arena
 from unskip.bench.targets import Target
 from unskip.errors import UnskipError, first_line
+from unskip.export import arena_of_file, planned_arena
 from unskip.measure import MemoryTimeline, count_macs, forecast, num_parameters
 from unskip.report.bench_record import Subject
 from unskip.report.record import Operation, Timeline
@@ -69,12 +69,17 @@ def _timeline(target: Target) -> MemoryTimeline | str:
 
 
 def _arena(target: Target, batch_size: int) -> int | str:
-    if target.net is None:
-        return _NO_NET
-    if target.precision != "float32":
-        return "planned for float32 only"
-    net = target.net if target.file is None else copy.deepcopy(target.net).to_empty(device="cpu")
+    """The plan in the file itself, where one is there; else what a file of this network would have."""
     try:
+        if target.file is not None and target.file.suffix.lower() == ".pte":
+            planned = arena_of_file(target.file)
+            if planned is not None:
+                return planned
+        if target.net is None:
+            return _NO_NET
+        if target.precision != "float32":
+            return "planned for float32 only"
+        net = target.net if target.file is None else copy.deepcopy(target.net).to_empty(device="cpu")
         return planned_arena(net, target.input_shape, batch_size)
     except UnskipError as error:
         return str(error)

@@ -20,7 +20,7 @@ from unskip.runtimes import RUNTIMES, read_metadata, runtime_for
 from unskip.surgery import build
 from unskip.weights import load_net
 
-__all__ = ["RANDOM_SEED", "Target", "find_targets", "parts_of"]
+__all__ = ["RANDOM_SEED", "Target", "find_targets"]
 
 RANDOM_SEED = 0  # of the weights of a network by its name
 
@@ -63,12 +63,6 @@ def find_targets(texts: Sequence[str], image_size: int | None = None) -> list[Ta
         if times[text] > 1:
             targets[place] = replace(targets[place], label=f"{text} ({seen[text]})")
     return targets
-
-
-def parts_of(file: Path) -> list[Path]:
-    """A deployed file and what belongs to it: the weights beside an .xml file."""
-    beside = file.with_suffix(".bin")
-    return [file, beside] if file.suffix.lower() == ".xml" and beside.is_file() else [file]
 
 
 def _target(text: str, image_size: int | None) -> Target:

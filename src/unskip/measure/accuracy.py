@@ -49,9 +49,13 @@ def evaluate(
             module.training = training
 
 
-def evaluate_file(path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
-    """The accuracy of a deployed file, run on the CPU by the runtime that it was written for; see :func:`evaluate`."""
-    program = runtime_for(path).load(path)
+def evaluate_file(path: Path, batches: Iterable[tuple[Tensor, Tensor]], *, depth: str | None = None) -> Accuracy:
+    """The accuracy of a deployed file, run on the CPU by the runtime that it was written for; see :func:`evaluate`.
+
+    The images are such as the file takes: where it normalises by itself, scaled to 0..1. ``depth`` names one of the
+    networks in a file of several.
+    """
+    program = runtime_for(path).load(path, depth=depth)
     return _accuracy(lambda images: torch.from_numpy(program(images.cpu().numpy())), batches)
 
 

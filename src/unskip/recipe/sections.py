@@ -196,6 +196,10 @@ class Recipe(Section):
         """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""
         return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
+    def digest(self) -> str:
+        """What names it in deployed files: the first 16 digits of a hash of all its fields."""
+        return digest(self.model_dump(mode="json"))[:16]
+
     def teacher_training(self) -> TrainingRecipe:
         """The training section that a teacher without given weights is trained with."""
         return self.teacher.training or self.training

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["Images", "Logits", "Program", "Runtime"]
+__all__ = ["Images", "Logits", "Program", "Runtime", "depth_index"]
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -99,10 +99,12 @@ class Runtime(ABC):
             hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
             raise UnskipError(f"{self.title} is not installed: {hint}")
 
-    def load(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> Program:
+    def load(self, path: Path, *, threads: int | None = None, device: str = "cpu", depth: str | None = None) -> Program:
         """Load a file for ``threads`` threads (None: as many as the runtime likes) on a device.
 
-        Raises `UnskipError` where the runtime or the file is missing, or the runtime refuses the file or the device.
+        ``depth`` names one of the networks in a file of several depths, by default the first, which is the full one.
+        Raises `UnskipError` where the runtime or the file is missing, where the runtime refuses the file or the device,
+        and for a depth that the file does not have.
         """
         self.require()
         if not path.is_file():
@@ -110,11 +112,11 @@ class Runtime(ABC):
         if device not in self.devices:
             raise UnskipError(f"{self.title} runs on {' and '.join(self.devices)} here, not on {device}")
         try:
-            return self._load(path, threads, device)
+            return self._load(path, threads, device, depth)
         except UnskipError:
             raise
         except Exception as error:  # each runtime fails in ways of its own
-            raise UnskipError(f"{self.version} cannot load {path}: {first_line(error)}") from error
+            raise UnskipError(f"{self.version} cannot load {path}: {self._reason(error)}") from error
 
     def read_metadata(self, path: Path) -> dict[str, str]:
         """What was written into the file beside the network; empty for a file of other origin.
@@ -129,10 +131,23 @@ class Runtime(ABC):
         except UnskipError:
             raise
         except Exception as error:
-            raise UnskipError(f"{path} is no {self.title} file that can be read: {first_line(error)}") from error
+            raise UnskipError(f"{path} is no {self.title} file that can be read: {self._reason(error)}") from error
+
+    def _reason(self, error: Exception) -> str:
+        return first_line(error)
 
     @abstractmethod
-    def _load(self, path: Path, threads: int | None, device: str) -> Program: ...
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program: ...
 
     @abstractmethod
     def _read_metadata(self, path: Path) -> Mapping[str, str]: ...
+
+
+def depth_index(path: Path, depths: Sequence[str], wanted: str | None) -> int:
+    """The place of a depth among those of a file, the first by default; `UnskipError` for one that it does not have."""
+    if wanted is None:
+        return 0
+    if wanted not in depths:
+        has = f"it has {', '.join(depths)}" if depths else "it holds one network only"
+        raise UnskipError(f"{path} has no depth {wanted!r}; {has}")
+    return depths.index(wanted)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.quiet import quiet
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
 
 __all__ = ["METADATA", "ExecuTorch"]
 
@@ -25,7 +26,12 @@ class ExecuTorch(Runtime):
     package = "executorch"
     extra = "executorch"
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
+        depth_index(path, (), depth)
+        with quiet():
+            return self._opened(path, threads)
+
+    def _opened(self, path: Path, threads: int | None) -> Program:
         from executorch.extension.pybindings import _C
         from executorch.runtime import Runtime as Library
 
@@ -35,13 +41,14 @@ class ExecuTorch(Runtime):
         return _Method(program, program.load_method("forward"))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        from executorch.runtime import Runtime as Library
+        with quiet():
+            from executorch.runtime import Runtime as Library
 
-        program = Library.get().load_program(path)
-        if METADATA not in program.method_names:
-            return {}
-        facts: dict[str, str] = json.loads(program.load_method(METADATA).execute([])[0])
-        return facts
+            program = Library.get().load_program(path)
+            if METADATA not in program.method_names:
+                return {}
+            facts: dict[str, str] = json.loads(program.load_method(METADATA).execute([])[0])
+            return facts
 
 
 class _Method(Program):

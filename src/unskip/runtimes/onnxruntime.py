@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
 
 __all__ = ["OnnxRuntime"]
 
@@ -33,7 +36,7 @@ class OnnxRuntime(Runtime):
 
         return f"{self.title} {onnxruntime.__version__}"
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         import onnxruntime
 
         if _PROVIDERS[device] not in onnxruntime.get_available_providers():
@@ -47,7 +50,10 @@ class OnnxRuntime(Runtime):
         session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
         if _PROVIDERS[device] not in session.get_providers():  # it falls back to the CPU without an error
             raise UnskipError(f"{self.version} finds no {device} device that it can use")
-        return _Session(session, device)
+        depths = json.loads(session.get_modelmeta().custom_metadata_map.get("depths", "[]"))
+        if len(session.get_inputs()) != (2 if depths else 1):
+            raise UnskipError(f"{path} takes other inputs than images; it was not written by unskip")
+        return _Session(session, device, depth_index(path, depths, depth))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         import onnx
@@ -57,10 +63,11 @@ class OnnxRuntime(Runtime):
 
 
 class _Session(Program):
-    def __init__(self, session: Any, device: str) -> None:
+    def __init__(self, session: Any, device: str, depth: int) -> None:
         self._session = session
         self._device = device
-        self._input = session.get_inputs()[0].name
+        self._input, *more = (entry.name for entry in session.get_inputs())
+        self._others = {name: np.array(depth, np.int64) for name in more}
         batch, *shape = (size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)
         self.batch_size = batch
         self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
@@ -68,7 +75,7 @@ class _Session(Program):
     def bound(self, images: Images) -> Callable[[], object]:
         if self._device != "cpu":
             return self._on_device(images)
-        feeds = {self._input: images}
+        feeds = {self._input: images, **self._others}
         return lambda: self._session.run(None, feeds)
 
     def _on_device(self, images: Images) -> Callable[[], object]:
@@ -77,6 +84,8 @@ class _Session(Program):
 
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(images, self._device, 0))
+        for name, value in self._others.items():
+            binding.bind_cpu_input(name, value)
         binding.bind_output(self._session.get_outputs()[0].name, self._device)
 
         def call() -> None:
@@ -86,5 +95,5 @@ class _Session(Program):
         return call
 
     def compute(self, images: Images) -> Logits:
-        logits: Logits = self._session.run(None, {self._input: images})[0]
+        logits: Logits = self._session.run(None, {self._input: images, **self._others})[0]
         return logits

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.quiet import quiet
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
 
 __all__ = ["METADATA", "PyTorch"]
 
@@ -27,21 +29,21 @@ class PyTorch(Runtime):
     extra = None
     devices = ("cpu", "cuda")
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         import torch
 
+        depth_index(path, (), depth)
         if device == "cuda" and not torch.cuda.is_available():
             raise UnskipError("PyTorch sees no CUDA device here")
         if threads is not None:
             torch.set_num_threads(threads)
-        return _Exported(torch.export.load(path), device)
+        with quiet():
+            return _Exported(torch.export.load(path), device)
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        import torch
-
-        files = {METADATA: ""}
-        torch.export.load(path, extra_files=files)
-        facts: dict[str, str] = json.loads(files[METADATA] or "{}")
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA}")]
+            facts: dict[str, str] = json.loads(archive.read(names[0])) if names else {}
         return facts
 
 
