@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass, field
 
 from unskip.bench.targets import Target
@@ -24,7 +25,7 @@ class Forecasts:
     """Figures of networks, each computed once. A figure that is unknown is the sentence that says why."""
 
     _timelines: dict[str, MemoryTimeline | str] = field(default_factory=dict)
-    _arenas: dict[tuple[str, int], int | str] = field(default_factory=dict)
+    _arenas: dict[object, int | str] = field(default_factory=dict)
 
     def subject(self, target: Target) -> Subject:
         """A target as the results have it."""
@@ -51,7 +52,7 @@ class Forecasts:
 
     def arena_bytes(self, target: Target, batch_size: int) -> int | str:
         """What ExecuTorch's planner sets aside for the feature maps of a batch."""
-        place = target.label, batch_size
+        place = _same_plan(target), target.input_shape, batch_size
         if place not in self._arenas:
             self._arenas[place] = _arena(target, batch_size)
         return self._arenas[place]
@@ -66,6 +67,13 @@ def _timeline(target: Target) -> MemoryTimeline | str:
         return forecast(target.net, target.input_shape, bytes_per_element=_ELEMENT_BYTES[target.precision])
     except UnskipError as error:
         return str(error)
+
+
+def _same_plan(target: Target) -> str:
+    """Equal for targets whose plan is the same; a file has its own."""
+    if target.file is None and target.net is not None and target.net.spec is not None:
+        return json.dumps(target.net.spec.to_json())
+    return target.label
 
 
 def _arena(target: Target, batch_size: int) -> int | str:

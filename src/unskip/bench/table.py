@@ -11,7 +11,7 @@ from unskip.report.bench_tables import DEFINITIONS, Figure, columns, footnotes, 
 
 __all__ = ["render"]
 
-_OF_TIME = 4  # the columns about time; those about memory and what the file is stand below them
+_OF_TIME = 3  # the columns about time; those about memory and what the file is stand below them
 
 
 def render(bench: Bench, console: Console) -> None:
@@ -51,12 +51,12 @@ def _print(bench: Bench, group: Group, part: slice, console: Console) -> None:
 
 
 def _cell(figure: Figure) -> Text:
-    return Text(f"{figure.text}\n{figure.below}" if figure.below else figure.text)
+    return Text("\n".join((figure.text, *figure.below)))
 
 
 def _about_spread(bench: Bench) -> str:
     processes = f"{bench.processes} fresh process{'es' * (bench.processes != 1)}"
     return (
-        f"Latency is the median of {bench.repeats} rounds over {processes} of every file, the spread its 10th to 90th "
+        f"Latency is the median of {bench.repeats} rounds over {processes} of every file, below it the 10th to 90th "
         "percentile; ratios are taken within the rounds"
     )

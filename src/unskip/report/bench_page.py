@@ -19,6 +19,7 @@ from unskip.report.bench_tables import (
     headline,
     rows,
     setting_of,
+    shape_text,
 )
 from unskip.report.memory import DrawnTimeline, memory_plot
 from unskip.report.page import fill, readable_time
@@ -64,6 +65,7 @@ def render_bench(bench: Bench) -> str:
     return fill(
         "bench.html.j2",
         title=", ".join(subject.label for subject in bench.subjects),
+        shape=shape_text(bench.first.input_shape),
         unskip=bench.unskip,
         bench=bench,
         headline=headline(bench),
@@ -109,8 +111,11 @@ def _pareto(group: Group, number: int, colors: dict[str, int]) -> list[tuple[str
 
 
 def _memories(bench: Bench, colors: dict[str, int]) -> list[_Memory]:
-    """Every net over the first one, or alone where there is no other."""
-    known = [(subject, subject.memory) for subject in bench.subjects if subject.memory is not None]
+    """Every net over the first one, or alone where there is no other; equal nets once."""
+    known: list[tuple[Subject, Timeline]] = []
+    for subject in bench.subjects:
+        if subject.memory is not None and all(subject.memory != timeline for _, timeline in known):
+            known.append((subject, subject.memory))
     if not known:
         return []
     (first, timeline), *others = known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from unskip.report.bench_record import Bench, Cell, FileAccuracy, Group, Ratio
+from unskip.report.bench_record import Bench, Cell, Group, Ratio
 from unskip.report.tables import DASH, Column
 from unskip.report.units import SPACE, Unit, byte_unit, milliseconds, small, times
 
@@ -20,6 +20,7 @@ __all__ = [
     "headline",
     "rows",
     "setting_of",
+    "shape_text",
 ]
 
 NO_DIFFERENCE = "no difference shown"
@@ -41,10 +42,10 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, and what is said below it in small."""
+    """A number, and the lines below it in small."""
 
     text: str
-    below: str = ""
+    below: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,18 +58,23 @@ class Row:
     refused: str | None
 
 
-def setting_of(group: Group) -> str:
+def setting_of(group: Group, *, version: bool = True) -> str:
     """``ONNX Runtime 1.31.1, 1 thread, batch 1``."""
+    runtime = group.runtime if version else group.runtime.rpartition(" ")[0]
     threads = f"{group.threads} thread{'s' * (group.threads != 1)}"
     device = "" if group.device == "cpu" else f", {group.device}"
-    return f"{group.runtime}{device}, {threads}, batch {group.batch_size}"
+    return f"{runtime}{device}, {threads}, batch {group.batch_size}"
+
+
+def shape_text(shape: tuple[int, int, int]) -> str:
+    """``3×224×224``."""
+    return "\N{MULTIPLICATION SIGN}".join(map(str, shape))
 
 
 def columns(group: Group) -> list[Column]:
     """The headings of :func:`rows` and their units."""
     return [
-        Column("Latency", "ms"),
-        Column("Spread", "ms"),
+        Column("Latency", "ms, 10th to 90th"),
         Column("Throughput", "images/s"),
         Column("Times as fast", "as the first"),
         *(Column(name.capitalize(), _unit(group, name).name) for name in _memories(group)),
@@ -129,17 +135,22 @@ def headline(bench: Bench) -> str:
 
 
 def conclusions(bench: Bench) -> list[str]:
-    """A sentence about each of the others: its latency in every setting, against the first."""
+    """A sentence about each of the others where there are several settings: in which of them it differs."""
     sentences = []
     for subject in bench.subjects[1:]:
-        said = []
-        for group in bench.groups:
-            ratio = next(cell.ratio for cell in group.cells if cell.subject == subject.label)
-            if ratio is not None:
-                shown = times(ratio.median) if ratio.difference_shown else NO_DIFFERENCE
-                said.append(f"{shown} in {setting_of(group)}")
-        if len(said) > 1:
-            sentences.append(f"{subject.label}, times as fast as {bench.first.label}: {'; '.join(said)}.")
+        cells = [(group, cell) for group in bench.groups for cell in group.cells if cell.subject == subject.label]
+        ratios = [(group, cell.ratio) for group, cell in cells if cell.ratio is not None]
+        if len(ratios) < 2:
+            continue
+        said = [
+            f"{times(ratio.median)} in {setting_of(group, version=False)}"
+            for group, ratio in ratios
+            if ratio.difference_shown
+        ]
+        others = len(ratios) - len(said)
+        if others:
+            said.append(f"{NO_DIFFERENCE} in {f'the other {others}' if said else f'any of {others} settings'}")
+        sentences.append(f"{subject.label}, times as fast as {bench.first.label}: {'; '.join(said)}.")
     return sentences
 
 
@@ -153,13 +164,14 @@ def _compared(cell: Cell, first: str) -> str:
 
 def _about(bench: Bench, label: str) -> str:
     subject = next(subject for subject in bench.subjects if subject.label == label)
-    shape = "\N{MULTIPLICATION SIGN}".join(map(str, subject.input_shape))
-    counts = (
-        [] if subject.shortcuts is None else [f"{subject.shortcuts or 'no'} shortcut{'s' * (subject.shortcuts != 1)}"]
-    )
-    precision = [] if subject.precision == "float32" else [subject.precision]
-    net = [subject.net] if subject.net and subject.net != label else []
-    return ", ".join([*net, *counts, *precision, f"images {shape}"])
+    words = [subject.net] if subject.net and subject.net != label else []
+    if subject.shortcuts:
+        words.append(f"{subject.shortcuts} shortcut{'s' * (subject.shortcuts != 1)}")
+    if subject.precision != "float32":
+        words.append(subject.precision)
+    if any(other.input_shape != subject.input_shape for other in bench.subjects):
+        words.append(f"images {shape_text(subject.input_shape)}")
+    return ", ".join(words)
 
 
 def _memories(group: Group) -> list[str]:
@@ -193,13 +205,12 @@ def _figures(group: Group, cell: Cell) -> tuple[Figure, ...]:
     accuracy, parity = cell.accuracy, cell.parity
     in_ms = _milliseconds(group)
     return (
-        Figure(in_ms(latency.median_ms)),
-        Figure(f"{in_ms(latency.p10_ms)} to {in_ms(latency.p90_ms)}"),
+        Figure(in_ms(latency.median_ms), (f"{in_ms(latency.p10_ms)} to {in_ms(latency.p90_ms)}",)),
         Figure(_rounded(latency.images_per_second)),
         _ratio(cell.ratio),
         *(_memory(group, cell, name) for name in _memories(group)),
         Figure(_file_unit(group).number(cell.file_bytes or 0)),
-        Figure(DASH if accuracy is None else f"{100 * accuracy.top1:.2f}", "" if accuracy is None else _of(accuracy)),
+        Figure(DASH) if accuracy is None else Figure(f"{100 * accuracy.top1:.2f}", (f"{accuracy.images:,} images",)),
         Figure(DASH if parity is None else small(parity.max_difference)),
     )
 
@@ -209,7 +220,7 @@ def _ratio(ratio: Ratio | None) -> Figure:
     if ratio is None:
         return Figure(DASH)
     spread = f"{ratio.p10:.2f} to {ratio.p90:.2f}"
-    return Figure(times(ratio.median), spread if ratio.difference_shown else f"{spread}, {NO_DIFFERENCE}")
+    return Figure(times(ratio.median), (spread,) if ratio.difference_shown else (spread, NO_DIFFERENCE))
 
 
 def _memory(group: Group, cell: Cell, name: str) -> Figure:
@@ -221,11 +232,7 @@ def _memory(group: Group, cell: Cell, name: str) -> Figure:
     if not first or not value or cell is group.cells[0]:
         return Figure(text)
     ratio = times(max(first, value) / min(first, value))
-    return Figure(text, "the same" if ratio == times(1) else f"{ratio} {'less' if first > value else 'more'}")
-
-
-def _of(accuracy: FileAccuracy) -> str:
-    return f"of {accuracy.images:,} images"
+    return Figure(text, ("the same" if ratio == times(1) else f"{ratio} {'less' if first > value else 'more'}",))
 
 
 def _rounded(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -18,6 +19,9 @@ __all__ = ["Point", "front", "pareto_plot"]
 _GAP = 9  # pixels between a point and its name
 _LINE = 15  # pixels
 LONGEST = 30  # characters of a name
+
+
+_Stroke = tuple[tuple[float, float], tuple[float, float]]  # from, to: cost and per cent
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ def pareto_plot(points: Sequence[Point], cost: str, name: str, width: int = 480)
         x = [steps[0][0], *(x for x, _ in steps), right]
         y = [bottom, *(y for _, y in steps), steps[-1][1]]
         axes.step(x, y, where="post", color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        corners = [(x[0], y[0])]
+        for at, height in zip(x[1:], y[1:], strict=True):
+            corners += [(at, corners[-1][1]), (at, height)]
         for point in points:
             filled = point in best
             color = net_color(point.color)
@@ -77,7 +84,8 @@ def pareto_plot(points: Sequence[Point], cost: str, name: str, width: int = 480)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         titles(axes, "top-1 accuracy, %", cost)
-        _name_points(axes, points, best)
+        strokes = [((low, 100 * p.accuracy), (high, 100 * p.accuracy)) for p in points for low, high in _spreads(p)]
+        _name_points(axes, points, best, [*pairwise(corners), *strokes])
         said = ", ".join(point.label for point in best)
         all_points = ", ".join(f"{point.label} {percent(point.accuracy)} at {point.cost:.3g}" for point in points)
         return to_svg(axes, name, f"Top-1 accuracy against {cost}: {all_points}. Not beaten in both: {said}.")
@@ -91,15 +99,22 @@ def _limits(axes: Axes, points: Sequence[Point]) -> None:
     axes.set_ylim(min(accuracies) - room, max(accuracies) + room)
 
 
-def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point]) -> None:
-    """Each name beside its point, where it covers neither another point nor another name."""
+def _spreads(point: Point) -> list[tuple[float, float]]:
+    return [] if point.spread is None else [point.spread]
+
+
+def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lines: Sequence[_Stroke]) -> None:
+    """Each name beside its point, where it covers as little as can be of points, lines and other names."""
     box = axes.get_window_extent()
     centres = {point: axes.transData.transform((point.cost, 100 * point.accuracy)) for point in points}
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in centres.values()]
+    for ends in lines:
+        (x0, y0), (x1, y1) = axes.transData.transform(ends)
+        taken.append((min(x0, x1) - 2, min(y0, y1) - 2, max(x0, x1) + 2, max(y0, y1) + 2))
     for point in (*best, *(point for point in points if point not in best)):
         text = short_label(point.label, LONGEST)
         x, y = (float(value) for value in centres[point])
-        length = text_width(text)
+        length = text_width(text) * (1.12 if point in best else 1)  # bold is wider
         places = [
             place
             for shift in (0, 1, -1, 2, -2, 3, -3)
