@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from unskip.cli import main
 from unskip.nets import make_net
 
-COMMANDS = ("counts", "run", "inspect", "evaluate", "export", "report", "methods", "recipes", "nets")
+COMMANDS = ("counts", "run", "inspect", "evaluate", "export", "bench", "report", "methods", "recipes", "nets")
 SMALL = {
     "data": {"name": "digits", "limit": 200, "test_limit": 100},
     "teacher": {"net": "resnet14", "options": {"width": 4}},
@@ -169,6 +169,18 @@ def test_inspect_as_json(tmp_path):
     assert found["input_shape"] == [1, 16, 16]
     assert found["plain_timeline"]["peak_bytes"] < found["timeline"]["peak_bytes"]
     assert found["verdict"].startswith("Removal pays")
+
+
+def test_bench_prints_a_table_and_writes_json_and_a_page(home, tmp_path):
+    files = ["--json", tmp_path / "bench.json", "--html", tmp_path / "bench.html"]
+    quick = ["--repeats", 3, "--processes", 1, "--set", "data.test_limit=50"]
+    ended = unskip("bench", "runs/small:teacher", "runs/small", *quick, *files, at=home)
+    assert ended.code == 0, ended.err
+    assert re.search(r"ONNX Runtime [\d.]+, 1 thread, batch 1", ended.out)
+    assert "bench.json" in ended.out
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert [cell["accuracy"]["images"] for cell in record["groups"][0]["cells"]] == [50, 50]
+    assert "runs/small:teacher" in (tmp_path / "bench.html").read_text()
 
 
 def test_inspect_plans_a_lower_peak(tmp_path):
@@ -320,6 +332,14 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["evaluate", "nowhere"], "no file or run folder nowhere"),
         (["evaluate", "."], r"no run.json: no complete run"),
         (["export", "nowhere"], "no file or run folder nowhere"),
+        (["bench", "nowhere.onnx"], "no file nowhere.onnx"),
+        (["bench", "resnet5x"], "no network 'resnet5x'"),
+        (["bench", "resnet20", "--runtime", "openvin"], "no runtime 'openvin'.*did you mean 'openvino'"),
+        (["bench", "resnet20", "--threads", "two"], "--threads 'two': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--batch", "0"], "--batch '0': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--device", "gpu"], "no device 'gpu'"),
+        (["bench", "resnet20", "--data", "nowhere"], "--data nowhere: neither"),
+        (["bench", "resnet20", "--set", "training.epochs=1"], "only the data can change"),
         (["report", "."], r"run.json is missing"),
         (["report", "nowhere"], r"nowhere/run.json is missing"),
     ],
@@ -337,6 +357,8 @@ def test_wrong_names(arguments, saying, tmp_path):
         (["run", "demo", "another"], "unexpected extra argument"),
         (["run", "--teacher"], "requires an argument"),
         (["evaluate"], "Missing argument 'target'"),
+        (["bench"], "Missing argument"),
+        (["bench", "resnet20", "--repeats", "0"], "x>=1"),
         (["inspect", "resnet18", "--image-size", "3"], "greater than or equal to 4|x>=4"),
         (["export", "x", "--tolerance", "little"], "--tolerance"),
     ],

@@ -1,6 +1,6 @@
 """`unskip bench`: networks and deployed files side by side, in any runtimes."""
 
-from unskip.bench.bench import BenchSettings, bench, names_in, numbers_in
+from unskip.bench.comparison import BenchSettings, bench, names_in, numbers_in
 from unskip.bench.table import render
 from unskip.bench.targets import Target, find_targets
 

@@ -70,10 +70,11 @@ def _timeline(target: Target) -> MemoryTimeline | str:
 
 
 def _same_plan(target: Target) -> str:
-    """Equal for targets whose plan is the same; a file has its own."""
-    if target.file is None and target.net is not None and target.net.spec is not None:
-        return json.dumps(target.net.spec.to_json())
-    return target.label
+    """Equal for targets whose plan is the same; an ExecuTorch file may have its own."""
+    own = target.file is not None and target.file.suffix.lower() == ".pte"
+    if own or target.net is None or target.net.spec is None:
+        return target.label
+    return json.dumps([target.net.spec.to_json(), target.precision])
 
 
 def _arena(target: Target, batch_size: int) -> int | str:

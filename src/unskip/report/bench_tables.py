@@ -149,7 +149,10 @@ def conclusions(bench: Bench) -> list[str]:
         ]
         others = len(ratios) - len(said)
         if others:
-            said.append(f"{NO_DIFFERENCE} in {f'the other {others}' if said else f'any of {others} settings'}")
+            plural = "s" * (others != 1)
+            said.append(
+                f"{NO_DIFFERENCE} in {f'{others} other setting{plural}' if said else f'any of {others} settings'}"
+            )
         sentences.append(f"{subject.label}, times as fast as {bench.first.label}: {'; '.join(said)}.")
     return sentences
 
