@@ -358,7 +358,7 @@ def test_wrong_names(arguments, saying, tmp_path):
         (["run", "--teacher"], "requires an argument"),
         (["evaluate"], "Missing argument 'target'"),
         (["bench"], "Missing argument"),
-        (["bench", "resnet20", "--repeats", "0"], "x>=1"),
+        (["bench", "resnet20", "--repeats", "0"], "greater than or equal to 1|x>=1"),
         (["inspect", "resnet18", "--image-size", "3"], "greater than or equal to 4|x>=4"),
         (["export", "x", "--tolerance", "little"], "--tolerance"),
     ],

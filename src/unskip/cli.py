@@ -238,6 +238,12 @@ def export(
     backend: Annotated[
         str | None, typer.Option(metavar="NAME", help="For executorch: xnnpack (the default) or portable.")
     ] = None,
+    switchable: Annotated[
+        bool,
+        typer.Option(
+            "--switchable", help="One file for all depths of a training such as embedded_kd's (onnx, executorch)."
+        ),
+    ] = False,
     data: DataOption = None,
     set_: DataSet = None,
     tolerance: Annotated[
@@ -271,6 +277,7 @@ def export(
         max_drop=max_drop,
         tolerance=tolerance,
         images=images,
+        switchable=switchable,
     )
     for done in written:
         out.print(done.describe(), highlight=False, soft_wrap=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
 from unskip.data import Data, Normalization, load_data
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.export import Exported, Format, export_net, find_format, format_for
+from unskip.export import Exported, Format, export_net, export_switchable, find_format, format_for
 from unskip.measure import Accuracy, evaluate, evaluate_file
 from unskip.recipe import Recipe, load_recipe, recipe_from
 from unskip.request import data_settings
@@ -74,37 +74,61 @@ def export_target(
     max_drop: float = 0.05,
     tolerance: float = 1e-3,
     images: int = 256,
+    switchable: bool = False,
 ) -> Iterator[Exported]:
     """Export a run's network or a network's file to every one of ``formats``, each file as soon as it is kept.
 
     ``out`` is a file, whose ending names the format, or a folder, by default the working directory; in a folder the
     file is called as the network is. The files are checked on ``images`` test images of the network's run, or of
     ``data``, and all test images tell their accuracy. With ``int8``, ``calibration`` training images decide the ranges.
+    ``switchable`` puts all networks that came out of the training of ``label`` into one file.
     """
-    file = net_file(target, label)
-    places = _places(out, formats, f"{file.stem}-int8" if int8 else file.stem)
-    net, info = load_net(file)
+    if switchable and int8:
+        raise UnskipError("a file of several depths is written in float32; export each depth by itself with --int8")
+    files = _depths(target, label) if switchable else {"": net_file(target, label)}
+    file = next(iter(files.values()))
+    name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
+    places = _places(out, formats, f"{name}-int8" if int8 else name)
+    nets = {depth: load_net(path)[0] for depth, path in files.items()}
+    info = load_net(file)[1]
     seen = data_for(file, info, data, settings)
     inside = normalization == "inside"
     if inside:
         seen = seen.scaled()
     recipe = _run_recipe(file)
-    facts = info.to_json() | {"label": file.stem} | ({"recipe": recipe.digest()} if recipe else {})
+    facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
+    shown = seen.test_images(images)
+    given: Any = {
+        "metadata": facts,
+        "normalization": (info.mean, info.std) if inside else None,
+        "batch_size": batch_size,
+        "backend": backend,
+        "tolerance": tolerance,
+        "test": _OnePass(seen),
+    }
     chosen = seen.train_images(calibration, recipe.seed if recipe else 0) if int8 else None
     for path in places:
-        yield export_net(
-            net,
-            path,
-            seen.test_images(images),
-            metadata=facts,
-            normalization=(info.mean, info.std) if inside else None,
-            batch_size=batch_size,
-            backend=backend,
-            tolerance=tolerance,
-            test=_OnePass(seen),
-            calibration=chosen,
-            max_drop=max_drop,
+        if switchable:
+            yield from export_switchable(nets, path, shown, **given)
+        else:
+            yield export_net(nets[""], path, shown, **given, calibration=chosen, max_drop=max_drop)
+
+
+def _depths(target: Path, label: str | None) -> dict[str, Path]:
+    """The networks of a run that came out of one training, by their depths, the full one first."""
+    if target.is_file():
+        raise UnskipError(f"--switchable takes the depths from a run folder, and {target} is a file")
+    rows = RunFolder(target).load_results()["nets"]
+    trainings = [row["training"] for row in rows]
+    several = list(dict.fromkeys(training for training in trainings if trainings.count(training) > 1))
+    wanted = [row["training"] for row in rows if label in (row["label"], row["training"])] if label else several
+    if not several or not wanted or wanted[0] not in several:
+        raise UnskipError(
+            f"--switchable: {label or target} is no training that gave networks of several depths"
+            f"{'; ' + ', '.join(several) + ' did' if several else ', as embedded_kd does'}"
         )
+    labels = [row["label"] for row in rows if row["training"] == wanted[0]]
+    return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
 
 
 def _places(out: Path | None, formats: Sequence[str], name: str) -> list[Path]:

@@ -3,8 +3,8 @@
 from unskip.export.base import Format
 from unskip.export.executorch import arena_of_file, planned_arena
 from unskip.export.formats import FORMATS, find_format, format_for
-from unskip.export.proof import Accuracies
-from unskip.export.writing import Exported, export_net
+from unskip.export.proof import Accuracies, Exported
+from unskip.export.writing import export_net, export_switchable
 
 __all__ = [
     "FORMATS",
@@ -13,6 +13,7 @@ __all__ = [
     "Format",
     "arena_of_file",
     "export_net",
+    "export_switchable",
     "find_format",
     "format_for",
     "planned_arena",

@@ -47,14 +47,17 @@ class Format(ABC):
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
     ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised,
-    ``backends`` what it can be written for, the default first.
+    ``switchable`` whether one file can hold networks of several depths that share weights, ``backends`` what it can be
+    written for, the default first, ``depths_backend`` the one that lets depths share their weights.
     """
 
     name: ClassVar[str]
     runtime_name: ClassVar[str]
     free_batch: ClassVar[bool] = True
     int8: ClassVar[bool] = False
+    switchable: ClassVar[bool] = False
     backends: ClassVar[tuple[str, ...]] = ()
+    depths_backend: ClassVar[str | None] = None
 
     @property
     def runtime(self) -> Runtime:
@@ -73,6 +76,10 @@ class Format(ABC):
     @abstractmethod
     def write(self, conversion: Conversion, path: Path) -> None:
         """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away."""
+
+    def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
+        """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
+        raise NotImplementedError(f"{self.name} files hold one network")
 
 
 def normalized(net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ class ExecuTorch(Format):
     runtime_name = "executorch"
     free_batch = False
     int8 = True
+    switchable = True
     backends = ("xnnpack", "portable")
+    depths_backend = "portable"
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
@@ -41,6 +44,17 @@ class ExecuTorch(Format):
         else:
             program = conversion.captured()
         path.write_bytes(_lowered(program, conversion.backend, {METADATA: json.dumps(dict(conversion.facts))}).buffer)
+
+    def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
+        """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""
+        first, *others = depths.items()
+        if first[1].backend != self.depths_backend:
+            raise UnskipError(
+                "XNNPACK stores the weights of every depth anew, BatchNorm folded into them, so one file would spare "
+                "nothing; leave out --backend, or export each depth by itself with --net"
+            )
+        programs = {"forward": first[1].captured()} | {name: each.captured() for name, each in others}
+        path.write_bytes(_lowered(programs, first[1].backend, {METADATA: json.dumps(dict(first[1].facts))}).buffer)
 
 
 def planned_arena(net: StagedNet, input_shape: tuple[int, int, int], batch_size: int = 1) -> int:
@@ -78,7 +92,11 @@ def _planned(program: Any) -> int:
     return int(sum(program.execution_plan[0].non_const_buffer_sizes))
 
 
-def _lowered(program: torch.export.ExportedProgram, backend: str | None, constants: dict[str, str]) -> Any:
+def _lowered(
+    program: torch.export.ExportedProgram | dict[str, torch.export.ExportedProgram],
+    backend: str | None,
+    constants: dict[str, str],
+) -> Any:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 

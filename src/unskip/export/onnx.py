@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.export.base import Conversion, Format
+from unskip.export.switchable import switched
 
 __all__ = ["CALIBRATION_BATCH", "Onnx", "finished", "onnx_model"]
 
@@ -30,6 +31,7 @@ class Onnx(Format):
     name = "onnx"
     runtime_name = "onnxruntime"
     int8 = True
+    switchable = True
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
@@ -38,11 +40,21 @@ class Onnx(Format):
             model = _quantized(model, conversion.calibration, conversion.batch_size)
         save(finished(model, conversion.facts), path)
 
+    def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
+        """Write one model whose second input, ``depth``, is an index into ``depths``."""
+        models = [finished(onnx_model(conversion, as_it_is=True), {}) for conversion in depths.values()]
+        save(finished(switched(models), next(iter(depths.values())).facts), path)
 
-def onnx_model(conversion: Conversion) -> onnx.ModelProto:
-    """The network as torch's exporter writes it, without metadata."""
+
+def onnx_model(conversion: Conversion, *, as_it_is: bool = False) -> onnx.ModelProto:
+    """The network as torch's exporter writes it, without metadata; ``as_it_is`` keeps every BatchNorm."""
     program = torch.onnx.export(
-        conversion.captured(), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+        conversion.captured(),
+        dynamo=True,
+        input_names=["images"],
+        output_names=["logits"],
+        optimize=not as_it_is,
+        verbose=False,
     )
     assert program is not None
     return program.model_proto

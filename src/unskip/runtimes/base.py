@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["Images", "Logits", "Program", "Runtime", "depth_index"]
+__all__ = ["Images", "Logits", "Program", "Runtime", "depth_index", "depths_in"]
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -141,6 +142,12 @@ class Runtime(ABC):
 
     @abstractmethod
     def _read_metadata(self, path: Path) -> Mapping[str, str]: ...
+
+
+def depths_in(facts: Mapping[str, str]) -> list[str]:
+    """The names of the networks in a file of several depths, by its metadata; none for other files."""
+    names: list[str] = json.loads(facts.get("depths", "[]"))
+    return names
 
 
 def depth_index(path: Path, depths: Sequence[str], wanted: str | None) -> int:

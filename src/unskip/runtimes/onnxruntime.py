@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index, depths_in
 
 __all__ = ["OnnxRuntime"]
 
@@ -50,7 +49,7 @@ class OnnxRuntime(Runtime):
         session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
         if _PROVIDERS[device] not in session.get_providers():  # it falls back to the CPU without an error
             raise UnskipError(f"{self.version} finds no {device} device that it can use")
-        depths = json.loads(session.get_modelmeta().custom_metadata_map.get("depths", "[]"))
+        depths = depths_in(session.get_modelmeta().custom_metadata_map)
         if len(session.get_inputs()) != (2 if depths else 1):
             raise UnskipError(f"{path} takes other inputs than images; it was not written by unskip")
         return _Session(session, device, depth_index(path, depths, depth))
