@@ -469,5 +469,6 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # typer's answer to Ctrl-C
-            print("unskip: interrupted; the same `unskip run` goes on from what was saved", file=sys.stderr)
+            saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
+            print(f"unskip: interrupted{saved}", file=sys.stderr)
         raise

@@ -69,8 +69,9 @@ def test_a_ratio_that_covers_one_is_never_without_the_words():
     assert (shown.text, shown.below) == ("1.08×", ("1.06 to 1.11",))
     assert (not_shown.text, not_shown.below) == ("1.01×", ("0.97 to 1.04", NO_DIFFERENCE))
     assert conclusions(record) == [
+        "plain, peak of feature maps beside residual: 1.50× less by the forecast, 1.53× less by the arena.",
         "plain, times as fast as residual: 1.08× in ONNX Runtime, 1 thread, batch 1; "
-        "no difference shown in 1 other setting."
+        "no difference shown in 1 other setting.",
     ]
     assert headline(record) == "plain runs 1.08× as fast as residual in ONNX Runtime 1.31.1, 1 thread, batch 1"
     equal = bench()

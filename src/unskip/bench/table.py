@@ -7,7 +7,7 @@ from rich.text import Text
 
 from unskip.figures import bare_table
 from unskip.report.bench_record import Bench, Group
-from unskip.report.bench_tables import DEFINITIONS, Figure, columns, footnotes, rows, setting_of
+from unskip.report.bench_tables import DEFINITIONS, Figure, columns, conclusions, footnotes, rows, setting_of
 
 __all__ = ["render"]
 
@@ -29,6 +29,8 @@ def render(bench: Bench, console: Console) -> None:
         for note in footnotes(group):
             console.print(Text(note, style="dim"))
     console.print()
+    for sentence in conclusions(bench):
+        console.print(Text(sentence))
     used = [text for name, text in DEFINITIONS.items() if name != "device" or bench.groups[0].device != "cpu"]
     for text in (*used, _about_spread(bench)):
         console.print(Text(f"{text}.", style="dim"))

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 NO_DIFFERENCE = "no difference shown"
+SAME = "the same"
 
 DEFINITIONS = {
     "forecast": "Forecast: live feature maps of the whole batch, computed from the network",
@@ -135,26 +136,43 @@ def headline(bench: Bench) -> str:
 
 
 def conclusions(bench: Bench) -> list[str]:
-    """A sentence about each of the others where there are several settings: in which of them it differs."""
+    """What each of the others takes less or more, and, over several settings, in which of them it differs in time."""
     sentences = []
     for subject in bench.subjects[1:]:
-        cells = [(group, cell) for group in bench.groups for cell in group.cells if cell.subject == subject.label]
-        ratios = [(group, cell.ratio) for group, cell in cells if cell.ratio is not None]
-        if len(ratios) < 2:
-            continue
-        said = [
-            f"{times(ratio.median)} in {setting_of(group, version=False)}"
-            for group, ratio in ratios
-            if ratio.difference_shown
-        ]
-        others = len(ratios) - len(said)
-        if others:
-            plural = "s" * (others != 1)
-            said.append(
-                f"{NO_DIFFERENCE} in {f'{others} other setting{plural}' if said else f'any of {others} settings'}"
-            )
-        sentences.append(f"{subject.label}, times as fast as {bench.first.label}: {'; '.join(said)}.")
+        memory = _memory_sentence(bench, subject.label)
+        latency = _latency_sentence(bench, subject.label)
+        sentences += [sentence for sentence in (memory, latency) if sentence]
     return sentences
+
+
+def _memory_sentence(bench: Bench, label: str) -> str:
+    """In the first setting; what is the same by every definition is not worth a sentence."""
+    group = bench.groups[0]
+    cell = next(cell for cell in group.cells if cell.subject == label)
+    compared = {
+        name: _compare_bytes(_bytes(group.cells[0], name), _bytes(cell, name)) for name in ("forecast", "arena")
+    }
+    said = [f"{text} by the {name}" for name, text in compared.items() if text]
+    if not said or set(compared.values()) <= {SAME, ""}:
+        return ""
+    return f"{label}, peak of feature maps beside {bench.first.label}: {', '.join(said)}."
+
+
+def _latency_sentence(bench: Bench, label: str) -> str:
+    cells = [(group, cell) for group in bench.groups for cell in group.cells if cell.subject == label]
+    ratios = [(group, cell.ratio) for group, cell in cells if cell.ratio is not None]
+    if len(ratios) < 2:
+        return ""
+    said = [
+        f"{times(ratio.median)} in {setting_of(group, version=False)}"
+        for group, ratio in ratios
+        if ratio.difference_shown
+    ]
+    others = len(ratios) - len(said)
+    if others:
+        which = f"{others} other setting{'s' * (others != 1)}" if said else f"any of {others} settings"
+        said.append(f"{NO_DIFFERENCE} in {which}")
+    return f"{label}, times as fast as {bench.first.label}: {'; '.join(said)}."
 
 
 def _compared(cell: Cell, first: str) -> str:
@@ -227,15 +245,20 @@ def _ratio(ratio: Ratio | None) -> Figure:
 
 
 def _memory(group: Group, cell: Cell, name: str) -> Figure:
-    """Bytes, and how many times as much the first takes."""
-    value, first = _bytes(cell, name), _bytes(group.cells[0], name)
+    """Bytes, and how they compare with those of the first."""
+    value = _bytes(cell, name)
     if value is None:
         return Figure(DASH)
-    text = _unit(group, name).number(value)
-    if not first or not value or cell is group.cells[0]:
-        return Figure(text)
+    compared = "" if cell is group.cells[0] else _compare_bytes(_bytes(group.cells[0], name), value)
+    return Figure(_unit(group, name).number(value), (compared,) if compared else ())
+
+
+def _compare_bytes(first: int | None, value: int | None) -> str:
+    """``1.50× less``; nothing where one is not known."""
+    if not first or not value:
+        return ""
     ratio = times(max(first, value) / min(first, value))
-    return Figure(text, ("the same" if ratio == times(1) else f"{ratio} {'less' if first > value else 'more'}",))
+    return SAME if ratio == times(1) else f"{ratio} {'less' if first > value else 'more'}"
 
 
 def _rounded(value: float) -> str:
