@@ -248,6 +248,35 @@ def test_export_writes_a_file_that_evaluates_alike(home):
     assert alike.out == unskip("evaluate", "runs/small", at=home).out
 
 
+def test_export_writes_several_formats_into_a_folder(home):
+    ended = unskip("export", "runs/small", "--net", "ce", "--to", "torch", "--to", "onnx", "--out", "there", at=home)
+    assert ended.code == 0, ended.err
+    said = re.findall(r"there/(ce\.\w+): .*?top-1 ([\d.]+) %, the network ([\d.]+) %, on 100 images", ended.out)
+    assert [(name, file == net) for name, file, net in said] == [("ce.pt2", True), ("ce.onnx", True)]
+    alone = ("--data", "digits", "--set", "data.test_limit=100")
+    alike = {unskip("evaluate", f"there/{name}", *alone, at=home).out for name, *_ in said}
+    assert alike == {unskip("evaluate", "runs/small", "--net", "ce", at=home).out}
+
+
+def test_a_file_that_normalises_outside_says_so(home):
+    ended = unskip(
+        "export", "runs/small", "--normalization", "outside", "--out", "there/out.pt2", "--batch", 7, at=home
+    )
+    assert "float32, batch 7, run by PyTorch" in ended.out
+    alike = unskip("evaluate", "there/out.pt2", "--data", "digits", "--set", "data.test_limit=100", at=home)
+    assert alike.out == unskip("evaluate", "runs/small", at=home).out
+
+
+def test_a_file_in_8_bits_is_calibrated_on_the_run_s_images(home):
+    ended = unskip("export", "runs/small", "--net", "ce", "--int8", "--calibration", 30, "--max-drop", 1, at=home)
+    assert ended.code == 0, ended.err
+    assert "ce-int8.onnx: " in ended.out
+    assert ", int8, any batch" in ended.out
+    again = (home / "ce-int8.onnx").read_bytes()
+    unskip("export", "runs/small", "--net", "ce", "--int8", "--calibration", 30, "--max-drop", 1, at=home)
+    assert (home / "ce-int8.onnx").read_bytes() == again
+
+
 def test_report_is_written_again(home):
     page = home / "runs/small/report.html"
     before = page.read_bytes()
@@ -436,7 +465,7 @@ def test_weights_for_other_classes(images, home, tmp_path):
 
 
 def test_files_that_are_no_nets(home, tmp_path):
-    for name in ("junk.onnx", "junk.safetensors", "junk.pth"):
+    for name in ("junk.onnx", "junk.pt2", "junk.safetensors", "junk.pth"):
         (tmp_path / name).write_bytes(b"junk")
         refused("evaluate", name, "--data", "digits", at=tmp_path, saying=f"{name} is no")
     refused("export", "junk.safetensors", at=tmp_path, saying="no safetensors file")
@@ -465,6 +494,17 @@ def test_classes_that_a_net_does_not_know(images, tmp_path):
 
 def test_export_refuses_what_it_cannot_keep(home):
     refused("export", "runs/small", "--out", "student.pt", at=home, saying=r"no export format for 'student.pt'.*\.onnx")
+    refused("export", "runs/small", "--to", "onyx", at=home, saying=r"no export format 'onyx'.*did you mean 'onnx'")
+    refused(
+        "export", "runs/small", "--to", "onnx", "--out", "a.pt2", at=home, saying="a.pt2 is a torch file; give a fold"
+    )
+    refused("export", "runs/small", "--to", "torch", "--int8", at=home, saying="--int8 is for onnx, executorch")
+    refused("export", "runs/small", "--net", "tescher", at=home, saying="has no network 'tescher'.*mean 'teacher'")
+    refused(
+        "export", "runs/small", "--switchable", at=home, saying="--switchable: .* no training .* as embedded_kd does"
+    )
+    refused("export", "runs/small/nets/ce.safetensors", "--net", "ce", at=home, saying="--net names a network of a run")
+    refused("evaluate", "runs/small", "--depth", "1", at=home, saying="--depth is for deployed files of several depths")
     refused("export", "runs/small", "--tolerance", "1e-30", at=home, saying=r"\w+\.onnx was not written")
     assert not list(home.glob("*.onnx"))
     refused("export", "runs/small", "--out", "said.txt/a.onnx", at=home, saying="File exists: .*said.txt")

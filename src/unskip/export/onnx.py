@@ -25,7 +25,8 @@ class Onnx(Format):
     """Input ``images`` (batch, C, H, W), output ``logits`` (batch, classes).
 
     In 8 bits: QDQ nodes around everything that the normalisation feeds; weights symmetric int8 by output channel,
-    feature maps asymmetric uint8 by tensor, between the least and the largest value of the calibration.
+    feature maps asymmetric uint8 by tensor, between the least and the largest value of the calibration. Logits are
+    float32, or many classes would share the first place.
     """
 
     name = "onnx"
@@ -90,9 +91,10 @@ def _quantized(model: onnx.ModelProto, images: Tensor, batch_size: int | None) -
             return None if batch is None or len(batch) < (batch_size or 1) else {"images": batch.numpy()}
 
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "quantized.onnx"
+        source, path = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
+        onnx.save_model(model, source)
         quantize_static(
-            model,
+            source,
             path,
             Images(),
             quant_format=QuantFormat.QDQ,
@@ -100,6 +102,7 @@ def _quantized(model: onnx.ModelProto, images: Tensor, batch_size: int | None) -
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
             nodes_to_exclude=_normalization(model),
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
         return onnx.load_model(path)
 
