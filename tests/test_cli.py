@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from unskip.cli import main
 from unskip.nets import make_net
 
-COMMANDS = ("counts", "run", "inspect", "evaluate", "export", "report", "methods", "recipes", "nets")
+COMMANDS = ("counts", "run", "inspect", "evaluate", "export", "bench", "report", "methods", "recipes", "nets")
 SMALL = {
     "data": {"name": "digits", "limit": 200, "test_limit": 100},
     "teacher": {"net": "resnet14", "options": {"width": 4}},
@@ -171,6 +171,18 @@ def test_inspect_as_json(tmp_path):
     assert found["verdict"].startswith("Removal pays")
 
 
+def test_bench_prints_a_table_and_writes_json_and_a_page(home, tmp_path):
+    files = ["--json", tmp_path / "bench.json", "--html", tmp_path / "bench.html"]
+    quick = ["--repeats", 3, "--processes", 1, "--set", "data.test_limit=50"]
+    ended = unskip("bench", "runs/small:teacher", "runs/small", *quick, *files, at=home)
+    assert ended.code == 0, ended.err
+    assert re.search(r"ONNX Runtime [\d.]+, 1 thread, batch 1", ended.out)
+    assert "bench.json" in ended.out
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert [cell["accuracy"]["images"] for cell in record["groups"][0]["cells"]] == [50, 50]
+    assert "runs/small:teacher" in (tmp_path / "bench.html").read_text()
+
+
 def test_inspect_plans_a_lower_peak(tmp_path):
     small = ["resnet18", "--image-size", 64, "--set", "width=32"]
     said = unskip("inspect", *small, "--plan", "peak", at=tmp_path).out
@@ -234,6 +246,35 @@ def test_export_writes_a_file_that_evaluates_alike(home):
     assert "same top-1 on 100.00 % of 40 images" in ended.out
     alike = unskip("evaluate", "there/student.onnx", "--data", "digits", "--set", "data.test_limit=100", at=home)
     assert alike.out == unskip("evaluate", "runs/small", at=home).out
+
+
+def test_export_writes_several_formats_into_a_folder(home):
+    ended = unskip("export", "runs/small", "--net", "ce", "--to", "torch", "--to", "onnx", "--out", "there", at=home)
+    assert ended.code == 0, ended.err
+    said = re.findall(r"there/(ce\.\w+): .*?top-1 ([\d.]+) %, the network ([\d.]+) %, on 100 images", ended.out)
+    assert [(name, file == net) for name, file, net in said] == [("ce.pt2", True), ("ce.onnx", True)]
+    alone = ("--data", "digits", "--set", "data.test_limit=100")
+    alike = {unskip("evaluate", f"there/{name}", *alone, at=home).out for name, *_ in said}
+    assert alike == {unskip("evaluate", "runs/small", "--net", "ce", at=home).out}
+
+
+def test_a_file_that_normalises_outside_says_so(home):
+    ended = unskip(
+        "export", "runs/small", "--normalization", "outside", "--out", "there/out.pt2", "--batch", 7, at=home
+    )
+    assert "float32, batch 7, run by PyTorch" in ended.out
+    alike = unskip("evaluate", "there/out.pt2", "--data", "digits", "--set", "data.test_limit=100", at=home)
+    assert alike.out == unskip("evaluate", "runs/small", at=home).out
+
+
+def test_a_file_in_8_bits_is_calibrated_on_the_run_s_images(home):
+    ended = unskip("export", "runs/small", "--net", "ce", "--int8", "--calibration", 30, "--max-drop", 1, at=home)
+    assert ended.code == 0, ended.err
+    assert "ce-int8.onnx: " in ended.out
+    assert ", int8, any batch" in ended.out
+    again = (home / "ce-int8.onnx").read_bytes()
+    unskip("export", "runs/small", "--net", "ce", "--int8", "--calibration", 30, "--max-drop", 1, at=home)
+    assert (home / "ce-int8.onnx").read_bytes() == again
 
 
 def test_report_is_written_again(home):
@@ -320,6 +361,14 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["evaluate", "nowhere"], "no file or run folder nowhere"),
         (["evaluate", "."], r"no run.json: no complete run"),
         (["export", "nowhere"], "no file or run folder nowhere"),
+        (["bench", "nowhere.onnx"], "no file nowhere.onnx"),
+        (["bench", "resnet5x"], "no network 'resnet5x'"),
+        (["bench", "resnet20", "--runtime", "openvin"], "no runtime 'openvin'.*did you mean 'openvino'"),
+        (["bench", "resnet20", "--threads", "two"], "--threads 'two': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--batch", "0"], "--batch '0': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--device", "gpu"], "no device 'gpu'"),
+        (["bench", "resnet20", "--data", "nowhere"], "--data nowhere: neither"),
+        (["bench", "resnet20", "--set", "training.epochs=1"], "only the data can change"),
         (["report", "."], r"run.json is missing"),
         (["report", "nowhere"], r"nowhere/run.json is missing"),
     ],
@@ -337,6 +386,8 @@ def test_wrong_names(arguments, saying, tmp_path):
         (["run", "demo", "another"], "unexpected extra argument"),
         (["run", "--teacher"], "requires an argument"),
         (["evaluate"], "Missing argument 'target'"),
+        (["bench"], "Missing argument"),
+        (["bench", "resnet20", "--repeats", "0"], "greater than or equal to 1|x>=1"),
         (["inspect", "resnet18", "--image-size", "3"], "greater than or equal to 4|x>=4"),
         (["export", "x", "--tolerance", "little"], "--tolerance"),
     ],
@@ -414,7 +465,7 @@ def test_weights_for_other_classes(images, home, tmp_path):
 
 
 def test_files_that_are_no_nets(home, tmp_path):
-    for name in ("junk.onnx", "junk.safetensors", "junk.pth"):
+    for name in ("junk.onnx", "junk.pt2", "junk.safetensors", "junk.pth"):
         (tmp_path / name).write_bytes(b"junk")
         refused("evaluate", name, "--data", "digits", at=tmp_path, saying=f"{name} is no")
     refused("export", "junk.safetensors", at=tmp_path, saying="no safetensors file")
@@ -443,8 +494,19 @@ def test_classes_that_a_net_does_not_know(images, tmp_path):
 
 def test_export_refuses_what_it_cannot_keep(home):
     refused("export", "runs/small", "--out", "student.pt", at=home, saying=r"no export format for 'student.pt'.*\.onnx")
-    refused("export", "runs/small", "--tolerance", "1e-30", at=home, saying=r"model.onnx was not written")
-    assert not (home / "model.onnx").exists()
+    refused("export", "runs/small", "--to", "onyx", at=home, saying=r"no export format 'onyx'.*did you mean 'onnx'")
+    refused(
+        "export", "runs/small", "--to", "onnx", "--out", "a.pt2", at=home, saying="a.pt2 is a torch file; give a fold"
+    )
+    refused("export", "runs/small", "--to", "torch", "--int8", at=home, saying="--int8 is for onnx, executorch")
+    refused("export", "runs/small", "--net", "tescher", at=home, saying="has no network 'tescher'.*mean 'teacher'")
+    refused(
+        "export", "runs/small", "--switchable", at=home, saying="--switchable: .* no training .* as embedded_kd does"
+    )
+    refused("export", "runs/small/nets/ce.safetensors", "--net", "ce", at=home, saying="--net names a network of a run")
+    refused("evaluate", "runs/small", "--depth", "1", at=home, saying="--depth is for deployed files of several depths")
+    refused("export", "runs/small", "--tolerance", "1e-30", at=home, saying=r"\w+\.onnx was not written")
+    assert not list(home.glob("*.onnx"))
     refused("export", "runs/small", "--out", "said.txt/a.onnx", at=home, saying="File exists: .*said.txt")
 
 

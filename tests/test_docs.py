@@ -3,6 +3,8 @@
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import unskip
 from unskip.cli import app
 from unskip.nets import find_net
 from unskip.recipe import named_recipes
-from unskip.report import record
+from unskip.report import bench_record, record
 from unskip.request import request_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +92,10 @@ def pages_with(language: str) -> list[Path]:
     return sorted({block.page for block in BLOCKS if block.language == language})
 
 
-@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: page.name)
+DEPLOY = ROOT / "docs" / "deploy.md"  # its Python needs what its commands write
+
+
+@pytest.mark.parametrize("page", [page for page in pages_with("python") if page != DEPLOY], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "documentation"}
@@ -98,6 +103,36 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
         if block.language == "python":
             padded = "\n" * (block.line - 1) + block.text  # tracebacks name the page's own line
             exec(compile(padded, str(page), "exec"), names)
+
+
+@pytest.mark.slow
+def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeypatch):
+    """The commands on smaller runs; the Python without unskip, and without what its runtime does not bring."""
+    monkeypatch.chdir(tmp_path)
+    small = [
+        "data.limit=400",
+        "data.test_limit=100",
+        "teacher.net=resnet14",
+        "training.epochs=2",
+        "measure.latency=false",
+    ]
+    unskip.run_recipe(unskip.load_recipe("demo", [*small, "methods={align_kd: {}}"]), Path("runs/demo"))
+    unskip.run_recipe(unskip.load_recipe("demo", [*small, "methods={embedded_kd: {}}"]), Path("runs/family"))
+    Image.fromarray(np.full((30, 40, 3), 200, np.uint8)).save("photograph.jpg")
+    lines = [line for block in blocks_of(DEPLOY) if block.language == "bash" for line in block.text.splitlines()]
+    for line in lines:
+        if line != "unskip run demo":
+            arguments = shlex.split(line)[1:]
+            result = CliRunner().invoke(app, [*arguments, "--max-drop", "1"] if "--int8" in arguments else arguments)
+            assert result.exit_code == 0, (line, result.output, result.exception)
+    for block in blocks_of(DEPLOY):
+        if block.language == "python":
+            kept = {name for name in ("torch", "onnxruntime", "openvino", "executorch") if name in block.text}
+            absent = {"unskip", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "executorch"} - kept
+            code = f"import sys\nsys.modules.update(dict.fromkeys({sorted(absent)}))\n{block.text}"
+            ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+            assert ended.returncode == 0, (block.line, ended.stderr)
+            assert ended.stdout.split()[-1] in "0123456789", block.line
 
 
 def test_there_are_commands_to_check():
@@ -115,7 +150,7 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
         return
     group = typer.main.get_command(app)
     assert words[0] in group.commands, command
-    if {"NAME", "NET"} & set(words) or words == ["inspect"]:
+    if {"NAME", "NET"} & set(words) or words in (["inspect"], ["bench"]):
         return  # a placeholder stands for the argument, or the command is only mentioned
     given = group.commands[words[0]].make_context(words[0], words[1:]).params
     if words[0] == "run" and words[1:]:
@@ -215,6 +250,13 @@ def test_every_field_of_the_results_is_described():
     page = (ROOT / "docs" / "runs.md").read_text()
     for name in record.__all__:
         for field in getattr(record, name).model_fields:
+            assert f"`{field}`" in page, f"{name}.{field}"
+
+
+def test_every_field_of_a_benchmark_is_described():
+    page = (ROOT / "docs" / "bench.md").read_text()
+    for name in bench_record.__all__:
+        for field in getattr(bench_record, name).model_fields:
             assert f"`{field}`" in page, f"{name}.{field}"
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from unskip.errors import UnskipError
-from unskip.files import atomic_path, write_json, write_text
+from unskip.files import atomic_path, atomic_paths, write_json, write_text
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
@@ -16,6 +16,31 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
         raise RuntimeError
     assert path.read_text() == "one"
     assert os.listdir(path.parent) == ["a.txt"]
+
+
+def test_several_files_are_written_all_or_none(tmp_path):
+    paths = [tmp_path / "new" / name for name in ("a.bin", "a.xml")]
+    with atomic_paths(paths) as temporary:
+        assert [path.name for path in temporary] == ["a.bin", "a.xml"]
+        for path in temporary:
+            path.write_text("one")
+    with pytest.raises(FileNotFoundError), atomic_paths(paths) as temporary:
+        temporary[0].write_text("two")
+    assert [path.read_text() for path in paths] == ["one", "one"]
+    assert sorted(os.listdir(paths[0].parent)) == ["a.bin", "a.xml"]
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_file_that_cannot_be_replaced_leaves_the_other_as_it_was(older, tmp_path):
+    paths = [tmp_path / "a.bin", tmp_path / "a.xml"]
+    paths[1].mkdir()
+    if older:
+        paths[0].write_text("one")
+    with pytest.raises(OSError, match=r"a\.xml"), atomic_paths(paths) as temporary:
+        for path in temporary:
+            path.write_text("two")
+    assert sorted(os.listdir(tmp_path)) == (["a.bin", "a.xml"] if older else ["a.xml"])
+    assert not older or paths[0].read_text() == "one"
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path):

@@ -73,6 +73,7 @@ def test_the_results_are_the_nets(finished):
     for net in results["nets"]:
         assert net["top1"] == pytest.approx(results["history"][net["label"]][-1]["top1"], abs=0.05)
         assert net["parity"]["max_difference"] < net["parity"]["tolerance"]
+        assert net["file_top1"] == net["top1"]
         assert net["latency"]["median_ms"] > 0
         loaded, _ = load_net(folder / "nets" / f"{net['label']}.safetensors")
         assert len(residual_blocks(loaded)) == net["shortcuts"]
@@ -278,9 +279,21 @@ def test_each_of_them_is_evaluated_and_exported_by_its_file(family, tmp_path):
     best = max(net["top1"] for net in results["nets"][1:])
     assert evaluate_target(folder, None, ()).top1 == pytest.approx(best, abs=0.011)
     file = folder / "nets" / "embedded_kd-1-2-1.safetensors"
-    exported = export_target(file, tmp_path / "again.onnx", None, (), tolerance=1e-3, images=20)
-    images = load_data(DataRecipe(limit=300, test_limit=100)).test_batches(50).epoch(0)
+    (exported,) = export_target(file, tmp_path / "again.onnx", images=20)
+    images = load_data(DataRecipe(limit=300, test_limit=100)).scaled().test_batches(50).epoch(0)
     assert evaluate_file(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
+
+
+def test_all_of_them_in_one_file(family, tmp_path):
+    folder, results = family
+    top1 = [net["top1"] for net in results["nets"][1:]]
+    done = list(export_target(folder, tmp_path, switchable=True, images=20))
+    assert [path.name for path in tmp_path.iterdir()] == ["embedded_kd-switchable.onnx"]
+    assert [each.accuracies.file for each in done] == pytest.approx(top1, abs=0.011)
+    data = ["data.limit=300", "data.test_limit=100"]
+    for depth, expected in zip(("full", "1-1-1", "1-2-1"), top1, strict=True):
+        found = evaluate_target(done[0].path, "digits", data, depth=depth).top1
+        assert found == pytest.approx(expected, abs=0.011), depth
 
 
 def test_no_sentence_says_that_their_shortcuts_are_gone(family):

@@ -48,6 +48,11 @@ DataOption = Annotated[
     ),
 ]
 
+NetOption = Annotated[
+    str | None,
+    typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
+]
+
 
 def _show_version(asked: bool) -> None:
     if asked:
@@ -167,20 +172,29 @@ def inspect(
 
 @app.command()
 def evaluate(
-    target: Annotated[Path, typer.Argument(help="A run folder (its best student), a .safetensors or an .onnx file.")],
+    target: Annotated[
+        Path,
+        typer.Argument(help="A run folder (its best student), a .safetensors file, or a deployed file of any format."),
+    ],
+    net: NetOption = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(metavar="DEPTH", help="Which network of a file of several depths; by default the full one."),
+    ] = None,
     data: DataOption = None,
     set_: DataSet = None,
 ) -> None:
-    """Top-1 and top-5 of a trained network or an exported file on test images.
+    """Top-1 and top-5 of a trained network or a deployed file on test images.
 
     The data is that of the network's run, unless `--data` names another; `--set data.test_limit=1000` takes fewer
-    images.
+    images. A deployed file is run by its own runtime, and gets images as its metadata says.
 
-    Examples: `unskip evaluate runs/demo`, `unskip evaluate model.onnx --data MY_IMAGES`.
+    Examples: `unskip evaluate runs/demo`, `unskip evaluate runs/demo --net teacher`,
+    `unskip evaluate model.onnx --data MY_IMAGES`.
     """
     from unskip.trained import evaluate_target
 
-    accuracy = evaluate_target(target, data, set_ or ())
+    accuracy = evaluate_target(target, data, set_ or (), label=net, depth=depth)
     top5 = "" if accuracy.top5 is None else f"  top-5 {100 * accuracy.top5:.2f} %"
     out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images", highlight=False)
 
@@ -188,31 +202,151 @@ def evaluate(
 @app.command()
 def export(
     target: Annotated[Path, typer.Argument(help="A run folder (its best student) or a .safetensors file.")],
-    file: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending says the format.")
-    ] = Path("model.onnx"),
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT", help="onnx (the default), executorch, openvino or torch. Repeat for more."),
+    ] = None,
+    place: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="PLACE",
+            help="A file, whose ending says the format, or a folder, by default this one. In a folder the file is "
+            "called as the network is: align_kd.pte, with --int8 align_kd-int8.pte.",
+        ),
+    ] = None,
+    net: NetOption = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Quantise to 8 bits (onnx, executorch), calibrated on the run's training images."),
+    ] = False,
+    calibration: Annotated[int, typer.Option(min=1, help="Training images for --int8.")] = 256,
+    max_drop: Annotated[
+        float, typer.Option(help="With --int8: how much top-1 may be lost, as a share of 1.", min=0.0, max=1.0)
+    ] = 0.05,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images that the file takes at once; by default any number (executorch: 1)."),
+    ] = None,
+    normalization: Annotated[
+        Literal["inside", "outside"],
+        typer.Option(
+            help="Where images are normalised: inside the file, which then takes them scaled to 0..1, or outside, by "
+            "the mean and std in its metadata."
+        ),
+    ] = "inside",
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For executorch: xnnpack (the default) or portable.")
+    ] = None,
+    switchable: Annotated[
+        bool,
+        typer.Option(
+            "--switchable", help="One file for all depths of a training such as embedded_kd's (onnx, executorch)."
+        ),
+    ] = False,
     data: DataOption = None,
     set_: DataSet = None,
     tolerance: Annotated[
-        float, typer.Option(help="Largest difference to the network, relative to the largest logit.")
+        float, typer.Option(help="Largest difference to the network, relative to the largest logit; not for --int8.")
     ] = 1e-3,
     images: Annotated[int, typer.Option(min=1, help="Test images on which file and network are compared.")] = 256,
 ) -> None:
-    """Write a trained network as an ONNX file and check it against the network on real images.
+    """Write a trained network for deployment and check the file against the network on real images.
 
-    A file that differs by more than the tolerance is not left behind.
+    Every file is run by its own runtime: its logits are compared with the network's, and its accuracy on all test
+    images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is not
+    left behind. executorch and openvino are extras: `pip install 'unskip[executorch]'`.
 
-    Example: `unskip export runs/demo --out student.onnx`.
+    Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
+    `unskip export runs/demo --int8 --out student.onnx`.
     """
     from unskip.trained import export_target
 
-    done = export_target(target, file, data, set_ or (), tolerance=tolerance, images=images)
-    out.print(
-        f"{done.path}: {done.file_bytes:,} bytes; differs by at most {done.max_difference:.1e} of the largest logit "
-        f"(tolerance {done.tolerance:.0e}); same top-1 on {100 * done.agreement:.2f} % of {done.images} images",
-        highlight=False,
-        soft_wrap=True,
+    written = export_target(
+        target,
+        place,
+        to or (),
+        data=data,
+        settings=set_ or (),
+        label=net,
+        batch_size=batch,
+        normalization=normalization,
+        backend=backend,
+        int8=int8,
+        calibration=calibration,
+        max_drop=max_drop,
+        tolerance=tolerance,
+        images=images,
+        switchable=switchable,
     )
+    for done in written:
+        out.print(done.describe(), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def bench(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET..",
+            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
+        ),
+    ],
+    runtime: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of onnxruntime, executorch, openvino, torch; with commas.")
+    ] = "onnxruntime",
+    threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda (onnxruntime, torch).")] = "cpu",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds in which every file is timed once.")] = 50,
+    processes: Annotated[int, typer.Option(min=1, help="Fresh processes of every file that share the rounds.")] = 3,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Side in pixels for networks by name; by default as the net expects.")
+    ] = None,
+    accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
+    data: DataOption = None,
+    set_: DataSet = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
+    ] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report as a page.")] = None,
+) -> None:
+    """Compare networks and deployed files: latency, peak memory, size, and the accuracy of the files themselves.
+
+    Every file runs in fresh processes of its own, which take turns; ratios are to the first target, and are taken
+    within the rounds. Networks are exported for each runtime and batch size first; networks by name have random
+    weights. What a runtime cannot run is shown with the reason.
+
+    Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
+    `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`.
+    """
+    from unskip.bench import BenchSettings, names_in, numbers_in, render
+    from unskip.bench import bench as compare
+    from unskip.files import write_json
+    from unskip.report import write_bench_report
+
+    settings = BenchSettings(
+        runtimes=names_in(runtime),
+        threads=numbers_in("--threads", threads),
+        batch_sizes=numbers_in("--batch", batch),
+        device=device,
+        repeats=repeats,
+        processes=processes,
+        image_size=image_size,
+        accuracy=accuracy,
+        data=data,
+        data_settings=set_ or (),
+    )
+    with out.status("reading the targets") as status:
+        found = compare(targets, settings, say=status.update)
+    render(found, out)
+    if json_file is not None:
+        write_json(json_file, found.model_dump(mode="json"))
+    if html_file is not None:
+        write_bench_report(found, html_file)
+    for file in filter(None, (json_file, html_file)):
+        out.print(str(file), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -335,5 +469,6 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # typer's answer to Ctrl-C
-            print("unskip: interrupted; the same `unskip run` goes on from what was saved", file=sys.stderr)
+            saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
+            print(f"unskip: interrupted{saved}", file=sys.stderr)
         raise

@@ -37,6 +37,6 @@ class DataInfo:
             classes, mean, std = (tuple(json.loads(header[name])) for name in ("classes", "mean", "std"))
         except (KeyError, TypeError, ValueError) as error:
             raise UnskipError(
-                f"{path} does not say which images it expects ({error}); it was not written by unskip"
+                f"{path} does not say which images it expects ({error}); only files that unskip wrote for a run do"
             ) from error
         return cls(classes, (channels, height, width), mean, std)

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from unskip.errors import UnskipError
 
-__all__ = ["atomic_path", "read_json_lines", "write_bytes", "write_json", "write_text"]
+__all__ = ["atomic_path", "atomic_paths", "read_json_lines", "write_bytes", "write_json", "write_text"]
 
 
 @contextlib.contextmanager
@@ -21,19 +22,71 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Raises `UnskipError` when the disk is full; what stood at ``path`` before is then still there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _full_disk_in_a_sentence(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Temporary paths of the same names that take the places of ``paths``, all in one folder, when the block ends.
+
+    They take all of them or none: after an error everything is as it was before. Raises `UnskipError` when the disk
+    is full.
+    """
+    home = paths[0].parent
+    workplace = home / f".{paths[0].name}.{os.getpid()}.tmp"
+    with _full_disk_in_a_sentence(paths[0]):
+        (workplace / "before").mkdir(parents=True, exist_ok=True)
+        try:
+            temporary = [workplace / path.name for path in paths]
+            yield temporary
+            for path in temporary:
+                _sync(path)
+            _replace_all(temporary, paths, workplace / "before")
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _replace_all(sources: Sequence[Path], targets: Sequence[Path], aside: Path) -> None:
+    """Rename all sources; where one cannot be, put back what stood at the others' places."""
+    older = [target for target in targets if target.exists()]
+    for target in older:
+        try:
+            os.link(target, aside / target.name)
+        except OSError:  # a file system without links
+            shutil.copyfile(target, aside / target.name)
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        for source, target in zip(sources, targets, strict=True):
+            os.replace(source, target)
+    except OSError:
+        for target in targets:
+            if target in older:
+                os.replace(aside / target.name, target)
+            else:
+                target.unlink(missing_ok=True)
+        raise
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _full_disk_in_a_sentence(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UnskipError(f"no space left to write {path}; free some and run the same command again") from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from unskip.data import Data
 from unskip.environment import describe_environment, package_version
@@ -19,6 +18,7 @@ from unskip.measure import (
     MemoryTimeline,
     count_macs,
     evaluate,
+    evaluate_file,
     forecast,
     measure_latency,
     num_parameters,
@@ -67,11 +67,10 @@ def gather_results(
     The best student is the one with the highest top-1 after its last epoch. ``started`` is the run's start as a Unix
     time.
     """
-    images = data.test_images(recipe.measure.parity_images).cpu()
     rows = []
     for trained in nets:
         say(f"{trained.label}: exporting and measuring")
-        rows.append(_net_row(trained, data, folder, images, device))
+        rows.append(_net_row(trained, recipe, data, folder, device))
     best = max((row for row in rows if row["role"] == "student"), key=lambda row: row["top1"])
     student = next(trained for trained in nets if trained.label == best["label"])
     timelines = {
@@ -106,13 +105,20 @@ def gather_results(
     }
 
 
-def _net_row(trained: Trained, data: Data, folder: RunFolder, images: Tensor, device: torch.device) -> dict[str, Any]:
+def _net_row(trained: Trained, recipe: Recipe, data: Data, folder: RunFolder, device: torch.device) -> dict[str, Any]:
     net = trained.net
     accuracy = evaluate(net.to(device), data.test_batches(512).epoch(0))
     net.cpu()
     assert net.spec is not None
     path = folder.exported(trained.label)
-    exported = export_net(net, path, images, metadata=data.info.to_json() | {"label": trained.label})
+    scaled = data.scaled()
+    exported = export_net(
+        net,
+        path,
+        scaled.test_images(recipe.measure.parity_images),
+        metadata=data.info.to_json() | {"label": trained.label, "recipe": recipe.digest()},
+        normalization=(data.mean, data.std),
+    )
     return {
         "label": trained.label,
         "role": trained.role,
@@ -131,6 +137,7 @@ def _net_row(trained: Trained, data: Data, folder: RunFolder, images: Tensor, de
         "peak_bytes": forecast(net, data.image_shape).peak_bytes,
         "file": str(path.relative_to(folder.path)),
         "file_bytes": exported.file_bytes,
+        "file_top1": evaluate_file(path, scaled.test_batches(256).epoch(0)).top1,
         "parity": {
             "max_difference": exported.max_difference,
             "tolerance": exported.tolerance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from unskip.environment import describe_environment
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_json, write_text
 from unskip.recipe import Recipe, load_recipe
+from unskip.settings import nearest
 
 __all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
 
@@ -118,19 +120,28 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
         raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
     else:
         write_text(folder.recipe, recipe.to_yaml())
-    for leftover in path.rglob(".*.tmp"):  # of a process that was killed while it wrote
-        leftover.unlink()
+    for leftover in list(path.rglob(".*.tmp")):  # of a process that was killed while it wrote
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
     write_json(path / "environment.json", describe_environment())
     return folder
 
 
-def net_file(target: Path) -> Path:
-    """The weights that a target means: the file itself, or the best student of a run folder."""
+def net_file(target: Path, label: str | None = None) -> Path:
+    """The weights that a target means: the file itself, or a network of a run folder, by default its best student."""
     if target.is_dir():
         folder = RunFolder(target)
-        return folder.weights(folder.load_results()["best"])
+        results = folder.load_results()
+        labels = [row["label"] for row in results["nets"]]
+        if label is not None and label not in labels:
+            raise UnskipError(f"{target} has no network {label!r}; it has {', '.join(labels)}{nearest(label, labels)}")
+        return folder.weights(label or results["best"])
     if not target.is_file():
         raise UnskipError(f"no file or run folder {target}")
+    if label is not None:
+        raise UnskipError(f"--net names a network of a run folder, and {target} is a file")
     return target
 
 

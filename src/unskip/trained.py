@@ -2,58 +2,163 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
 
 from unskip.data import Data, Normalization, load_data
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.export import Exported, export_net
+from unskip.export import Exported, Format, export_net, export_switchable, find_format, format_for
 from unskip.measure import Accuracy, evaluate, evaluate_file
-from unskip.recipe import DataRecipe, load_recipe, recipe_from
+from unskip.recipe import Recipe, load_recipe, recipe_from
 from unskip.request import data_settings
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.weights import load_net
 
-__all__ = ["evaluate_target", "export_target"]
+__all__ = ["data_for", "evaluate_target", "export_target"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
+_BATCH = 256
 
 
-def evaluate_target(target: Path, data: str | None, settings: Sequence[str]) -> Accuracy:
-    """Accuracy of a run's best student, a network's file or an exported file.
+def evaluate_target(
+    target: Path, data: str | None, settings: Sequence[str], *, label: str | None = None, depth: str | None = None
+) -> Accuracy:
+    """Accuracy of a run's network, a network's file or a deployed file.
 
-    The test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
+    Of a run, ``label`` names the network, by default its best student; of a file with several depths, ``depth``. The
+    test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
-    file = net_file(target)
-    if any(file.suffix == runtime.endings[0] for runtime in RUNTIMES.values()):
-        info = DataInfo.from_json(read_metadata(file), file)
-        images = _data(file, info, data, settings)
-        return evaluate_file(file, images.test_batches(256).epoch(0))
+    file = net_file(target, label)
+    if any(file.suffix.lower() == runtime.endings[0] for runtime in RUNTIMES.values()):
+        facts = read_metadata(file)
+        info = DataInfo.from_json(facts, file)
+        images = data_for(file, info, data, settings)
+        if facts.get("normalization") == "inside":
+            images = images.scaled()
+        return evaluate_file(file, images.test_batches(_BATCH).epoch(0), depth=depth)
+    if depth is not None:
+        raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
-    return evaluate(net, _data(file, info, data, settings).test_batches(256).epoch(0))
+    return evaluate(net, data_for(file, info, data, settings).test_batches(_BATCH).epoch(0))
+
+
+@dataclass(frozen=True)
+class _OnePass:
+    """Test images and labels, as often as they are asked for."""
+
+    data: Data
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.data.test_batches(_BATCH).epoch(0)
 
 
 def export_target(
-    target: Path, path: Path, data: str | None, settings: Sequence[str], *, tolerance: float, images: int
-) -> Exported:
-    """Export a run's best student or a network's file, checked on test images of its run or of ``data``."""
-    file = net_file(target)
-    net, info = load_net(file)
-    shown = _data(file, info, data, settings).test_images(images)
-    return export_net(net, path, shown, metadata=info.to_json(), tolerance=tolerance)
+    target: Path,
+    out: Path | None,
+    formats: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    settings: Sequence[str] = (),
+    label: str | None = None,
+    batch_size: int | None = None,
+    normalization: Literal["inside", "outside"] = "inside",
+    backend: str | None = None,
+    int8: bool = False,
+    calibration: int = 256,
+    max_drop: float = 0.05,
+    tolerance: float = 1e-3,
+    images: int = 256,
+    switchable: bool = False,
+) -> Iterator[Exported]:
+    """Export a run's network or a network's file to every one of ``formats``, each file as soon as it is kept.
+
+    ``out`` is a file, whose ending names the format, or a folder, by default the working directory; in a folder the
+    file is called as the network is. The files are checked on ``images`` test images of the network's run, or of
+    ``data``, and all test images tell their accuracy. With ``int8``, ``calibration`` training images decide the ranges.
+    ``switchable`` puts all networks that came out of the training of ``label`` into one file.
+    """
+    if switchable and int8:
+        raise UnskipError("a file of several depths is written in float32; export each depth by itself with --int8")
+    files = _depths(target, label) if switchable else {"": net_file(target, label)}
+    file = next(iter(files.values()))
+    name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
+    places = _places(out, formats, f"{name}-int8" if int8 else name)
+    nets = {depth: load_net(path)[0] for depth, path in files.items()}
+    info = load_net(file)[1]
+    seen = data_for(file, info, data, settings)
+    inside = normalization == "inside"
+    if inside:
+        seen = seen.scaled()
+    recipe = _run_recipe(file)
+    facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
+    shown = seen.test_images(images)
+    given: Any = {
+        "metadata": facts,
+        "normalization": (info.mean, info.std) if inside else None,
+        "batch_size": batch_size,
+        "backend": backend,
+        "tolerance": tolerance,
+        "test": _OnePass(seen),
+    }
+    chosen = seen.train_images(calibration, recipe.seed if recipe else 0) if int8 else None
+    for path in places:
+        if switchable:
+            yield from export_switchable(nets, path, shown, **given)
+        else:
+            yield export_net(nets[""], path, shown, **given, calibration=chosen, max_drop=max_drop)
 
 
-def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
-    """Test images as the network expects them: its size, its normalisation, its classes."""
-    base = _run_data(file)
-    if argument is None and base is None:
+def _depths(target: Path, label: str | None) -> dict[str, Path]:
+    """The networks of a run that came out of one training, by their depths, the full one first."""
+    if target.is_file():
+        raise UnskipError(f"--switchable takes the depths from a run folder, and {target} is a file")
+    rows = RunFolder(target).load_results()["nets"]
+    trainings = [row["training"] for row in rows]
+    several = list(dict.fromkeys(training for training in trainings if trainings.count(training) > 1))
+    wanted = [row["training"] for row in rows if label in (row["label"], row["training"])] if label else several
+    if not several or not wanted or wanted[0] not in several:
+        raise UnskipError(
+            f"--switchable: {label or target} is no training that gave networks of several depths"
+            f"{'; ' + ', '.join(several) + ' did' if several else ', as embedded_kd does'}"
+        )
+    labels = [row["label"] for row in rows if row["training"] == wanted[0]]
+    return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
+
+
+def _places(out: Path | None, formats: Sequence[str], name: str) -> list[Path]:
+    """The files that an export command means."""
+    wanted = [find_format(each) for each in dict.fromkeys(formats)]
+    if out is None or out.is_dir() or not out.suffix:
+        return [(out or Path()) / f"{name}{format_.ending}" for format_ in wanted or [find_format("onnx")]]
+    ending = format_for(out)
+    if wanted and wanted != [ending]:
+        raise UnskipError(f"--out {out} is {_article(ending)} file; give a folder to write {_names(wanted)}")
+    return [out]
+
+
+def _article(format_: Format) -> str:
+    return f"an {format_.name}" if format_.name[0] in "aeiou" else f"a {format_.name}"
+
+
+def _names(formats: Sequence[Format]) -> str:
+    return " and ".join(format_.name for format_ in formats)
+
+
+def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
+    """Images as the network expects them: its size, its normalisation, its classes."""
+    recipe = _run_recipe(file)
+    if argument is None and recipe is None:
         raise UnskipError(f"{file} lies in no run folder; say with --data on which images")
     for setting in settings:
         if not setting.startswith("data."):
             raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
-    tree = base.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if base else {}
+    tree = recipe.data.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
     tree |= data_settings(argument) if argument else {}
     tree["image_size"] = info.image_shape[1]
     data = load_data(
@@ -69,6 +174,7 @@ def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[s
     return data
 
 
-def _run_data(file: Path) -> DataRecipe | None:
-    recipe = RunFolder(file.resolve().parent.parent).recipe
-    return load_recipe(recipe).data if recipe.is_file() else None
+def _run_recipe(file: Path) -> Recipe | None:
+    """The recipe of the run in whose folder a file lies."""
+    path = RunFolder(file.resolve().parent.parent).recipe
+    return load_recipe(path) if path.is_file() else None

@@ -62,3 +62,9 @@ def test_autocast_is_entered():
 def test_no_images_are_refused():
     with pytest.raises(UnskipError, match="no images"):
         evaluate(nn.Identity(), [])
+
+
+def test_of_equal_logits_the_first_counts():
+    ties = torch.tensor([[1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0]])
+    found = [evaluate(nn.Identity(), [(ties, torch.tensor([label]))]).top1 for label in range(7)]
+    assert found == [1, 0, 0, 0, 0, 0, 0]

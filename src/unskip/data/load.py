@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -33,6 +33,8 @@ class _Images(Protocol):
 
     def images(self, rows: Rows) -> Tensor: ...
 
+    def normalized(self, normalization: Normalization) -> _Images: ...
+
 
 @dataclass(frozen=True)
 class Data:
@@ -53,6 +55,7 @@ class Data:
     fingerprint: str
     _train: _Images = field(repr=False, compare=False)
     _test: _Images = field(repr=False, compare=False)
+    _train_labels: Rows = field(repr=False, compare=False)
     _test_labels: Rows = field(repr=False, compare=False)
 
     @property
@@ -84,6 +87,22 @@ class Data:
         Always the same ones; all test images where there are no more than ``count``.
         """
         return self._test.images(balanced_order(self._test_labels, 0)[:count])
+
+    def train_images(self, count: int, seed: int) -> Tensor:
+        """Training images as test images are seen, without augmentation, drawn with a seed; see :meth:`test_images`."""
+        return self._train.images(balanced_order(self._train_labels, seed)[:count])
+
+    def scaled(self) -> Data:
+        """The same images scaled to 0..1 and not normalised any further: for what normalises them itself."""
+        channels = self.image_shape[0]
+        identity = Normalization((0.0,) * channels, (1.0,) * channels)
+        return replace(
+            self,
+            mean=identity.mean,
+            std=identity.std,
+            _train=self._train.normalized(identity),
+            _test=self._test.normalized(identity),
+        )
 
 
 def load_data(
@@ -140,6 +159,7 @@ def _resident(
         fingerprint=_fingerprint(source.classes, (train.labels, pixels), (test.labels, test_pixels)),
         _train=ResidentImages(pixels, train.labels, normalization, device, window),
         _test=ResidentImages(test_pixels, test.labels, normalization, device),
+        _train_labels=train.labels,
         _test_labels=test.labels,
     )
 
@@ -175,6 +195,7 @@ def _streamed(
         fingerprint=_fingerprint(source.classes, *((images.labels, _stamps(images)) for images in (train, test))),
         _train=StreamedImages(train, transform, normalization, device, recipe.workers),
         _test=StreamedImages(test, transform, normalization, device, recipe.workers),
+        _train_labels=train.labels,
         _test_labels=test.labels,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,9 +43,17 @@ class ResidentImages:
         return _ResidentBatches(self, steps, seed, channels_last)
 
     def images(self, rows: Rows) -> Tensor:
-        """The normalised images at ``rows``; only for images that are not augmented."""
-        assert self.augmentation is None
-        return self.normalization(self.pixels[torch.from_numpy(rows).to(self.pixels.device)])
+        """The normalised images at ``rows``, as they are without augmentation."""
+        border = self.augmentation.padding if self.augmentation else 0
+        height, width = self.size
+        inside = self.pixels[..., border : border + height, border : border + width]
+        return self.normalization(inside[torch.from_numpy(rows).to(self.pixels.device)])
+
+    def normalized(self, normalization: Normalization) -> ResidentImages:
+        """The same images, sharing their pixels, normalised in another way."""
+        twin = copy.copy(self)
+        twin.normalization = normalization
+        return twin
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,10 @@ class StreamedImages:
         pixels = torch.stack([transform(self.image_set.image(int(row))) for row in rows])
         return self.normalization(pixels.to(self.device))
 
+    def normalized(self, normalization: Normalization) -> StreamedImages:
+        """The same images, normalised in another way."""
+        return replace(self, normalization=normalization)
+
 
 @dataclass(frozen=True)
 class _StreamedBatches:

@@ -1,113 +1,65 @@
-"""ONNX: write, read back, compare with eager, refuse a file that differs."""
+"""ONNX: one file, float32 or quantised by ONNX Runtime's own tools."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import io
-import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import torch
 from torch import Tensor
 
-from unskip.environment import package_version
 from unskip.errors import UnskipError
-from unskip.files import atomic_path
-from unskip.nets import StagedNet
-from unskip.runtimes import find_runtime
-from unskip.surgery import fold_batchnorm
+from unskip.export.base import Conversion, Format
+from unskip.export.switchable import switched
 
-__all__ = ["Exported", "export_onnx"]
+__all__ = ["CALIBRATION_BATCH", "Onnx", "finished", "onnx_model"]
 
-READ_BACK_BATCH = 32
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
+CALIBRATION_BATCH = 32
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A file that was written and proved.
+class Onnx(Format):
+    """Input ``images`` (batch, C, H, W), output ``logits`` (batch, classes).
 
-    ``max_difference`` and ``mean_difference`` compare the file's logits with those of the network, relative
-    to the largest absolute logit; ``agreement`` is the share of ``images`` with the same top-1 class.
+    In 8 bits: QDQ nodes around everything that the normalisation feeds; weights symmetric int8 by output channel,
+    feature maps asymmetric uint8 by tensor, between the least and the largest value of the calibration. Logits are
+    float32, or many classes would share the first place.
     """
 
-    path: Path
-    file_bytes: int
-    max_difference: float
-    mean_difference: float
-    tolerance: float
-    agreement: float
-    images: int
-    opset: int
+    name = "onnx"
+    runtime_name = "onnxruntime"
+    int8 = True
+    switchable = True
+
+    def write(self, conversion: Conversion, path: Path) -> None:
+        """See :meth:`Format.write`."""
+        model = onnx_model(conversion)
+        if conversion.calibration is not None:
+            model = _quantized(model, conversion.calibration, conversion.batch_size)
+        save(finished(model, conversion.facts), path)
+
+    def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
+        """Write one model whose second input, ``depth``, is an index into ``depths``."""
+        models = [finished(onnx_model(conversion, as_it_is=True), {}) for conversion in depths.values()]
+        save(finished(switched(models), next(iter(depths.values())).facts), path)
 
 
-def export_onnx(
-    net: StagedNet,
-    path: Path,
-    images: Tensor,
-    *,
-    metadata: Mapping[str, str] | None = None,
-    tolerance: float = 1e-3,
-) -> Exported:
-    """Write a network as one ONNX file and prove it on real images (N, C, H, W).
-
-    The file holds the network for inference, BatchNorm folded, weights included; input ``images`` (batch, C,
-    H, W), output ``logits`` (batch, classes), the batch size free. Its metadata are ``metadata`` together
-    with the input's shape, the net's spec and the version of unskip. The file is run in ONNX Runtime on the
-    images, in several batch sizes, and compared with the network as it is, in float32.
-
-    Raises `UnskipError` when the logits differ by more than ``tolerance``, relative to the largest absolute
-    logit. What stood at ``path`` before is then still there.
-    """
-    if not len(images):
-        raise UnskipError("an export is proved on images, and there are none")
-    images = images.detach().to("cpu", torch.float32)
-    eager = copy.deepcopy(net).to("cpu", torch.float32).eval()
-    model = _convert(fold_batchnorm(eager), images)
-    onnx.helper.set_model_props(model, _facts(net, images) | dict(metadata or {}))
-    if model.ByteSize() > MAX_FILE_BYTES:
-        raise UnskipError("the network is larger than 2 GB, more than one ONNX file can hold")
-    path = Path(path)
-    with atomic_path(path) as temporary:
-        onnx.save_model(model, temporary)
-        onnx.checker.check_model(temporary, full_check=True)
-        with torch.inference_mode():
-            expected = torch.cat([eager(batch) for batch in _batches(images)])
-        logits = _read_back(temporary, images)
-        return _compare(logits, expected, path, temporary.stat().st_size, tolerance, _opset(model))
-
-
-def _convert(net: StagedNet, images: Tensor) -> onnx.ModelProto:
-    # With an example of one image, torch.export would take the batch size for a constant.
-    example = torch.zeros(2, *images.shape[1:])
-    with _quiet():
-        program = torch.onnx.export(
-            net,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=["images"],
-            output_names=["logits"],
-            verbose=False,
-        )
+def onnx_model(conversion: Conversion, *, as_it_is: bool = False) -> onnx.ModelProto:
+    """The network as torch's exporter writes it, without metadata; ``as_it_is`` keeps every BatchNorm."""
+    program = torch.onnx.export(
+        conversion.captured(),
+        dynamo=True,
+        input_names=["images"],
+        output_names=["logits"],
+        optimize=not as_it_is,
+        verbose=False,
+    )
     assert program is not None
-    return _with_pads_apart(_without_traces(program.model_proto))
-
-
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop what the exporter notes for debugging: stack traces with this machine's paths, and the like."""
-    graph = model.graph
-    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    return model
+    return _with_pads_apart(program.model_proto)
 
 
 def _with_pads_apart(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -130,65 +82,52 @@ def _with_pads_apart(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's progress, warnings and log records; its errors still rise as exceptions."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+def finished(model: onnx.ModelProto, facts: Mapping[str, str]) -> onnx.ModelProto:
+    """The model with its metadata, and without what exporters note for debugging, such as this machine's paths."""
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer, graph):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.helper.set_model_props(model, dict(facts))
+    return model
 
 
-def _facts(net: StagedNet, images: Tensor) -> dict[str, str]:
-    facts = {"unskip": package_version(), "image_shape": json.dumps(list(images.shape[1:]))}
-    return facts | ({"net": json.dumps(net.spec.to_json())} if net.spec else {})
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Write and check one file with everything in it; `UnskipError` where that is too much for one."""
+    if model.ByteSize() > MAX_FILE_BYTES:
+        raise UnskipError("the network is larger than 2 GB, more than one ONNX file can hold")
+    onnx.save_model(model, path)
+    onnx.checker.check_model(path, full_check=True)
 
 
-def _batches(images: Tensor) -> list[Tensor]:
-    """One image, full batches, and what remains: a file with a fixed batch size cannot take them."""
-    first, rest = images[:1], images[1:]
-    return [first, *(rest.split(READ_BACK_BATCH) if len(rest) else ())]
+def _quantized(model: onnx.ModelProto, images: Tensor, batch_size: int | None) -> onnx.ModelProto:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+    class Images(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rest = iter(images.split(batch_size or CALIBRATION_BATCH))
 
-def _read_back(path: Path, images: Tensor) -> Tensor:
-    program = find_runtime("onnxruntime").load(path)
-    try:
-        program(images[:1].expand(2, -1, -1, -1).numpy())
-        return torch.cat([torch.from_numpy(program(batch.numpy())) for batch in _batches(images)])
-    except Exception as error:
-        raise UnskipError(f"the exported file does not run in ONNX Runtime: {error}") from error
+        def get_next(self) -> dict[str, Any] | None:
+            batch = next(self.rest, None)
+            return None if batch is None or len(batch) < (batch_size or 1) else {"images": batch.numpy()}
 
-
-def _compare(logits: Tensor, expected: Tensor, path: Path, file_bytes: int, tolerance: float, opset: int) -> Exported:
-    if logits.shape != expected.shape:
-        raise UnskipError(f"{path} was not written: the exported file gives {logits.shape}, not {expected.shape}")
-    difference = (logits - expected).abs() / expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-    exported = Exported(
-        path=path,
-        file_bytes=file_bytes,
-        max_difference=difference.max().item(),
-        mean_difference=difference.mean().item(),
-        tolerance=tolerance,
-        agreement=(logits.argmax(1) == expected.argmax(1)).float().mean().item(),
-        images=len(logits),
-        opset=opset,
-    )
-    if not exported.max_difference <= tolerance:  # NaN included
-        raise UnskipError(
-            f"{path} was not written: its logits differ from the network's by {exported.max_difference:.2g} of "
-            f"the largest logit, and {tolerance:.2g} is allowed; top-1 agrees on {exported.agreement:.1%} of "
-            f"{exported.images} images"
+    with tempfile.TemporaryDirectory() as folder:
+        source, path = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
+        onnx.save_model(model, source)
+        quantize_static(
+            source,
+            path,
+            Images(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+            nodes_to_exclude=_normalization(model),
+            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
-    return exported
+        return onnx.load_model(path)
 
 
-def _opset(model: onnx.ModelProto) -> int:
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+def _normalization(model: onnx.ModelProto) -> list[str]:
+    """The nodes that normalise the images: they stay in float32."""
+    return [node.name for node in model.graph.node if any(name.startswith("normalize.") for name in node.input)]

@@ -49,9 +49,13 @@ def evaluate(
             module.training = training
 
 
-def evaluate_file(path: Path, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:
-    """The accuracy of a deployed file, run on the CPU by the runtime that it was written for; see :func:`evaluate`."""
-    program = runtime_for(path).load(path)
+def evaluate_file(path: Path, batches: Iterable[tuple[Tensor, Tensor]], *, depth: str | None = None) -> Accuracy:
+    """The accuracy of a deployed file, run on the CPU by the runtime that it was written for; see :func:`evaluate`.
+
+    The images are such as the file takes: where it normalises by itself, scaled to 0..1. ``depth`` names one of the
+    networks in a file of several.
+    """
+    program = runtime_for(path).load(path, depth=depth)
     return _accuracy(lambda images: torch.from_numpy(program(images.cpu().numpy())), batches)
 
 
@@ -62,13 +66,14 @@ def _accuracy(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tenso
     for images, labels in batches:
         logits = predict(images)
         classes = logits.shape[1]
-        best = logits.topk(min(5, classes), dim=1).indices
-        hit = best == labels.to(best.device)[:, None]
-        counts = torch.stack([hit[:, 0].sum(), hit.any(dim=1).sum()])
+        labels = labels.to(logits.device)
+        first = logits.argmax(dim=1) == labels  # of equal logits, as quantised files give them, the first counts
+        among = (logits.topk(min(5, classes), dim=1).indices == labels[:, None]).any(dim=1)
+        counts = torch.stack([first.sum(), (first | among).sum()])
         hits = counts if hits is None else hits + counts
         images_seen += len(labels)
     if hits is None or not images_seen:
         raise UnskipError("there are no images to evaluate on")
-    first, first_five = hits.tolist()
+    firsts, first_five = hits.tolist()
     top5 = first_five / images_seen if classes >= MIN_CLASSES_FOR_TOP5 else None
-    return Accuracy(first / images_seen, top5, images_seen)
+    return Accuracy(firsts / images_seen, top5, images_seen)

@@ -145,7 +145,7 @@ class MeasureRecipe(Section):
     latency: bool = Field(True, description="time the exported files in ONNX Runtime")
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
     batch_size: int = Field(1, ge=1, description="images per timed call")
-    repeats: int = Field(50, ge=5, description="timed calls of each file, interleaved")
+    repeats: int = Field(50, ge=5, description="rounds in which every file is timed once, in fresh processes")
     parity_images: int = Field(256, ge=1, description="test images on which an exported file must agree with its net")
 
 
@@ -195,6 +195,10 @@ class Recipe(Section):
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""
         return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    def digest(self) -> str:
+        """What names it in deployed files: the first 16 digits of a hash of all its fields."""
+        return digest(self.model_dump(mode="json"))[:16]
 
     def teacher_training(self) -> TrainingRecipe:
         """The training section that a teacher without given weights is trained with."""

@@ -78,6 +78,7 @@ class Net(Record):
     latency: Spread | None = None
     file: str | None = None
     file_bytes: int | None = None
+    file_top1: Share | None = None
     parity: Parity | None = None
 
     @property

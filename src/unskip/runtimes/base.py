@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["Images", "Logits", "Program", "Runtime"]
+__all__ = ["Images", "Logits", "Program", "Runtime", "depth_index", "depths_in"]
 
 Images = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -29,6 +32,10 @@ class Program(ABC):
 
     input_shape: tuple[int, int, int] | None
     batch_size: int | None
+
+    def device_peak_bytes(self) -> int | None:
+        """The most memory that this process has held on the device, weights included; None where nobody tells."""
+        return None
 
     @abstractmethod
     def bound(self, images: Images) -> Callable[[], object]:
@@ -58,12 +65,14 @@ class Runtime(ABC):
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
+    ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]]
     package: ClassVar[str]
     extra: ClassVar[str | None]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
@@ -78,16 +87,25 @@ class Runtime(ABC):
         """Its name and version, as reports have it."""
         return f"{self.title} {version(self.package)}"
 
+    def import_libraries(self) -> None:
+        """Import all that loading and running a file needs; for who measures what the file itself takes."""
+        self.require()
+        for name in self.libraries:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
     def require(self) -> None:
         """Raise `UnskipError` with the line that installs it, where it is missing."""
         if not self.installed:
             hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
             raise UnskipError(f"{self.title} is not installed: {hint}")
 
-    def load(self, path: Path, *, threads: int | None = None, device: str = "cpu") -> Program:
+    def load(self, path: Path, *, threads: int | None = None, device: str = "cpu", depth: str | None = None) -> Program:
         """Load a file for ``threads`` threads (None: as many as the runtime likes) on a device.
 
-        Raises `UnskipError` where the runtime or the file is missing, or the runtime refuses the file or the device.
+        ``depth`` names one of the networks in a file of several depths, by default the first, which is the full one.
+        Raises `UnskipError` where the runtime or the file is missing, where the runtime refuses the file or the device,
+        and for a depth that the file does not have.
         """
         self.require()
         if not path.is_file():
@@ -95,11 +113,11 @@ class Runtime(ABC):
         if device not in self.devices:
             raise UnskipError(f"{self.title} runs on {' and '.join(self.devices)} here, not on {device}")
         try:
-            return self._load(path, threads, device)
+            return self._load(path, threads, device, depth)
         except UnskipError:
             raise
         except Exception as error:  # each runtime fails in ways of its own
-            raise UnskipError(f"{self.version} cannot load {path}: {first_line(error)}") from error
+            raise UnskipError(f"{self.version} cannot load {path}: {self._reason(error)}") from error
 
     def read_metadata(self, path: Path) -> dict[str, str]:
         """What was written into the file beside the network; empty for a file of other origin.
@@ -114,10 +132,29 @@ class Runtime(ABC):
         except UnskipError:
             raise
         except Exception as error:
-            raise UnskipError(f"{path} is no {self.title} file that can be read: {first_line(error)}") from error
+            raise UnskipError(f"{path} is no {self.title} file that can be read: {self._reason(error)}") from error
+
+    def _reason(self, error: Exception) -> str:
+        return first_line(error)
 
     @abstractmethod
-    def _load(self, path: Path, threads: int | None, device: str) -> Program: ...
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program: ...
 
     @abstractmethod
     def _read_metadata(self, path: Path) -> Mapping[str, str]: ...
+
+
+def depths_in(facts: Mapping[str, str]) -> list[str]:
+    """The names of the networks in a file of several depths, by its metadata; none for other files."""
+    names: list[str] = json.loads(facts.get("depths", "[]"))
+    return names
+
+
+def depth_index(path: Path, depths: Sequence[str], wanted: str | None) -> int:
+    """The place of a depth among those of a file, the first by default; `UnskipError` for one that it does not have."""
+    if wanted is None:
+        return 0
+    if wanted not in depths:
+        has = f"it has {', '.join(depths)}" if depths else "it holds one network only"
+        raise UnskipError(f"{path} has no depth {wanted!r}; {has}")
+    return depths.index(wanted)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.quiet import quiet
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index, depths_in
 
 __all__ = ["METADATA", "ExecuTorch"]
 
@@ -21,26 +22,32 @@ class ExecuTorch(Runtime):
     title = "ExecuTorch"
     endings = (".pte",)
     module = "executorch"
+    libraries = ("executorch.runtime", "torch")
     package = "executorch"
     extra = "executorch"
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
-        from executorch.extension.pybindings import _C
-        from executorch.runtime import Runtime as Library
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
+        with quiet():
+            from executorch.extension.pybindings import _C
 
-        if threads is not None:
-            _C._unsafe_reset_threadpool(threads)
-        program = Library.get().load_program(path)
-        return _Method(program, program.load_method("forward"))
+            _C._threadpool_get_thread_count()  # the first to ask looks at the processor, and prints
+            if threads is not None:
+                _C._unsafe_reset_threadpool(threads)
+            program, facts = self._opened(path)
+            place = depth_index(path, depths_in(facts), depth)
+            return _Method(program, program.load_method("forward" if not place else depth))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
+        with quiet():
+            return self._opened(path)[1]
+
+    def _opened(self, path: Path) -> tuple[Any, Mapping[str, str]]:
+        """The program in a file, and its metadata."""
         from executorch.runtime import Runtime as Library
 
         program = Library.get().load_program(path)
-        if METADATA not in program.method_names:
-            return {}
-        facts: dict[str, str] = json.loads(program.load_method(METADATA).execute([])[0])
-        return facts
+        known = METADATA in program.method_names
+        return program, json.loads(program.load_method(METADATA).execute([])[0]) if known else {}
 
 
 class _Method(Program):

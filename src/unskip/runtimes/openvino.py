@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.errors import UnskipError, first_line
+from unskip.quiet import quiet
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
 
 __all__ = ["METADATA", "OpenVino"]
 
@@ -23,25 +25,37 @@ class OpenVino(Runtime):
     title = "OpenVINO"
     endings = (".xml", ".onnx")
     module = "openvino"
+    libraries = ("openvino",)
     package = "openvino"
     extra = "openvino"
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         import openvino
 
+        depth_index(path, (), depth)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
-        return _Compiled(openvino.Core().compile_model(path, "CPU", settings))
+        with quiet():
+            compiled = openvino.Core().compile_model(path, "CPU", settings)
+        if len(compiled.inputs) != 1:
+            raise UnskipError(f"{path} takes more than images; OpenVINO runs files of one depth only")
+        return _Compiled(compiled)
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         import openvino
 
-        model = openvino.Core().read_model(path)
+        with quiet():
+            model = openvino.Core().read_model(path)
         if not model.has_rt_info(METADATA):
             return {}
         facts: dict[str, str] = json.loads(model.get_rt_info(METADATA).astype(str))
         return facts
+
+    def _reason(self, error: Exception) -> str:
+        """OpenVINO's exceptions begin with places in its code."""
+        lines = [line.strip() for line in str(error).splitlines()]
+        return next((line for line in lines if line and not line.startswith("Exception from")), first_line(error))
 
 
 class _Compiled(Program):

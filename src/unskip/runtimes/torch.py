@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.quiet import quiet
+from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
 
 __all__ = ["METADATA", "PyTorch"]
 
@@ -22,25 +24,26 @@ class PyTorch(Runtime):
     title = "PyTorch"
     endings = (".pt2",)
     module = "torch"
+    libraries = ("torch", "torch.export.pt2_archive._package")
     package = "torch"
     extra = None
     devices = ("cpu", "cuda")
 
-    def _load(self, path: Path, threads: int | None, device: str) -> Program:
+    def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         import torch
 
+        depth_index(path, (), depth)
         if device == "cuda" and not torch.cuda.is_available():
             raise UnskipError("PyTorch sees no CUDA device here")
         if threads is not None:
             torch.set_num_threads(threads)
-        return _Exported(torch.export.load(path), device)
+        with quiet():
+            return _Exported(torch.export.load(path), device)
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        import torch
-
-        files = {METADATA: ""}
-        torch.export.load(path, extra_files=files)
-        facts: dict[str, str] = json.loads(files[METADATA] or "{}")
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(f"/extra/{METADATA}")]
+            facts: dict[str, str] = json.loads(archive.read(names[0])) if names else {}
         return facts
 
 
@@ -53,6 +56,11 @@ class _Exported(Program):
         batch, *shape = (size if isinstance(size, int) else None for size in value.shape)
         self.batch_size = batch
         self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
+
+    def device_peak_bytes(self) -> int | None:
+        import torch
+
+        return torch.cuda.max_memory_allocated() if self._device == "cuda" else None
 
     def bound(self, images: Images) -> Callable[[], object]:
         import torch

@@ -1,0 +1,101 @@
+"""What a format is: something that turns a network into a file which one of the runtimes runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from unskip.runtimes import RUNTIMES, Runtime
+
+__all__ = ["Conversion", "Format", "normalized"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is to be written.
+
+    ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. ``batch_size``
+    None means a free one. ``facts`` are the metadata. With ``calibration``, images (N, C, H, W) as ``net`` takes them,
+    the file is to compute with 8-bit integers. ``backend`` is one of the format's.
+    """
+
+    net: nn.Module
+    input_shape: tuple[int, int, int]
+    batch_size: int | None
+    facts: Mapping[str, str]
+    backend: str | None = None
+    calibration: Tensor | None = None
+
+    def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
+        """The network as torch.export has it."""
+        free = self.batch_size is None if free_batch is None else free_batch
+        # With an example of one image, torch.export would take a free batch size for a constant.
+        example = torch.zeros(2 if free else self.batch_size or 1, *self.input_shape)
+        shapes = ({0: torch.export.Dim("batch")},) if free else None
+        return torch.export.export(self.net, (example,), dynamic_shapes=shapes)
+
+
+class Format(ABC):
+    """A format by its name on the command line.
+
+    It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
+    ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised,
+    ``switchable`` whether one file can hold networks of several depths that share weights, ``backends`` what it can be
+    written for, the default first, ``depths_backend`` the one that lets depths share their weights.
+    """
+
+    name: ClassVar[str]
+    runtime_name: ClassVar[str]
+    free_batch: ClassVar[bool] = True
+    int8: ClassVar[bool] = False
+    switchable: ClassVar[bool] = False
+    backends: ClassVar[tuple[str, ...]] = ()
+    depths_backend: ClassVar[str | None] = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """What runs its files."""
+        return RUNTIMES[self.runtime_name]
+
+    @property
+    def ending(self) -> str:
+        """The ending of its files, with the dot."""
+        return self.runtime.endings[0]
+
+    def files(self, path: Path) -> Sequence[Path]:
+        """All files that one network becomes; ``path`` is among them."""
+        return [path]
+
+    @abstractmethod
+    def write(self, conversion: Conversion, path: Path) -> None:
+        """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away."""
+
+    def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
+        """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
+        raise NotImplementedError(f"{self.name} files hold one network")
+
+
+def normalized(net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
+    """A network that takes images scaled to 0..1 and normalises them by channel before it does anything else."""
+    return nn.Sequential(OrderedDict(normalize=_Normalize(mean, std), net=net)).eval()
+
+
+class _Normalize(nn.Module):
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        as_channels = torch.tensor([mean, std], dtype=torch.float64)[:, :, None, None]
+        self.register_buffer("mean", as_channels[0].float())
+        self.register_buffer("scale", (1 / as_channels[1]).float())
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) * self.scale

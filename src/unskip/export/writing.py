@@ -1,0 +1,257 @@
+"""Write a network in any format, read the file back, and keep it when it is proved."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from unskip.environment import package_version
+from unskip.errors import UnskipError
+from unskip.export.base import Conversion, Format, normalized
+from unskip.export.formats import FORMATS, format_for
+from unskip.export.proof import (
+    Accuracies,
+    Agreement,
+    Exported,
+    compare,
+    compare_accuracy,
+    logits_of,
+    refuse_deviation,
+    refuse_drop,
+)
+from unskip.files import atomic_paths
+from unskip.nets import StagedNet
+from unskip.quiet import quiet
+from unskip.surgery import extract, fold_batchnorm
+
+__all__ = ["export_net", "export_switchable"]
+
+Normalization = tuple[Sequence[float], Sequence[float]]
+Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
+
+
+def export_net(
+    net: StagedNet,
+    path: str | Path,
+    images: Tensor,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    normalization: Normalization | None = None,
+    batch_size: int | None = None,
+    backend: str | None = None,
+    tolerance: float = 1e-3,
+    test: Batches | None = None,
+    calibration: Tensor | None = None,
+    max_drop: float = 0.05,
+) -> Exported:
+    """Write a network in the format that the file's ending names, and prove the file on real images (N, C, H, W).
+
+    The file holds the network for inference, BatchNorm folded, weights included. With ``normalization``, mean and
+    standard deviation by channel, it normalises by itself and takes images scaled to 0..1; ``images`` and all others
+    here are such ones then. ``batch_size`` None leaves it free where the format can (ExecuTorch: 1). ``backend`` is for
+    ExecuTorch, ``xnnpack`` or ``portable``. The metadata are ``metadata`` together with the input's shape, the
+    normalisation, the precision, the net's spec and the version of unskip.
+
+    The file is run by its own runtime on ``images`` and compared with the network as it is, in float32. With
+    ``calibration``, training images, the file computes with 8-bit integers, for which ``test``, batches of images and
+    labels, decides instead: its accuracy may lie below the network's by ``max_drop``.
+
+    Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
+    installed. What stood at ``path`` before is then still there.
+    """
+    order = _Order.of(Path(path), images, normalization, batch_size, backend, metadata)
+    if calibration is not None and not order.format.int8:
+        raise UnskipError(f"{order.format.name} files are written in float32 only; --int8 is for {_able('int8')}")
+    if calibration is not None and not len(calibration):
+        raise UnskipError("8 bits are calibrated on images, and there are none")
+    conversion = order.conversion(net, fold_batchnorm(_for_cpu(net)), calibration=calibration)
+    with order.kept() as (written, files):
+        with quiet():
+            order.format.write(conversion, written)
+        proved = order.prove(written, net, test=test)
+        if calibration is None:
+            refuse_deviation(order.path, proved[0], tolerance)
+        else:
+            refuse_drop(order.path, *proved, max_drop)
+        file_bytes = sum(file.stat().st_size for file in files)
+    return order.exported(conversion, *proved, file_bytes, tolerance if calibration is None else None)
+
+
+def export_switchable(
+    nets: Mapping[str, StagedNet],
+    path: str | Path,
+    images: Tensor,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    normalization: Normalization | None = None,
+    batch_size: int | None = None,
+    backend: str | None = None,
+    tolerance: float = 1e-3,
+    test: Batches | None = None,
+) -> list[Exported]:
+    """Write networks of several depths, the full one first, into one file in which equal weights are stored once.
+
+    ONNX: a second input, ``depth``, is an index into the names of ``nets``, which the metadata have as ``depths``.
+    ExecuTorch, for its portable kernels: a method for each, ``forward`` for the first. BatchNorm is folded only where
+    that leaves the weights shared. Every depth is proved as :func:`export_net` does it; the file is refused when one of
+    them deviates.
+    """
+    format_ = format_for(Path(path))
+    if not format_.switchable:
+        raise UnskipError(f"{format_.name} files hold one depth; several in one file are for {_able('switchable')}")
+    facts = {**(metadata or {}), "depths": json.dumps(list(nets))}
+    order = _Order.of(Path(path), images, normalization, batch_size, backend or format_.depths_backend, facts)
+    conversions = {
+        name: order.conversion(nets[name], ready)
+        for name, ready in zip(nets, _sharing([_for_cpu(net) for net in nets.values()]), strict=True)
+    }
+    with order.kept() as (written, files):
+        with quiet():
+            order.format.write_depths(conversions, written)
+        proved = {name: order.prove(written, net, depth=name, test=test) for name, net in nets.items()}
+        for found, _ in proved.values():
+            refuse_deviation(order.path, found, tolerance)
+        file_bytes = sum(file.stat().st_size for file in files)
+    return [
+        order.exported(conversions[name], *results, file_bytes, tolerance, depth=name)
+        for name, results in proved.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What is the same for all networks of a file."""
+
+    path: Path
+    format: Format
+    images: Tensor
+    normalization: Normalization | None
+    batch_size: int | None
+    backend: str | None
+    metadata: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        path: Path,
+        images: Tensor,
+        normalization: Normalization | None,
+        batch_size: int | None,
+        backend: str | None,
+        metadata: Mapping[str, str] | None,
+    ) -> _Order:
+        """An order that can be carried out; `UnskipError` for any other."""
+        format_ = format_for(path)
+        backend = _backend(format_, backend)
+        if not len(images):
+            raise UnskipError("an export is proved on images, and there are none")
+        format_.runtime.require()
+        if batch_size is None and not format_.free_batch:
+            batch_size = 1
+        images = images.detach().to("cpu", torch.float32)
+        return cls(path, format_, images, normalization, batch_size, backend, metadata or {})
+
+    def conversion(self, net: StagedNet, ready: StagedNet, calibration: Tensor | None = None) -> Conversion:
+        """What the format gets: the network as it is ready to be written, and the facts about it."""
+        shape = self.images.shape[1:]
+        facts = {
+            "unskip": package_version(),
+            "image_shape": json.dumps(list(shape)),
+            "normalization": "outside" if self.normalization is None else "inside",
+            "precision": "float32" if calibration is None else "int8",
+        }
+        if self.normalization is not None:
+            mean, std = self.normalization
+            facts |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
+        if net.spec is not None:
+            facts["net"] = json.dumps(net.spec.to_json())
+        return Conversion(
+            net=self._normalized(ready),
+            input_shape=(shape[0], shape[1], shape[2]),
+            batch_size=self.batch_size,
+            facts=facts | dict(self.metadata),
+            backend=self.backend,
+            calibration=None if calibration is None else calibration.detach().to("cpu", torch.float32),
+        )
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[tuple[Path, list[Path]]]:
+        """The place to write to, and all files that are written; they take their places when the block ends well."""
+        with atomic_paths(self.format.files(self.path)) as files:
+            yield next(file for file in files if file.name == self.path.name), files
+
+    def prove(
+        self, written: Path, net: StagedNet, *, depth: str | None = None, test: Batches | None
+    ) -> tuple[Agreement, Accuracies | None]:
+        """Run a file by its own runtime beside the network as it is."""
+        file = logits_of(self.format.runtime.load(written, depth=depth))
+        eager = self._normalized(_for_cpu(net))
+        found = compare(eager, file, self.images, free_batch=self.batch_size is None)
+        return found, None if test is None else compare_accuracy(eager, file, test)
+
+    def exported(
+        self,
+        conversion: Conversion,
+        found: Agreement,
+        accuracies: Accuracies | None,
+        file_bytes: int,
+        tolerance: float | None,
+        depth: str | None = None,
+    ) -> Exported:
+        """What the file became."""
+        return Exported(
+            path=self.path,
+            depth=depth,
+            format=self.format.name,
+            runtime=self.format.runtime.version,
+            precision=conversion.facts["precision"],
+            batch_size=self.batch_size,
+            file_bytes=file_bytes,
+            max_difference=found.max_difference,
+            mean_difference=found.mean_difference,
+            tolerance=tolerance,
+            agreement=found.agreement,
+            images=found.images,
+            accuracies=accuracies,
+        )
+
+    def _normalized(self, net: nn.Module) -> nn.Module:
+        return net if self.normalization is None else normalized(net, *self.normalization)
+
+
+def _for_cpu(net: StagedNet) -> StagedNet:
+    """A copy for inference in float32."""
+    return extract(net).to("cpu", torch.float32).eval()
+
+
+def _sharing(nets: Sequence[StagedNet]) -> Sequence[StagedNet]:
+    """The networks with BatchNorm folded, or as they are where folding would part weights that they share."""
+    folded = [fold_batchnorm(net) for net in nets]
+    return folded if _different_bytes(folded) <= _different_bytes(nets) else nets
+
+
+def _different_bytes(nets: Sequence[StagedNet]) -> int:
+    """What the weights of networks take when equal ones are stored once."""
+    contents = {
+        tensor.numpy().tobytes() for net in nets for tensor in net.state_dict().values() if tensor.is_floating_point()
+    }
+    return sum(map(len, contents))
+
+
+def _able(what: str) -> str:
+    return ", ".join(name for name, format_ in FORMATS.items() if getattr(format_, what))
+
+
+def _backend(format_: Format, wanted: str | None) -> str | None:
+    if wanted is None:
+        return format_.backends[0] if format_.backends else None
+    if wanted not in format_.backends:
+        known = ", ".join(f"{name}: {' or '.join(other.backends)}" for name, other in FORMATS.items() if other.backends)
+        raise UnskipError(f"{format_.name} has no backend {wanted!r}; there are {known}")
+    return wanted

@@ -1,0 +1,148 @@
+"""What every format keeps; the formats are found, so a new one is covered without a line here."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from unskip.errors import UnskipError
+from unskip.export import FORMATS, export_net, find_format, format_for
+from unskip.measure import evaluate, evaluate_file
+from unskip.nets import NetSpec
+from unskip.runtimes import read_metadata, runtime_for
+
+FACTS = {"classes": '["a", "b"]', "label": "small"}
+MEAN, STD = (0.5,), (0.25,)
+FLOAT_ONLY = [name for name, format_ in FORMATS.items() if not format_.int8]
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def format_(request):
+    return find_format(request.param)
+
+
+@pytest.fixture(scope="module")
+def scaled(images):
+    """Images scaled to 0..1, as a file that normalises takes them."""
+    return (images * 0.1 + 0.5).clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(format_, tmp_path_factory):
+    return tmp_path_factory.mktemp(format_.name)
+
+
+@pytest.fixture(scope="module")
+def written(format_, folder, net, scaled):
+    return export_net(net, folder / f"net{format_.ending}", scaled, metadata=FACTS, normalization=(MEAN, STD))
+
+
+def test_it_agrees_with_the_network(format_, folder, written):
+    assert written.max_difference < 1e-5
+    assert written.mean_difference <= written.max_difference
+    assert (written.agreement, written.images, written.tolerance) == (1.0, 37, 1e-3)
+    assert (written.format, written.precision) == (format_.name, "float32")
+    assert written.runtime == format_.runtime.version
+    assert written.batch_size == (None if format_.free_batch else 1)
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert files.keys() == {path.name for path in format_.files(written.path)}
+    assert written.file_bytes == sum(files.values())
+
+
+def test_it_normalises_by_itself(net, scaled, written):
+    eager = copy.deepcopy(net).eval()
+    expected = eager((scaled - MEAN[0]) / STD[0]).detach().numpy()
+    program = runtime_for(written.path).load(written.path, threads=1)
+    assert program.input_shape == (1, 16, 16)
+    for count in (1, 2, 5):
+        np.testing.assert_allclose(program(scaled[:count].numpy()), expected[:count], rtol=1e-3, atol=1e-4)
+
+
+def test_metadata_round_trip(net, written):
+    facts = read_metadata(written.path)
+    assert {key: facts[key] for key in FACTS} == FACTS
+    assert json.loads(facts["image_shape"]) == [1, 16, 16]
+    assert (json.loads(facts["mean"]), json.loads(facts["std"])) == ([0.5], [0.25])
+    assert (facts["normalization"], facts["precision"]) == ("inside", "float32")
+    assert NetSpec.from_json(json.loads(facts["net"])).to_json() == net.spec.to_json()
+    assert facts["unskip"]
+
+
+def test_it_tells_nothing_of_this_machine(format_, written):
+    for path in format_.files(written.path):
+        assert b"site-packages" not in path.read_bytes()
+        assert str(path.parent).encode() not in path.read_bytes()
+
+
+def test_evaluating_it_equals_evaluating_the_network(net, scaled, written):
+    labels = torch.arange(37) % 10
+    batches = list(zip(scaled.split(8), labels.split(8), strict=True))
+    normalised = [((images - MEAN[0]) / STD[0], labels) for images, labels in batches]
+    assert evaluate_file(written.path, batches) == evaluate(net, normalised)
+
+
+def test_a_fixed_batch_normalised_outside_and_quietly(format_, net, images, tmp_path, capfd, recwarn):
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    done = export_net(net, tmp_path / f"net{format_.ending}", images, batch_size=3)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+    assert done.batch_size == runtime_for(done.path).load(done.path).batch_size == 3
+    assert done.max_difference < 1e-5
+    assert read_metadata(done.path)["normalization"] == "outside"
+    assert "mean" not in read_metadata(done.path)
+    assert all(module.training for module in net.modules()), "the network is left alone"
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("older", [b"an older file", None])
+def test_a_file_that_deviates_is_not_left_behind(older, format_, net, images, tmp_path):
+    path = tmp_path / f"net{format_.ending}"
+    if older is not None:
+        for file in format_.files(path):
+            file.write_bytes(older)
+    with pytest.raises(UnskipError, match="0 is allowed"):
+        export_net(net, path, images[:2], tolerance=0.0)
+    left = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert left == ({} if older is None else {file.name: older for file in format_.files(path)})
+
+
+def test_a_missing_runtime_is_named_with_what_installs_it(format_, net, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(type(format_.runtime), "installed", False)
+    with pytest.raises(UnskipError, match=r"is not installed: pip install \S+$"):
+        export_net(net, tmp_path / f"net{format_.ending}", images)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nan_is_refused(format_, net, images, tmp_path):
+    broken = copy.deepcopy(net)
+    with torch.no_grad():
+        broken.head.fc.bias[0] = torch.nan
+    with pytest.raises(UnskipError, match="by nan"):
+        export_net(broken, tmp_path / f"net{format_.ending}", images[:1])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FLOAT_ONLY)
+def test_a_format_without_8_bits_says_which_have_them(name, net, images, tmp_path):
+    with pytest.raises(UnskipError, match=rf"{name} files are written in float32 only; --int8 is for onnx, executorch"):
+        export_net(net, tmp_path / f"net{FORMATS[name].ending}", images, calibration=images)
+
+
+def test_no_images_are_refused(format_, net, images, tmp_path):
+    with pytest.raises(UnskipError, match="there are none"):
+        export_net(net, tmp_path / f"net{format_.ending}", images[:0])
+
+
+def test_unknown_names_and_endings_name_the_known_ones(tmp_path):
+    with pytest.raises(UnskipError, match=r"net\.tflite.*known endings: \.onnx"):
+        format_for(tmp_path / "net.tflite")
+    with pytest.raises(UnskipError, match=r"no export format 'onx'; known: .*did you mean 'onnx'"):
+        find_format("onx")
+
+
+def test_a_backend_that_a_format_does_not_have(net, images, tmp_path):
+    for ending, backend in ((".onnx", "xnnpack"), (".pte", "vulkan")):
+        with pytest.raises(UnskipError, match=r"has no backend.*executorch: xnnpack or portable"):
+            export_net(net, tmp_path / f"net{ending}", images, backend=backend)

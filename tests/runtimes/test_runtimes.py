@@ -1,0 +1,125 @@
+"""What every runtime keeps; the files come from the formats that are written for them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from unskip.errors import UnskipError
+from unskip.export import FORMATS, export_net
+from unskip.nets import make_net
+from unskip.runtimes import RUNTIMES, find_runtime, read_metadata, runtime_for
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request):
+    return RUNTIMES[request.param]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(7, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def net():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return make_net("resnet8", {"width": 2, "in_channels": 1}).eval()
+
+
+@pytest.fixture(scope="module")
+def file(runtime, net, images, tmp_path_factory):
+    """A file for this runtime that takes three images at once."""
+    return export_net(net, tmp_path_factory.mktemp("file") / f"net{runtime.endings[0]}", images, batch_size=3).path
+
+
+def test_every_runtime_has_a_format():
+    assert sorted(format_.runtime_name for format_ in FORMATS.values()) == sorted(RUNTIMES)
+
+
+def test_a_fixed_batch_is_computed_in_pieces_the_last_one_filled_up(runtime, file, net, images):
+    program = runtime.load(file, threads=1)
+    assert (program.batch_size, program.input_shape) == (3, (1, 8, 8))
+    expected = net(images).detach().numpy()
+    for count in (1, 3, 7):
+        logits = program(images[:count].numpy())
+        assert logits.shape == (count, 10)
+        np.testing.assert_allclose(logits, expected[:count], rtol=1e-3, atol=1e-5)
+
+
+def test_a_bound_call_can_be_repeated(runtime, file, images):
+    call = runtime.load(file, threads=1).bound(images[:3].numpy())
+    call()
+    call()
+
+
+def test_loading_is_quiet(runtime, file, images, capfd):
+    read_metadata(file)
+    runtime.load(file)(images.numpy())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_names_and_endings(runtime, tmp_path):
+    assert find_runtime(runtime.name) is runtime
+    assert runtime_for(tmp_path / f"NET{runtime.endings[0].upper()}") is runtime
+    with pytest.raises(UnskipError, match=r"no runtime 'onnxruntim'; known: .*did you mean 'onnxruntime'"):
+        find_runtime("onnxruntim")
+    with pytest.raises(UnskipError, match=r"net\.tflite is no deployed file; known endings: \.onnx"):
+        runtime_for(tmp_path / "net.tflite")
+
+
+@pytest.mark.parametrize("use", ["load", "read_metadata"])
+def test_a_missing_file_is_named(use, runtime, tmp_path):
+    with pytest.raises(UnskipError, match=r"^no file .*net"):
+        getattr(runtime, use)(tmp_path / f"net{runtime.endings[0]}")
+
+
+@pytest.mark.parametrize("content", ["nothing", "junk", "half"])
+def test_a_damaged_file_is_refused_in_one_quiet_sentence(content, runtime, file, tmp_path, capfd):
+    path = tmp_path / file.name
+    whole = file.read_bytes()
+    path.write_bytes({"nothing": b"", "junk": b"this is no network" * 99, "half": whole[: len(whole) // 2]}[content])
+    with pytest.raises(UnskipError, match=rf"{runtime.title} \S+ cannot load .*{path.name}: \S") as error:
+        runtime.load(path)
+    assert "\n" not in str(error.value)
+    if (runtime.name, content) != ("onnxruntime", "nothing"):  # protobuf takes nothing for a message without fields
+        with pytest.raises(UnskipError, match=rf"{path.name} is no {runtime.title} file that can be read: \S"):
+            runtime.read_metadata(path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_weights_that_are_missing_beside_an_openvino_file(net, images, tmp_path):
+    path = export_net(net, tmp_path / "net.xml", images).path
+    path.with_suffix(".bin").unlink()
+    with pytest.raises(UnskipError, match=r"OpenVINO \S+ cannot load .*net\.xml"):
+        find_runtime("openvino").load(path)
+
+
+def test_a_missing_package_is_named_with_what_installs_it(runtime, file, monkeypatch):
+    monkeypatch.setattr(type(runtime), "installed", False)
+    with pytest.raises(UnskipError, match=rf"^{runtime.title} is not installed: pip install \S+$"):
+        runtime.load(file)
+
+
+def test_a_file_of_one_network_has_no_depths(runtime, file):
+    with pytest.raises(UnskipError, match=r"has no depth '1-1'; it holds one network only"):
+        runtime.load(file, depth="1-1")
+
+
+def test_a_device_that_a_runtime_does_not_run_on(runtime, file):
+    with pytest.raises(UnskipError, match="not on tpu"):
+        runtime.load(file, device="tpu")
+
+
+def test_openvino_runs_onnx_files_too(net, images, tmp_path):
+    path = export_net(net, tmp_path / "net.onnx", images).path
+    logits = find_runtime("openvino").load(path, threads=1)(images.numpy())
+    np.testing.assert_allclose(logits, net(images).detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_importing_the_runtimes_does_not_import_torch():
+    code = "import sys, unskip.runtimes; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
