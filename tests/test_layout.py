@@ -32,6 +32,19 @@ ALLOWED = {
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
     "figures": set(),
     "planning": {"errors", "nets", "surgery", "measure", "figures"},
+    "budget": {
+        "errors",
+        "settings",
+        "files",
+        "figures",
+        "nets",
+        "surgery",
+        "methods",
+        "runtimes",
+        "measure",
+        "export",
+        "planning",
+    },
     "inspection": {"errors", "nets", "surgery", "measure", "figures"},
 }
 TOP = {"__main__", "run", "results", "run_folder", "request", "trained", "cli", "__init__"}
