@@ -37,6 +37,10 @@ ALLOWED = {
         *("errors", "settings", "environment", "figures", "data_info", "recipe", "nets", "surgery", "weights", "data"),
         *("measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
     },
+    "budget": {
+        *("errors", "settings", "files", "figures", "nets", "surgery", "methods", "runtimes", "measure", "export"),
+        "planning",
+    },
     "inspection": {"errors", "nets", "surgery", "measure", "figures"},
 }
 TOP = {"__main__", "run", "results", "run_folder", "request", "trained", "cli", "__init__"}

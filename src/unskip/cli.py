@@ -171,6 +171,96 @@ def inspect(
 
 
 @app.command()
+def fit_budget(
+    net: Annotated[
+        str,
+        typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
+    ],
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Most live feature maps at any time, such as 4MiB.")
+    ] = None,
+    parameters: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most parameters, such as 5M.")] = None,
+    macs: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most MACs for an image, such as 800M.")] = None,
+    file_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Largest file, such as 20MB.")] = None,
+    latency_ratio: Annotated[
+        float | None, typer.Option(metavar="RATIO", help="Most time, as a share of NET's on this machine, such as 0.8.")
+    ] = None,
+    latency_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Most milliseconds for an image on this machine.")
+    ] = None,
+    element: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(help="What feature maps and weights will be: int8 counts one byte for each element."),
+    ] = "float32",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Where untrained exports are timed: onnxruntime, executorch, openvino, torch."
+        ),
+    ] = "onnxruntime",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Side in pixels; by default 32 or 224, as the net expects.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the net, such as num_classes=10."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most students to list.")] = 10,
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Only count; export and time nothing.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write a recipe for every student listed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """List the students of a network that would meet a budget, before any training.
+
+    Students are plain or partly plain, shallower, grouped, with a lean stem, or several of these; sub-nets share the
+    weights of one network. Memory, parameters and MACs are counted; of those within these limits, a few are exported
+    untrained and timed beside NET. First come those that change least. Each line is a recipe for `unskip run`. Where
+    nothing meets the budget, the exit code is 1.
+
+    Examples: `unskip fit-budget resnet18 --memory 2MiB`, `unskip fit-budget resnet50 --memory 5MiB --latency-ratio
+    0.8 --out students`, `unskip fit-budget resnet56 --macs 60M --element int8 --no-latency --json`.
+    """
+    import json
+
+    from unskip.budget import fit_budget, render_fit
+    from unskip.request import request_budget, request_teacher
+
+    budget = request_budget(
+        memory=memory,
+        parameters=parameters,
+        macs=macs,
+        file_size=file_size,
+        latency_ratio=latency_ratio,
+        latency_ms=latency_ms,
+        element=element,
+        measures=not no_latency,
+    )
+    teacher, shape, weights = request_teacher(net, set_ or (), image_size)
+    with out.status("counting") as status:
+        fit = fit_budget(
+            teacher,
+            shape,
+            budget,
+            limit=limit,
+            latency=not no_latency,
+            runtime=runtime,
+            threads=threads,
+            weights=weights,
+            progress=status.update,
+        )
+    written = fit.write_recipes(folder) if folder else []
+    if as_json:
+        typer.echo(json.dumps(fit.to_json() | {"written": list(map(str, written))}, indent=1))
+    else:
+        render_fit(fit, out, written)
+    if not fit.fits:
+        raise typer.Exit(1)
+
+
+@app.command()
 def evaluate(
     target: Annotated[
         Path,
