@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from unskip.budget import Budget, fit_budget, render_fit
 from unskip.cli import app
 from unskip.measure import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
@@ -137,7 +139,7 @@ def command_line_page() -> str:
         "|---|---|",
         "| 0 | done |",
         "| 1 | an error that unskip did not foresee, with its traceback; from `unskip counts`: a printed count "
-        "differs and nothing explains it |",
+        "differs and nothing explains it; from `unskip fit-budget NET`: nothing meets the budget |",
         "| 2 | something given cannot be used; one sentence on stderr says what to change |",
         "| 130 | interrupted (Ctrl-C); the same command goes on from there |",
     ]
@@ -237,7 +239,7 @@ def counts_page() -> str:
 
 
 def planning_page() -> str:
-    """The plans of three networks, as `unskip inspect NET --plan peak` prints them."""
+    """The plans of three networks and the students of two, as `inspect --plan peak` and `fit-budget` print them."""
     lines = [
         NOTE,
         "",
@@ -256,11 +258,42 @@ def planning_page() -> str:
         "[Memory](concepts.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        console = Console(width=100, file=io.StringIO(), no_color=True, legacy_windows=False)
-        render_plan(plan(make_net(name), (3, 224, 224)), console)
-        text = "\n".join(line.rstrip() for line in console.file.getvalue().strip().splitlines())  # type: ignore[attr-defined]
-        lines += ["", f"## {name}", "", "```text", text, "```"]
+        lines += ["", f"## {name}", "", *_printed(partial(render_plan, plan(make_net(name), (3, 224, 224))))]
+    lines += [
+        "",
+        "## Students for a budget",
+        "",
+        "`unskip fit-budget NET` goes on from there: it lists the students that would meet limits of memory, "
+        "parameters, MACs, file size or latency, before anyone trains one. They are combinations of a lean stem, 2, 4 "
+        "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) and fewer blocks in "
+        "each stage. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
+        "student is left out when another one, made by no other kinds of edits, changes less and is no larger in any "
+        "limited figure.",
+        "",
+        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and timed beside "
+        "the network. With `--latency-ratio` or `--latency-ms`, the 8 are those whose MACs lie nearest to the limit, "
+        "half of them chosen after the first half has shown how far MACs mislead, and only these are listed. One whose "
+        "spread, from the 10th to the 90th percentile, covers the limit is borderline.",
+        "",
+        "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
+        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). Figures are "
+        "for the classes that the network has as it is; `--set num_classes=10` says otherwise.",
+    ]
+    for name, options, budget in (
+        ("resnet18", "--memory 2MiB", Budget(peak_bytes=2 * 2**20)),
+        ("resnet50", "--memory 5MiB --parameters 15M", Budget(peak_bytes=5 * 2**20, parameters=15 * 10**6)),
+    ):
+        fit = fit_budget(make_net(name), (3, 224, 224), budget, latency=False)
+        command = f"unskip fit-budget {name} {options} --no-latency"
+        lines += ["", f"### {name}, {options}", "", "```bash", command, "```", "", *_printed(partial(render_fit, fit))]
     return "\n".join(lines) + "\n"
+
+
+def _printed(render: Callable[[Console], None]) -> list[str]:
+    """What is printed on a console 100 columns wide, as a block of text."""
+    file = io.StringIO()
+    render(Console(width=100, file=file, no_color=True, legacy_windows=False))
+    return ["```text", *(line.rstrip() for line in file.getvalue().strip().splitlines()), "```"]
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

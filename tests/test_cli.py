@@ -22,8 +22,12 @@ from sklearn.datasets import load_digits
 
 from unskip.cli import main
 from unskip.nets import make_net
+from unskip.recipe import load_recipe
 
-COMMANDS = ("counts", "run", "inspect", "evaluate", "export", "report", "methods", "recipes", "nets")
+COMMANDS = (
+    *("counts", "run", "inspect", "fit-budget", "evaluate", "export", "bench"),
+    *("report", "methods", "recipes", "nets"),
+)
 SMALL = {
     "data": {"name": "digits", "limit": 200, "test_limit": 100},
     "teacher": {"net": "resnet14", "options": {"width": 4}},
@@ -171,6 +175,18 @@ def test_inspect_as_json(tmp_path):
     assert found["verdict"].startswith("Removal pays")
 
 
+def test_bench_prints_a_table_and_writes_json_and_a_page(home, tmp_path):
+    files = ["--json", tmp_path / "bench.json", "--html", tmp_path / "bench.html"]
+    quick = ["--repeats", 3, "--processes", 1, "--set", "data.test_limit=50"]
+    ended = unskip("bench", "runs/small:teacher", "runs/small", *quick, *files, at=home)
+    assert ended.code == 0, ended.err
+    assert re.search(r"ONNX Runtime [\d.]+, 1 thread, batch 1", ended.out)
+    assert "bench.json" in ended.out
+    record = json.loads((tmp_path / "bench.json").read_text())
+    assert [cell["accuracy"]["images"] for cell in record["groups"][0]["cells"]] == [50, 50]
+    assert "runs/small:teacher" in (tmp_path / "bench.html").read_text()
+
+
 def test_inspect_plans_a_lower_peak(tmp_path):
     small = ["resnet18", "--image-size", 64, "--set", "width=32"]
     said = unskip("inspect", *small, "--plan", "peak", at=tmp_path).out
@@ -187,6 +203,39 @@ def test_inspect_plans_a_lower_peak(tmp_path):
     edits = [f"--edit={json.dumps(edit)}" for edit in plan["lines"][2]["edits"]]
     again = json.loads(unskip("inspect", *small, *edits, "--json", at=tmp_path).out)
     assert again["timeline"]["peak_bytes"] == plan["lines"][2]["peak_bytes"] < plain["timeline"]["peak_bytes"]
+
+
+def test_fit_budget_lists_recipes(tmp_path):
+    arguments = ["fit-budget", "resnet14", "--set", "width=4", "--image-size", 8, "--macs", "80k", "--no-latency"]
+    said = unskip(*arguments, "--limit", 3, "--out", "students", at=tmp_path)
+    assert said.code == 0, said.err
+    assert "students of resnet14 meet the budget" in said.out
+    written = sorted((tmp_path / "students").iterdir())
+    assert f"{len(written)} recipe{'s' if len(written) > 1 else ''} in students" in said.out
+    first = re.search(r"unskip run (students/\S+) --data MY_IMAGES", said.out)[1]
+    assert tmp_path / first in written
+    assert load_recipe(tmp_path / first).data.image_size == 8
+    found = json.loads(unskip(*arguments, "--json", at=tmp_path).out)
+    assert found["own"]["macs"] > 80_000
+    assert 3 < len(found["lines"]) <= 10
+    assert all(line["macs"] <= 80_000 for line in found["lines"])
+
+
+def test_a_budget_that_nothing_meets_ends_with_1(tmp_path):
+    ended = unskip("fit-budget", "resnet14", "--memory", "1kB", "--no-latency", "--out", "students", at=tmp_path)
+    assert ended.code == 1
+    assert ended.err == ""
+    assert ended.out.startswith("No student of resnet14 meets the budget: the smallest peak found is 128.00 KiB")
+    assert not (tmp_path / "students").exists()
+
+
+def test_fit_budget_takes_a_trained_teacher(home):
+    teacher = "runs/small/nets/teacher.safetensors"
+    arguments = ["fit-budget", teacher, "--memory", "1MiB", "--macs", "100k", "--no-latency", "--json", "--limit", 1]
+    found = json.loads(unskip(*arguments, at=home).out)
+    assert found["input_shape"] == [1, 8, 8]
+    assert found["lines"][0]["recipe"]["teacher"] == {"net": "resnet14", "options": {"width": 4}, "weights": teacher}
+    refused(*arguments, "--set", "width=8", at=home, saying="is a trained network, whose options are fixed")
 
 
 # A run and what one does with it
@@ -344,11 +393,33 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["inspect", "resnet18", "--set", "widht=4"], r"did you mean 'width'"),
         (["inspect", "resnet18", "--set", "width=-4"], r"greater than 0 .given: -4"),
         (["inspect", "nowhere.safetensors"], "no file or run folder nowhere.safetensors"),
+        (["fit-budget", "resnet18"], "a budget has at least one limit: --memory 4MiB"),
+        (["fit-budget", "resnet18", "--memory", "4"], "--memory 4: say in which unit, such as 4KiB or 4MiB"),
+        (["fit-budget", "resnet18", "--memory", "4XiB"], "--memory 4XiB: no unit 'XiB'"),
+        (["fit-budget", "resnet18", "--memory", "-4MiB"], "--memory -4MiB: expected 1 or more"),
+        (["fit-budget", "resnet18", "--file-size", "big"], "--file-size big: expected a number and a unit"),
+        (["fit-budget", "resnet18", "--parameters", "5MB"], "--parameters 5MB: no unit 'MB'"),
+        (["fit-budget", "resnet18", "--macs", "0"], "--macs 0: expected 1 or more"),
+        (["fit-budget", "resnet18", "--latency-ratio", "1.2"], "--latency-ratio 1.2: expected a number above 0"),
+        (["fit-budget", "resnet18", "--latency-ms", "-1"], "--latency-ms -1: expected milliseconds above 0"),
+        (["fit-budget", "resnet18", "--latency-ms", "9", "--no-latency"], "--no-latency and a limit of latency"),
+        (["fit-budget", "resnet18", "--macs", "1G", "--runtime", "onnx"], "no runtime 'onnx'; known: onnxruntime"),
+        (["fit-budget", "resnet1x", "--memory", "4MiB"], "no network 'resnet1x'; did you mean"),
+        (["fit-budget", "vgg16", "--memory", "4MiB", "--image-size", "8"], "an image of 3 x 8 x 8 does not fit"),
+        (["fit-budget", "nowhere.safetensors", "--memory", "4MiB"], "no file or run folder nowhere.safetensors"),
         (["methods", "aling_kd"], r"did you mean 'align_kd'"),
         (["recipes", "cifar10-quik"], r"did you mean 'cifar10-quick'"),
         (["evaluate", "nowhere"], "no file or run folder nowhere"),
         (["evaluate", "."], r"no run.json: no complete run"),
         (["export", "nowhere"], "no file or run folder nowhere"),
+        (["bench", "nowhere.onnx"], "no file nowhere.onnx"),
+        (["bench", "resnet5x"], "no network 'resnet5x'"),
+        (["bench", "resnet20", "--runtime", "openvin"], "no runtime 'openvin'.*did you mean 'openvino'"),
+        (["bench", "resnet20", "--threads", "two"], "--threads 'two': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--batch", "0"], "--batch '0': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--device", "gpu"], "no device 'gpu'"),
+        (["bench", "resnet20", "--data", "nowhere"], "--data nowhere: neither"),
+        (["bench", "resnet20", "--set", "training.epochs=1"], "only the data can change"),
         (["report", "."], r"run.json is missing"),
         (["report", "nowhere"], r"nowhere/run.json is missing"),
     ],
@@ -366,6 +437,8 @@ def test_wrong_names(arguments, saying, tmp_path):
         (["run", "demo", "another"], "unexpected extra argument"),
         (["run", "--teacher"], "requires an argument"),
         (["evaluate"], "Missing argument 'target'"),
+        (["bench"], "Missing argument"),
+        (["bench", "resnet20", "--repeats", "0"], "greater than or equal to 1|x>=1"),
         (["inspect", "resnet18", "--image-size", "3"], "greater than or equal to 4|x>=4"),
         (["export", "x", "--tolerance", "little"], "--tolerance"),
     ],

@@ -18,7 +18,7 @@ import unskip
 from unskip.cli import app
 from unskip.nets import find_net
 from unskip.recipe import named_recipes
-from unskip.report import record
+from unskip.report import bench_record, record
 from unskip.request import request_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,7 +150,7 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
         return
     group = typer.main.get_command(app)
     assert words[0] in group.commands, command
-    if {"NAME", "NET"} & set(words) or words == ["inspect"]:
+    if {"NAME", "NET"} & set(words) or words in (["inspect"], ["bench"]):
         return  # a placeholder stands for the argument, or the command is only mentioned
     given = group.commands[words[0]].make_context(words[0], words[1:]).params
     if words[0] == "run" and words[1:]:
@@ -250,6 +250,13 @@ def test_every_field_of_the_results_is_described():
     page = (ROOT / "docs" / "runs.md").read_text()
     for name in record.__all__:
         for field in getattr(record, name).model_fields:
+            assert f"`{field}`" in page, f"{name}.{field}"
+
+
+def test_every_field_of_a_benchmark_is_described():
+    page = (ROOT / "docs" / "bench.md").read_text()
+    for name in bench_record.__all__:
+        for field in getattr(bench_record, name).model_fields:
             assert f"`{field}`" in page, f"{name}.{field}"
 
 

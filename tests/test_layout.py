@@ -33,6 +33,14 @@ ALLOWED = {
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
     "figures": set(),
     "planning": {"errors", "nets", "surgery", "measure", "figures"},
+    "bench": {
+        *("errors", "settings", "environment", "figures", "data_info", "recipe", "nets", "surgery", "weights", "data"),
+        *("measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
+    },
+    "budget": {
+        *("errors", "settings", "files", "figures", "nets", "surgery", "methods", "runtimes", "measure", "export"),
+        "planning",
+    },
     "inspection": {"errors", "nets", "surgery", "measure", "figures"},
 }
 TOP = {"__main__", "run", "results", "run_folder", "request", "trained", "cli", "__init__"}

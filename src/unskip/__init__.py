@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unskip.budget import Budget, fit_budget
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
     from unskip.errors import UnskipError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from unskip.weights import load_net, load_weights, save_net
 
 _HOMES = {
+    "budget": ("Budget", "fit_budget"),
     "data": ("Data", "load_data"),
     "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
@@ -76,6 +78,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Budget",
     "Data",
     "DataInfo",
     "DataRecipe",
@@ -91,6 +94,7 @@ __all__ = [
     "evaluate",
     "export_net",
     "extract",
+    "fit_budget",
     "fold_batchnorm",
     "fold_dirac",
     "forecast",

@@ -171,6 +171,96 @@ def inspect(
 
 
 @app.command()
+def fit_budget(
+    net: Annotated[
+        str,
+        typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
+    ],
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Most live feature maps at any time, such as 4MiB.")
+    ] = None,
+    parameters: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most parameters, such as 5M.")] = None,
+    macs: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most MACs for an image, such as 800M.")] = None,
+    file_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Largest file, such as 20MB.")] = None,
+    latency_ratio: Annotated[
+        float | None, typer.Option(metavar="RATIO", help="Most time, as a share of NET's on this machine, such as 0.8.")
+    ] = None,
+    latency_ms: Annotated[
+        float | None, typer.Option(metavar="MS", help="Most milliseconds for an image on this machine.")
+    ] = None,
+    element: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(help="What feature maps and weights will be: int8 counts one byte for each element."),
+    ] = "float32",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Where untrained exports are timed: onnxruntime, executorch, openvino, torch."
+        ),
+    ] = "onnxruntime",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Side in pixels; by default 32 or 224, as the net expects.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="An option of the net, such as num_classes=10."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most students to list.")] = 10,
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Only count; export and time nothing.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write a recipe for every student listed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """List the students of a network that would meet a budget, before any training.
+
+    Students are plain or partly plain, shallower, grouped, with a lean stem, or several of these; sub-nets share the
+    weights of one network. Memory, parameters and MACs are counted; of those within these limits, a few are exported
+    untrained and timed beside NET. First come those that change least. Each line is a recipe for `unskip run`. Where
+    nothing meets the budget, the exit code is 1.
+
+    Examples: `unskip fit-budget resnet18 --memory 2MiB`, `unskip fit-budget resnet50 --memory 5MiB --latency-ratio
+    0.8 --out students`, `unskip fit-budget resnet56 --macs 60M --element int8 --no-latency --json`.
+    """
+    import json
+
+    from unskip.budget import fit_budget, render_fit
+    from unskip.request import request_budget, request_teacher
+
+    budget = request_budget(
+        memory=memory,
+        parameters=parameters,
+        macs=macs,
+        file_size=file_size,
+        latency_ratio=latency_ratio,
+        latency_ms=latency_ms,
+        element=element,
+        measures=not no_latency,
+    )
+    teacher, shape, weights = request_teacher(net, set_ or (), image_size)
+    with out.status("counting") as status:
+        fit = fit_budget(
+            teacher,
+            shape,
+            budget,
+            limit=limit,
+            latency=not no_latency,
+            runtime=runtime,
+            threads=threads,
+            weights=weights,
+            progress=status.update,
+        )
+    written = fit.write_recipes(folder) if folder else []
+    if as_json:
+        typer.echo(json.dumps(fit.to_json() | {"written": list(map(str, written))}, indent=1))
+    else:
+        render_fit(fit, out, written)
+    if not fit.fits:
+        raise typer.Exit(1)
+
+
+@app.command()
 def evaluate(
     target: Annotated[
         Path,
@@ -281,6 +371,72 @@ def export(
     )
     for done in written:
         out.print(done.describe(), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def bench(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET..",
+            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
+        ),
+    ],
+    runtime: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of onnxruntime, executorch, openvino, torch; with commas.")
+    ] = "onnxruntime",
+    threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda (onnxruntime, torch).")] = "cpu",
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds in which every file is timed once.")] = 50,
+    processes: Annotated[int, typer.Option(min=1, help="Fresh processes of every file that share the rounds.")] = 3,
+    image_size: Annotated[
+        int | None, typer.Option(min=4, help="Side in pixels for networks by name; by default as the net expects.")
+    ] = None,
+    accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
+    data: DataOption = None,
+    set_: DataSet = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
+    ] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report as a page.")] = None,
+) -> None:
+    """Compare networks and deployed files: latency, peak memory, size, and the accuracy of the files themselves.
+
+    Every file runs in fresh processes of its own, which take turns; ratios are to the first target, and are taken
+    within the rounds. Networks are exported for each runtime and batch size first; networks by name have random
+    weights. What a runtime cannot run is shown with the reason.
+
+    Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
+    `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`.
+    """
+    from unskip.bench import BenchSettings, names_in, numbers_in, render
+    from unskip.bench import bench as compare
+    from unskip.files import write_json
+    from unskip.report import write_bench_report
+
+    settings = BenchSettings(
+        runtimes=names_in(runtime),
+        threads=numbers_in("--threads", threads),
+        batch_sizes=numbers_in("--batch", batch),
+        device=device,
+        repeats=repeats,
+        processes=processes,
+        image_size=image_size,
+        accuracy=accuracy,
+        data=data,
+        data_settings=set_ or (),
+    )
+    with out.status("reading the targets") as status:
+        found = compare(targets, settings, say=status.update)
+    render(found, out)
+    if json_file is not None:
+        write_json(json_file, found.model_dump(mode="json"))
+    if html_file is not None:
+        write_bench_report(found, html_file)
+    for file in filter(None, (json_file, html_file)):
+        out.print(str(file), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -403,5 +559,6 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == _INTERRUPTED:  # typer's answer to Ctrl-C
-            print("unskip: interrupted; the same `unskip run` goes on from what was saved", file=sys.stderr)
+            saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
+            print(f"unskip: interrupted{saved}", file=sys.stderr)
         raise

@@ -10,7 +10,19 @@ import torch
 
 __all__ = ["describe_environment", "package_version"]
 
-_PACKAGES = ("torch", "torchvision", "lightning-fabric", "onnx", "onnxruntime", "numpy", "safetensors")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchao",
+    "lightning-fabric",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "executorch",
+    "openvino",
+    "numpy",
+    "safetensors",
+)
 
 
 def package_version() -> str:

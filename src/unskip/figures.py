@@ -35,6 +35,6 @@ def macs_text(count: int) -> str:
     return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
 
 
-def bare_table(title: str) -> Table:
+def bare_table(title: str | None = None) -> Table:
     """A table without lines."""
     return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet, find_net, make_net
@@ -14,7 +18,7 @@ from unskip.run_folder import net_file
 from unskip.surgery import edited
 from unskip.weights import load_net
 
-__all__ = ["data_settings", "request_net", "request_run"]
+__all__ = ["data_settings", "request_budget", "request_net", "request_run", "request_teacher"]
 
 
 def request_run(
@@ -64,7 +68,7 @@ def request_net(
     ``edits`` are names of edits or, as YAML, names with their arguments: ``with_grouped_convs: {groups: 2}``.
     """
     path = Path(target)
-    if path.suffix == ".safetensors" or path.is_dir():
+    if _is_trained(path):
         if options:
             raise UnskipError(f"--set {options[0]!r}: {target} is a trained network, whose options are fixed")
         net, info = load_net(net_file(path))
@@ -76,3 +80,47 @@ def request_net(
         side = image_size or find_net(target).image_size
         shape = (values.get("in_channels", 3), side, side)
     return edited(net, parse_edits(edits), seed=0), shape
+
+
+def request_teacher(
+    target: str, options: Sequence[str] = (), image_size: int | None = None
+) -> tuple[StagedNet, tuple[int, int, int], Path | None]:
+    """The network that `fit-budget` is asked about, the shape of its input, and its weights where it is trained.
+
+    A network by name is made on the meta device, without memory.
+    """
+    trained = _is_trained(Path(target))
+    with nullcontext() if trained else torch.device("meta"):
+        net, shape = request_net(target, options, (), image_size)
+    return net, shape, net_file(Path(target)) if trained else None
+
+
+def request_budget(
+    *,
+    memory: str | None,
+    parameters: str | None,
+    macs: str | None,
+    file_size: str | None,
+    latency_ratio: float | None,
+    latency_ms: float | None,
+    element: str,
+    measures: bool,
+) -> Budget:
+    """The budget that the options of `fit-budget` say, which ``measures`` latency or not."""
+    budget = Budget(
+        peak_bytes=None if memory is None else parse_bytes(memory, "--memory"),
+        parameters=None if parameters is None else parse_count(parameters, "--parameters"),
+        macs=None if macs is None else parse_count(macs, "--macs"),
+        file_bytes=None if file_size is None else parse_bytes(file_size, "--file-size"),
+        latency_ratio=latency_ratio,
+        latency_ms=latency_ms,
+        element=element,
+    )
+    if budget.limits_latency and not measures:
+        raise UnskipError("--no-latency and a limit of latency exclude each other: latency is measured, not forecast")
+    return budget
+
+
+def _is_trained(path: Path) -> bool:
+    """Whether this names a trained network and not one of the zoo."""
+    return path.suffix == ".safetensors" or path.is_dir()

@@ -20,7 +20,7 @@ from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.weights import load_net
 
-__all__ = ["evaluate_target", "export_target"]
+__all__ = ["data_for", "evaluate_target", "export_target"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
@@ -38,14 +38,14 @@ def evaluate_target(
     if any(file.suffix.lower() == runtime.endings[0] for runtime in RUNTIMES.values()):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
-        images = _data(file, info, data, settings)
+        images = data_for(file, info, data, settings)
         if facts.get("normalization") == "inside":
             images = images.scaled()
         return evaluate_file(file, images.test_batches(_BATCH).epoch(0), depth=depth)
     if depth is not None:
         raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
-    return evaluate(net, _data(file, info, data, settings).test_batches(_BATCH).epoch(0))
+    return evaluate(net, data_for(file, info, data, settings).test_batches(_BATCH).epoch(0))
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def export_target(
     places = _places(out, formats, f"{name}-int8" if int8 else name)
     nets = {depth: load_net(path)[0] for depth, path in files.items()}
     info = load_net(file)[1]
-    seen = _data(file, info, data, settings)
+    seen = data_for(file, info, data, settings)
     inside = normalization == "inside"
     if inside:
         seen = seen.scaled()
@@ -150,7 +150,7 @@ def _names(formats: Sequence[Format]) -> str:
     return " and ".join(format_.name for format_ in formats)
 
 
-def _data(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
+def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
     """Images as the network expects them: its size, its normalisation, its classes."""
     recipe = _run_recipe(file)
     if argument is None and recipe is None:

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unskip.errors import UnskipError
 from unskip.measure import CONVENTIONS, count_macs, num_layers, num_parameters
+from unskip.measure.counts import macs_by_module
 from unskip.nets import make_net
 from unskip.surgery import with_grouped_convs, without_shortcuts
 from unskip.torchvision_compat import torchvision
@@ -166,3 +167,13 @@ def test_depth_is_that_of_the_name(name, layers):
 def test_a_grouped_unit_has_two_layers():
     net = make_net("resnet14")
     assert num_layers(with_grouped_convs(net, groups=2)) == num_layers(net) + 12
+
+
+def test_the_macs_of_modules_add_up():
+    net, shape = make_net("resnet18", {"width": 8}), (3, 64, 64)
+    found = macs_by_module(net, shape)
+    assert found[""] == count_macs(net, shape) == sum(found[name] for name in net.part_names if name in found)
+    block = net.get_submodule("stage2.block1")
+    assert found["stage2.block1"] == count_macs(block, (8, 16, 16))
+    assert found["stage2.block1.shortcut"] == count_macs(block.shortcut, (8, 16, 16))
+    assert "stage1.pool" not in found

@@ -20,7 +20,7 @@ from unskip import (
     train,
     without_shortcuts,
 )
-from unskip.surgery import residual_blocks
+from unskip.surgery import residual_blocks, with_lean_stem
 from unskip.surgery.fade import fading_blocks
 from unskip.training import Checkpoint
 
@@ -236,6 +236,15 @@ def test_a_frozen_teacher_gives_a_student_that_trains():
 def test_a_student_of_another_architecture_is_refused(requested):
     with pytest.raises(UnskipError, match="starts from the teacher"):
         method_from("fade_kd", {}).student_of(trained(), requested())
+
+
+def test_a_lean_stem_is_another_architecture():
+    """It has the same tensors, and another stride."""
+    teacher = make_net("resnet18", {"width": 4})
+    plain = without_shortcuts(teacher)
+    assert method_from("fade_kd", {}).student_of(teacher, plain)
+    with pytest.raises(UnskipError, match="starts from the teacher"):
+        method_from("fade_kd", {}).student_of(teacher, with_lean_stem(plain))
 
 
 def test_a_student_that_loses_nothing_is_refused():

@@ -59,6 +59,13 @@ def images_of(source: str, *, count: int = 2, more: int = 0) -> torch.Tensor:
     return torch.randn(count, 3, side_of(source) + more, side_of(source), generator=generator)
 
 
+def rounding_of(net: nn.Module, images: torch.Tensor) -> float:
+    """How far float32 is from float64, relative to the largest logit."""
+    with torch.no_grad():
+        exact = copy.deepcopy(net).double().eval()(images.double())
+        return ((net.eval()(images) - exact).abs().max() / exact.abs().max()).item()
+
+
 @pytest.fixture(
     scope="module", params=[*FAST, *(pytest.param(source, marks=pytest.mark.slow) for source in LONG)], ids=str
 )
@@ -230,7 +237,9 @@ EXPORTED = ("torchvision:resnet18", "timm:seresnet18", "timm:resnetv2_18", "timm
 )
 def test_export(source, tmp_path):
     net = fold_batchnorm(without_shortcuts(parse(model_of(source), images_of(source, count=1))))
-    exported = export_net(net, tmp_path / "net.onnx", images_of(source))
+    images = images_of(source)
+    # Fifty random layers without shortcuts amplify rounding: what float32 loses against float64 a file may lose too.
+    exported = export_net(net, tmp_path / "net.onnx", images, tolerance=1e-3 + 3 * rounding_of(net, images))
     assert exported.max_difference <= exported.tolerance
 
 
@@ -252,8 +261,8 @@ def test_a_spec_builds_the_net_again(source, tmp_path):
 
 
 def test_without_memory():
-    """`unskip.run` looks at shapes before anything is read."""
-    for source in ("torchvision:mobilenet_v3_small", "timm:resnet10t"):
+    """`unskip.run` looks at shapes before anything is read; RegNet's factory computes with values."""
+    for source in ("torchvision:mobilenet_v3_small", "torchvision:regnet_y_400mf", "timm:resnet10t"):
         with torch.device("meta"):
             net = make_net(source, {"num_classes": 4})
         assert all(tensor.is_meta for tensor in net.state_dict().values())

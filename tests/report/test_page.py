@@ -3,10 +3,10 @@ import re
 import subprocess
 import sys
 import warnings
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pages import Page
 from sample_runs import HOSTILE, run, variants
 
 from unskip.errors import UnskipError
@@ -15,37 +15,6 @@ from unskip.report.page import render
 from unskip.report.record import Run
 
 VARIANTS = variants()
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Page(HTMLParser):
-    """The tags, attributes, visible text and nesting errors of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.open: list[str] = []
-        self.pieces: list[str] = []
-        self.feed(html)
-        self.close()
-        self.text = " ".join(" ".join(self.pieces).replace("\N{NO-BREAK SPACE}", " ").split())
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.pieces.append(data)
 
 
 @pytest.fixture(scope="module", params=list(VARIANTS))
@@ -98,6 +67,15 @@ def test_every_net_is_there_with_its_numbers(rendered):
         "256",
     ):
         assert number in text
+
+
+def test_accuracy_is_drawn_against_memory_and_latency(rendered):
+    record, html = rendered
+    labels = [value for name, value in Page(html).attributes if name == "aria-label"]
+    costs = [label for label in labels if label.startswith("Top-1 accuracy against") and "Not beaten in both" in label]
+    assert len(costs) == (2 if record.latency else 1)
+    for net in record.nets:
+        assert all(" ".join(net.label.replace("\x07", "").split()) in label for label in costs)
 
 
 def test_plots_have_alternative_texts(rendered):

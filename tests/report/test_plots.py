@@ -2,12 +2,12 @@ import itertools
 import re
 from xml.etree import ElementTree
 
-from hypothesis import given
-from hypothesis import strategies as st
 from matplotlib import rc_context
-from sample_runs import one_training, run, timeline
+from sample_runs import one_training, run
 
 from unskip.report import plots
+from unskip.report.memory import DrawnTimeline, memory_plot
+from unskip.report.pareto import Point, pareto_plot
 from unskip.report.record import Run
 from unskip.report.svg import NUM_COLORS
 from unskip.report.units import SPACE
@@ -55,30 +55,17 @@ def test_nets_of_one_training_share_its_curve_and_its_loss_terms():
             assert any(path.count(" L ") > 10 for path in paths) is curved, label
 
 
-def test_memory_peaks_are_marked_with_their_size():
-    labels = texts(plots.memory_plot(Run.model_validate(run()), 480))
-    assert any("192.0" in label for label in labels)
-    assert any("128.0" in label for label in labels)
-    assert {"stage1", "stage2", "stage3"} <= set(labels)
-
-
-def test_nets_of_different_parts_share_the_whole_width():
-    record = run()
-    other = timeline(False)
-    other["operations"] = other["operations"][:7]
-    record["memory"]["nets"]["student"] = other
-    labels = texts(plots.memory_plot(Run.model_validate(record), 480))
-    assert "stage1" not in labels
-    assert any("128.0" in label for label in labels)
-
-
 def test_drawings_are_the_same_each_time_and_share_no_ids():
     record = Run.model_validate(run())
 
     def drawings() -> list[str]:
         accuracy = [str(plots.accuracy_plot(record, against)) for against in ("epoch", "seconds")]
         losses = [str(svg) for _, svg in plots.loss_plots(record)]
-        return [*accuracy, *losses, *(str(plots.memory_plot(record, width)) for width in (480, 1040))]
+        drawn = [DrawnTimeline("net", record.memory.nets.teacher, 0, True)]
+        points = [Point("a", 1.0, 0.5, 0), Point("b", 2.0, 0.6, 1)]
+        others = [pareto_plot(points, "cost", name) for name in ("one", "other")]
+        memory = [memory_plot(drawn, f"memory-{width}", width) for width in (480, 1040)]
+        return [*accuracy, *losses, *map(str, others), *map(str, memory)]
 
     first = drawings()
     assert first == drawings()
@@ -110,17 +97,3 @@ def test_a_net_has_one_colour_and_only_the_teacher_has_the_first():
     assert colors[: NUM_COLORS - 1] == list(range(1, NUM_COLORS))
     assert 0 not in colors
     assert max(colors) < NUM_COLORS
-
-
-@given(st.lists(st.floats(0, 200), min_size=1, max_size=8))
-def test_spread_labels_do_not_touch_and_keep_their_order(wanted):
-    placed = plots.spread(wanted, gap=15, low=0, high=200)
-    for (a, at_a), (b, at_b) in itertools.combinations(zip(wanted, placed, strict=True), 2):
-        assert abs(at_a - at_b) >= 15 - 1e-6
-        assert a == b or (a < b) == (at_a < at_b)
-    assert min(placed) >= -1e-6
-    assert max(placed) <= 200 + 1e-6
-
-
-def test_labels_that_have_room_stay_where_they_are():
-    assert plots.spread([10, 90, 50], gap=15, low=0, high=100) == [10, 90, 50]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor
@@ -58,7 +59,27 @@ def onnx_model(conversion: Conversion, *, as_it_is: bool = False) -> onnx.ModelP
         verbose=False,
     )
     assert program is not None
-    return program.model_proto
+    return _with_pads_apart(program.model_proto)
+
+
+def _with_pads_apart(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Keep ONNX Runtime from merging a padding with zeros into the max-pool behind it, which pads with -infinity.
+
+    It does so (1.31) where the value is exactly 0, and answers otherwise wherever a window at the border is negative,
+    as in the stem of BiT's networks. The smallest normal number in the place of 0 stops it and changes nothing else.
+    """
+    graph = model.graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    pooled = {node.input[0] for node in graph.node if node.op_type == "MaxPool"}
+    for node in graph.node:
+        if node.op_type != "Pad" or node.output[0] not in pooled or len(node.input) < 3:
+            continue
+        value = values.get(node.input[2])
+        if value is not None and value.dtype == np.float32 and not value.any():
+            node.input[2] = f"{node.output[0]}_value"
+            tiny = np.full_like(value, np.finfo(np.float32).tiny)
+            graph.initializer.append(onnx.numpy_helper.from_array(tiny, node.input[2]))
+    return model
 
 
 def finished(model: onnx.ModelProto, facts: Mapping[str, str]) -> onnx.ModelProto:

@@ -2,16 +2,19 @@
 
 from unskip.measure.accuracy import Accuracy, evaluate, evaluate_file
 from unskip.measure.counts import CONVENTIONS, Convention, count_macs, num_layers, num_parameters
-from unskip.measure.latency import Latency, Speedup, measure_latency, speedup
+from unskip.measure.latency import Latency, Measurement, Speedup, measure_files, measure_latency, speedup
 from unskip.measure.memory import LiveOperation, MemoryTimeline, forecast
+from unskip.measure.processes import Job
 from unskip.measure.shortcuts import Shortcut, inventory, shortcut_share
 
 __all__ = [
     "CONVENTIONS",
     "Accuracy",
     "Convention",
+    "Job",
     "Latency",
     "LiveOperation",
+    "Measurement",
     "MemoryTimeline",
     "Shortcut",
     "Speedup",
@@ -20,6 +23,7 @@ __all__ = [
     "evaluate_file",
     "forecast",
     "inventory",
+    "measure_files",
     "measure_latency",
     "num_layers",
     "num_parameters",

@@ -16,7 +16,7 @@ from unskip.nets.shapes import meta_copy
 from unskip.settings import nearest
 from unskip.surgery import residual_blocks
 
-__all__ = ["CONVENTIONS", "Convention", "count_macs", "num_layers", "num_parameters"]
+__all__ = ["CONVENTIONS", "Convention", "count_macs", "macs_by_module", "num_layers", "num_parameters"]
 
 Shape = Sequence[int]
 aten = torch.ops.aten
@@ -128,3 +128,19 @@ def count_macs(net: nn.Module, input_shape: tuple[int, ...], convention: str = "
         meta_copy(net)(torch.empty(1, *input_shape, device="meta"))
     counts = counter.get_flop_counts().get("Global", {})
     return sum(count if operator in rules else count // 2 for operator, count in counts.items())
+
+
+def macs_by_module(net: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
+    """The MACs of every module that has some, by its name (``stage1.block2``), for one image; ``""`` is the network.
+
+    A module's MACs are those of everything in it, as often as it runs; see :func:`count_macs` for what counts.
+    """
+    counter = FlopCounterMode(display=False)
+    copied = meta_copy(net)
+    with torch.no_grad(), counter:
+        copied(torch.empty(1, *input_shape, device="meta"))
+    root = f"{type(copied).__name__}."
+    found = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
+    return {"": found.get("Global", 0)} | {
+        name.removeprefix(root): macs for name, macs in found.items() if name.startswith(root)
+    }

@@ -1,29 +1,28 @@
-"""Latency of exported files, measured side by side."""
+"""Latency and memory of deployed files, measured side by side in processes of their own."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from unskip.runtimes import Runtime, find_runtime
+from unskip.errors import UnskipError
+from unskip.measure.processes import Job, Rounds, take_turns
 
-__all__ = ["Latency", "Speedup", "measure_latency", "speedup"]
+__all__ = ["Latency", "Measurement", "Speedup", "measure_files", "measure_latency", "speedup"]
 
-MIN_SAMPLE_SECONDS = 1e-3
-MIN_WARM_UP_CALLS, MAX_WARM_UP_CALLS = 5, 50
+REPEATS, PROCESSES = 50, 3
 
 
 @dataclass(frozen=True)
 class Latency:
     """Milliseconds for one call with a whole batch: median, 10th and 90th percentile of ``repeats`` rounds.
 
-    ``samples_ms`` holds one figure per round, in the order of the rounds. Files that were measured together
-    share their rounds; compare those by :func:`speedup`.
+    ``samples_ms`` holds one figure per round, in the order of the rounds, which ``processes`` processes have shared.
+    Files that were measured together share their rounds; compare those by :func:`speedup`.
     """
 
     median_ms: float
@@ -34,6 +33,13 @@ class Latency:
     batch_size: int
     repeats: int
     samples_ms: tuple[float, ...]
+    processes: int
+    device: str
+
+    @property
+    def images_per_second(self) -> float:
+        """Throughput at the median."""
+        return 1e3 * self.batch_size / self.median_ms
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,41 @@ class Speedup:
     low: float
     high: float
 
+    @property
+    def shows_difference(self) -> bool:
+        """Whether 1 lies outside of the spread."""
+        return not self.low <= 1 <= self.high
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one file.
+
+    ``resident_rise_bytes`` is by how much the highest resident memory of its process rose while it was loaded and run:
+    weights, feature maps and the runtime's own buffers. ``device_peak_bytes`` is the most that its process held on the
+    device, weights included. Both are medians over the processes, None where nobody tells.
+    """
+
+    latency: Latency
+    resident_rise_bytes: int | None
+    device_peak_bytes: int | None
+
+
+def measure_files(
+    jobs: Mapping[str, Job], *, repeats: int = REPEATS, processes: int = PROCESSES
+) -> dict[str, Measurement | UnskipError]:
+    """Measure files side by side, under the names given; what could not be run has its `UnskipError` in its place.
+
+    Every file runs in ``processes`` fresh processes, one after the other, which are warmed up until their times are
+    steady. In every one of the ``repeats`` rounds the files take turns, each round starting with another one, so that a
+    change in the machine's load or clock meets them all alike. A sample is the mean over as many calls as it takes to
+    last five milliseconds, after two that do not count. Threads that wait do not spin, where the runtime allows it.
+    """
+    if repeats < 1 or processes < 1:
+        raise UnskipError(f"a measurement takes at least one round and one process, not {repeats} and {processes}")
+    rounds = take_turns(jobs, repeats=repeats, processes=processes)
+    return {name: found.error or _measurement(jobs[name], found, processes) for name, found in rounds.items()}
+
 
 def measure_latency(
     files: Mapping[str, Path],
@@ -52,31 +93,25 @@ def measure_latency(
     batch_size: int = 1,
     runtime: str = "onnxruntime",
     threads: int = 1,
-    repeats: int = 50,
+    repeats: int = REPEATS,
+    processes: int = PROCESSES,
+    device: str = "cpu",
     seed: int = 0,
 ) -> dict[str, Latency]:
-    """The latency of deployed files in one runtime on the CPU, under the names given.
+    """The latency of deployed files in one runtime, under the names given; see :func:`measure_files`.
 
-    The files take turns in every round, each round starting with another one, so that a change in the
-    machine's load or clock meets them all alike. ``input_shape`` is ``(channels, height, width)``; the images
-    are random and the same for all. A sample is the mean over as many calls as it takes to last about a
-    millisecond. Sessions run one call at a time on ``threads`` threads that do not spin. Raises `UnskipError`
-    when a file cannot be loaded.
+    ``input_shape`` is ``(channels, height, width)``; the images are random and the same for all. Raises the
+    `UnskipError` of the first file that cannot be loaded or run.
     """
-    chosen = find_runtime(runtime)
-    images = np.random.default_rng(seed).standard_normal((batch_size, *input_shape), dtype=np.float32)
-    calls = {name: _call(chosen, path, images, threads) for name, path in files.items()}
-    inner = {name: max(1, math.ceil(MIN_SAMPLE_SECONDS / _warm_up(call))) for name, call in calls.items()}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    names = list(calls)
-    for turn in range(repeats):
-        start = turn % len(names)
-        for name in names[start:] + names[:start]:
-            samples[name].append(1e3 * _seconds(calls[name], inner[name]))
-    return {
-        name: Latency(*_spread(times), chosen.version, threads, batch_size, repeats, tuple(times))
-        for name, times in samples.items()
+    jobs = {
+        name: Job(str(path), runtime, input_shape, threads, batch_size, device, seed) for name, path in files.items()
     }
+    latencies = {}
+    for name, found in measure_files(jobs, repeats=repeats, processes=processes).items():
+        if isinstance(found, UnskipError):
+            raise found
+        latencies[name] = found.latency
+    return latencies
 
 
 def speedup(slower: Latency, faster: Latency) -> Speedup:
@@ -87,26 +122,20 @@ def speedup(slower: Latency, faster: Latency) -> Speedup:
     return Speedup(*_spread(ratios))
 
 
-def _call(runtime: Runtime, path: Path, images: np.ndarray, threads: int) -> Callable[[], object]:
-    return runtime.load(path, threads=threads).bound(images)
+def _measurement(job: Job, rounds: Rounds, processes: int) -> Measurement:
+    times = tuple(rounds.samples_ms)
+    repeats = len(times)
+    processes = min(processes, repeats)
+    return Measurement(
+        Latency(*_spread(times), rounds.runtime, job.threads, job.batch_size, repeats, times, processes, job.device),
+        _typical(rounds.resident_rise_bytes),
+        _typical(rounds.device_peak_bytes),
+    )
 
 
-def _warm_up(call: Callable[[], object]) -> float:
-    """Call until three calls in a row are within a tenth; the seconds of the fastest of them."""
-    times: list[float] = []
-    while len(times) < MAX_WARM_UP_CALLS:
-        times.append(_seconds(call, 1))
-        last = times[-3:]
-        if len(times) >= MIN_WARM_UP_CALLS and max(last) < 1.1 * min(last):
-            break
-    return min(times[-3:])
-
-
-def _seconds(call: Callable[[], object], calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    return (time.perf_counter() - start) / calls
+def _typical(sizes: Sequence[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return round(statistics.median(known)) if known else None
 
 
 def _spread(values: Sequence[float]) -> tuple[float, float, float]:

@@ -53,7 +53,7 @@ from unskip.errors import UnskipError
 from unskip.losses import cross_entropy, feature_mse, kl_divergence
 from unskip.methods.base import Method, Objective, Phase
 from unskip.nets import StagedNet
-from unskip.nets.depth import DepthBatchNorm2d
+from unskip.nets.depth import DepthBatchNorm2d, block_names
 from unskip.surgery import (
     fold_dirac,
     with_depth_statistics,
@@ -167,8 +167,7 @@ def _mean_probabilities(logits: Sequence[Tensor]) -> Tensor:
 
 
 def _blocks_per_stage(net: StagedNet) -> tuple[int, ...]:
-    stages = (net.get_submodule(name) for name in net.stage_names)
-    return tuple(sum(name.startswith("block") for name, _ in stage.named_children()) for stage in stages)
+    return tuple(len(block_names(net.get_submodule(name))) for name in net.stage_names)
 
 
 def _name(depth: Sequence[int]) -> str:

@@ -113,6 +113,11 @@ class _Fading(Objective):
         return terms
 
 
-def _structure(net: StagedNet) -> tuple[set[str], dict[str, tuple[int, ...]]]:
-    """What two networks of one architecture have in common: places of shortcuts, names and shapes of tensors."""
-    return set(residual_blocks(net)), {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+def _structure(net: StagedNet) -> tuple[set[str], dict[str, tuple[int, ...]], dict[str, str]]:
+    """What two networks of one architecture have in common: places of shortcuts, shapes of tensors, layers by name.
+
+    A lean stem has the tensors of the one that it replaces, with another stride.
+    """
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    layers = {name: repr(module) for name, module in net.named_modules() if next(module.children(), None) is None}
+    return set(residual_blocks(net)), shapes, layers

@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "first_blocks", "norms_at_depth"]
+__all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "block_names", "first_blocks", "norms_at_depth"]
+
+
+def block_names(stage: nn.Module) -> list[str]:
+    """The names of a stage's blocks, in order; what is in it besides has other names."""
+    return [name for name, _ in stage.named_children() if name.startswith("block")]
 
 
 def first_blocks(name: str, stage: nn.Module, count: int) -> nn.Module:
@@ -22,7 +27,7 @@ def first_blocks(name: str, stage: nn.Module, count: int) -> nn.Module:
     Raises `UnskipError` when it has fewer blocks, or when one that goes changes its input's shape.
     """
     children = OrderedDict(stage.named_children())
-    blocks = [child for child in children if child.startswith("block")]
+    blocks = block_names(stage)
     if not 0 <= count <= len(blocks):
         raise UnskipError(f"at_depth: {name} has {len(blocks)} blocks, {count} cannot be kept")
     for child in blocks[count:]:

@@ -59,7 +59,7 @@ class ForeignNet:
         given = {name: value for name, value in wanted.items() if value is not None}
         taken, rest = _split(self.model, given)
         try:
-            model = self.model(**taken, **options)
+            model = self._make(**taken, **options)
         except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
             raise UnskipError(f"{self.source} cannot be made with {taken | options}: {first_line(error)}") from error
         if not isinstance(model, nn.Module):
@@ -69,6 +69,18 @@ class ForeignNet:
             return parse(model, _example(model, self.image_size, in_channels))
         except UnskipError as error:
             raise UnskipError(f"{self.source}: {error}") from error
+
+    def _make(self, **arguments: Any) -> nn.Module:
+        try:
+            return self.model(**arguments)
+        except (NotImplementedError, RuntimeError):
+            if torch.get_default_device().type != "meta":
+                raise
+            with torch.device(
+                "cpu"
+            ):  # a factory that computes with the values of tensors, as torchvision's RegNet does
+                model = self.model(**arguments)
+            return model.to("meta") if isinstance(model, nn.Module) else model
 
 
 def find_foreign(source: str) -> ForeignNet:

@@ -145,7 +145,7 @@ class MeasureRecipe(Section):
     latency: bool = Field(True, description="time the exported files in ONNX Runtime")
     threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
     batch_size: int = Field(1, ge=1, description="images per timed call")
-    repeats: int = Field(50, ge=5, description="timed calls of each file, interleaved")
+    repeats: int = Field(50, ge=5, description="rounds in which every file is timed once, in fresh processes")
     parity_images: int = Field(256, ge=1, description="test images on which an exported file must agree with its net")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import json
 from abc import ABC, abstractmethod
@@ -31,6 +33,10 @@ class Program(ABC):
     input_shape: tuple[int, int, int] | None
     batch_size: int | None
 
+    def device_peak_bytes(self) -> int | None:
+        """The most memory that this process has held on the device, weights included; None where nobody tells."""
+        return None
+
     @abstractmethod
     def bound(self, images: Images) -> Callable[[], object]:
         """A call that computes the logits of these images (B, C, H, W) and waits for them; for timing."""
@@ -59,12 +65,14 @@ class Runtime(ABC):
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
+    ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
+    libraries: ClassVar[tuple[str, ...]]
     package: ClassVar[str]
     extra: ClassVar[str | None]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
@@ -78,6 +86,13 @@ class Runtime(ABC):
     def version(self) -> str:
         """Its name and version, as reports have it."""
         return f"{self.title} {version(self.package)}"
+
+    def import_libraries(self) -> None:
+        """Import all that loading and running a file needs; for who measures what the file itself takes."""
+        self.require()
+        for name in self.libraries:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
 
     def require(self) -> None:
         """Raise `UnskipError` with the line that installs it, where it is missing."""

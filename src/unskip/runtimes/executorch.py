@@ -22,6 +22,7 @@ class ExecuTorch(Runtime):
     title = "ExecuTorch"
     endings = (".pte",)
     module = "executorch"
+    libraries = ("executorch.runtime", "torch")
     package = "executorch"
     extra = "executorch"
 

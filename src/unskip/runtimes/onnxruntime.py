@@ -23,9 +23,17 @@ class OnnxRuntime(Runtime):
     title = "ONNX Runtime"
     endings = (".onnx",)
     module = "onnxruntime"
+    libraries = ("onnxruntime",)
     package = "onnxruntime"
     extra = None
     devices = ("cpu", "cuda")
+
+    @property
+    def version(self) -> str:
+        """Its name and version; the distribution of the CUDA build has another name."""
+        import onnxruntime
+
+        return f"{self.title} {onnxruntime.__version__}"
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         import onnxruntime
@@ -39,10 +47,12 @@ class OnnxRuntime(Runtime):
             options.intra_op_num_threads = threads
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
+        if _PROVIDERS[device] not in session.get_providers():  # it falls back to the CPU without an error
+            raise UnskipError(f"{self.version} finds no {device} device that it can use")
         depths = depths_in(session.get_modelmeta().custom_metadata_map)
         if len(session.get_inputs()) != (2 if depths else 1):
             raise UnskipError(f"{path} takes other inputs than images; it was not written by unskip")
-        return _Session(session, depth_index(path, depths, depth))
+        return _Session(session, device, depth_index(path, depths, depth))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         import onnx
@@ -52,8 +62,9 @@ class OnnxRuntime(Runtime):
 
 
 class _Session(Program):
-    def __init__(self, session: Any, depth: int) -> None:
+    def __init__(self, session: Any, device: str, depth: int) -> None:
         self._session = session
+        self._device = device
         self._input, *more = (entry.name for entry in session.get_inputs())
         self._others = {name: np.array(depth, np.int64) for name in more}
         batch, *shape = (size if isinstance(size, int) else None for size in session.get_inputs()[0].shape)
@@ -61,8 +72,26 @@ class _Session(Program):
         self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
 
     def bound(self, images: Images) -> Callable[[], object]:
+        if self._device != "cpu":
+            return self._on_device(images)
         feeds = {self._input: images, **self._others}
         return lambda: self._session.run(None, feeds)
+
+    def _on_device(self, images: Images) -> Callable[[], object]:
+        """Images and logits stay on the device."""
+        import onnxruntime
+
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(images, self._device, 0))
+        for name, value in self._others.items():
+            binding.bind_cpu_input(name, value)
+        binding.bind_output(self._session.get_outputs()[0].name, self._device)
+
+        def call() -> None:
+            self._session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+
+        return call
 
     def compute(self, images: Images) -> Logits:
         logits: Logits = self._session.run(None, {self._input: images, **self._others})[0]

@@ -25,6 +25,7 @@ class OpenVino(Runtime):
     title = "OpenVINO"
     endings = (".xml", ".onnx")
     module = "openvino"
+    libraries = ("openvino",)
     package = "openvino"
     extra = "openvino"
 

@@ -24,6 +24,7 @@ class PyTorch(Runtime):
     title = "PyTorch"
     endings = (".pt2",)
     module = "torch"
+    libraries = ("torch", "torch.export.pt2_archive._package")
     package = "torch"
     extra = None
     devices = ("cpu", "cuda")
@@ -55,6 +56,11 @@ class _Exported(Program):
         batch, *shape = (size if isinstance(size, int) else None for size in value.shape)
         self.batch_size = batch
         self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
+
+    def device_peak_bytes(self) -> int | None:
+        import torch
+
+        return torch.cuda.max_memory_allocated() if self._device == "cuda" else None
 
     def bound(self, images: Images) -> Callable[[], object]:
         import torch
