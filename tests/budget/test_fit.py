@@ -7,12 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from budget.known import timed
 from unskip import build, count_macs, forecast, make_net, num_parameters
 from unskip.budget import Budget, fit_budget
 from unskip.budget.fit import _verdict, unbeaten
 from unskip.budget.students import Search
 from unskip.budget.timing import MAX_TIMED, Timed, time_students
-from unskip.measure import Latency, Speedup
+from unskip.measure import Speedup
 from unskip.nets import NetSpec
 
 OPTIONS, SHAPE = {"width": 8}, (3, 16, 16)
@@ -117,14 +118,6 @@ def test_what_comes_nearest_where_nothing_fits():
 
 
 # Latency
-
-
-def latency(low, median, high):
-    return Latency(median, low, high, "a runtime", 1, 1, 5, (median,) * 5)
-
-
-def timed(low, median, high, file_bytes=1000):
-    return Timed(latency(10 * low, 10 * median, 10 * high), Speedup(median, low, high), file_bytes)
 
 
 @pytest.mark.parametrize(

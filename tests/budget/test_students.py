@@ -11,7 +11,7 @@ from unskip import count_macs, forecast, make_net, num_parameters
 from unskip.budget.students import MAX_DEPTHS, Search
 from unskip.errors import UnskipError
 from unskip.methods import method_from
-from unskip.surgery import edited, residual_blocks
+from unskip.surgery import edited, residual_blocks, with_depth_statistics
 
 NETS = {
     "resnet20": ({"width": 8}, 16),
@@ -102,6 +102,13 @@ def test_embedded_kd_takes_every_sub_net():
         whole = edited(net, student.whole_edits, seed=0)
         assert method_from("embedded_kd", {"depths": [student.depth]}).depths_of(whole) == [student.depth]
         assert dict(student.edits).keys() - dict(student.whole_edits).keys() == {"at_depth"}
+
+
+def test_depths_without_statistics_are_left_out():
+    net = with_depth_statistics(make_net("resnet14", {"width": 4}), depths=[[2, 1, 1]])
+    search = Search(net, (3, 8, 8))
+    assert {student.depth for student in search.students} == {None, (2, 1, 1)}
+    assert any("no BatchNorm statistics for the depth 2-2-1" in reason for reason in search.skipped)
 
 
 def test_an_image_that_does_not_fit_is_refused():

@@ -6,10 +6,9 @@ import pytest
 import torch
 from rich.console import Console
 
+from budget.known import timed
 from unskip import Budget, fit_budget, make_net
 from unskip.budget import render_fit, verdict
-from unskip.budget.timing import Timed
-from unskip.measure import Latency, Speedup
 
 IMAGENET = (3, 224, 224)
 MIB = 2**20
@@ -68,6 +67,12 @@ def test_limits_that_can_only_be_met_one_by_one(fits):
     )
 
 
+def test_a_network_that_no_edit_fits(fits):
+    fit = replace(fits["lean"], own=replace(fits["lean"].own, verdict="too slow"), lines=(), smallest={}, searched=0)
+    fit = replace(fit, budget=Budget(latency_ratio=0.5), within_forecast=0, num_usable=0)
+    assert verdict(fit) == "No student of resnet18 meets the budget: no edit that saves anything fits this network."
+
+
 def test_a_print_says_it_all_and_fits(fits):
     for fit in fits.values():
         text = printed(fit)
@@ -96,20 +101,14 @@ def test_the_first_lines_command_is_printed_in_full(fits, tmp_path):
 
 def with_latency(fit, verdicts):
     """The same answer as if its lines had been timed."""
-
-    def timed(ratio):
-        return Timed(
-            Latency(10 * ratio, 9 * ratio, 11 * ratio, "a runtime", 1, 1, 5, ()), Speedup(ratio, 0.6, 0.9), 50_000
-        )
-
     lines = [
-        replace(line, timed=timed(0.7 + place / 50), verdict=found)
+        replace(line, timed=timed(0.6, 0.7 + place / 50, 0.9), verdict=found)
         for place, (line, found) in enumerate(zip(fit.lines, verdicts, strict=False))
     ]
     return replace(
         fit,
         budget=replace(fit.budget, latency_ratio=0.8),
-        own=replace(fit.own, timed=timed(1.0), verdict="too slow"),
+        own=replace(fit.own, timed=timed(0.6, 1.0, 0.9), verdict="too slow"),
         lines=tuple(lines),
         num_usable=sum(line.is_usable for line in lines),
         num_timed=len(lines),
@@ -126,6 +125,10 @@ def test_latency_is_told_with_its_spread(fits):
     assert "a runtime 1.0, 1 thread, batch 1" in text
     assert f"2 {fit.lines[1].student} align_kd borderline" in text
     assert "…" not in text, "it fits 80 columns"
+    unsure = with_latency(fits["many"], ["borderline", "borderline", "too slow"])
+    assert verdict(unsure) == (
+        "2 students of resnet20 may meet the budget, the spread of the latency covering the limit."
+    )
     slow = with_latency(fits["many"], ["too slow"])
     assert not slow.fits
     assert verdict(slow) == (

@@ -184,7 +184,7 @@ def fit_budget(
     chosen = [student for student in thin if student is not own]
     timed: dict[Hashable, Timed] = {}
     version = None
-    if latency:
+    if latency and within:
         with Stopwatch(net.spec, input_shape, runtime=runtime, threads=threads, progress=progress) as watch:
             version = watch.runtime.version
             alone = [student for student in chosen if not student.sub_net]

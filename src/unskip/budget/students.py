@@ -157,20 +157,22 @@ class Search:
     def _variants(self) -> Iterator[tuple[bool, int, _Counted]]:
         """The network by stem and groups, where they can be changed."""
         for lean, net in self._nets.items():
+            stem = " with a lean stem" if lean else ""
+            self._progress(f"counting{stem}")
             dense = _Counted(net, self._shape, self._traced[lean])
-            for groups in (1, *GROUPS):
-                self._progress(f"counting{' with a lean stem' if lean else ''}{f', {groups} groups' * (groups > 1)}")
+            yield lean, 1, dense
+            for groups in GROUPS:
+                self._progress(f"counting{stem}, {groups} groups")
                 try:
-                    if groups == 1:
-                        yield lean, groups, dense
-                        continue
                     grouped = with_grouped_convs(net, groups=groups)
                     counted = _Counted(grouped, self._shape, Traced(grouped, self._shape))
-                    if counted.macs >= dense.macs:
-                        raise UnskipError(f"with_grouped_convs: {groups} groups need no fewer MACs")
-                    yield lean, groups, counted
                 except UnskipError as error:
                     self.skipped[str(error)] += 1
+                    continue
+                if counted.macs < dense.macs:
+                    yield lean, groups, counted
+                else:
+                    self.skipped[f"with_grouped_convs: {groups} groups need no fewer MACs"] += 1
 
     def _removals(self) -> list[frozenset[str]]:
         """Sets of places whose shortcuts may go, the small ones first."""
@@ -193,7 +195,12 @@ class Search:
                 break
             most = max(able, key=lambda place: (now[place] / full[place], now[place], place))
             now[most] -= 1
-            way.append(tuple(now))
+            try:
+                self._net.at_depth(*now)
+            except UnskipError as error:  # a network with statistics for other depths
+                self.skipped[str(error)] += 1
+            else:
+                way.append(tuple(now))
         if not way:
             self.skipped["at_depth: no stage has a block that can be left out"] += 1
         if len(way) <= MAX_DEPTHS:

@@ -115,8 +115,8 @@ def time_students(watch: Stopwatch, students: Sequence[Student], budget: Budget,
     """Time `MAX_TIMED` of the students, those that are first without a limit of latency.
 
     With one, a student's ratio is guessed from its MACs, of which the teacher has ``macs``: first come those nearest to
-    the limit and the one with the fewest MACs; then, the guess corrected by what was measured, those with the most MACs
-    that should be fast enough.
+    the limit and the one with the fewest MACs; then, the guess corrected by the slow end of what was measured, those
+    with the most MACs that should be fast enough for sure.
     """
     target = _target(budget, watch)
     if target is None or not students:
@@ -128,7 +128,7 @@ def time_students(watch: Stopwatch, students: Sequence[Student], budget: Budget,
     found = watch.time(first)
     for grouped in (False, True):  # groups save less time than MACs
         alike = [student for student in first if (student.groups > 1) == grouped]
-        off = [ratio.median / guess[student] for student in alike if (ratio := found[student.structure].ratio)]
+        off = [ratio.high / guess[student] for student in alike if (ratio := found[student.structure].ratio)]
         for student in students:
             if off and (student.groups > 1) == grouped:
                 guess[student] *= median(off)

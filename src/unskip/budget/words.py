@@ -27,21 +27,22 @@ def verdict(fit: Fit) -> str:
         said.append(f"{fit.name} meets the budget as it is{borderline}: {_own_figures(fit)}.")
     if fit.num_usable:
         who = f"{fit.num_usable} student{'' if fit.num_usable == 1 else 's'} of {fit.name}"
-        meet = "meets" if fit.num_usable == 1 else "meet"
         what = "it with lower figures" if fit.own.is_usable else "the budget"
         shown = sum(line.is_usable for line in fit.lines)
-        said.append(f"{who} {meet} {what}{f'; {shown} are listed' if shown < fit.num_usable else ''}.")
-    perhaps = sum(line.verdict == "borderline" for line in fit.lines)
-    if perhaps:
-        are = "is" if perhaps == 1 else "are"
-        said.append(f"{perhaps} of those listed {are} borderline: the spread of the latency covers the limit.")
+        listed = f"; {shown} are listed" if shown < fit.num_usable else ""
+        perhaps = sum(line.verdict == "borderline" for line in fit.lines)
+        if perhaps == shown:
+            said.append(f"{who} may meet {what}, the spread of the latency covering the limit{listed}.")
+        else:
+            said.append(f"{who} meet{'s' if fit.num_usable == 1 else ''} {what}{listed}.")
+            if perhaps:
+                are = "is" if perhaps == 1 else "are"
+                said.append(f"{perhaps} of those listed {are} borderline: the spread of the latency covers the limit.")
     return " ".join(said)
 
 
 def _own_figures(fit: Fit) -> str:
-    said = [
-        f"{_figure(fit, name, fit.own.figures[name])} of {_value(fit, name, limit)}" for name, limit in _limits(fit)
-    ]
+    said = [f"{_figure(name, fit.own.figures[name])} of {_value(name, limit)}" for name, limit in _limits(fit)]
     if fit.budget.latency_ms is not None and fit.own.timed and fit.own.timed.latency:
         said.append(f"{fit.own.timed.latency.median_ms:.2f} ms of {fit.budget.latency_ms:g}")
     return ", ".join(said)
@@ -50,17 +51,19 @@ def _own_figures(fit: Fit) -> str:
 def _why_not(fit: Fit) -> str:
     """Which limit fails, and what comes nearest to it."""
     never = [
-        f"the smallest {_figure(fit, name, line.figures[name], between='found is')} ({line.student}), "
-        f"and {_value(fit, name, limit)} is the limit"
+        f"the smallest {_figure(name, line.figures[name], between='found is')} ({line.student}), "
+        f"and {_value(name, limit)} is the limit"
         for name, limit in _limits(fit)
         if (line := fit.smallest[name]).figures[name] > limit
     ]
     if never:
         return "; ".join(never)
+    if not fit.searched:
+        return "no edit that saves anything fits this network"
     if not fit.within_forecast:
-        figures = ", ".join(_figure(fit, name, fit.nearest.figures[name]) for name, _ in _limits(fit))
+        figures = ", ".join(_figure(name, fit.nearest.figures[name]) for name, _ in _limits(fit))
         each = "; ".join(
-            f"the smallest {_figure(fit, name, line.figures[name], between='is')} ({line.student})"
+            f"the smallest {_figure(name, line.figures[name], between='is')} ({line.student})"
             for name, line in fit.smallest.items()
         )
         return (
@@ -76,7 +79,7 @@ def _why_not(fit: Fit) -> str:
         )
     if any(line.verdict == "file too large" for line in fit.lines):
         smallest = min(line.timed.file_bytes for line in fit.lines if line.timed and line.timed.file_bytes)
-        return f"the smallest of the {fit.num_timed} files exported has {_value(fit, 'file_bytes', smallest)}"
+        return f"the smallest of the {fit.num_timed} files exported has {_value('file_bytes', smallest)}"
     return (
         f"the fastest of the {fit.num_timed} that were timed takes {_latency(fit.fastest.timed)} "
         f"({fit.fastest.student}), and {_latency_limit(fit)} is the limit"
@@ -87,18 +90,18 @@ def _limits(fit: Fit) -> list[tuple[str, int]]:
     return list(fit.budget.forecast.items())
 
 
-def _figure(fit: Fit, name: str, count: int, between: str = "") -> str:
+def _figure(name: str, count: int, between: str = "") -> str:
     """``peak 1.53 MiB``, or with words between: ``peak found is 1.53 MiB``."""
     words = {"peak_bytes": "peak", "parameters": "number of parameters", "macs": "number of MACs", "file_bytes": "file"}
-    return f"{words[name]} {between}{' ' * bool(between)}{_value(fit, name, count)}"
+    return f"{words[name]} {between}{' ' * bool(between)}{_value(name, count)}"
 
 
-def _value(fit: Fit, name: str, count: int) -> str:
+def _value(name: str, count: int) -> str:
     if name == "macs":
         return macs_text(count) if count >= 10**7 else f"{count:,}"
     if name == "parameters":
         return f"{count:,}"
-    return _unit(fit).text(count) if name == "peak_bytes" else ByteUnit.for_peak(count).text(count)
+    return ByteUnit.for_peak(count).text(count)
 
 
 def _unit(fit: Fit) -> ByteUnit:
@@ -163,7 +166,7 @@ def _costs(fit: Fit) -> Table:
         columns["ms"] = lambda line: f"{_of(line).latency.median_ms:.2f}" if _of(line).latency else "-"  # type: ignore[union-attr]
         columns["ratio"] = lambda line: _ratio(_of(line)) if _of(line).ratio else "-"
     if fit.budget.file_bytes is not None:
-        columns["file"] = lambda line: _value(fit, "file_bytes", _of(line).file_bytes or line.figures["file_bytes"])
+        columns["file"] = lambda line: _value("file_bytes", _of(line).file_bytes or line.figures["file_bytes"])
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     for name in columns:
@@ -199,11 +202,12 @@ def _students(fit: Fit) -> Table:
 def _remarks(fit: Fit) -> list[str]:
     """What the figures are and what was left out."""
     said = []
-    if fit.budget.forecast:
+    if fit.budget.forecast and fit.searched:
         counted = f"{fit.within_forecast} of {fit.searched} students are within the limits that are counted"
+        are = "is" if fit.thinned == 1 else "are"
         thinned = (
-            f"; {fit.thinned} of them are left out, as another one, made by no other kinds of edits, changes less and "
-            "is no larger in any limited figure"
+            f"; {fit.thinned} of them {are} left out, as another one, made by no other kinds of edits, changes less "
+            "and is no larger in any limited figure"
         )
         said.append(f"{counted}{thinned if fit.thinned else ''}.")
     if fit.lines:
