@@ -550,6 +550,9 @@ def test_export_refuses_what_it_cannot_keep(home):
         "export", "runs/small", "--to", "onnx", "--out", "a.pt2", at=home, saying="a.pt2 is a torch file; give a fold"
     )
     refused("export", "runs/small", "--to", "torch", "--int8", at=home, saying="--int8 is for onnx, executorch")
+    for option in ("--calibration", "--max-drop"):
+        refused("export", "runs/small", option, "1", at=home, saying="belong to --int8")
+    refused("export", "runs/small", "--int8", "--tolerance", "0.1", at=home, saying="--tolerance compares .*--max-drop")
     refused("export", "runs/small", "--net", "tescher", at=home, saying="has no network 'tescher'.*mean 'teacher'")
     refused(
         "export", "runs/small", "--switchable", at=home, saying="--switchable: .* no training .* as embedded_kd does"

@@ -310,10 +310,13 @@ def export(
         bool,
         typer.Option("--int8", help="Quantise to 8 bits (onnx, executorch), calibrated on the run's training images."),
     ] = False,
-    calibration: Annotated[int, typer.Option(min=1, help="Training images for --int8.")] = 256,
+    calibration: Annotated[
+        int | None, typer.Option(min=1, help="With --int8: how many training images; by default 256.")
+    ] = None,
     max_drop: Annotated[
-        float, typer.Option(help="With --int8: how much top-1 may be lost, as a share of 1.", min=0.0, max=1.0)
-    ] = 0.05,
+        float | None,
+        typer.Option(help="With --int8: how much top-1 may be lost, as a share of 1; by default 0.05.", min=0, max=1),
+    ] = None,
     batch: Annotated[
         int | None,
         typer.Option(min=1, help="Images that the file takes at once; by default any number (executorch: 1)."),
@@ -337,8 +340,11 @@ def export(
     data: DataOption = None,
     set_: DataSet = None,
     tolerance: Annotated[
-        float, typer.Option(help="Largest difference to the network, relative to the largest logit; not for --int8.")
-    ] = 1e-3,
+        float | None,
+        typer.Option(
+            help="Without --int8: largest difference to the network, relative to the largest logit; by default 0.001."
+        ),
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images on which file and network are compared.")] = 256,
 ) -> None:
     """Write a trained network for deployment and check the file against the network on real images.

@@ -24,6 +24,7 @@ __all__ = ["data_for", "evaluate_target", "export_target"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
+_CALIBRATION = 256
 
 
 def evaluate_target(
@@ -70,9 +71,9 @@ def export_target(
     normalization: Literal["inside", "outside"] = "inside",
     backend: str | None = None,
     int8: bool = False,
-    calibration: int = 256,
-    max_drop: float = 0.05,
-    tolerance: float = 1e-3,
+    calibration: int | None = None,
+    max_drop: float | None = None,
+    tolerance: float | None = None,
     images: int = 256,
     switchable: bool = False,
 ) -> Iterator[Exported]:
@@ -80,11 +81,16 @@ def export_target(
 
     ``out`` is a file, whose ending names the format, or a folder, by default the working directory; in a folder the
     file is called as the network is. The files are checked on ``images`` test images of the network's run, or of
-    ``data``, and all test images tell their accuracy. With ``int8``, ``calibration`` training images decide the ranges.
-    ``switchable`` puts all networks that came out of the training of ``label`` into one file.
+    ``data``, and all test images tell their accuracy: logits may differ by ``tolerance`` (1e-3); with ``int8``, top-1
+    may be lower by ``max_drop`` (0.05), and ``calibration`` training images (256) decide the ranges. ``switchable``
+    puts all networks that came out of the training of ``label`` into one file.
     """
     if switchable and int8:
         raise UnskipError("a file of several depths is written in float32; export each depth by itself with --int8")
+    if int8 and tolerance is not None:
+        raise UnskipError("--tolerance compares logits of float32; what --int8 may lose is said with --max-drop")
+    if not int8 and (calibration is not None or max_drop is not None):
+        raise UnskipError("--calibration and --max-drop belong to --int8")
     files = _depths(target, label) if switchable else {"": net_file(target, label)}
     file = next(iter(files.values()))
     name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
@@ -103,15 +109,17 @@ def export_target(
         "normalization": (info.mean, info.std) if inside else None,
         "batch_size": batch_size,
         "backend": backend,
-        "tolerance": tolerance,
         "test": _OnePass(seen),
     }
-    chosen = seen.train_images(calibration, recipe.seed if recipe else 0) if int8 else None
+    if int8:
+        given["calibration"] = seen.train_images(calibration or _CALIBRATION, recipe.seed if recipe else 0)
+    limit = {"max_drop": max_drop, "tolerance": tolerance}
+    given |= {name: value for name, value in limit.items() if value is not None}
     for path in places:
         if switchable:
             yield from export_switchable(nets, path, shown, **given)
         else:
-            yield export_net(nets[""], path, shown, **given, calibration=chosen, max_drop=max_drop)
+            yield export_net(nets[""], path, shown, **given)
 
 
 def _depths(target: Path, label: str | None) -> dict[str, Path]:

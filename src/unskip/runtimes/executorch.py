@@ -22,39 +22,45 @@ class ExecuTorch(Runtime):
     title = "ExecuTorch"
     endings = (".pte",)
     module = "executorch"
-    libraries = ("executorch.runtime", "torch")
+    libraries = ("torch", "executorch.extension.pybindings._C")
     package = "executorch"
     extra = "executorch"
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         with quiet():
-            from executorch.extension.pybindings import _C
-
-            _C._threadpool_get_thread_count()  # the first to ask looks at the processor, and prints
+            library = _library()
+            library._threadpool_get_thread_count()  # the first to ask looks at the processor, and prints
             if threads is not None:
-                _C._unsafe_reset_threadpool(threads)
-            program, facts = self._opened(path)
+                library._unsafe_reset_threadpool(threads)
+            program, facts = _opened(path)
             place = depth_index(path, depths_in(facts), depth)
             return _Method(program, program.load_method("forward" if not place else depth))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         with quiet():
-            return self._opened(path)[1]
+            return _opened(path)[1]
 
-    def _opened(self, path: Path) -> tuple[Any, Mapping[str, str]]:
-        """The program in a file, and its metadata."""
-        from executorch.runtime import Runtime as Library
 
-        program = Library.get().load_program(path)
-        known = METADATA in program.method_names
-        return program, json.loads(program.load_method(METADATA).execute([])[0]) if known else {}
+def _library() -> Any:
+    """What `executorch.runtime` is built on; that module would import the whole exporter, which takes seconds."""
+    import torch  # noqa: F401  (the library needs its symbols)
+    from executorch.extension.pybindings import _C
+
+    return _C
+
+
+def _opened(path: Path) -> tuple[Any, Mapping[str, str]]:
+    """The program in a file, and its metadata."""
+    program = _library()._load_program(str(path))
+    known = METADATA in (program.get_method_name(place) for place in range(program.num_methods()))
+    return program, json.loads(program.load_method(METADATA)([])[0]) if known else {}
 
 
 class _Method(Program):
     def __init__(self, program: Any, method: Any) -> None:
         self._program = program  # the method reads its weights from it
         self._method = method
-        batch, *shape = method.metadata.input_tensor_meta(0).sizes()
+        batch, *shape = method.method_meta().input_tensor_meta(0).sizes()
         self.batch_size = batch
         self.input_shape = tuple(shape) if len(shape) == 3 else None
 
@@ -62,10 +68,10 @@ class _Method(Program):
         import torch
 
         inputs = [torch.from_numpy(images)]
-        return lambda: self._method.execute(inputs)
+        return lambda: self._method(inputs)
 
     def compute(self, images: Images) -> Logits:
         import torch
 
-        logits: Logits = self._method.execute([torch.from_numpy(images)])[0].numpy().copy()
+        logits: Logits = self._method([torch.from_numpy(images)])[0].numpy().copy()
         return logits
