@@ -43,7 +43,7 @@ def _print(bench: Bench, group: Group, part: slice, console: Console) -> None:
         table.add_column(f"{column.name}\n{column.unit}", justify="right")
     for row in rows(bench, group):
         if row.refused is None:
-            table.add_row(Text(row.label), *map(_cell, row.figures[part]))
+            table.add_row(Text(row.label.replace("+", " +")), *map(_cell, row.figures[part]))
     if table.row_count:
         console.print(table)
     if part.start == 0:
