@@ -86,6 +86,12 @@ def test_the_command_line_answers_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_runtimes_are_reached_without_torch():
+    """A process that measures a file holds what its runtime needs and no more."""
+    code = "import sys, unskip.runtimes; sys.exit('torch' in sys.modules or 'onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_every_public_name_can_be_imported():
     for name in unskip.__all__:
         found = getattr(unskip, name)

@@ -36,7 +36,7 @@ def requested(line):
         ("resnet14", {"width": 4}, 16, {"macs": 0.5}),
         ("resnet18", {"width": 8, "num_classes": 10}, 64, {"peak_bytes": 0.7, "parameters": 0.9}),
         ("mobilenetv2", {"width_mult": 0.25}, 64, {"macs": 0.8}),
-        ("timm:resnet10t", {}, 64, {"macs": 0.9}),
+        pytest.param("timm:resnet10t", {}, 64, {"macs": 0.9}, marks=pytest.mark.slow),
     ],
 )
 def test_a_recipe_builds_the_student_of_its_line(name, options, side, limits, tmp_path):
