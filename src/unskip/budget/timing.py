@@ -8,24 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from unskip.budget.limits import Budget
 from unskip.budget.students import Student
 from unskip.errors import UnskipError
-from unskip.export import export_net
+from unskip.export import export_untrained
 from unskip.measure import Latency, Speedup, measure_latency, speedup
 from unskip.nets import NetSpec
 from unskip.runtimes import find_runtime
-from unskip.surgery import Edit, build, with_recalibrated_statistics
+from unskip.surgery import Edit, build
 
 __all__ = ["MAX_TIMED", "Stopwatch", "Timed", "time_students"]
 
 MAX_TIMED = 8
 """So many students are exported and timed at most."""
-
-# Rounding grows in networks that nothing has trained; such a file is only timed.
-_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -98,10 +93,8 @@ class Stopwatch:
 
     def _export(self, name: str, edits: Sequence[Edit]) -> tuple[Path, int]:
         spec = NetSpec(self._spec.source, self._spec.options, (*self._spec.edits, *edits))
-        images = torch.rand(2, *self._shape, generator=torch.Generator().manual_seed(0))
-        # Statistics of its own maps: without them they vanish or explode, and tiny numbers are slow to compute with.
-        net = with_recalibrated_statistics(build(spec, seed=0), [images])
-        exported = export_net(net, self._folder / f"{name}{self.runtime.endings[0]}", images, tolerance=_TOLERANCE)
+        path = self._folder / f"{name}{self.runtime.endings[0]}"
+        exported = export_untrained(build(spec, seed=0), path, self._shape)
         return exported.path, exported.file_bytes
 
     def _measure(self, files: dict[str, Path]) -> dict[str, Latency]:

@@ -76,9 +76,7 @@ class ForeignNet:
         except (NotImplementedError, RuntimeError):
             if torch.get_default_device().type != "meta":
                 raise
-            with torch.device(
-                "cpu"
-            ):  # a factory that computes with the values of tensors, as torchvision's RegNet does
+            with torch.device("cpu"):  # it computes with the values of tensors, as torchvision's RegNet does
                 model = self.model(**arguments)
             return model.to("meta") if isinstance(model, nn.Module) else model
 
