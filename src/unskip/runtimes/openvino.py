@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +31,19 @@ class OpenVino(Runtime):
     extra = "openvino"
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
-        import openvino
-
         depth_index(path, (), depth)
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         with quiet():
-            compiled = openvino.Core().compile_model(path, "CPU", settings)
+            compiled = _core().compile_model(path, "CPU", settings)
         if len(compiled.inputs) != 1:
             raise UnskipError(f"{path} takes more than images; OpenVINO runs files of one depth only")
         return _Compiled(compiled)
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        import openvino
-
         with quiet():
-            model = openvino.Core().read_model(path)
+            model = _core().read_model(path)
         if not model.has_rt_info(METADATA):
             return {}
         facts: dict[str, str] = json.loads(model.get_rt_info(METADATA).astype(str))
@@ -56,6 +53,19 @@ class OpenVino(Runtime):
         """OpenVINO's exceptions begin with places in its code."""
         lines = [line.strip() for line in str(error).splitlines()]
         return next((line for line in lines if line and not line.startswith("Exception from")), first_line(error))
+
+
+@cache
+def _core() -> Any:
+    """The one core of the process, which lives as long as the process does.
+
+    A core's processor plugin gives the thread an alternate signal stack and takes it away when it ends. Of several
+    cores that end in another order than the reverse of their making, one leaves the thread a stack that is no longer
+    there, and the next signal with a handler in Python, such as Ctrl-C, kills the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class _Compiled(Program):
