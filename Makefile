@@ -27,11 +27,12 @@ demo: install  ## Remove the shortcuts of a ResNet on real handwritten digits: r
 	$(BIN)/unskip run recipes/demo.yaml --out runs/demo
 
 # One process per core with one thread each: threads of several processes on the same cores hinder each other.
+# Each takes a stretch of the tests, so that what a module prepares is mostly prepared once.
 test: dev  ## The test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: dev  ## Also the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
