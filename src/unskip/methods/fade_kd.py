@@ -20,9 +20,10 @@ and let one block fade in each, the last or the first of the network first. ``fa
 once, for comparison.
 
 When to use it: for a network that is trained already, in a fraction of the epochs that training it took. Teacher and
-student must be of one architecture: for a student of another depth or width take `align_kd`. The fewer the epochs, the
-more it gains over the cut: ResNet-32 on 15,000 images of CIFAR-10, teacher at 78.2 % after 16 epochs, three seeds: 71.8
-against 53.4 % after one epoch, 77.0 against 76.2 % after four.
+student must be of one architecture: for a student of another depth or width take `align_kd`. The fewer the epochs and
+the deeper the net, the more it gains over the cut: ResNet-32 on 15,000 images of CIFAR-10, teacher at 78.2 % after 16
+epochs, three seeds: 71.8 against 53.4 % after one epoch, 77.0 against 76.2 % after four. After two epochs, with
+teachers of eight, it gains 0.2 points at 20 layers, 0.85 at 32 and 6.7 at 56.
 
 Departures: none of the papers does this; the loss is `align_kd`'s.
 """
