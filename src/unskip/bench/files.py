@@ -62,11 +62,12 @@ class Files:
         assert target.net is not None
         path = self._folder / str(len(self._made)) / f"{_file_name(target.label)}-{batch_size}{ending}"
         path.parent.mkdir()
-        images = self._test_images(target, PARITY_IMAGES)
-        real = images is not None
+        real = False
         if target.home is None:
             exported = export_untrained(target.net, path, target.input_shape, batch_size=batch_size)
         else:
+            images = self._test_images(target, PARITY_IMAGES)
+            real = images is not None
             if images is None:
                 shape = (PARITY_IMAGES, *target.input_shape)
                 images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
