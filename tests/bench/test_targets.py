@@ -67,6 +67,7 @@ def test_a_foreign_file_is_known_by_its_input(home, tmp_path):
     [
         ("run:kd", "run has no network 'kd'; it has teacher, ce"),
         ("nowhere/run", "no file or run folder nowhere/run"),
+        ("run/recipe.yaml", "no runtime runs run/recipe.yaml: deployed files end in "),
         ("nowhere.onnx", "no file nowhere.onnx"),
         ("nowhere.safetensors", "no file or run folder nowhere.safetensors"),
         ("resnet5x", "no network 'resnet5x'"),

@@ -74,9 +74,12 @@ def _target(text: str, image_size: int | None) -> Target:
         return _trained(text, "run", net_file(Path(run), label))
     if path.suffix == ".safetensors":
         return _trained(text, "weights", net_file(path))
-    if any(path.suffix.lower() in runtime.endings for runtime in RUNTIMES.values()):
+    endings = sorted({ending for runtime in RUNTIMES.values() for ending in runtime.endings})
+    if path.suffix.lower() in endings:
         return _deployed(text, path, image_size)
     if len(path.parts) > 1:
+        if path.is_file():
+            raise UnskipError(f"no runtime runs {text}: deployed files end in {', '.join(endings)}")
         raise UnskipError(f"no file or run folder {text}")
     return _by_name(text, image_size)
 
