@@ -15,6 +15,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
+from unskip.ending import ExitCode, ended, say
 from unskip.errors import UnskipError
 
 app = typer.Typer(
@@ -22,14 +23,23 @@ app = typer.Typer(
     help="Train with shortcuts, deploy without: remove the shortcuts of a residual CNN, keep its accuracy by "
     "distillation, export it, and measure what was gained.\n\nStart with `unskip inspect resnet50`, then "
     "`unskip run demo`. Wrong input ends with exit code 2 and a sentence that says what to change.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(soft_wrap=False)
-_INTERRUPTED = 130
+
+
+class _Console(Console):
+    """Where commands print."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the command end as one whose reader is gone; rich itself would end the process."""
+        raise BrokenPipeError
+
+
+out = _Console(soft_wrap=False)
+_UsageError = typer.BadParameter.__mro__[1]  # what Typer raises for a command line that it cannot parse
 
 Set = Annotated[
     list[str] | None,
@@ -257,7 +267,7 @@ def fit_budget(
     else:
         render_fit(fit, out, written)
     if not fit.fits:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_MET)
 
 
 @app.command()
@@ -525,7 +535,7 @@ def counts(
     else:
         render(checked, out)
     if any(item.is_failure for item in checked):
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.NOT_MET)
 
 
 def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -547,24 +557,27 @@ def _print_warning(
     line: str | None = None,
 ) -> None:
     """A warning as one sentence, without the place in the code that Python shows."""
-    print(f"unskip: warning: {message}", file=sys.stderr)
+    say(f"warning: {message}")
+
+
+def _carry_out(arguments: list[str]) -> int:
+    """Parse and call; the exit code. Typer's own way would take any `SystemExit` for the end of the command."""
+    command = typer.main.get_command(app)
+    with warnings.catch_warnings():
+        warnings.showwarning = _print_warning
+        try:
+            with command.make_context("unskip", arguments or ["--help"]) as context:
+                command.invoke(context)
+        except typer.Exit as stop:
+            return stop.exit_code
+        except _UsageError as error:
+            context_ = getattr(error, "ctx", None)
+            asked = context_.command_path if context_ else "unskip"
+            raise UnskipError(f"{error.format_message().rstrip('.')}; see `{asked} --help`") from error
+    return ExitCode.DONE
 
 
 def main() -> None:
-    """Run the command line; a mistake in the input is one sentence on stderr and exit code 2."""
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _print_warning
-            app(standalone_mode=True)
-    except UnskipError as error:
-        print(f"unskip: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:  # what the system refuses: a full disk, a folder that cannot be written
-        place = f": {error.filename}" if error.filename else ""
-        print(f"unskip: {error.strerror or error}{place}; nothing that was finished is lost", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:  # typer's answer to Ctrl-C
-            saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
-            print(f"unskip: interrupted{saved}", file=sys.stderr)
-        raise
+    """Run the command line; whatever happens ends with an exit code and at most one sentence on stderr."""
+    saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
+    sys.exit(ended(lambda: _carry_out(sys.argv[1:]), saved=saved))
