@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 from collections.abc import Iterable
@@ -62,6 +63,12 @@ NetOption = Annotated[
     str | None,
     typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
 ]
+
+
+def _finite(value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
 
 
 def _show_version(asked: bool) -> None:
@@ -134,7 +141,7 @@ def inspect(
         str, typer.Argument(help="A name from `unskip nets`, a .safetensors file of a run, or a run folder.")
     ],
     image_size: Annotated[
-        int | None, typer.Option(min=4, help="Side in pixels; by default 32 or 224, as the net expects.")
+        int | None, typer.Option(min=4, max=16_384, help="Side in pixels; by default 32 or 224, as the net expects.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -193,10 +200,16 @@ def fit_budget(
     macs: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most MACs for an image, such as 800M.")] = None,
     file_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Largest file, such as 20MB.")] = None,
     latency_ratio: Annotated[
-        float | None, typer.Option(metavar="RATIO", help="Most time, as a share of NET's on this machine, such as 0.8.")
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            callback=_finite,
+            help="Most time, as a share of NET's on this machine, such as 0.8.",
+        ),
     ] = None,
     latency_ms: Annotated[
-        float | None, typer.Option(metavar="MS", help="Most milliseconds for an image on this machine.")
+        float | None,
+        typer.Option(metavar="MS", callback=_finite, help="Most milliseconds for an image on this machine."),
     ] = None,
     element: Annotated[
         Literal["float32", "int8"],
@@ -208,9 +221,9 @@ def fit_budget(
             metavar="NAME", help="Where untrained exports are timed: onnxruntime, executorch, openvino, torch."
         ),
     ] = "onnxruntime",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: Annotated[
-        int | None, typer.Option(min=4, help="Side in pixels; by default 32 or 224, as the net expects.")
+        int | None, typer.Option(min=4, max=16_384, help="Side in pixels; by default 32 or 224, as the net expects.")
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -325,11 +338,18 @@ def export(
     ] = None,
     max_drop: Annotated[
         float | None,
-        typer.Option(help="With --int8: how much top-1 may be lost, as a share of 1; by default 0.05.", min=0, max=1),
+        typer.Option(
+            help="With --int8: how much top-1 may be lost, as a share of 1; by default 0.05.",
+            callback=_finite,
+            min=0,
+            max=1,
+        ),
     ] = None,
     batch: Annotated[
         int | None,
-        typer.Option(min=1, help="Images that the file takes at once; by default any number (executorch: 1)."),
+        typer.Option(
+            min=1, max=65_536, help="Images that the file takes at once; by default any number (executorch: 1)."
+        ),
     ] = None,
     normalization: Annotated[
         Literal["inside", "outside"],
@@ -352,7 +372,9 @@ def export(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="Without --int8: largest difference to the network, relative to the largest logit; by default 0.001."
+            callback=_finite,
+            min=0,
+            help="Without --int8: largest difference to the network, relative to the largest logit; by default 0.001.",
         ),
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images on which file and network are compared.")] = 256,
@@ -405,10 +427,13 @@ def bench(
     threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
     batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",
     device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda (onnxruntime, torch).")] = "cpu",
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds in which every file is timed once.")] = 50,
-    processes: Annotated[int, typer.Option(min=1, help="Fresh processes of every file that share the rounds.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, max=10**6, help="Rounds in which every file is timed once.")] = 50,
+    processes: Annotated[
+        int, typer.Option(min=1, max=1000, help="Fresh processes of every file that share the rounds.")
+    ] = 3,
     image_size: Annotated[
-        int | None, typer.Option(min=4, help="Side in pixels for networks by name; by default as the net expects.")
+        int | None,
+        typer.Option(min=4, max=16_384, help="Side in pixels for networks by name; by default as the net expects."),
     ] = None,
     accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
     data: DataOption = None,

@@ -24,6 +24,7 @@ from unskip.files import atomic_path, write_json
 from unskip.measure import forecast
 from unskip.methods import Method, method_from
 from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.nets.within_memory import check_memory
 from unskip.recipe import Edits, Recipe, TrainingRecipe, digest
 from unskip.report import write_report
 from unskip.results import Trained, gather_results
@@ -150,9 +151,15 @@ class _Run:
             with torch.device("meta"):
                 net = build(self._for_data(spec), seed=0)
             try:
-                forecast(net, self.data.image_shape)
+                moved = forecast(net, self.data.image_shape).moved_bytes
             except UnskipError as error:
                 raise UnskipError(f"{spec.source}: {error}; data.image_size can make images larger") from error
+            batch = min(self.recipe.training.batch_size, self.data.num_train)
+            check_memory(
+                batch * moved / 4,  # about half of it is written, and half of that is kept for the backward pass
+                f"a step with {batch:,} images of {'x'.join(map(str, self.data.image_shape))} in {spec.source}",
+                "lower training.batch_size or data.image_size",
+            )
 
     # Teacher
 

@@ -12,13 +12,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from unskip.errors import UnskipError
 
-__all__ = ["Section", "arguments_of", "checked_arguments", "explain", "nearest"]
+__all__ = ["Section", "arguments_of", "checked_arguments", "explain", "nearest", "shortened"]
+
+_MOST_MISTAKES = 5  # that a sentence names
+_LONGEST = 200  # characters of what was given that a sentence repeats
 
 
 class Section(BaseModel):
-    """A group of settings: immutable, no unknown keys, no silent conversions."""
+    """A group of settings: immutable, no unknown keys, no silent conversions, no infinities and NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class _OpenSection(Section):
@@ -50,14 +53,19 @@ def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any], or
     """All keyword-only arguments of a function, the defaults filled in. `UnskipError` for what does not fit."""
     model = arguments_of(function)
     try:
-        return model(**given).model_dump(mode="json")
+        return model.model_validate(dict(given)).model_dump(mode="json")
     except ValidationError as error:
         raise UnskipError(explain(error, model, origin)) from error
 
 
+def shortened(text: str) -> str:
+    """A text that was given, as a sentence can repeat it: what is long loses its middle."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}..{text[-_LONGEST // 4 :]}"
+
+
 def nearest(word: str, known: Collection[str]) -> str:
     """``; did you mean 'X'?`` for the nearest known word, or nothing when none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(shortened(word), list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -71,18 +79,19 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
             tags = str(item["ctx"]["expected_tags"]).replace("'", "").split(", ")
             given = str(item["ctx"]["tag"])
             key = _resolve(model, [*parents, last])[0]
-            lines.append(f"{key}.name: no {given!r}{nearest(given, tags)} (known: {', '.join(tags)})")
+            lines.append(f"{key}.name: no {shortened(given)!r}{nearest(given, tags)} (known: {', '.join(tags)})")
         elif item["type"] == "extra_forbidden":
             fields = sorted({name for owner in owners for name in owner.model_fields})
             near = nearest(last, fields) or f"; known here: {', '.join(fields)}"
-            lines.append(f"{_join(key, last)}: unknown key{near}")
+            lines.append(f"{_join(key, shortened(last))}: unknown key{near}")
         elif isinstance(item.get("ctx", {}).get("error"), UnskipError):
             lines.append(str(item["ctx"]["error"]))  # it names its place itself
         else:
-            given = "" if isinstance(item["input"], dict | BaseModel) else f" (given: {item['input']!r})"
+            given = "" if isinstance(item["input"], dict | BaseModel) else f" (given: {shortened(repr(item['input']))})"
             where = _resolve(model, [*parents, last])[0]
             lines.append(f"{where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}{given}")
-    return f"{origin}: " + "; ".join(lines)
+    more = f"; and {len(lines) - _MOST_MISTAKES:,} more" if len(lines) > _MOST_MISTAKES else ""
+    return f"{origin}: " + "; ".join(lines[:_MOST_MISTAKES]) + more
 
 
 def _resolve(model: type[BaseModel], location: Sequence[str]) -> tuple[str, list[type[BaseModel]]]:

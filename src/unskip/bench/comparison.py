@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -19,12 +20,14 @@ from unskip.bench.targets import Target, find_targets
 from unskip.environment import describe_environment, package_version
 from unskip.errors import UnskipError
 from unskip.measure import Accuracy, Job, Latency, Measurement, measure_files, speedup
+from unskip.nets.within_memory import check_memory
 from unskip.report.bench_record import Bench, Cell, FileAccuracy, Group, Load, PeakMemory, Ratio, Times
 from unskip.runtimes import find_runtime
-from unskip.settings import nearest
+from unskip.settings import nearest, shortened
 
 __all__ = ["BenchSettings", "bench", "names_in", "numbers_in"]
 
+LARGEST = 65_536  # number of threads or images: more than anything has
 BUSY = 0.25  # of the cores; above that, other processes are worth a warning
 
 
@@ -63,6 +66,7 @@ def bench(
     _check(settings)
     accuracies = Accuracies(wanted=settings.accuracy, data=settings.data, settings=settings.data_settings)
     found = find_targets(targets, settings.image_size)
+    _check_fits(found, settings)
     with tempfile.TemporaryDirectory(prefix="unskip-bench-") as folder:
         table = _Table(found, settings, Files(Path(folder), accuracies.test_images), accuracies, say)
         groups = tuple(
@@ -94,10 +98,12 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def numbers_in(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers of 1 or more that are separated by commas, each once; `UnskipError` naming the option otherwise."""
+    """Whole numbers from 1 to `LARGEST`, separated by commas, each once; `UnskipError`, naming the option, otherwise."""
     found = names_in(text)
-    if not found or not all(word.isdecimal() and int(word) for word in found):
-        raise UnskipError(f"{option} {text!r}: expected whole numbers of 1 or more, such as 1,8")
+    if not found or not all(word.isdecimal() and len(word) < 10 and 1 <= int(word) <= LARGEST for word in found):
+        raise UnskipError(
+            f"{option} {shortened(text)!r}: expected whole numbers of 1 or more, up to {LARGEST:,}, such as 1,8"
+        )
     return tuple(dict.fromkeys(map(int, found)))
 
 
@@ -204,6 +210,16 @@ def _check(settings: BenchSettings) -> None:
                 f"{runtime.title} runs on {' and '.join(runtime.devices)} here, not on {settings.device}; "
                 "leave it out of --runtime"
             )
+
+
+def _check_fits(targets: Sequence[Target], settings: BenchSettings) -> None:
+    """Raise `UnskipError` where the feature maps of a batch are more than this machine's memory."""
+    forecasts, most = Forecasts(), max(settings.batch_sizes)
+    for target in targets:
+        timeline = forecasts.timeline(target)
+        images = most * math.prod(target.input_shape) * 4
+        peak = 0 if isinstance(timeline, str) else most * timeline.peak_bytes
+        check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", "lower --batch or --image-size")
 
 
 def _load() -> Load:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unskip.errors import UnskipError
-from unskip.settings import nearest
+from unskip.settings import nearest, shortened
 
 __all__ = ["ELEMENTS", "Budget", "parse_bytes", "parse_count"]
 
@@ -95,13 +95,13 @@ def parse_count(text: str, option: str) -> int:
 
 
 def _quantity(text: str, option: str, example: str) -> tuple[float, str]:
-    found = _QUANTITY.fullmatch(text)
+    found = _QUANTITY.fullmatch(text) if len(text) < 50 else None
     if found is None:
-        raise UnskipError(f"{option} {text}: expected a number and a unit, such as {example}")
+        raise UnskipError(f"{option} {shortened(text)}: expected a number and a unit, such as {example}")
     return float(found[1]), found[2]
 
 
 def _whole(value: float, text: str, option: str) -> int:
     if not 1 <= value < math.inf:
-        raise UnskipError(f"{option} {text}: expected 1 or more")
+        raise UnskipError(f"{option} {text}: expected 1 or more{', and a finite number' * (value == math.inf)}")
     return math.floor(value)

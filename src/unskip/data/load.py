@@ -238,6 +238,10 @@ def _window(recipe: DataRecipe, crop: str, size: tuple[int, int]) -> PadCropFlip
     if crop != "pad_crop" and recipe.padding is not None:
         raise UnskipError(f"data.padding belongs to augmentation pad_crop, but the augmentation here is {crop}")
     padding = (min(size) // 8 if recipe.padding is None else recipe.padding) if crop == "pad_crop" else 0
+    if padding > min(size):
+        raise UnskipError(
+            f"data.padding: {padding} pixels on each side of images of {min(size)} are too many; use less"
+        )
     if recipe.padding_mode == "reflect" and padding >= min(size):
         raise UnskipError(f"data.padding: {padding} pixels cannot be reflected from images of {min(size)}; use less")
     flip = recipe.flip if recipe.flip is not None else recipe.name != "digits" and crop != "none"

@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
@@ -49,7 +50,9 @@ class ForeignNet:
     model: Callable[..., nn.Module]
     published: PublishedWeights | None = None
 
-    def __call__(self, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> StagedNet:
+    def __call__(
+        self, *, num_classes: PositiveInt | None = None, in_channels: PositiveInt | None = None, **options: Any
+    ) -> StagedNet:
         """The network, freshly initialised and parsed; ``options`` go to the package's own factory.
 
         Where the factory takes no ``num_classes`` or ``in_channels``, the last linear layer or the first convolution is
@@ -60,6 +63,8 @@ class ForeignNet:
         taken, rest = _split(self.model, given)
         try:
             model = self._make(**taken, **options)
+        except UnskipError:
+            raise
         except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
             raise UnskipError(f"{self.source} cannot be made with {taken | options}: {first_line(error)}") from error
         if not isinstance(model, nn.Module):

@@ -23,6 +23,7 @@ from unskip.nets.staged import Residual, StagedNet
 __all__ = ["AverageMaxPool", "basic_block", "bottleneck_block", "cifar_resnet", "from_torchvision", "resnet"]
 
 Block = Callable[[int, int, int], Residual]
+Blocks = Annotated[int, Field(ge=1, le=1000)]
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
@@ -73,7 +74,7 @@ def cifar_resnet(
 def resnet(
     block: Block,
     *,
-    blocks: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (2, 2, 2, 2),
+    blocks: Annotated[Sequence[Blocks], Field(min_length=1, max_length=16)] = (2, 2, 2, 2),
     small_images: bool = False,
     average_max_head: bool = False,
     width: PositiveInt = 64,

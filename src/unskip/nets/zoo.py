@@ -15,7 +15,8 @@ from unskip.nets import mobilenet, resnet, vgg
 from unskip.nets.foreign import PublishedWeights, find_foreign
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
-from unskip.settings import checked_arguments, nearest
+from unskip.nets.within_memory import WithinMemory
+from unskip.settings import checked_arguments, nearest, shortened
 
 __all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "make_net"]
 
@@ -58,20 +59,26 @@ _STAGEWISE = {
 _BOTTLENECKS = {26: (2, 2, 2, 2), 32: (2, 3, 3, 2), 38: (3, 3, 3, 3), 41: (3, 4, 4, 2), 44: (3, 4, 4, 3)}
 
 
+_DEEPEST = 5_000  # layers: four times the deepest that was ever printed
+
+
 def _cifar_resnet(depth: int) -> NetEntry:
-    if depth < 8 or (depth - 2) % 6:
+    if not 8 <= depth <= _DEEPEST or (depth - 2) % 6:
         near = nearest(f"resnet{depth}", NETS)
-        raise UnskipError(f"no network 'resnet{depth}'{near} A CIFAR ResNet has 6n+2 layers (8, 14, 20, .. 110, ..)")
+        raise UnskipError(
+            f"no network 'resnet{depth}'{near} A CIFAR ResNet has 6n+2 layers (8, 14, 20, .. 110, ..), up "
+            f"to {_DEEPEST:,}"
+        )
     factory = partial(resnet.cifar_resnet, depth)
     blocks = (depth - 2) // 6
     return NetEntry(factory, f"CIFAR ResNet, 3 stages of {blocks} basic blocks, width 16", 32)
 
 
 def _wide_resnet(depth: int, widening: int) -> NetEntry:
-    if depth < 10 or (depth - 4) % 6 or widening < 1:
+    if not 10 <= depth <= _DEEPEST or (depth - 4) % 6 or widening < 1:
         raise UnskipError(
-            f"no network 'wrn-{depth}x{widening}': a Wide ResNet has 6n+4 layers (10, 16, 22, 28, ..) "
-            "and a widening of 1 or more"
+            f"no network 'wrn-{depth}x{widening}': a Wide ResNet has 6n+4 layers (10, 16, 22, 28, ..), up "
+            f"to {_DEEPEST:,}, and a widening of 1 or more"
         )
     summary = f"WRN-{depth}-{widening}: 3 stages of {(depth - 4) // 6} pre-activation blocks, {widening}x wide"
     return NetEntry(partial(wide_resnet, depth, widening), summary, 32)
@@ -164,7 +171,10 @@ PACKAGES: Mapping[str, str] = {
     "timm:NAME": "any of timm's convolutional networks, such as timm:seresnet50",
     "PACKAGE.MODULE:FACTORY": "your own: what the function or class FACTORY in that module makes",
 }
-_PATTERNS: Mapping[str, Callable[..., NetEntry]] = {r"resnet(\d+)": _cifar_resnet, r"wrn-(\d+)x(\d+)": _wide_resnet}
+_PATTERNS: Mapping[str, Callable[..., NetEntry]] = {
+    r"resnet([0-9]{1,9})": _cifar_resnet,
+    r"wrn-([0-9]{1,9})x([0-9]{1,9})": _wide_resnet,
+}
 
 
 def find_net(source: str) -> NetEntry:
@@ -181,16 +191,18 @@ def find_net(source: str) -> NetEntry:
         found = re.fullmatch(pattern, source)
         if found:
             return entry(*map(int, found.groups()))
-    raise UnskipError(f"no network {source!r}{nearest(source, NETS)} (`unskip nets` lists them)")
+    raise UnskipError(f"no network {shortened(source)!r}{nearest(source, NETS)} (`unskip nets` lists them)")
 
 
 def make_net(source: str, options: Mapping[str, Any] | None = None) -> StagedNet:
     """A freshly initialised network with its `NetSpec`.
 
-    Raises `UnskipError` for an unknown name or an option that the network does not have.
+    Raises `UnskipError` for an unknown name, for an option that the network does not have, and for a network that this
+    machine's memory does not hold.
     """
     factory = find_net(source).factory
     full = checked_arguments(factory, options or {}, source)
-    net = factory(**full)
+    with WithinMemory(shortened(source)):
+        net = factory(**full)
     net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})
     return net

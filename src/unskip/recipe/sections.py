@@ -7,11 +7,11 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from unskip.recipe.training import TrainingRecipe
-from unskip.settings import Section
+from unskip.recipe.yaml_text import dump_yaml
+from unskip.settings import Section, shortened
 
 __all__ = ["DataRecipe", "Edits", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest"]
 
@@ -37,7 +37,7 @@ def _with_arguments(given: Any) -> Any:
 
 Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_arguments)]
 
-_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # names files
 
 
 class DataRecipe(Section):
@@ -50,15 +50,16 @@ class DataRecipe(Section):
     image_size: int | None = Field(
         None,
         ge=4,
+        le=16_384,
         description="side in pixels; by default the images' own when all are equal and at most 64, else what the "
         "teacher expects",
     )
     limit: int | None = Field(
-        None, ge=1, description="use at most this many training images, balanced over the classes"
+        None, ge=1, le=2**31 - 1, description="use at most this many training images, balanced over the classes"
     )
     fraction: float | None = Field(None, gt=0, le=1, description="use this share of every class's training images")
     test_limit: int | None = Field(
-        None, ge=1, description="use at most this many test images, balanced over the classes"
+        None, ge=1, le=2**31 - 1, description="use at most this many test images, balanced over the classes"
     )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share held out where the data has no test split of its own"
@@ -68,7 +69,7 @@ class DataRecipe(Section):
         description="random crop of the padded image, random resized crop, or nothing; by default by image size",
     )
     padding: int | None = Field(
-        None, ge=0, description="pixels on each side for pad_crop; by default an eighth of the side"
+        None, ge=0, le=16_384, description="pixels on each side for pad_crop; by default an eighth of the side"
     )
     padding_mode: Literal["zeros", "reflect"] = Field(
         "zeros", description="what stands in the padding: black, or the image mirrored"
@@ -80,9 +81,9 @@ class DataRecipe(Section):
     label_column: str | None = Field(
         None, description="Parquet: the column of labels; by default the only label column"
     )
-    workers: int = Field(2, ge=0, description="loader processes for images too large to live on the device")
+    workers: int = Field(2, ge=0, le=256, description="loader processes for images too large to live on the device")
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
-    seed: int = Field(0, ge=0, description="decides splits and subsets; the run's seed does not")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="decides splits and subsets; the run's seed does not")
 
     @model_validator(mode="after")
     def _one_subset(self) -> DataRecipe:
@@ -143,16 +144,18 @@ class MeasureRecipe(Section):
     """How the exported files are measured."""
 
     latency: bool = Field(True, description="time the exported files in ONNX Runtime")
-    threads: int = Field(1, ge=1, description="ONNX Runtime's intra-op threads")
-    batch_size: int = Field(1, ge=1, description="images per timed call")
-    repeats: int = Field(50, ge=5, description="rounds in which every file is timed once, in fresh processes")
-    parity_images: int = Field(256, ge=1, description="test images on which an exported file must agree with its net")
+    threads: int = Field(1, ge=1, le=1024, description="ONNX Runtime's intra-op threads")
+    batch_size: int = Field(1, ge=1, le=65_536, description="images per timed call")
+    repeats: int = Field(50, ge=5, le=10**6, description="rounds in which every file is timed once, in fresh processes")
+    parity_images: int = Field(
+        256, ge=1, le=2**31 - 1, description="test images on which an exported file must agree with its net"
+    )
 
 
 class Recipe(Section):
     """Everything that decides a run's result."""
 
-    title: str = Field("", description="the report's heading")
+    title: str = Field("", max_length=500, description="the report's heading")
     data: DataRecipe = DataRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     student: StudentRecipe = StudentRecipe()
@@ -165,6 +168,13 @@ class Recipe(Section):
     training: TrainingRecipe = TrainingRecipe()
     measure: MeasureRecipe = MeasureRecipe()
     seed: int = Field(0, ge=0, le=2**31 - 1, description="decides initial weights, the order of images, augmentation")
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, title: str) -> str:
+        if not title.isprintable():
+            raise ValueError("a title is one line without control characters")
+        return title
 
     @model_validator(mode="before")
     @classmethod
@@ -187,14 +197,17 @@ class Recipe(Section):
         resolved = {}
         for label, fields in methods.items():
             if not _LABEL.fullmatch(label) or label == "teacher":
-                raise ValueError(f"methods.{label}: a label is letters, digits, '_', '-' or '.', and not 'teacher'")
+                raise ValueError(
+                    f"methods.{shortened(label)}: a label is up to 100 letters, digits, '_', '-' or '.', and not "
+                    "'teacher'"
+                )
             method = method_from(label, fields)
             resolved[label] = ({} if label == method.name else {"method": method.name}) | method.model_dump(mode="json")
         return resolved
 
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""
-        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        return dump_yaml(self.model_dump(mode="json"))
 
     def digest(self) -> str:
         """What names it in deployed files: the first 16 digits of a hash of all its fields."""

@@ -38,12 +38,17 @@ class SGD(Section):
         return self
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class Adam(Section):
     """Adam (Kingma and Ba, 2015)."""
 
     name: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0, description="learning rate; onecycle has its own")
-    betas: tuple[float, float] = Field((0.9, 0.999), strict=False, description="decay of the two running means")
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), strict=False, description="decay of the two running means, from 0 to below 1"
+    )
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty on all weights")
 
 
@@ -107,8 +112,8 @@ Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(di
 class TrainingRecipe(Section):
     """How a network is trained; the AlignKD paper's settings are the defaults where it states them."""
 
-    epochs: int = Field(200, ge=1, description="passes over the training images")
-    batch_size: int = Field(128, ge=1, description="images per step, of all processes together")
+    epochs: int = Field(200, ge=1, le=10**6, description="passes over the training images")
+    batch_size: int = Field(128, ge=1, le=2**31 - 1, description="images per step, of all processes together")
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none by default")
@@ -117,7 +122,7 @@ class TrainingRecipe(Section):
     )
     channels_last: Literal["auto"] | bool = Field("auto", description="auto: together with bf16")
     validate_every: int = Field(
-        1, ge=1, description="epochs between two validations; the last epoch is always validated"
+        1, ge=1, le=10**6, description="epochs between two validations; the last epoch is always validated"
     )
     checkpoint_minutes: float = Field(5.0, gt=0, description="within an epoch; every epoch's end is saved besides")
     tensorboard: bool = Field(False, description="also write TensorBoard event files into the run folder")

@@ -9,6 +9,7 @@ import torch
 
 from unskip.errors import UnskipError
 from unskip.nets import NetSpec, StagedNet, make_net
+from unskip.nets.within_memory import WithinMemory
 from unskip.settings import checked_arguments, nearest
 from unskip.surgery.batchnorm import fold_batchnorm
 from unskip.surgery.depth import (
@@ -93,7 +94,8 @@ def edited(net: StagedNet, edits: Sequence[Edit], *, seed: int) -> StagedNet:
         torch.manual_seed(seed)
         for name, arguments in edits:
             full = edit_arguments(name, arguments)
-            net = EDITS[name](net, **full)
+            with WithinMemory(name):
+                net = EDITS[name](net, **full)
     return net
 
 
