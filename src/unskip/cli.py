@@ -459,8 +459,8 @@ def bench(
 
     settings = BenchSettings(
         runtimes=names_in(runtime),
-        threads=numbers_in("--threads", threads),
-        batch_sizes=numbers_in("--batch", batch),
+        threads=numbers_in("--threads", threads, 1024),
+        batch_sizes=numbers_in("--batch", batch, 65_536),
         device=device,
         repeats=repeats,
         processes=processes,

@@ -27,7 +27,6 @@ from unskip.settings import nearest, shortened
 
 __all__ = ["BenchSettings", "bench", "names_in", "numbers_in"]
 
-LARGEST = 65_536  # number of threads or images: more than anything has
 BUSY = 0.25  # of the cores; above that, other processes are worth a warning
 
 
@@ -97,12 +96,12 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def numbers_in(option: str, text: str) -> tuple[int, ...]:
-    """Whole numbers from 1 to `LARGEST`, separated by commas, each once; `UnskipError`, naming the option, otherwise."""
+def numbers_in(option: str, text: str, most: int = 65_536) -> tuple[int, ...]:
+    """Whole numbers from 1 to ``most``, separated by commas, each once; `UnskipError`, naming the option, otherwise."""
     found = names_in(text)
-    if not found or not all(word.isdecimal() and len(word) < 10 and 1 <= int(word) <= LARGEST for word in found):
+    if not found or not all(word.isdecimal() and len(word) < 10 and 1 <= int(word) <= most for word in found):
         raise UnskipError(
-            f"{option} {shortened(text)!r}: expected whole numbers of 1 or more, up to {LARGEST:,}, such as 1,8"
+            f"{option} {shortened(text)!r}: expected whole numbers of 1 or more, up to {most:,}, such as 1,8"
         )
     return tuple(dict.fromkeys(map(int, found)))
 
