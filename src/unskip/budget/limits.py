@@ -17,6 +17,7 @@ ELEMENTS: Mapping[str, int] = {"float32": 4, "int8": 1}
 
 _BYTES = {"B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
 _COUNTS = {"k": 10**3, "M": 10**6, "G": 10**9}
+_LARGEST = 1e18  # more than any network has of anything
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -102,6 +103,6 @@ def _quantity(text: str, option: str, example: str) -> tuple[float, str]:
 
 
 def _whole(value: float, text: str, option: str) -> int:
-    if not 1 <= value < math.inf:
-        raise UnskipError(f"{option} {text}: expected 1 or more{', and a finite number' * (value == math.inf)}")
+    if not 1 <= value < _LARGEST:
+        raise UnskipError(f"{option} {text}: expected 1 or more{', and less than 10^18' * (value >= _LARGEST)}")
     return math.floor(value)
