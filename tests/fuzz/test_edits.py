@@ -25,14 +25,33 @@ NAMES = st.sampled_from(
 LIKELY = COUNTS | NAMES | st.lists(COUNTS | NAMES, max_size=4) | st.lists(st.lists(COUNTS, max_size=4), max_size=3)
 
 
+RIGHT = [
+    ("without_shortcuts", {}),
+    ("without_shortcuts", {"only": ["stage1"]}),
+    ("without_shortcuts", {"keep": ["projection"]}),
+    ("without_shortcuts_exactly", {}),
+    ("with_fading_shortcuts", {}),
+    ("with_shortened_shortcuts", {}),
+    ("with_lean_stem", {}),
+    ("with_grouped_convs", {"groups": 2}),
+    ("with_grouped_convs", {"channels_per_group": 1}),
+    ("with_dirac_convs", {}),
+    ("with_depth_statistics", {"depths": [[1, 1, 1]]}),
+    ("at_depth", {"blocks": [1, 1, 1]}),
+    ("fold_dirac", {}),
+    ("fold_batchnorm", {}),
+]
+assert {name for name, _ in RIGHT} == set(EDITS)
+
+
 @st.composite
 def edits(draw: st.DrawFn) -> dict:
-    """An edit with some of its own arguments, which may be right, and sometimes with others."""
-    name = draw(st.sampled_from(list(EDITS)))
-    own = list(arguments_of(EDITS[name]).model_fields)
-    keys = draw(st.lists(st.sampled_from(own), unique=True)) if own else []
-    arguments = {key: draw(LIKELY | PLAIN) for key in keys}
-    return {name: arguments | draw(st.just({}) | st.dictionaries(st.text(max_size=5), PLAIN, max_size=1))}
+    """An edit that may be right, or has one of its arguments changed, or another one besides."""
+    name, arguments = draw(st.sampled_from(RIGHT))
+    own = [*arguments_of(EDITS[name]).model_fields, "more"]
+    if draw(st.integers(0, 2)) == 0:
+        arguments = {**arguments, draw(st.sampled_from(own)): draw(LIKELY | PLAIN)}
+    return {name: arguments}
 
 
 @fuzz(80, 900, net=st.sampled_from(NETS), several=st.lists(edits(), min_size=1, max_size=3))

@@ -60,22 +60,42 @@ OTHER = st.sampled_from(
 
 
 @st.composite
-def files(draw: st.DrawFn) -> list[tuple[str, bytes]]:
-    """Paths below a folder and their contents: pictures in class folders, now and then something else."""
-    size = (8, 8) if draw(st.booleans()) else None
-    mode = draw(MODES)
-    found = []
-    for number in range(draw(st.integers(0, 14))):
-        ending = draw(ENDINGS)
-        kind = draw(st.sampled_from(["right"] * 7 + ["damaged", "other", "mode"]))
-        each = encoded(draw(MODES) if kind == "mode" else mode, size or (draw(SIDES), draw(SIDES)), ending, number)
-        if kind == "damaged":
-            each = draw(damaged(each))
-        elif kind == "other":
-            each = draw(OTHER)
-        parents = draw(st.sampled_from([[], ["train"], ["test"], ["train"], []]))
-        name = draw(st.sampled_from([f"{number}.{ending}", f"{number}.{ending.upper()}", f"{number}", f"{number}.txt"]))
-        found.append(("/".join([*parents, draw(CLASSES) if number % 3 else "ab"[number % 2], name]), each))
+def folders(draw: st.DrawFn) -> dict[str, bytes]:
+    """Paths and contents of a right folder with some files or folders changed."""
+    mode, ending = draw(MODES), draw(ENDINGS)
+    size = draw(st.none() | st.tuples(SIDES, SIDES))
+    splits = draw(st.sampled_from([["train/", "test/"], [""], ["Train/", "valid/"]]))
+    found = {
+        f"{split}{name}/{number}.{ending}": encoded(mode, size or (draw(SIDES), draw(SIDES)), ending, number)
+        for split in splits
+        for name in "ab"
+        for number in range(4)
+    }
+    for _ in range(draw(st.integers(0, 3))):
+        path = draw(st.sampled_from(sorted(found)))
+        folder, _, name = path.rpartition("/")
+        match draw(st.sampled_from(["damage", "other", "mode", "size", "gone", "class", "name", "beside"])):
+            case "damage":
+                found[path] = draw(damaged(found[path]))
+            case "other":
+                found[path] = draw(OTHER)
+            case "mode":
+                found[path] = encoded(draw(MODES), size or (8, 8), ending)
+            case "size":
+                found[path] = encoded(mode, (draw(SIDES), draw(SIDES)), ending)
+            case "gone" if len(found) > 1:
+                del found[path]
+            case "class":
+                parent = folder.rpartition("/")[0]
+                found[f"{parent + '/' if parent else ''}{draw(CLASSES)}/{name}"] = found.pop(path)
+            case "name":
+                stem = name.partition(".")[0]
+                new = draw(
+                    st.sampled_from([name.upper(), stem, f"{stem}.txt", f".{name}", f"{stem}.png", f"{stem}.jfif"])
+                )
+                found[f"{folder}/{new}"] = found.pop(path)
+            case "beside":
+                found[draw(st.sampled_from(["x.png", "readme.txt", "train.parquet"]))] = found[path]
     return found
 
 
@@ -105,34 +125,28 @@ def read(world, **fields) -> None:
                 assert 0 <= labels.min() <= labels.max() < len(data.classes)
 
 
-@fuzz(40, 500, contents=files(), fields=SETTINGS, link=st.sampled_from([None, None, "..", ".", "nowhere", "a"]))
+LINKS = st.sampled_from([None, None, None, "..", ".", "nowhere", "a"])
+
+
+@fuzz(40, 500, contents=folders(), fields=SETTINGS, link=LINKS)
 def test_folders(world, contents, fields, link):
     home = world.folder / "images"
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    for place, content in contents:
+    for place, content in contents.items():
         (home / place).parent.mkdir(parents=True, exist_ok=True)
         (home / place).write_bytes(content)
     if link:
         os.symlink(link, home / "link", target_is_directory=True)
     read(world, name="image_folder", path=str(home), **fields)
-    if len(contents) < 3:
-        world.refused("evaluate", "nowhere.safetensors", "--data", home)
 
 
-PICTURES = st.builds(encoded, st.just("RGB"), st.just((8, 8)), st.just("png"), st.integers(0, 9))
-IMAGES = st.one_of(
-    st.lists(PICTURES.map(lambda data: {"bytes": data, "path": None}), min_size=4, max_size=12),
-    st.lists(st.none() | PICTURES.map(lambda data: {"bytes": data, "path": "x.png"}), min_size=2, max_size=8),
-    st.lists(
-        st.sampled_from([{"bytes": b"no image", "path": None}, {"bytes": None, "path": "nowhere.png"}]), max_size=8
-    ),
-    st.lists(PICTURES, min_size=4, max_size=9),
-    st.lists(st.text(max_size=5), max_size=5),
-    st.lists(st.floats(), max_size=5),
-)
 LABELS = st.sampled_from(["int", "text", "bool", "float", "negative", "null", "large", "list", "one"])
+PLACES = st.sampled_from(["{}.parquet", "data/{}-00000-of-00001.parquet", "default/{}/0000.parquet", "{}/x.parquet"])
 COLUMNS = st.sampled_from([("image", "label"), ("img", "fine_label"), ("image", "image2"), ("a", "b"), ("", "label")])
+CELLS = st.sampled_from(
+    [None, {"bytes": b"no image", "path": None}, {"bytes": None, "path": "nowhere.png"}, {"bytes": b"", "path": ""}]
+)
 
 
 def labels(kind: str, count: int) -> list:
@@ -153,28 +167,39 @@ def labels(kind: str, count: int) -> list:
     ]
 
 
-PLACES = st.sampled_from(["{}.parquet", "data/{}-00000-of-00001.parquet", "default/{}/0000.parquet", "{}/x.parquet"])
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, bytes]:
+    """Right Parquet files of two splits with something changed."""
+    change = draw(
+        st.sampled_from(["nothing", "bytes", "cells", "labels", "columns", "binary", "empty", "gone", "order"])
+    )
+    where, place = draw(st.sampled_from(["train", "test"])), draw(PLACES)
+    found = {}
+    for split in ("train", "test"):
+        hit = change if split == where else "nothing"
+        count = 0 if hit == "empty" else 8
+        images = [{"bytes": encoded("RGB", (8, 8), "png", number), "path": None} for number in range(count)]
+        if hit == "cells":
+            images[draw(st.integers(0, 7))] = draw(CELLS)
+        kind = draw(LABELS) if hit == "labels" else draw(st.sampled_from(["int", "int", "text"])) if count else "int"
+        columns = list(draw(COLUMNS)) if hit == "columns" else ["image", "label"]
+        cells = [image["bytes"] for image in images] if hit == "binary" else images
+        data = [pa.array(cells), pa.array(labels(kind, count))]
+        table = pa.table(data[::-1] if hit == "order" else data, names=columns[::-1] if hit == "order" else columns)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer)
+        content = buffer.getvalue()
+        if hit != "gone":
+            found[place.format(split)] = draw(damaged(content)) if hit == "bytes" else content
+    return found
 
 
-@fuzz(
-    40,
-    500,
-    train=IMAGES,
-    test=IMAGES,
-    kinds=st.tuples(LABELS, LABELS),
-    columns=COLUMNS,
-    place=PLACES,
-    data=st.data(),
-    fields=SETTINGS,
-)
-def test_parquet(world, train, test, kinds, columns, place, data, fields):
+@fuzz(40, 500, contents=tables(), fields=SETTINGS)
+def test_parquet(world, contents, fields):
     home = world.folder / "parquet"
     shutil.rmtree(home, ignore_errors=True)
-    for split, images, kind in (("train", train, kinds[0]), ("test", test, kinds[1])):
-        path = home / place.format(split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table = pa.table([pa.array(images), pa.array(labels(kind, len(images)))], names=list(columns))
-        pq.write_table(table, path)
-        if data.draw(st.integers(0, 4)) == 0:
-            path.write_bytes(data.draw(damaged(path.read_bytes())))
+    home.mkdir()
+    for place, content in contents.items():
+        (home / place).parent.mkdir(parents=True, exist_ok=True)
+        (home / place).write_bytes(content)
     read(world, name="parquet", path=str(home), **fields)
