@@ -37,6 +37,19 @@ def _with_arguments(given: Any) -> Any:
 
 Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_arguments)]
 
+
+def _image_size(given: Any) -> Any:
+    """A side, or height and width; one sentence for anything else, where a union would give one for each member."""
+    sides = given if isinstance(given, list | tuple) else [given, given]
+    if len(sides) != 2 or not all(type(side) is int and _SMALLEST <= side <= _LARGEST for side in sides):
+        raise ValueError(f"expected a side in pixels, from {_SMALLEST} to {_LARGEST}, or [height, width]")
+    return given
+
+
+_SMALLEST, _LARGEST = 4, 2**14  # pixels
+_Side = Annotated[int, Field(ge=_SMALLEST, le=_LARGEST)]
+ImageSize = Annotated[_Side | Annotated[tuple[_Side, _Side], Field(strict=False)], BeforeValidator(_image_size)]
+
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -47,11 +60,10 @@ class DataRecipe(Section):
         "digits", description="where the images come from"
     )
     path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
-    image_size: int | None = Field(
+    image_size: ImageSize | None = Field(
         None,
-        ge=4,
-        description="side in pixels; by default the images' own when all are equal and at most 64, else what the "
-        "teacher expects",
+        description="side in pixels, or `[height, width]`; by default the images' own when all are equal and at most "
+        "64, else what the teacher expects",
     )
     limit: int | None = Field(
         None, ge=1, description="use at most this many training images, balanced over the classes"
@@ -68,7 +80,7 @@ class DataRecipe(Section):
         description="random crop of the padded image, random resized crop, or nothing; by default by image size",
     )
     padding: int | None = Field(
-        None, ge=0, description="pixels on each side for pad_crop; by default an eighth of the side"
+        None, ge=0, description="pixels on each side for pad_crop; by default an eighth of the shorter side"
     )
     padding_mode: Literal["zeros", "reflect"] = Field(
         "zeros", description="what stands in the padding: black, or the image mirrored"
@@ -83,6 +95,12 @@ class DataRecipe(Section):
     workers: int = Field(2, ge=0, description="loader processes for images too large to live on the device")
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, description="decides splits and subsets; the run's seed does not")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels, None where the images or the teacher decide."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
 
     @model_validator(mode="after")
     def _one_subset(self) -> DataRecipe:
