@@ -40,7 +40,7 @@ class Transform:
     def __call__(self, image: Image.Image) -> Tensor:
         """An image to uint8 (channels, height, width). Random numbers come from torch's global generator."""
         image = self._augmented(image) if self.training else self.preprocessing.placed(image)
-        return torch.from_numpy(np.ascontiguousarray(channels_first(image)))
+        return torch.from_numpy(np.array(channels_first(image), order="C"))
 
     def _augmented(self, image: Image.Image) -> Image.Image:
         height, width = size = self.preprocessing.size

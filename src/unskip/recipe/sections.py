@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -13,7 +15,17 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from unskip.recipe.training import TrainingRecipe
 from unskip.settings import Section
 
-__all__ = ["DataRecipe", "Edits", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest"]
+__all__ = [
+    "LARGEST_SIDE",
+    "SMALLEST_SIDE",
+    "DataRecipe",
+    "Edits",
+    "MeasureRecipe",
+    "Recipe",
+    "StudentRecipe",
+    "TeacherRecipe",
+    "digest",
+]
 
 
 def _with_arguments(given: Any) -> Any:
@@ -41,13 +53,13 @@ Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_a
 def _image_size(given: Any) -> Any:
     """A side, or height and width; one sentence for anything else, where a union would give one for each member."""
     sides = given if isinstance(given, list | tuple) else [given, given]
-    if len(sides) != 2 or not all(type(side) is int and _SMALLEST <= side <= _LARGEST for side in sides):
-        raise ValueError(f"expected a side in pixels, from {_SMALLEST} to {_LARGEST}, or [height, width]")
+    if len(sides) != 2 or not all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        raise ValueError(f"expected a side in pixels, from {SMALLEST_SIDE} to {LARGEST_SIDE}, or [height, width]")
     return given
 
 
-_SMALLEST, _LARGEST = 4, 2**14  # pixels
-_Side = Annotated[int, Field(ge=_SMALLEST, le=_LARGEST)]
+SMALLEST_SIDE, LARGEST_SIDE = 4, 2**14  # pixels
+_Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 ImageSize = Annotated[_Side | Annotated[tuple[_Side, _Side], Field(strict=False)], BeforeValidator(_image_size)]
 
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -101,6 +113,11 @@ class DataRecipe(Section):
         """(height, width) in pixels, None where the images or the teacher decide."""
         size = self.image_size
         return (size, size) if isinstance(size, int) else size
+
+    @property
+    def folder(self) -> Path:
+        """Where the images lie, or what is downloaded comes to: by default ``data`` in the working directory."""
+        return Path(os.path.expanduser("data" if self.path is None else self.path))  # as it is for an unknown user
 
     @model_validator(mode="after")
     def _one_subset(self) -> DataRecipe:
