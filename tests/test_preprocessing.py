@@ -11,7 +11,8 @@ from PIL import Image
 import unskip
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.preprocessing import Preprocessing, prepare, upright
+from unskip.images import upright
+from unskip.preprocessing import Preprocessing, prepare
 from unskip.torchvision_compat import v2
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
+from unskip.images import open_image, upright
 
-__all__ = ["Mode", "Preprocessing", "prepare", "scale_and_shift", "upright"]
+__all__ = ["Mode", "Preprocessing", "channels_first", "prepare", "scale_and_shift"]
 
 Mode = Literal["L", "RGB"]
 
@@ -91,11 +92,11 @@ def prepare(image: Image.Image | str | Path, facts: Mapping[str, str]) -> NDArra
             "those of earlier versions can be exported again"
         ) from error
     try:
-        with nullcontext(image) if isinstance(image, Image.Image) else Image.open(image) as opened:
+        with nullcontext(image) if isinstance(image, Image.Image) else open_image(Path(image)) as opened:
             opened.load()
             pixels = how.pixels(upright(opened, how.mode))
     except Exception as error:  # damaged files make Pillow raise almost anything
-        raise UnskipError(f"cannot read the image {image}: {error}") from error
+        raise UnskipError(f"cannot read the image {image}: {first_line(error)}") from error
     return pixels[None] * scale[:, None, None] + shift[:, None, None]
 
 
@@ -103,18 +104,6 @@ def scale_and_shift(mean: Sequence[float], std: Sequence[float]) -> tuple[NDArra
     """By channel what turns bytes into normalised values, ``pixel * scale + shift``; float32 (channels,) each."""
     means, stds = np.asarray(mean, np.float64), np.asarray(std, np.float64)
     return (1 / (255 * stds)).astype(np.float32), (-means / stds).astype(np.float32)
-
-
-def upright(image: Image.Image, mode: Mode) -> Image.Image:
-    """A decoded image, turned as its EXIF data says, in one grey channel (``L``) or three colours (``RGB``)."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode == mode:
-        return image
-    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit greys at 255 instead of scaling them
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert(mode)
 
 
 def channels_first(image: Image.Image) -> NDArray[np.uint8]:

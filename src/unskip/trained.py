@@ -15,7 +15,9 @@ from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.export import FORMATS, Exported, Format, export_net, export_switchable, find_format, format_for
 from unskip.files import check_writable
-from unskip.measure import Accuracy, evaluate, evaluate_file
+from unskip.measure import Accuracy, evaluate, evaluate_file, forecast
+from unskip.nets import StagedNet
+from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.request import data_settings
 from unskip.run_folder import RunFolder, net_file
@@ -101,6 +103,8 @@ def export_target(
     places = _places(out, formats, f"{name}-int8" if int8 else name)
     nets = {depth: load_net(path)[0] for depth, path in files.items()}
     info = load_net(file)[1]
+    if batch_size is not None:
+        _check_batch(batch_size, next(iter(nets.values())), info.image_shape)
     seen = data_for(file, info, data, settings)
     inside = normalization == "inside"
     if inside:
@@ -125,6 +129,12 @@ def export_target(
             yield from export_switchable(nets, path, shown, **given)
         else:
             yield export_net(nets[""], path, shown, **given)
+
+
+def _check_batch(size: int, net: StagedNet, image_shape: tuple[int, int, int]) -> None:
+    """Raise `UnskipError` for a batch that this machine cannot run, as the check of the file must."""
+    live = forecast(net, image_shape).peak_bytes
+    check_memory(size * live, f"--batch {size}: the feature maps of so many images", "give a smaller --batch")
 
 
 def _depths(target: Path, label: str | None) -> dict[str, Path]:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from unskip.errors import UnskipError
-from unskip.preprocessing import upright
+from unskip.images import upright
 
 __all__ = ["ArraySet", "EncodedSet", "FileSet", "ImageSet", "Listing", "Part", "Rows"]
 
