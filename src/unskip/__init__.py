@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, kept_branches, make_net, parse
     from unskip.planning import plan
+    from unskip.preprocessing import prepare
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
     from unskip.report import write_report
     from unskip.run import run_recipe
+    from unskip.runtimes import read_metadata
     from unskip.surgery import (
         build,
         extract,
@@ -53,9 +55,11 @@ _HOMES = {
     "methods": ("Method", "method_from"),
     "nets": ("NetSpec", "Residual", "StagedNet", "kept_branches", "make_net", "parse"),
     "planning": ("plan",),
+    "preprocessing": ("prepare",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
     "report": ("write_report",),
     "run": ("run_recipe",),
+    "runtimes": ("read_metadata",),
     "surgery": (
         "build",
         "extract",
@@ -111,6 +115,8 @@ __all__ = [
     "num_parameters",
     "parse",
     "plan",
+    "prepare",
+    "read_metadata",
     "recipe_from",
     "run_recipe",
     "save_net",

@@ -63,6 +63,13 @@ NetOption = Annotated[
     str | None,
     typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
 ]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Side in pixels, or height and width, such as 96x64; by default as the net expects.",
+    ),
+]
 
 
 def _finite(value: float | None) -> float | None:
@@ -140,9 +147,7 @@ def inspect(
     net: Annotated[
         str, typer.Argument(help="A name from `unskip nets`, a .safetensors file of a run, or a run folder.")
     ],
-    image_size: Annotated[
-        int | None, typer.Option(min=4, max=16_384, help="Side in pixels; by default 32 or 224, as the net expects.")
-    ] = None,
+    image_size: ImageSize = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the net, such as width=32."),
@@ -173,9 +178,9 @@ def inspect(
     from unskip.inspection import inspect_net, render
     from unskip.planning import plan as plan_of
     from unskip.planning import plan_to_json, render_plan
-    from unskip.request import request_net
+    from unskip.request import parse_size, request_net
 
-    asked = request_net(net, set_ or (), edit or (), image_size)
+    asked = request_net(net, set_ or (), edit or (), parse_size(image_size))
     found = inspect_net(*asked)
     lines = plan_of(*asked) if plan else []
     if as_json:
@@ -222,9 +227,7 @@ def fit_budget(
         ),
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
-    image_size: Annotated[
-        int | None, typer.Option(min=4, max=16_384, help="Side in pixels; by default 32 or 224, as the net expects.")
-    ] = None,
+    image_size: ImageSize = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="An option of the net, such as num_classes=10."),
@@ -249,8 +252,11 @@ def fit_budget(
     import json
 
     from unskip.budget import fit_budget, render_fit
-    from unskip.request import request_budget, request_teacher
+    from unskip.files import check_writable
+    from unskip.request import parse_size, request_budget, request_teacher
 
+    if folder is not None:
+        check_writable(folder / "recipe.yaml", "--out")
     budget = request_budget(
         memory=memory,
         parameters=parameters,
@@ -261,7 +267,7 @@ def fit_budget(
         element=element,
         measures=not no_latency,
     )
-    teacher, shape, weights = request_teacher(net, set_ or (), image_size)
+    teacher, shape, weights = request_teacher(net, set_ or (), parse_size(image_size))
     with out.status("counting") as status:
         fit = fit_budget(
             teacher,
@@ -320,7 +326,7 @@ def export(
         typer.Option(metavar="FORMAT", help="onnx (the default), executorch, openvino or torch. Repeat for more."),
     ] = None,
     place: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--out",
             metavar="PLACE",
@@ -431,10 +437,7 @@ def bench(
     processes: Annotated[
         int, typer.Option(min=1, max=1000, help="Fresh processes of every file that share the rounds.")
     ] = 3,
-    image_size: Annotated[
-        int | None,
-        typer.Option(min=4, max=16_384, help="Side in pixels for networks by name; by default as the net expects."),
-    ] = None,
+    image_size: ImageSize = None,
     accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
     data: DataOption = None,
     set_: DataSet = None,
@@ -454,8 +457,9 @@ def bench(
     """
     from unskip.bench import BenchSettings, names_in, numbers_in, render
     from unskip.bench import bench as compare
-    from unskip.files import write_json
+    from unskip.files import check_writable, write_json
     from unskip.report import write_bench_report
+    from unskip.request import parse_size
 
     settings = BenchSettings(
         runtimes=names_in(runtime),
@@ -464,11 +468,14 @@ def bench(
         device=device,
         repeats=repeats,
         processes=processes,
-        image_size=image_size,
+        image_size=parse_size(image_size),
         accuracy=accuracy,
         data=data,
         data_settings=set_ or (),
     )
+    for option, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None:
+            check_writable(file, option)
     with out.status("reading the targets") as status:
         found = compare(targets, settings, say=status.update)
     render(found, out)

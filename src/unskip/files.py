@@ -13,7 +13,29 @@ from typing import Any
 
 from unskip.errors import UnskipError
 
-__all__ = ["atomic_path", "atomic_paths", "read_json_lines", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "atomic_path",
+    "atomic_paths",
+    "check_writable",
+    "read_json_lines",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise `UnskipError` that names the option where no file can be written to ``path``, before anything takes time.
+
+    Folders on the way that are not there yet can be made.
+    """
+    if path.is_dir():
+        raise UnskipError(f"{option} {path} is a folder; name a file")
+    home = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not home.is_dir():
+        raise UnskipError(f"{option} {path}: {home} is no folder, so nothing can be written below it")
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise UnskipError(f"{option} {path}: there is no permission to write into {home}")
 
 
 @contextlib.contextmanager

@@ -14,11 +14,12 @@ from unskip.data import recipe_for
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet, find_net, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_edits, parse_setting, recipe_from
+from unskip.recipe.sections import LARGEST_SIDE, SMALLEST_SIDE
 from unskip.run_folder import net_file
 from unskip.surgery import edited
 from unskip.weights import load_net
 
-__all__ = ["data_settings", "request_budget", "request_net", "request_run", "request_teacher"]
+__all__ = ["data_settings", "parse_size", "request_budget", "request_net", "request_run", "request_teacher"]
 
 
 def request_run(
@@ -60,30 +61,45 @@ def data_settings(argument: str) -> dict[str, Any]:
     return recipe_for(argument).model_dump(mode="json", include={"name", "path"})
 
 
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) in pixels as ``--image-size`` says it: a side, ``96``, or both, ``96x64``; None for none."""
+    if text is None:
+        return None
+    words = text.lower().split("x")
+    sides = [int(word) if word.isdecimal() and len(word) < 9 else 0 for word in words]
+    if len(sides) > 2 or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        raise UnskipError(
+            f"--image-size {text!r}: expected a side in pixels, from {SMALLEST_SIDE} to {LARGEST_SIDE}, such as 96, or "
+            "height and width, such as 96x64"
+        )
+    return sides[0], sides[-1]
+
+
 def request_net(
-    target: str, options: Sequence[str] = (), edits: Sequence[str] = (), image_size: int | None = None
+    target: str, options: Sequence[str] = (), edits: Sequence[str] = (), image_size: tuple[int, int] | None = None
 ) -> tuple[StagedNet, tuple[int, int, int]]:
     """The network that `inspect` is asked about and the shape (C, H, W) of its input.
 
     ``edits`` are names of edits or, as YAML, names with their arguments: ``with_grouped_convs: {groups: 2}``.
+    ``image_size`` is (height, width).
     """
     path = Path(target)
     if _is_trained(path):
         if options:
             raise UnskipError(f"--set {options[0]!r}: {target} is a trained network, whose options are fixed")
         net, info = load_net(net_file(path))
-        channels, height, width = info.image_shape
-        shape = (channels, image_size or height, image_size or width)
+        channels, *own_size = info.image_shape
+        height, width = image_size or own_size
     else:
         values = dict(parse_setting(option) for option in options)
         net = make_net(target, values)
-        side = image_size or find_net(target).image_size
-        shape = (values.get("in_channels", 3), side, side)
-    return edited(net, parse_edits(edits), seed=0), shape
+        channels = values.get("in_channels", 3)
+        height, width = image_size or (find_net(target).image_size,) * 2
+    return edited(net, parse_edits(edits), seed=0), (channels, height, width)
 
 
 def request_teacher(
-    target: str, options: Sequence[str] = (), image_size: int | None = None
+    target: str, options: Sequence[str] = (), image_size: tuple[int, int] | None = None
 ) -> tuple[StagedNet, tuple[int, int, int], Path | None]:
     """The network that `fit-budget` is asked about, the shape of its input, and its weights where it is trained.
 

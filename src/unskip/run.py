@@ -54,6 +54,19 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
         return _Run(recipe, opened, fabric, console or Console(quiet=True)).complete()
 
 
+def _check_files(recipe: Recipe) -> None:
+    """Raise `UnskipError` for weights that are not there, before anything takes time."""
+    wanted = {
+        "teacher.weights": recipe.teacher.weights,
+        "teacher.initial_weights": recipe.teacher.initial_weights,
+        "student.initial_weights": recipe.student.initial_weights,
+    }
+    for key, name in wanted.items():
+        if name is not None and name != PRETRAINED and not Path(name).is_file():
+            where = "" if Path(name).is_absolute() else f"; looked for it from {Path.cwd()}, where this command runs"
+            raise UnskipError(f"{key}: no file {name}{where}")
+
+
 def _check_nets(recipe: Recipe) -> None:
     """Raise `UnskipError` for a net, an option, an edit or a student that cannot be, before images are read."""
     with torch.device("meta"):  # without memory
@@ -104,6 +117,7 @@ class _Run:
 
     def _results(self) -> dict[str, Any]:
         started = time.time()
+        _check_files(self.recipe)
         self.data = self._load_data()
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
@@ -132,7 +146,7 @@ class _Run:
         expected: Any = entry.published if weights == PRETRAINED else known
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
-                self.recipe.data,
+                self.folder.located(self.recipe.data),
                 device=self.fabric.device,
                 default_size=entry.image_size,
                 normalization=Normalization(expected.mean, expected.std) if expected else None,

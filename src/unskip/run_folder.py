@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 from unskip.environment import describe_environment
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_json, write_text
-from unskip.recipe import Recipe, load_recipe
+from unskip.recipe import DataRecipe, Recipe, load_recipe
 from unskip.settings import nearest
 
 __all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
@@ -36,6 +37,11 @@ class RunFolder:
     def recipe(self) -> Path:
         """The resolved recipe."""
         return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, processor, threads, accelerator, and where the images were found."""
+        return self.path / "environment.json"
 
     @property
     def metrics(self) -> Path:
@@ -78,6 +84,17 @@ class RunFolder:
         """The exported file."""
         return self.path / "export" / f"{label}.onnx"
 
+    def located(self, data: DataRecipe) -> DataRecipe:
+        """The run's data section with the place where its images were found, as long as there is something.
+
+        A relative path in a recipe is one from where the run was started; later commands may run elsewhere.
+        """
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            place = json.loads(self.environment.read_text(encoding="utf-8")).get("data_path")
+            if isinstance(place, str) and Path(place).exists():
+                return data.model_copy(update={"path": place})
+        return data
+
     def trained_here(self, label: str) -> bool:
         """Whether this run trained a network itself, and did not find it or was not given it."""
         return any(row["net"] == label for row in read_json_lines(self.metrics))
@@ -105,7 +122,7 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     A folder in which nothing was trained yet, as a mistyped command leaves one, takes the new recipe. Raises
     `UnskipError` when the folder belongs to another recipe, naming the keys that differ, or holds other things.
     """
-    folder = RunFolder(path)
+    folder, data = RunFolder(path), recipe.data
     if folder.recipe.exists():
         before = load_recipe(folder.recipe)
         differing = _differences(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
@@ -116,6 +133,8 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
             )
         if differing:
             write_text(folder.recipe, recipe.to_yaml())
+        else:
+            data = folder.located(data)
     elif path.exists() and (not path.is_dir() or any(entry.name != ".lock" for entry in path.iterdir())):
         raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
     else:
@@ -125,7 +144,8 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
             shutil.rmtree(leftover)
         else:
             leftover.unlink(missing_ok=True)
-    write_json(path / "environment.json", describe_environment())
+    place = {} if data.name == "digits" else {"data_path": str(data.folder.absolute())}
+    write_json(folder.environment, describe_environment() | place)
     return folder
 
 

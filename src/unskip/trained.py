@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,16 @@ from torch import Tensor
 from unskip.data import Data, Normalization, load_data
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.export import Exported, Format, export_net, export_switchable, find_format, format_for
-from unskip.measure import Accuracy, evaluate, evaluate_file
-from unskip.recipe import Recipe, load_recipe, recipe_from
+from unskip.export import FORMATS, Exported, Format, export_net, export_switchable, find_format, format_for
+from unskip.files import check_writable
+from unskip.measure import Accuracy, evaluate, evaluate_file, forecast
+from unskip.nets import StagedNet
+from unskip.nets.within_memory import check_memory
+from unskip.recipe import load_recipe, recipe_from
 from unskip.request import data_settings
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
+from unskip.settings import nearest
 from unskip.weights import load_net
 
 __all__ = ["data_for", "evaluate_target", "export_target"]
@@ -61,7 +66,7 @@ class _OnePass:
 
 def export_target(
     target: Path,
-    out: Path | None,
+    out: str | Path | None,
     formats: Sequence[str] = (),
     *,
     data: str | None = None,
@@ -80,10 +85,11 @@ def export_target(
     """Export a run's network or a network's file to every one of ``formats``, each file as soon as it is kept.
 
     ``out`` is a file, whose ending names the format, or a folder, by default the working directory; in a folder the
-    file is called as the network is. The files are checked on ``images`` test images of the network's run, or of
-    ``data``, and all test images tell their accuracy: logits may differ by ``tolerance`` (1e-3); with ``int8``, top-1
-    may be lower by ``max_drop`` (0.05), and ``calibration`` training images (256) decide the ranges. ``switchable``
-    puts all networks that came out of the training of ``label`` into one file.
+    file is called as the network is. What ends in no format's ending, or with a slash, is a folder. The files are
+    checked on ``images`` test images of the network's run, or of ``data``, and all test images tell their accuracy:
+    logits may differ by ``tolerance`` (1e-3); with ``int8``, top-1 may be lower by ``max_drop`` (0.05), and
+    ``calibration`` training images (256) decide the ranges. ``switchable`` puts all networks that came out of the
+    training of ``label`` into one file.
     """
     if switchable and int8:
         raise UnskipError("a file of several depths is written in float32; export each depth by itself with --int8")
@@ -97,11 +103,14 @@ def export_target(
     places = _places(out, formats, f"{name}-int8" if int8 else name)
     nets = {depth: load_net(path)[0] for depth, path in files.items()}
     info = load_net(file)[1]
+    if batch_size is not None:
+        _check_batch(batch_size, next(iter(nets.values())), info.image_shape)
     seen = data_for(file, info, data, settings)
     inside = normalization == "inside"
     if inside:
         seen = seen.scaled()
-    recipe = _run_recipe(file)
+    run = _run_of(file)
+    recipe = load_recipe(run.recipe) if run else None
     facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
     shown = seen.test_images(images)
     given: Any = {
@@ -122,6 +131,12 @@ def export_target(
             yield export_net(nets[""], path, shown, **given)
 
 
+def _check_batch(size: int, net: StagedNet, image_shape: tuple[int, int, int]) -> None:
+    """Raise `UnskipError` for a batch that this machine cannot run, as the check of the file must."""
+    live = forecast(net, image_shape).peak_bytes
+    check_memory(size * live, f"--batch {size}: the feature maps of so many images", "give a smaller --batch")
+
+
 def _depths(target: Path, label: str | None) -> dict[str, Path]:
     """The networks of a run that came out of one training, by their depths, the full one first."""
     if target.is_file():
@@ -139,15 +154,26 @@ def _depths(target: Path, label: str | None) -> dict[str, Path]:
     return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
 
 
-def _places(out: Path | None, formats: Sequence[str], name: str) -> list[Path]:
-    """The files that an export command means."""
+def _places(out: str | Path | None, formats: Sequence[str], name: str) -> list[Path]:
+    """The files that an export command means; `UnskipError` where they cannot be."""
     wanted = [find_format(each) for each in dict.fromkeys(formats)]
-    if out is None or out.is_dir() or not out.suffix:
-        return [(out or Path()) / f"{name}{format_.ending}" for format_ in wanted or [find_format("onnx")]]
-    ending = format_for(out)
-    if wanted and wanted != [ending]:
-        raise UnskipError(f"--out {out} is {_article(ending)} file; give a folder to write {_names(wanted)}")
-    return [out]
+    if out is not None and not str(out).strip():
+        raise UnskipError("--out is empty; name a file or a folder, or leave it out for this one")
+    place = Path() if out is None else Path(out)
+    endings = [format_.ending for format_ in FORMATS.values()]
+    meant = place.suffix.lower() in endings or nearest(place.suffix.lower(), endings)  # student.pt is a slip
+    if meant and not place.is_dir() and not str(out).endswith(("/", os.sep)):
+        ending = format_for(place)
+        if wanted and wanted != [ending]:
+            raise UnskipError(f"--out {place} is {_article(ending)} file; give a folder to write {_names(wanted)}")
+        files = [place]
+    else:
+        if place.is_file():
+            raise UnskipError(f"--out {place} is a file, and ends in none of {', '.join(endings)}; name a folder")
+        files = [place / f"{name}{format_.ending}" for format_ in wanted or [find_format("onnx")]]
+    for file in files:
+        check_writable(file, "--out")
+    return files
 
 
 def _article(format_: Format) -> str:
@@ -159,21 +185,41 @@ def _names(formats: Sequence[Format]) -> str:
 
 
 def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
-    """Images as the network expects them: its size, its normalisation, its classes."""
-    recipe = _run_recipe(file)
-    if argument is None and recipe is None:
+    """Images as the network expects them: its size, its normalisation, its classes.
+
+    They are those of the run in whose folder the network's ``file`` lies, read as the run read them, or those that
+    ``argument``, a ``--data``, names.
+    """
+    run = _run_of(file)
+    if argument is None and run is None:
         raise UnskipError(f"{file} lies in no run folder; say with --data on which images")
     for setting in settings:
         if not setting.startswith("data."):
             raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
-    tree = recipe.data.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
+    recipe = load_recipe(run.recipe).data if run else None
+    tree = recipe.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
     tree |= data_settings(argument) if argument else {}
-    tree["image_size"] = info.image_shape[1]
+    tree["image_size"] = list(info.image_shape[1:])
+    wanted = recipe_from({"data": tree}, settings).data
+    if wanted.size != info.image_shape[1:]:
+        raise UnskipError(
+            f"the network reads images of {_by(info.image_shape[1:])} pixels, so data.image_size cannot be "
+            f"{wanted.image_size}; leave it out, and images of other sizes are brought to that one"
+        )
+    if run is not None and recipe is not None and argument is None and wanted.path == recipe.path:
+        wanted = run.located(wanted)
     data = load_data(
-        recipe_from({"data": tree}, settings).data, device="cpu", normalization=Normalization(info.mean, info.std)
+        wanted,
+        device="cpu",
+        normalization=Normalization(info.mean, info.std),
+        preprocessing=info.preprocessing,
     )
     if data.image_shape != info.image_shape:
-        raise UnskipError(f"the network reads images of {info.image_shape}, the data gives {data.image_shape}")
+        kinds = {1: "grey", 3: "RGB"}
+        has, reads = (kinds.get(shape[0], f"{shape[0]}-channel") for shape in (data.image_shape, info.image_shape))
+        raise UnskipError(
+            f"the network reads {reads} images, and those of {data.name} are {has}; give others with --data"
+        )
     if data.classes != info.classes:
         raise UnskipError(
             f"the network knows {len(info.classes)} classes ({', '.join(info.classes[:4])}, ..), "
@@ -182,7 +228,11 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
     return data
 
 
-def _run_recipe(file: Path) -> Recipe | None:
-    """The recipe of the run in whose folder a file lies."""
-    path = RunFolder(file.resolve().parent.parent).recipe
-    return load_recipe(path) if path.is_file() else None
+def _by(size: Sequence[int]) -> str:
+    return "x".join(map(str, size))
+
+
+def _run_of(file: Path) -> RunFolder | None:
+    """The run in whose folder a file lies."""
+    folder = RunFolder(file.resolve().parent.parent)
+    return folder if folder.recipe.is_file() else None

@@ -120,7 +120,7 @@ def test_the_table_names_all_and_says_what_is_not_there(found):
 
 
 def test_accuracies_that_are_not_known_have_a_reason():
-    settings = BenchSettings(image_size=16, **QUICK)
+    settings = BenchSettings(image_size=(16, 16), **QUICK)
     found = bench(["resnet8+width=2", "plain.onnx"], settings)
     assert cells(found)["resnet8+width=2"].no_accuracy == "the weights are random"
     assert "say with --data" in cells(found)["plain.onnx"].no_accuracy

@@ -28,8 +28,8 @@ def test_a_run_means_its_best_student_and_a_label_another_net():
 
 
 def test_a_name_with_options_and_edits():
-    (net,) = find_targets(["resnet20+width=4+num_classes=3+without_shortcuts+at_depth: {blocks: [2, 2, 2]}"], 16)
-    assert (net.kind, net.input_shape, net.home, net.info) == ("name", (3, 16, 16), None, None)
+    (net,) = find_targets(["resnet20+width=4+num_classes=3+without_shortcuts+at_depth: {blocks: [2, 2, 2]}"], (16, 24))
+    assert (net.kind, net.input_shape, net.home, net.info) == ("name", (3, 16, 24), None, None)
     assert net.net.spec.options["width"] == 4
     assert [name for name, _ in net.net.spec.edits] == ["without_shortcuts", "at_depth"]
 

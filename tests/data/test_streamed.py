@@ -8,6 +8,7 @@ from unskip.data.image_set import ArraySet, FileSet
 from unskip.data.normalize import IMAGENET
 from unskip.data.streamed import StreamedImages, Transform
 from unskip.errors import UnskipError
+from unskip.preprocessing import Preprocessing
 
 from .small_sets import picture
 
@@ -17,7 +18,8 @@ IMAGES = ArraySet(np.arange(NUM), "noise", PIXELS)
 
 
 def streamed(workers=0, crop="resized_crop", size=(24, 24)) -> StreamedImages:
-    transform = Transform(size, crop, padding=3, padding_mode="reflect", flip=True)
+    cover = tuple(round(side * 256 / 224) for side in size) if crop == "resized_crop" else None
+    transform = Transform(Preprocessing("RGB", size, cover), crop, padding=3, padding_mode="reflect", flip=True)
     return StreamedImages(IMAGES, transform, IMAGENET, torch.device("cpu"), workers)
 
 
@@ -82,7 +84,7 @@ def test_an_image_that_breaks_during_training_is_named_without_a_traceback(tmp_p
     data = (tmp_path / "2.png").read_bytes()
     (tmp_path / "2.png").write_bytes(data[: len(data) // 2])
     images = FileSet(np.arange(4), tmp_path, [f"{index}.png" for index in range(4)])
-    transform = Transform((24, 24), "resized_crop")
+    transform = Transform(Preprocessing("RGB", (24, 24), (27, 27)), "resized_crop")
     broken = StreamedImages(images, transform, IMAGENET, torch.device("cpu"), workers)
     with pytest.raises(UnskipError, match=r"^cannot read the image .*2\.png: ") as caught:
         list(broken.batches(Steps(4, 2, drop_last=True), 0).epoch(0))

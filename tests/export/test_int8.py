@@ -81,6 +81,35 @@ def test_what_loses_too_much_is_refused_with_the_figures(ending, net, scaled, te
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("batch_size", "count"), [(50, 37), (16, 8), (7, 33), (None, 1)])
+@pytest.mark.parametrize("ending", [".onnx", pytest.param(".pte", marks=pytest.mark.slow)])
+def test_any_batch_and_any_number_of_images_to_calibrate_with(ending, batch_size, count, net, scaled, test, tmp_path):
+    done = export_net(
+        net,
+        tmp_path / f"net{ending}",
+        scaled,
+        normalization=NORMALIZATION,
+        batch_size=batch_size,
+        calibration=scaled[:count],
+        test=test,
+        max_drop=1,
+    )
+    assert done.batch_size == (batch_size or (1 if ending == ".pte" else None))
+    assert done.max_difference < 0.5
+
+
+def test_every_image_decides_the_ranges_whatever_the_batch(net, scaled, test, tmp_path):
+    """The brightest image comes last, where an incomplete batch would be."""
+    images = torch.cat([scaled[:36] * 0.1, scaled[36:]])
+    settings = {"normalization": NORMALIZATION, "calibration": images, "test": test, "max_drop": 1}
+    scales = []
+    for batch_size in (None, 8):
+        export_net(net, tmp_path / "net.onnx", scaled, batch_size=batch_size, **settings)
+        tensors = onnx.load(tmp_path / "net.onnx").graph.initializer
+        scales.append({tensor.name: tensor.raw_data for tensor in tensors if tensor.name.endswith("_scale")})
+    assert scales[0] == scales[1]
+
+
 def test_no_images_to_calibrate_with(net, scaled, test, tmp_path):
     with pytest.raises(UnskipError, match="calibrated on images, and there are none"):
         export_net(net, tmp_path / "net.onnx", scaled, calibration=scaled[:0], test=test)

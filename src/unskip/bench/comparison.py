@@ -34,8 +34,8 @@ BUSY = 0.25  # of the cores; above that, other processes are worth a warning
 class BenchSettings:
     """In which settings targets are compared: every runtime with every number of threads and every batch size.
 
-    ``repeats`` rounds are shared by ``processes`` launches of each file's process. ``image_size`` is for networks by
-    name; ``data`` and ``data_settings`` are those of `Accuracies`.
+    ``repeats`` rounds are shared by ``processes`` launches of each file's process. ``image_size``, (height, width),
+    is for networks by name; ``data`` and ``data_settings`` are those of `Accuracies`.
     """
 
     runtimes: Sequence[str] = ("onnxruntime",)
@@ -44,7 +44,7 @@ class BenchSettings:
     device: str = "cpu"
     repeats: int = 50
     processes: int = 3
-    image_size: int | None = None
+    image_size: tuple[int, int] | None = None
     accuracy: bool = True
     data: str | None = None
     data_settings: Sequence[str] = ()

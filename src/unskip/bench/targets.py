@@ -47,12 +47,12 @@ class Target:
     precision: str = "float32"
 
 
-def find_targets(texts: Sequence[str], image_size: int | None = None) -> list[Target]:
+def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None) -> list[Target]:
     """The targets that a command line names, in its order; equal names are numbered.
 
     A text is a run folder (its best student), ``RUN:LABEL``, a .safetensors file, a deployed file, or a network by name
-    with options and edits behind plus signs: ``resnet20+width=32+without_shortcuts``. ``image_size`` is the side in
-    pixels for networks by name, and for files that leave it open. Raises `UnskipError` for anything else.
+    with options and edits behind plus signs: ``resnet20+width=32+without_shortcuts``. ``image_size`` is the
+    (height, width) for networks by name, and for files that leave it open. Raises `UnskipError` for anything else.
     """
     if not texts:
         raise UnskipError("name what to compare: run folders, files, or networks such as resnet50")
@@ -65,7 +65,7 @@ def find_targets(texts: Sequence[str], image_size: int | None = None) -> list[Ta
     return targets
 
 
-def _target(text: str, image_size: int | None) -> Target:
+def _target(text: str, image_size: tuple[int, int] | None) -> Target:
     path = Path(text)
     run, colon, label = text.rpartition(":")
     if path.is_dir():
@@ -89,7 +89,7 @@ def _trained(label: str, kind: Literal["run", "weights"], file: Path) -> Target:
     return Target(label, kind, info.image_shape, net, home=file, info=info)
 
 
-def _by_name(text: str, image_size: int | None) -> Target:
+def _by_name(text: str, image_size: tuple[int, int] | None) -> Target:
     name, *changes = text.split("+")
     options = [change for change in changes if "=" in change and ":" not in change]
     edits = [change for change in changes if change not in options]
@@ -99,7 +99,7 @@ def _by_name(text: str, image_size: int | None) -> Target:
     return Target(text, "name", shape, net.eval())
 
 
-def _deployed(text: str, file: Path, image_size: int | None) -> Target:
+def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Target:
     facts = read_metadata(file)
     return Target(
         text,
@@ -113,14 +113,16 @@ def _deployed(text: str, file: Path, image_size: int | None) -> Target:
     )
 
 
-def _shape(file: Path, facts: Mapping[str, str], image_size: int | None) -> Shape:
+def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | None) -> Shape:
     if "image_shape" in facts:
         channels, height, width = json.loads(facts["image_shape"])
         return channels, height, width
     shape = runtime_for(file).load(file).input_shape
-    if shape is None and image_size is None:
-        raise UnskipError(f"{file} does not say of which size its images are; give --image-size")
-    return shape or (3, image_size or 0, image_size or 0)
+    if shape is None:
+        if image_size is None:
+            raise UnskipError(f"{file} does not say of which size its images are; give --image-size")
+        return 3, *image_size
+    return shape
 
 
 def _described_net(file: Path, facts: Mapping[str, str]) -> StagedNet | None:

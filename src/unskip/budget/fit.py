@@ -298,7 +298,7 @@ def _with_recipes(
             and (other is line or other.is_usable)
         ]
         method = method_for(teacher, student)
-        tree = recipe_tree(teacher.spec, student, method, image_size=input_shape[1], depths=depths, weights=weights)
+        tree = recipe_tree(teacher.spec, student, method, image_size=input_shape[1:], depths=depths, weights=weights)
         yield replace(line, method=method, recipe=tree, file=file_name(teacher.spec, student))
 
 

@@ -47,14 +47,14 @@ def recipe_tree(
     student: Student,
     method: str,
     *,
-    image_size: int,
+    image_size: tuple[int, int],
     depths: Sequence[Sequence[int]] = (),
     weights: Path | None = None,
 ) -> dict[str, Any]:
     """A recipe as plain data: the teacher by its spec, the student by its edits, a method with its defaults.
 
-    Which images is left open. ``depths`` are those of all sub-nets that are trained together, ``weights`` a file with
-    the teacher's.
+    Which images is left open, but for their (height, width). ``depths`` are those of all sub-nets that are trained
+    together, ``weights`` a file with the teacher's.
     """
     defaults = {name: field.default for name, field in arguments_of(find_net(spec.source).factory).model_fields.items()}
     options = {
@@ -71,7 +71,7 @@ def recipe_tree(
     fields = {"depths": [list(depth) for depth in depths]} if student.sub_net else {}
     return {
         "title": f"{spec}: {', '.join(_words(student))}",
-        "data": {"image_size": image_size},
+        "data": {"image_size": list(image_size) if len(set(image_size)) > 1 else image_size[0]},
         "teacher": teacher,
         "student": {"edits": _entries(edits)},
         "methods": {method: fields},

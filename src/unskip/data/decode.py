@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from unskip.data.image_set import ImageSet
 from unskip.errors import UnskipError
+from unskip.preprocessing import Preprocessing
 
-__all__ = ["Pixels", "Progress", "decode", "fitted", "readable"]
+__all__ = ["Pixels", "Progress", "decode", "readable"]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Progress = Callable[[str, int, int], None]
@@ -23,26 +23,17 @@ Progress = Callable[[str, int, int], None]
 _CHUNK = 256
 
 
-def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The image scaled to cover (height, width) and cut to it around its centre, bilinear."""
-    height, width = size
-    if image.size == (width, height):
-        return image
-    return ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-
-
 def decode(
-    images: ImageSet, size: tuple[int, int], what: str, *, skip_unreadable: bool, progress: Progress | None
+    images: ImageSet, how: Preprocessing, what: str, *, skip_unreadable: bool, progress: Progress | None
 ) -> tuple[ImageSet, Pixels]:
-    """The images that could be read, and their pixels: uint8 (images, channels, *size).
+    """The images that could be read, and their pixels as tests see them: uint8 (images, channels, height, width).
 
     An image that cannot be read is an `UnskipError`, or with ``skip_unreadable`` left out with a warning.
     """
-    pixels = np.empty((len(images), len(images.mode), *size), np.uint8)
+    pixels = np.empty((len(images), *how.image_shape), np.uint8)
 
     def put(index: int) -> None:
-        array = np.asarray(fitted(images.image(index), size))
-        pixels[index] = array if array.ndim == 2 else array.transpose(2, 0, 1)
+        pixels[index] = how.pixels(images.image(index))
 
     failures = _for_each(images, put, what, skip_unreadable, progress)
     if not failures:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from unskip.errors import UnskipError
+from unskip.images import upright
 
 __all__ = ["ArraySet", "EncodedSet", "FileSet", "ImageSet", "Listing", "Part", "Rows"]
 
@@ -89,7 +90,7 @@ class ImageSet(ABC):
         try:
             with self._open(index) as image:
                 image.load()
-                return _converted(ImageOps.exif_transpose(image), self.mode)
+                return upright(image, self.mode)
         except Exception as error:  # damaged files make Pillow raise almost anything
             raise self._unreadable(index, error) from error
 
@@ -98,16 +99,6 @@ class ImageSet(ABC):
             f"cannot read the image {self.where(index)}: {error}; replace or remove it, "
             f"or set data.skip_unreadable: true"
         )
-
-
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode == mode:
-        return image
-    if image.mode.startswith("I;16"):  # Pillow would clip 16-bit greys at 255 instead of scaling them
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert(mode)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,14 @@ from unskip.data.sources import Source, read_source
 from unskip.data.subsets import balanced_order, balanced_share, balanced_subset
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
+from unskip.preprocessing import Preprocessing
 from unskip.recipe import DataRecipe
 
 __all__ = ["Data", "load_data"]
 
 _LARGEST_RESIDENT = 64  # pixels; larger images are streamed
 _LARGE_SIZE = 224  # pixels; what images of different sizes are brought to
+_TEST_ZOOM = 256 / 224  # of nets trained with random resized crops: their tests cut the image's border away
 
 
 class _Images(Protocol):
@@ -41,8 +43,9 @@ class Data:
     """Training and test images, ready to be batched.
 
     ``image_shape`` is (channels, height, width); ``mean`` and ``std``, by channel, are those of images scaled
-    to 0..1, and are already applied to every batch. ``fingerprint`` is a SHA-256 of classes, labels and
-    images: of their pixels for images on the device, of relative paths and sizes in bytes for streamed ones.
+    to 0..1, and are already applied to every batch. ``preprocessing`` is what tests do to an image.
+    ``fingerprint`` is a SHA-256 of classes, labels and images: of their pixels for images on the device, of
+    relative paths and sizes in bytes for streamed ones.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Data:
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    preprocessing: Preprocessing
     num_train: int
     num_test: int
     fingerprint: str
@@ -61,7 +65,7 @@ class Data:
     @property
     def info(self) -> DataInfo:
         """What a network that is trained on this data must know of it."""
-        return DataInfo(self.classes, self.image_shape, self.mean, self.std)
+        return DataInfo(self.classes, self.image_shape, self.mean, self.std, self.preprocessing)
 
     def train_batches(
         self, batch_size: int, seed: int, *, channels_last: bool = False, rank: int = 0, world_size: int = 1
@@ -111,6 +115,7 @@ def load_data(
     device: str | torch.device | None = None,
     default_size: int = _LARGE_SIZE,
     normalization: Normalization | None = None,
+    preprocessing: Preprocessing | None = None,
     progress: Progress | None = None,
 ) -> Data:
     """Read the images that a recipe names.
@@ -118,19 +123,28 @@ def load_data(
     Images of at most 64 pixels are decoded once and kept on ``device`` (by default the best there is); larger ones are
     streamed by loader processes. ``default_size`` is the side in pixels of images that have no common size of at most
     64, where the recipe names none. ``progress`` is called with what is being decoded, how many images are done, and
-    how many there are. ``normalization`` is that of a network trained before; by default that of the training images,
-    or ImageNet's for streamed ones. `UnskipError` when the images cannot be used, naming the folder or file.
+    how many there are. ``normalization`` and ``preprocessing`` are those of a network trained before, whatever the
+    recipe says; by default the images are normalised by the training images, or as ImageNet's if streamed.
+    `UnskipError` when the images cannot be used, naming the folder or file.
     """
     source = read_source(recipe)
     train = _subset(source.train, source, recipe, "limit")
     test = _subset(source.test, source, recipe, "test_limit")
-    size = _size(recipe, train, test, default_size)
+    size = preprocessing.size if preprocessing else _size(recipe, train, test, default_size)
     home = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     crop = recipe.augmentation or ("pad_crop" if max(size) <= _LARGEST_RESIDENT else "resized_crop")
     window = _window(recipe, crop, size)
+    how = replace(preprocessing or _test_preprocessing(crop, size), mode=train.mode)
     if max(size) <= _LARGEST_RESIDENT and crop != "resized_crop":
-        return _resident(source, recipe, train, test, size, window, normalization, home, progress)
-    return _streamed(source, recipe, train, test, size, crop, window, normalization, home, progress)
+        return _resident(source, recipe, train, test, how, window, normalization, home, progress)
+    return _streamed(source, recipe, train, test, how, crop, window, normalization, home, progress)
+
+
+def _test_preprocessing(crop: str, size: tuple[int, int]) -> Preprocessing:
+    """What tests do to an image, by how the network is trained."""
+    height, width = size
+    zoomed = round(height * _TEST_ZOOM), round(width * _TEST_ZOOM)
+    return Preprocessing("RGB", size, zoomed if crop == "resized_crop" else None)
 
 
 def _resident(
@@ -138,22 +152,23 @@ def _resident(
     recipe: DataRecipe,
     train: ImageSet,
     test: ImageSet,
-    size: tuple[int, int],
+    how: Preprocessing,
     window: PadCropFlip,
     normalization: Normalization | None,
     device: torch.device,
     progress: Progress | None,
 ) -> Data:
     skip = recipe.skip_unreadable
-    train, pixels = decode(train, size, "training images", skip_unreadable=skip, progress=progress)
-    test, test_pixels = decode(test, size, "test images", skip_unreadable=skip, progress=progress)
+    train, pixels = decode(train, how, "training images", skip_unreadable=skip, progress=progress)
+    test, test_pixels = decode(test, how, "test images", skip_unreadable=skip, progress=progress)
     normalization = normalization or measured(pixels)
     return Data(
         name=source.name,
         classes=source.classes,
-        image_shape=(pixels.shape[1], *size),
+        image_shape=how.image_shape,
         mean=normalization.mean,
         std=normalization.std,
+        preprocessing=how,
         num_train=len(train),
         num_test=len(test),
         fingerprint=_fingerprint(source.classes, (train.labels, pixels), (test.labels, test_pixels)),
@@ -169,7 +184,7 @@ def _streamed(
     recipe: DataRecipe,
     train: ImageSet,
     test: ImageSet,
-    size: tuple[int, int],
+    how: Preprocessing,
     crop: Literal["pad_crop", "resized_crop", "none"],
     window: PadCropFlip,
     normalization: Normalization | None,
@@ -181,15 +196,15 @@ def _streamed(
     if recipe.skip_unreadable:
         train = readable(train, "training images", progress=progress)
         test = readable(test, "test images", progress=progress)
-    channels = len(train.mode)
-    normalization = normalization or (IMAGENET if channels == 3 else Normalization((0.5,), (0.5,)))
-    transform = Transform(size, crop, window.padding, window.padding_mode, window.flip)
+    normalization = normalization or (IMAGENET if how.mode == "RGB" else Normalization((0.5,), (0.5,)))
+    transform = Transform(how, crop, window.padding, window.padding_mode, window.flip)
     return Data(
         name=source.name,
         classes=source.classes,
-        image_shape=(channels, *size),
+        image_shape=how.image_shape,
         mean=normalization.mean,
         std=normalization.std,
+        preprocessing=how,
         num_train=len(train),
         num_test=len(test),
         fingerprint=_fingerprint(source.classes, *((images.labels, _stamps(images)) for images in (train, test))),
@@ -217,8 +232,8 @@ def _subset(listing: Listing, source: Source, recipe: DataRecipe, key: Literal["
 
 def _size(recipe: DataRecipe, train: ImageSet, test: ImageSet, default: int) -> tuple[int, int]:
     """(height, width) of what the networks see."""
-    if recipe.image_size is not None:
-        return recipe.image_size, recipe.image_size
+    if recipe.size is not None:
+        return recipe.size
     common: tuple[int, int] | None = None
     for images in (train, test):
         for index in range(len(images)):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unskip.data.decode import Pixels
+from unskip.preprocessing import scale_and_shift
 
 __all__ = ["IMAGENET", "Normalization", "measured"]
 
@@ -33,10 +34,8 @@ class Normalization:
 @functools.lru_cache(maxsize=16)  # one copy to the device, not one for every batch
 def _scale_and_shift(normalization: Normalization, device: torch.device) -> tuple[Tensor, Tensor]:
     """float32 (channels, 1, 1) each, so that the normalised value is ``pixel * scale + shift``."""
-    mean, std = (
-        torch.tensor(values, dtype=torch.float64)[:, None, None] for values in (normalization.mean, normalization.std)
-    )
-    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+    scale, shift = scale_and_shift(normalization.mean, normalization.std)
+    return (torch.from_numpy(scale)[:, None, None].to(device), torch.from_numpy(shift)[:, None, None].to(device))
 
 
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -13,27 +13,24 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unskip.data.batches import Batches, Steps, epoch_order
-from unskip.data.decode import fitted
 from unskip.data.image_set import ImageSet, Rows
 from unskip.data.normalize import Normalization
 from unskip.errors import UnskipError
+from unskip.preprocessing import Preprocessing, channels_first
 from unskip.torchvision_compat import v2
 
 __all__ = ["StreamedImages", "Transform"]
 
-_TEST_ZOOM = 256 / 224  # the usual evaluation: the image's border is cut away
-
 
 @dataclass(frozen=True)
 class Transform:
-    """What happens to one image. ``size``: (height, width) of the result.
+    """What happens to one image: in a test what ``preprocessing`` says.
 
-    In training, ``crop`` is a random resized crop, or a random window of the padded image; otherwise the
-    whole image, cut to the shape. For networks trained with random resized crops, tests see the centre of a
-    larger image.
+    In training, ``crop`` is a random resized crop, a random window of the padded image, or the whole image, cut to the
+    shape.
     """
 
-    size: tuple[int, int]
+    preprocessing: Preprocessing
     crop: Literal["resized_crop", "pad_crop", "none"]
     padding: int = 0
     padding_mode: Literal["zeros", "reflect"] = "zeros"
@@ -42,19 +39,20 @@ class Transform:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """An image to uint8 (channels, height, width). Random numbers come from torch's global generator."""
-        if self.crop != "resized_crop":
-            image = fitted(image, self.size)
-            if self.training and self.crop == "pad_crop":
-                mode = "reflect" if self.padding_mode == "reflect" else "constant"
-                image = v2.RandomCrop(self.size, padding=self.padding, padding_mode=mode)(image)
-        elif self.training:
-            image = v2.RandomResizedCrop(self.size)(image)
+        image = self._augmented(image) if self.training else self.preprocessing.placed(image)
+        return torch.from_numpy(np.array(channels_first(image), order="C"))
+
+    def _augmented(self, image: Image.Image) -> Image.Image:
+        height, width = size = self.preprocessing.size
+        if self.crop == "resized_crop":
+            shape = width / height  # the usual crops, from 3:4 to 4:3, of a square image
+            image = v2.RandomResizedCrop(size, ratio=(3 / 4 * shape, 4 / 3 * shape))(image)
         else:
-            image = v2.CenterCrop(self.size)(v2.Resize(round(max(self.size) * _TEST_ZOOM))(image))
-        if self.training and self.flip:
-            image = v2.RandomHorizontalFlip()(image)
-        pixels: Tensor = v2.functional.pil_to_tensor(image)
-        return pixels
+            image = replace(self.preprocessing, cover=None).placed(image)
+        if self.crop == "pad_crop":
+            mode = "reflect" if self.padding_mode == "reflect" else "constant"
+            image = v2.RandomCrop(size, padding=self.padding, padding_mode=mode)(image)
+        return v2.RandomHorizontalFlip()(image) if self.flip else image
 
 
 @dataclass(frozen=True)

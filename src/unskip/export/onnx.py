@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.export.base import Conversion, Format
@@ -37,9 +37,7 @@ class Onnx(Format):
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
-        model = onnx_model(conversion)
-        if conversion.calibration is not None:
-            model = _quantized(model, conversion.calibration, conversion.batch_size)
+        model = onnx_model(conversion) if conversion.calibration is None else _quantized(conversion)
         save(finished(model, conversion.facts), path)
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
@@ -100,16 +98,22 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     onnx.checker.check_model(path, full_check=True)
 
 
-def _quantized(model: onnx.ModelProto, images: Tensor, batch_size: int | None) -> onnx.ModelProto:
+def _quantized(conversion: Conversion) -> onnx.ModelProto:
+    """The network in 8 bits, calibrated on all images in small batches, whatever batch the file is to take."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
+
+    assert conversion.calibration is not None
+    model = onnx_model(replace(conversion, batch_size=None))
+    batches = conversion.calibration.split(CALIBRATION_BATCH)
 
     class Images(CalibrationDataReader):
         def __init__(self) -> None:
-            self.rest = iter(images.split(batch_size or CALIBRATION_BATCH))
+            self.rest = iter(batches)
 
         def get_next(self) -> dict[str, Any] | None:
             batch = next(self.rest, None)
-            return None if batch is None or len(batch) < (batch_size or 1) else {"images": batch.numpy()}
+            return None if batch is None else {"images": batch.numpy()}
 
     with tempfile.TemporaryDirectory() as folder:
         source, path = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
@@ -125,7 +129,10 @@ def _quantized(model: onnx.ModelProto, images: Tensor, batch_size: int | None) -
             nodes_to_exclude=_normalization(model),
             extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
         )
-        return onnx.load_model(path)
+        quantized = onnx.load_model(path)
+    if conversion.batch_size is not None:
+        make_input_shape_fixed(quantized.graph, "images", (conversion.batch_size, *conversion.input_shape))
+    return quantized
 
 
 def _normalization(model: onnx.ModelProto) -> list[str]:

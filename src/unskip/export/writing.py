@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.environment import package_version
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.export.base import Conversion, Format, normalized
 from unskip.export.formats import FORMATS, format_for
 from unskip.export.proof import (
@@ -72,7 +72,7 @@ def export_net(
         raise UnskipError("8 bits are calibrated on images, and there are none")
     conversion = order.conversion(net, fold_batchnorm(_for_cpu(net)), calibration=calibration)
     with order.kept() as (written, files):
-        with quiet():
+        with quiet(), order.failures_in_a_sentence():
             order.format.write(conversion, written)
         proved = order.prove(written, net, test=test)
         if calibration is None:
@@ -112,7 +112,7 @@ def export_switchable(
         for name, ready in zip(nets, _sharing([_for_cpu(net) for net in nets.values()]), strict=True)
     }
     with order.kept() as (written, files):
-        with quiet():
+        with quiet(), order.failures_in_a_sentence():
             order.format.write_depths(conversions, written)
         proved = {name: order.prove(written, net, depth=name, test=test) for name, net in nets.items()}
         for found, _ in proved.values():
@@ -185,6 +185,18 @@ class _Order:
         """The place to write to, and all files that are written; they take their places when the block ends well."""
         with atomic_paths(self.format.files(self.path)) as files:
             yield next(file for file in files if file.name == self.path.name), files
+
+    @contextlib.contextmanager
+    def failures_in_a_sentence(self) -> Iterator[None]:
+        """What exporters fail with, each in a way of its own, as `UnskipError`."""
+        try:
+            yield
+        except (UnskipError, OSError):
+            raise
+        except Exception as error:
+            raise UnskipError(
+                f"{self.path} was not written: {self.format.name} files cannot hold this network ({first_line(error)})"
+            ) from error
 
     def prove(
         self, written: Path, net: StagedNet, *, depth: str | None = None, test: Batches | None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -13,7 +15,17 @@ from unskip.recipe.training import TrainingRecipe
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, shortened
 
-__all__ = ["DataRecipe", "Edits", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest"]
+__all__ = [
+    "LARGEST_SIDE",
+    "SMALLEST_SIDE",
+    "DataRecipe",
+    "Edits",
+    "MeasureRecipe",
+    "Recipe",
+    "StudentRecipe",
+    "TeacherRecipe",
+    "digest",
+]
 
 
 def _with_arguments(given: Any) -> Any:
@@ -37,6 +49,19 @@ def _with_arguments(given: Any) -> Any:
 
 Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_arguments)]
 
+
+def _image_size(given: Any) -> Any:
+    """A side, or height and width; one sentence for anything else, where a union would give one for each member."""
+    sides = given if isinstance(given, list | tuple) else [given, given]
+    if len(sides) != 2 or not all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        raise ValueError(f"expected a side in pixels, from {SMALLEST_SIDE} to {LARGEST_SIDE}, or [height, width]")
+    return given
+
+
+SMALLEST_SIDE, LARGEST_SIDE = 4, 2**14  # pixels
+_Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
+ImageSize = Annotated[_Side | Annotated[tuple[_Side, _Side], Field(strict=False)], BeforeValidator(_image_size)]
+
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # names files
 
 
@@ -47,12 +72,10 @@ class DataRecipe(Section):
         "digits", description="where the images come from"
     )
     path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
-    image_size: int | None = Field(
+    image_size: ImageSize | None = Field(
         None,
-        ge=4,
-        le=16_384,
-        description="side in pixels; by default the images' own when all are equal and at most 64, else what the "
-        "teacher expects",
+        description="side in pixels, or `[height, width]`; by default the images' own when all are equal and at most "
+        "64, else what the teacher expects",
     )
     limit: int | None = Field(
         None, ge=1, le=2**31 - 1, description="use at most this many training images, balanced over the classes"
@@ -69,7 +92,7 @@ class DataRecipe(Section):
         description="random crop of the padded image, random resized crop, or nothing; by default by image size",
     )
     padding: int | None = Field(
-        None, ge=0, le=16_384, description="pixels on each side for pad_crop; by default an eighth of the side"
+        None, ge=0, le=16_384, description="pixels on each side for pad_crop; by default an eighth of the shorter side"
     )
     padding_mode: Literal["zeros", "reflect"] = Field(
         "zeros", description="what stands in the padding: black, or the image mirrored"
@@ -84,6 +107,17 @@ class DataRecipe(Section):
     workers: int = Field(2, ge=0, le=256, description="loader processes for images too large to live on the device")
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="decides splits and subsets; the run's seed does not")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels, None where the images or the teacher decide."""
+        size = self.image_size
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def folder(self) -> Path:
+        """Where the images lie, or what is downloaded comes to: by default ``data`` in the working directory."""
+        return Path(os.path.expanduser("data" if self.path is None else self.path))  # as it is for an unknown user
 
     @model_validator(mode="after")
     def _one_subset(self) -> DataRecipe:
