@@ -135,7 +135,7 @@ def test_black_is_black_in_integers():
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sizes_are_those_of_the_upright_image(format, orientation):
-    if not features.check(format.lower()) and format in ("WEBP", "AVIF"):
+    if format in ("WEBP", "AVIF") and not features.check(format.lower()):
         pytest.skip(f"this Pillow has no {format}")
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -204,7 +204,7 @@ def test_the_first_of_several_frames_is_read(format):
     ],
 )
 def test_what_is_no_image_is_said_without_a_place_in_memory(data):
-    with pytest.raises(ValueError, match="^it is empty$|^it is damaged, or in no format that is read$"):
+    with pytest.raises(ValueError, match=r"^it is empty$|^it is damaged, or in no format that is read$"):
         open_image(io.BytesIO(data))
 
 
