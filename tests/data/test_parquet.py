@@ -54,16 +54,16 @@ def test_fine_labels_are_preferred_and_others_can_be_asked_for(tmp_path):
 
 def test_an_ambiguous_label_lists_the_columns(tmp_path):
     write_parquet(tmp_path / TRAIN, [0, 1], columns=("img", "colour", "kind"))
-    with pytest.raises(UnskipError, match=r"more than one column of integers.*label_column.*colour \(int64\), kind"):
+    with pytest.raises(UnskipError, match=r"more than one column of labels.*label_column: colour \(int64\), kind"):
         parquet_folder(tmp_path, None, None)
-    with pytest.raises(UnskipError, match=r"data.label_column: 'breed' is no column of integers"):
+    with pytest.raises(UnskipError, match=r"data.label_column: 'breed' is no column of labels"):
         parquet_folder(tmp_path, None, "breed")
 
 
 def test_no_image_column(tmp_path):
     pq.write_table(pa.table({"label": [0, 1], "file": ["a.png", "b.png"]}), tmp_path / TRAIN)
     with pytest.raises(
-        UnskipError, match=r"no column of structs with a field `bytes`.*label \(int64\), file \(string\)"
+        UnskipError, match=r"no column of images \(structs with `bytes`.*label \(int64\), file \(string\)"
     ):
         parquet_folder(tmp_path, None, None)
 
@@ -91,7 +91,8 @@ def test_a_test_split_with_hidden_labels_is_passed_over(tmp_path):
     write_parquet(tmp_path / TRAIN, [0, 1], names=["a", "b"])
     write_parquet(tmp_path / TEST, [-1, -1], names=["a", "b"])
     write_parquet(tmp_path / "validation-00000-of-00001.parquet", [1, 0, 1], names=["a", "b"])
-    assert parquet_folder(tmp_path, None, None)[2].labels.tolist() == [1, 0, 1]
+    with pytest.warns(UserWarning, match="tests use the split validation; passed over: test"):
+        assert parquet_folder(tmp_path, None, None)[2].labels.tolist() == [1, 0, 1]
 
 
 def test_an_image_without_bytes_is_named_by_its_row(tmp_path):
@@ -108,7 +109,7 @@ def test_a_damaged_file_is_named(tmp_path):
 
 
 def test_no_files(tmp_path):
-    with pytest.raises(UnskipError, match="no Parquet files in"):
+    with pytest.raises(UnskipError, match="no Parquet files of training images in"):
         parquet_folder(tmp_path, None, None)
 
 

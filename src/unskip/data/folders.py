@@ -1,82 +1,237 @@
-"""Image folders: one folder per class, with or without train/ and test/ above them."""
+"""Image folders: one folder per class, with or without folders of training and test images above them."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unskip.data.image_set import FileSet
+from unskip.data.scan import Scan, few, loose_images, subfolders
+from unskip.data.splits import TEST_SPLITS, Split, look_like_splits, split_named
 from unskip.errors import UnskipError
+from unskip.images import shown
 
-__all__ = ["class_folders", "image_folder"]
+__all__ = ["holds_class_folders", "image_folder"]
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".gif", ".webp")
-_TEST_NAMES = ("test", "val", "valid", "validation")
+_EXPECTED = "expected train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE"
+
+
+def holds_class_folders(path: Path) -> bool:
+    """Whether there are images in any folder in ``path``."""
+    return any(Scan(path).holds_images(folder) for folder in subfolders(path, path))
 
 
 def image_folder(path: Path) -> tuple[tuple[str, ...], FileSet, FileSet | None]:
     """Class names in alphabetical order, training images, and test images where there is a folder of them.
 
-    Reads ``train/CLASS/...`` beside ``test/CLASS/...`` (or val, valid, validation), or ``CLASS/...``; images
-    may lie any number of folders deep.
+    Reads ``train/CLASS/...`` beside ``test/CLASS/...`` or ``val/CLASS/...``, in their usual spellings, or
+    ``CLASS/...``; images may lie any number of folders deep. What is passed over is counted in a warning.
+    `UnskipError` where it is not clear which folders are splits and which are classes.
     """
-    train = path / "train"
-    if not class_folders(train):
-        classes = class_folders(path)
-        if not classes:
+    layout = _layout(path)
+    scan = Scan(path)
+    loose = [image for folder in layout.above_classes for image in loose_images(folder)]
+    train = _labelled(layout.train, layout.classes, scan)
+    if not layout.test_classes:
+        _warn(scan, loose)
+        return layout.names, train, None
+    assert layout.test is not None
+    test = _labelled(layout.test, layout.test_classes, scan)
+    _warn(scan, loose)
+    return layout.names, train, test
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which folders hold what. ``classes``, ``test_classes``: folder by label."""
+
+    root: Path
+    train: Path
+    classes: Mapping[int, Path]
+    test: Path | None = None
+    test_classes: Mapping[int, Path] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(folder.name for folder in self.classes.values())
+
+    @property
+    def above_classes(self) -> list[Path]:
+        """Folders that hold class folders; images directly in them have no class."""
+        return list(dict.fromkeys(folder for folder in (self.root, self.train, self.test) if folder))
+
+
+def _layout(path: Path) -> _Layout:
+    scan = Scan(path)
+    top = subfolders(path, path)
+    holding = [folder for folder in top if scan.holds_images(folder)]
+    if not holding:
+        loose = loose_images(path)
+        found = (
+            f"its images lie directly in it ({few([image.name for image in loose])})" if loose else "it has no images"
+        )
+        raise UnskipError(f"{path} has no class folders: {_EXPECTED}; {found}")
+    splits = [folder for folder in holding if split_named(folder.name)]
+    others = [folder for folder in holding if folder not in splits]
+    with_classes = [folder for folder in splits if _class_folders(folder, scan)]
+    if not with_classes and others:
+        return _of_classes(path, top, scan)
+    if not with_classes:
+        raise UnskipError(f"the images in {few(_paths(splits))} lie in no class folders: {_EXPECTED}")
+    return _of_splits(path, with_classes, [folder for folder in splits if folder not in with_classes], others, scan)
+
+
+def _of_classes(path: Path, classes: Sequence[Path], scan: Scan) -> _Layout:
+    """The layout without splits; `UnskipError` where there seem to be some after all."""
+    similar = look_like_splits(_names(classes))
+    if similar and (len(similar) == len(classes) or any(_class_folders(path / name, scan) for name in similar)):
+        raise UnskipError(
+            f"{path}: {few(similar)} look like splits of the images, not like classes; call them train and test, "
+            f"with the class folders directly in them, or give other names to the classes"
+        )
+    if len(classes) == 1 and (inner := _class_folders(classes[0], scan)):
+        raise UnskipError(
+            f"{path} has only one folder, {classes[0].name}, and it holds {few([folder.name for folder in inner])}; "
+            f"set data.path to {classes[0]} if the classes lie there"
+        )
+    for folder in classes:
+        kinds = {split_named(inner.name): inner for inner in subfolders(folder, path)}
+        if "train" in kinds and any(split in kinds for split in TEST_SPLITS):
+            names = few([inner.name for kind, inner in kinds.items() if kind])
             raise UnskipError(
-                f"{path} has no class folders: expected train/CLASS/IMAGE and test/CLASS/IMAGE, or "
-                f"CLASS/IMAGE; images end in {' '.join(_EXTENSIONS)}"
+                f"{folder} holds splits ({names}) instead of images: expected train/CLASS/IMAGE and test/CLASS/IMAGE, "
+                f"the splits above the classes"
             )
-        return classes, _labelled_files(path, classes), None
-    classes = class_folders(train)
-    for name in _TEST_NAMES:
-        if found := class_folders(path / name):
-            if found != classes:
-                raise UnskipError(_mismatch(train, classes, path / name, found))
-            return classes, _labelled_files(train, classes), _labelled_files(path / name, classes)
-    return classes, _labelled_files(train, classes), None
+    return _Layout(path, path, dict(enumerate(_distinct(classes))))
 
 
-def class_folders(path: Path) -> tuple[str, ...]:
-    """Names of the folders directly in ``path``, in alphabetical order; none when no image is in any."""
-    if not path.is_dir():
-        return ()
-    names = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return tuple(names) if any(_holds_image(path / name) for name in names) else ()
+def _of_splits(
+    path: Path, splits: Sequence[Path], unlabelled: Sequence[Path], others: Sequence[Path], scan: Scan
+) -> _Layout:
+    """The layout with splits. ``unlabelled``: splits without class folders; ``others``: folders that are no splits."""
+    train, *tests = (_only(path, splits, kind) for kind in ("train", *TEST_SPLITS))
+    test = next((folder for folder in tests if folder), None)
+    if train is None:
+        beside = f" beside {few(_names(others))}" if others else ""
+        raise UnskipError(
+            f"{path} has {few(_names(splits))}{beside}, but no training images: put them into train/CLASS, or give "
+            f"other names to the folders if they are classes"
+        )
+    classes = _distinct(_class_folders(train, scan, empty=True))
+    if others and (test is None or {folder.name for folder in others} & {folder.name for folder in classes}):
+        raise UnskipError(
+            f"{path} mixes splits ({few(_names(splits))}) and other folders of images ({few(_names(others))}); "
+            f"{_EXPECTED}: move the others, or rename the splits if they are classes"
+        )
+    passed_over = [*unlabelled, *others, *(folder for folder in tests if folder and folder != test)]
+    if passed_over:
+        counts = ", ".join(f"{folder.name} ({_count(folder)} image(s))" for folder in passed_over)
+        used = f"tests use {test.name}" if test else "tests use held-out training images"
+        warnings.warn(f"{path}: {used}; passed over: {counts}", stacklevel=4)
+    if test is None:
+        return _Layout(path, train, dict(enumerate(classes)))
+    tested = _distinct(_class_folders(test, scan))
+    return _Layout(path, train, dict(enumerate(classes)), test, _matched(train, classes, test, tested))
 
 
-def _holds_image(folder: Path) -> bool:
-    return any(_is_image(name) for _, _, names in os.walk(folder, followlinks=True) for name in names)
+def _only(path: Path, splits: Sequence[Path], kind: Split | str) -> Path | None:
+    """The one folder of a split; links to it do not count."""
+    found = {os.path.realpath(folder): folder for folder in reversed(splits) if split_named(folder.name) == kind}
+    if len(found) > 1:
+        names = few(_names(sorted(found.values())))
+        raise UnskipError(
+            f"{path} has more than one folder of {kind} images: {names}; join them, or remove all but one"
+        )
+    return next(iter(found.values()), None)
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(_EXTENSIONS) and not name.startswith(".")
+def _matched(train: Path, classes: Sequence[Path], test: Path, tested: Sequence[Path]) -> dict[int, Path]:
+    """The test folder of every class, by label; names may differ in case, spaces around them and Unicode form."""
+    exact = {folder.name: label for label, folder in enumerate(classes)}
+    alike = exact
+    if not {folder.name for folder in tested} <= set(exact):
+        alike = {_plain(folder.name): label for label, folder in enumerate(classes)}
+        names = [_plain(folder.name) for folder in tested]
+        if len(alike) < len(classes) or len(set(names)) < len(names) or not set(names) <= set(alike):
+            raise UnskipError(_mismatch(train, set(exact), test, {folder.name for folder in tested}))
+        found = {alike[name]: folder for name, folder in zip(names, tested, strict=True)}
+    else:
+        found = {exact[folder.name]: folder for folder in tested}
+    missing = [classes[label].name for label in range(len(classes)) if label not in found]
+    if missing:
+        warnings.warn(f"{test} has no images of {len(missing)} of {len(classes)} classes: {few(missing)}", stacklevel=5)
+    return dict(sorted(found.items()))
 
 
-def _labelled_files(folder: Path, classes: tuple[str, ...]) -> FileSet:
+def _mismatch(train: Path, trained: set[str], test: Path, tested: set[str]) -> str:
+    only = [
+        f"only in {folder}: {few(sorted(names), 5)}"
+        for folder, names in ((train, trained - tested), (test, tested - trained))
+        if names
+    ]
+    return f"{train} and {test} must have the same class folders; {'; '.join(only)}"
+
+
+def _class_folders(folder: Path, scan: Scan, *, empty: bool = False) -> list[Path]:
+    """Folders with images directly in a folder, by name; with ``empty`` those without images too."""
+    return [inner for inner in subfolders(folder, scan.root) if empty or scan.holds_images(inner)]
+
+
+def _distinct(folders: Sequence[Path]) -> list[Path]:
+    """The folders; `UnskipError` for names that cannot be written, or that are one to a reader."""
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        if shown(folder.name) != folder.name:
+            raise UnskipError(f"the name of the class folder {shown(folder)} is not valid UTF-8; rename it")
+        other = seen.setdefault(unicodedata.normalize("NFC", folder.name).strip(), folder)
+        if other != folder:
+            raise UnskipError(
+                f"{folder.parent} has two class folders whose names look the same, {other.name!a} and {folder.name!a}; "
+                f"join them, or rename one"
+            )
+    return list(folders)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def _labelled(folder: Path, classes: Mapping[int, Path], scan: Scan) -> FileSet:
     files: list[str] = []
     labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(
-            os.path.relpath(os.path.join(inner, file), folder)
-            for inner, _, names in os.walk(folder / name, followlinks=True)
-            for file in names
-            if _is_image(file)
-        )
+    for label, inner in classes.items():
+        found = scan.images(inner)
         if not found:
-            raise UnskipError(f"the class folder {folder / name} holds no images: add some, or remove the folder")
-        files += found
+            raise UnskipError(f"the class folder {inner} holds no images: add some, or remove the folder")
+        files += (os.path.join(inner.name, file) for file in found)
         labels += [label] * len(found)
     return FileSet(np.array(labels, np.int64), folder, files)
 
 
-def _mismatch(train: Path, trained: tuple[str, ...], test: Path, tested: tuple[str, ...]) -> str:
-    only = [
-        f"only in {folder}: {', '.join(sorted(names)[:5])}{', ...' if len(names) > 5 else ''}"
-        for folder, names in ((train, set(trained) - set(tested)), (test, set(tested) - set(trained)))
-        if names
-    ]
-    return f"{train} and {test} must have the same class folders; {'; '.join(only)}"
+def _warn(scan: Scan, loose: Sequence[Path]) -> None:
+    if scan.passed_over:
+        names = sorted(set(scan.passed_over))
+        warnings.warn(f"{scan.root}: {len(names)} file(s) passed over, being no images: {few(names)}", stacklevel=4)
+    if loose:
+        names = [shown(os.path.relpath(image, scan.root)) for image in loose]
+        warnings.warn(
+            f"{scan.root}: {len(names)} image(s) passed over, lying in no class folder: {few(names)}", stacklevel=4
+        )
+
+
+def _count(folder: Path) -> int:
+    return len(Scan(folder).images(folder))
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    return [folder.name for folder in folders]
+
+
+def _paths(folders: Sequence[Path]) -> list[str]:
+    return [shown(folder) for folder in folders]

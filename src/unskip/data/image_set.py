@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
-from unskip.errors import UnskipError
-from unskip.images import upright
+from unskip.errors import UnskipError, first_line
+from unskip.images import open_image, shown, upright, upright_size
 
 __all__ = ["ArraySet", "EncodedSet", "FileSet", "ImageSet", "Listing", "Part", "Rows"]
 
@@ -78,10 +79,10 @@ class ImageSet(ABC):
     def _open(self, index: int) -> Image.Image: ...
 
     def size(self, index: int) -> tuple[int, int]:
-        """(height, width) as stored, read from the image's header."""
+        """(height, width) once turned upright, read from the image's header."""
         try:
             with self._open(index) as image:
-                return image.height, image.width
+                return upright_size(image)
         except Exception as error:
             raise self._unreadable(index, error) from error
 
@@ -96,7 +97,7 @@ class ImageSet(ABC):
 
     def _unreadable(self, index: int, error: Exception) -> UnskipError:
         return UnskipError(
-            f"cannot read the image {self.where(index)}: {error}; replace or remove it, "
+            f"cannot read the image {self.where(index)}: {first_line(error)}; replace or remove it, "
             f"or set data.skip_unreadable: true"
         )
 
@@ -142,27 +143,37 @@ class FileSet(ImageSet):
 
     def where(self, index: int) -> str:
         """The file's path."""
-        return str(self.folder / self.files[index])
+        return shown(self.folder / self.files[index])
 
     def stamp(self, index: int) -> str:
-        """Relative path and bytes."""
-        path = self.folder / self.files[index]
-        return f"{Path(self.files[index]).as_posix()} {path.stat().st_size}"
+        """Relative path and bytes. `UnskipError` when the file is gone."""
+        try:
+            size = (self.folder / self.files[index]).stat().st_size
+        except OSError as error:
+            raise self._unreadable(index, error) from error
+        return f"{shown(Path(self.files[index]).as_posix())} {size}"
 
     def _open(self, index: int) -> Image.Image:
-        return Image.open(self.folder / self.files[index])
+        return open_image(self.folder / self.files[index])
 
 
 @dataclass(frozen=True)
 class EncodedSet(ImageSet):
-    """Encoded images in memory. ``encoded``: a pyarrow array of bytes; ``places``: file and row of each."""
+    """Encoded images in memory, or files that rows name.
+
+    ``encoded``, ``paths``: pyarrow arrays of bytes and of text; ``places``: file and row of each. A path counts for an
+    image without bytes, from its row's file or from ``root``, and leads nowhere outside of these folders.
+    """
 
     encoded: Any
     places: Sequence[tuple[Path, int]]
+    paths: Any
+    root: Path
 
     def take(self, rows: Rows) -> EncodedSet:
         """A copy of these rows."""
-        return EncodedSet(self.labels[rows], self.encoded.take(rows), [self.places[row] for row in rows])
+        places = [self.places[row] for row in rows]
+        return EncodedSet(self.labels[rows], self.encoded.take(rows), places, self.paths.take(rows), self.root)
 
     def where(self, index: int) -> str:
         """The file's path and the row in it."""
@@ -170,12 +181,23 @@ class EncodedSet(ImageSet):
         return f"{path} row {row}"
 
     def stamp(self, index: int) -> str:
-        """File name, row and bytes."""
+        """File name, row and bytes. `UnskipError` when the row names a file that is not there."""
         path, row = self.places[index]
-        return f"{path.name} {row} {len(self._bytes(index))}"
+        try:
+            return f"{path.name} {row} {len(self._bytes(index))}"
+        except (OSError, ValueError) as error:
+            raise self._unreadable(index, error) from error
 
     def _bytes(self, index: int) -> bytes:
-        return self.encoded[index].as_py() or b""
+        encoded = self.encoded[index].as_py()
+        if encoded or not (path := self.paths[index].as_py()):
+            return encoded or b""
+        bases = [Path(os.path.realpath(folder)) for folder in (self.places[index][0].parent, self.root)]
+        for base in bases:
+            file = Path(os.path.realpath(base / path))
+            if file.is_relative_to(base) and file.is_file():
+                return file.read_bytes()
+        raise ValueError(f"it has no bytes, and its path {path!r} is no file in {bases[0]}")
 
     def _open(self, index: int) -> Image.Image:
-        return Image.open(io.BytesIO(self._bytes(index)))
+        return open_image(io.BytesIO(self._bytes(index)))

@@ -1,10 +1,10 @@
-"""Parquet files in the Hugging Face hub's layout: ``train-00000-of-00001.parquet``, images as bytes."""
+"""Parquet files with a column of images, encoded as bytes or as paths beside them, and a column of labels."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Sequence
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,33 +14,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unskip.data.image_set import EncodedSet, Rows
-from unskip.errors import UnskipError
+from unskip.data.parquet_columns import Columns, choose_columns, class_names, labels_as_read
+from unskip.data.parquet_files import parquet_files
+from unskip.data.scan import few
+from unskip.data.splits import TEST_SPLITS, Split
+from unskip.errors import UnskipError, first_line
 
-__all__ = ["parquet_files", "parquet_folder"]
+__all__ = ["parquet_folder"]
 
-_TEST_NAMES = ("test", "validation", "valid", "val")
-_PREFERRED_LABELS = ("label", "labels", "fine_label")
-_SHARD = re.compile(r"(?P<split>[a-z]+)(-\d+-of-(?P<total>\d+))?(-.*)?\.parquet")
-
-
-def parquet_files(path: Path) -> dict[str, list[Path]]:
-    """The Parquet files of every split, in ``path`` or the only folder in it that has any; else none."""
-    if not path.is_dir():
-        return {}
-    here = _files_in(path)
-    if here:
-        return here
-    inner = [files for entry in sorted(path.iterdir()) if entry.is_dir() and (files := _files_in(entry))]
-    return inner[0] if len(inner) == 1 else {}
-
-
-def _files_in(folder: Path) -> dict[str, list[Path]]:
-    splits: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        match = _SHARD.fullmatch(file.name)
-        if match and match["split"] in ("train", *_TEST_NAMES):
-            splits.setdefault(match["split"], []).append(file)
-    return splits if "train" in splits else {}
+_GROWTH, _ALLOWED = 64, 2**30  # encoded images hardly shrink: what grows more, and to more bytes, is no image data
 
 
 def parquet_folder(
@@ -49,142 +31,177 @@ def parquet_folder(
     """Class names, training images, and test images where there are files of them.
 
     Labels are read, images are not. Class names come from the schema's Hugging Face metadata; without it they are
-    the labels' numbers.
+    the values of the training labels, sorted.
     """
     splits = parquet_files(path)
     if not splits:
         raise UnskipError(
-            f"no Parquet files in {path}, nor in exactly one folder in it: expected train-*.parquet "
-            f"beside test-*.parquet (or validation-*.parquet)"
+            f"no Parquet files of training images in {path}, nor in a folder in it: expected train-*.parquet beside "
+            f"test-*.parquet (or validation-*.parquet), or train/*.parquet beside test/*.parquet"
         )
-    schema = _schema(splits["train"][0])
-    image_column = _image_column(schema, image_column, splits["train"][0])
-    label_column = _label_column(schema, label_column, splits["train"][0])
-    labels = _labels(splits["train"], label_column)
-    test_files, test_labels = next(
-        (
-            (splits[name], found)
-            for name in _TEST_NAMES
-            # The hub hides the labels of some test splits by writing -1 everywhere.
-            if name in splits and (found := _labels(splits[name], label_column)).max(initial=-1) >= 0
-        ),
-        (None, None),
-    )
-    names = _class_names(schema, label_column)
-    values = np.arange(len(names)) if names else np.unique(labels)
-    train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], image_column)
-    test = None
-    if test_files is not None and test_labels is not None:
-        test = ParquetListing(_indexed(test_labels, values, test_files), test_files, image_column)
-    return names or tuple(str(value) for value in values), train, test
+    reader = _Reader.of(splits["train"][0], image_column, label_column)
+    labels = reader.labels(splits["train"])
+    if labels.null_count:
+        raise UnskipError(
+            f"the column {reader.columns.label!r} of {_shown(splits['train'])} has {labels.null_count} rows without "
+            f"a label; remove them"
+        )
+    found = sorted(labels.unique().to_pylist())
+    values = pa.array(range(len(reader.names)) if reader.names else found, labels.type)
+    train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], reader.columns.image, path)
+    test, used = None, None
+    for split in (split for split in TEST_SPLITS if split in splits and test is None):
+        tested = reader.labels(splits[split])
+        if not _hidden(tested):
+            test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], reader.columns.image, path)
+            used = split
+    _warn(path, splits, used)
+    return reader.names or tuple(map(str, found)), train, test
 
 
 @dataclass(frozen=True)
 class ParquetListing:
-    """The rows of a split's files. ``labels``: (images,) class indices."""
+    """The rows of a split's files. ``labels``: (images,) class indices; ``root``: where paths of images may lead."""
 
     labels: Rows
     files: Sequence[Path]
     image_column: str
+    root: Path
 
     def take(self, rows: Rows) -> EncodedSet:
-        """Read the encoded images of these rows into memory, one row group at a time."""
+        """Read the encoded images of these rows into memory, one row group at a time. `UnskipError` for damage."""
         order = np.argsort(rows, kind="stable")
         wanted = rows[order]
-        chunks: list[pa.Array] = []
+        encoded: list[pa.Array] = []
+        paths: list[pa.Array] = []
         places: list[tuple[Path, int]] = []
         first = 0
         for path in self.files:
-            file, in_file = pq.ParquetFile(path), 0
-            for group in range(file.num_row_groups):
-                size = file.metadata.row_group(group).num_rows
-                inside = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + size)] - first
-                if len(inside):
-                    table = file.read_row_group(group, columns=[f"{self.image_column}.bytes"])
-                    images = pc.struct_field(table[self.image_column].combine_chunks(), "bytes")
-                    chunks.append(images.take(pa.array(inside)).cast(pa.large_binary()))
-                    places += [(path, in_file + int(row)) for row in inside]
-                first, in_file = first + size, in_file + size
-        encoded = pa.concat_arrays(chunks) if chunks else pa.array([], pa.large_binary())
-        return EncodedSet(self.labels[wanted], encoded, places).take(np.argsort(order))
-
-
-def _schema(file: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
-        raise UnskipError(f"cannot read the Parquet file {file}: {error}") from error
-
-
-def _image_column(schema: pa.Schema, asked: str | None, file: Path) -> str:
-    images = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
-    return _chosen("image", "structs with a field `bytes`", images, (), asked, schema, file)
-
-
-def _label_column(schema: pa.Schema, asked: str | None, file: Path) -> str:
-    labels = [field.name for field in schema if pa.types.is_integer(field.type)]
-    return _chosen("label", "integers", labels, _PREFERRED_LABELS, asked, schema, file)
-
-
-def _chosen(
-    kind: str,
-    what: str,
-    fitting: list[str],
-    preferred: tuple[str, ...],
-    asked: str | None,
-    schema: pa.Schema,
-    file: Path,
-) -> str:
-    if asked in fitting:
-        return asked
-    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
-    if asked is not None:
-        raise UnskipError(f"data.{kind}_column: {asked!r} is no column of {what} in {file}; its columns are {columns}")
-    for name in preferred:
-        if name in fitting:
-            return name
-    if len(fitting) == 1:
-        return fitting[0]
-    found = f"more than one column of {what}" if fitting else f"no column of {what}"
-    raise UnskipError(f"{file} has {found}; name the {kind} column with data.{kind}_column; its columns are {columns}")
-
-
-def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return tuple(str(name) for name in features[label_column]["names"])
-    except (KeyError, TypeError, ValueError):  # optional, and anyone may have written it
-        return ()
-
-
-def _labels(files: Sequence[Path], column: str) -> Rows:
-    _check_shards(files)
-    parts = []
-    for file in files:
-        try:
-            parts.append(pq.read_table(file, columns=[column])[column])
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise UnskipError(f"cannot read the column {column!r} of {file}: {error}") from error
-        if parts[-1].null_count:
-            raise UnskipError(f"the column {column!r} of {file} has {parts[-1].null_count} rows without a label")
-    return np.concatenate([part.to_numpy() for part in parts]).astype(np.int64)
-
-
-def _check_shards(files: Sequence[Path]) -> None:
-    for file in files:
-        match = _SHARD.fullmatch(file.name)
-        total = match and match["total"]
-        if total and int(total) != len(files):
-            raise UnskipError(f"{file.name} says that there are {int(total)} files, but {file.parent} has {len(files)}")
-
-
-def _indexed(labels: Rows, values: Rows, files: Sequence[Path]) -> Rows:
-    """Labels as places in the list of known values."""
-    unknown = np.unique(labels[~np.isin(labels, values) | (labels < 0)])
-    if len(unknown):
-        shown = ", ".join(map(str, unknown[:5]))
-        raise UnskipError(
-            f"{files[0].parent}: labels in {files[0].name} are outside the {len(values)} classes: {shown}"
-            f"{', ...' if len(unknown) > 5 else ''}"
+            with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+                in_file = 0
+                for group in range(file.num_row_groups):
+                    size = file.metadata.row_group(group).num_rows
+                    inside = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + size)] - first
+                    if len(inside):
+                        images = _row_group(file, group, self.image_column, path)
+                        encoded.append(_field(images, "bytes", pa.large_binary()).take(pa.array(inside)))
+                        paths.append(_field(images, "path", pa.large_string()).take(pa.array(inside)))
+                        places += [(path, in_file + int(row)) for row in inside]
+                    first, in_file = first + size, in_file + size
+        if len(places) != len(rows):
+            raise UnskipError(f"{_shown(self.files)} changed while they were read: {len(places)} of {len(rows)} rows")
+        whole = EncodedSet(
+            self.labels[wanted],
+            _joined(encoded, pa.large_binary()),
+            places,
+            _joined(paths, pa.large_string()),
+            self.root,
         )
-    return np.searchsorted(values, labels)
+        return whole.take(np.argsort(order))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads label columns of files that must all be like the first one."""
+
+    columns: Columns
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, file: Path, image_column: str | None, label_column: str | None) -> _Reader:
+        with _reading(file):
+            schema = pq.read_schema(file)
+        columns = choose_columns(schema, image_column, label_column, file)
+        return cls(columns, class_names(schema, columns.label))
+
+    def labels(self, files: Sequence[Path]) -> pa.ChunkedArray:
+        """The labels of all rows, in one type."""
+        parts = [self._labels(file) for file in files]
+        kinds = {part.type for part in parts}
+        if len(kinds) > 1:
+            raise UnskipError(
+                f"the column {self.columns.label!r} is not of one type in {_shown(files)}: {', '.join(map(str, kinds))}"
+            )
+        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
+
+    def _labels(self, file: Path) -> pa.ChunkedArray:
+        with _reading(file):
+            schema = pq.read_schema(file)
+            columns = choose_columns(schema, self.columns.image, self.columns.label, file)
+            names = class_names(schema, columns.label)
+            if names and self.names and names != self.names:
+                raise UnskipError(
+                    f"{file} numbers the classes in another way than the first training file: {few(names)} "
+                    f"against {few(self.names)}"
+                )
+            column = pq.read_table(file, columns=[columns.label])[columns.label]
+            column.validate(full=True)  # or text that is not UTF-8 would be noticed much later
+            return labels_as_read(column, columns.label, file)
+
+
+@contextlib.contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """What Arrow raises for a damaged file as an `UnskipError` that names it."""
+    try:
+        yield
+    except UnskipError:
+        raise
+    # Damage shows as any of these, in Arrow's decoders as in Python's.
+    except (OSError, ValueError, LookupError, MemoryError, OverflowError, pa.ArrowException) as error:
+        raise UnskipError(
+            f"cannot read the Parquet file {file}: {first_line(error)}; it is damaged or no Parquet file"
+        ) from error
+
+
+def _row_group(file: pq.ParquetFile, group: int, column: str, path: Path) -> pa.ChunkedArray:
+    # What metadata say of single columns would tell more, but asking for it ends the process where they are damaged.
+    size, packed = file.metadata.row_group(group).total_byte_size, path.stat().st_size
+    if size > max(_ALLOWED, _GROWTH * packed):
+        raise UnskipError(
+            f"{path} has {packed:,} bytes and says that they become {size:,}: no encoded images do; "
+            f"it is damaged, or made to fill the memory"
+        )
+    return file.read_row_group(group, columns=[column])[column]
+
+
+def _field(images: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.Array:
+    """A field of all images; nulls where they have none. Columns that are no structs are their own ``bytes``."""
+    struct = pa.types.is_struct(images.type)
+    if (struct and images.type.get_field_index(name) < 0) or (not struct and name != "bytes"):
+        return pa.nulls(len(images), kind)
+    return _joined([pc.struct_field(chunk, name) if struct else chunk for chunk in images.chunks], kind)
+
+
+def _joined(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
+    return pa.concat_arrays([chunk.cast(kind) for chunk in chunks]) if chunks else pa.array([], kind)
+
+
+def _indexed(labels: pa.ChunkedArray, values: pa.Array, files: Sequence[Path]) -> Rows:
+    """Labels as places in the list of known values."""
+    known = pc.index_in(labels, value_set=values.cast(labels.type)) if labels.type == values.type else None
+    if known is None or known.null_count:
+        wrong = labels if known is None else labels.filter(known.is_null())
+        shown = [str(value) for value in wrong.unique().slice(0, 6).to_pylist()]
+        raise UnskipError(
+            f"{files[0].parent}: labels in {files[0].name} are outside the {len(values)} classes: {few(shown, 5)}"
+        )
+    return known.to_numpy().astype(np.int64)
+
+
+def _hidden(labels: pa.ChunkedArray) -> bool:
+    """Whether a split keeps its labels to itself, as the hub writes it: -1 everywhere, or nothing."""
+    known = labels.drop_null()
+    if pa.types.is_integer(labels.type):
+        return len(known) == 0 or pc.max(known).as_py() < 0
+    return len(known) == 0 or (pa.types.is_large_string(labels.type) and pc.max(pc.utf8_length(known)).as_py() == 0)
+
+
+def _warn(path: Path, splits: Mapping[Split, Sequence[Path]], used: Split | None) -> None:
+    passed_over = [split for split in splits if split not in ("train", used)]
+    if passed_over:
+        tests = f"tests use the split {used}" if used else "their labels are hidden, tests use held-out training images"
+        warnings.warn(f"{path}: {tests}; passed over: {few(passed_over)}", stacklevel=4)
+
+
+def _shown(files: Sequence[Path]) -> str:
+    return few([str(file) for file in files], 2)

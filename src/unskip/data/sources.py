@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from unskip.data.cifar import CIFAR_FOLDERS, cifar
-from unskip.data.folders import class_folders, image_folder
+from unskip.data.folders import holds_class_folders, image_folder
 from unskip.data.image_set import ArraySet, Listing, Part
 from unskip.data.parquet import parquet_files, parquet_folder
 from unskip.data.subsets import held_out
 from unskip.errors import UnskipError
+from unskip.images import shown
 from unskip.recipe import DataRecipe
 
 __all__ = ["Source", "read_source", "recipe_for"]
@@ -34,7 +35,7 @@ def recipe_for(argument: str) -> DataRecipe:
     """What ``--data ARGUMENT`` means: a source by its name, or a folder whose layout is recognised."""
     if argument == "digits" or argument in CIFAR_FOLDERS:
         return DataRecipe.model_validate({"name": argument})
-    path = Path(argument).expanduser()
+    path = _path(argument, "--data")
     if not path.is_dir():
         raise UnskipError(f"--data {argument}: neither digits, cifar10 or cifar100, nor a folder")
     if parquet_files(path):
@@ -43,10 +44,10 @@ def recipe_for(argument: str) -> DataRecipe:
         if (path / folder).is_dir() or path.name == folder:
             root = path.parent if path.name == folder else path
             return DataRecipe.model_validate({"name": name, "path": str(root)})
-    if class_folders(path):
+    if holds_class_folders(path):
         return DataRecipe(name="image_folder", path=str(path))
     raise UnskipError(
-        f"--data {argument}: the layout of this folder is unknown; looked for train-*.parquet, "
+        f"--data {argument}: the layout of this folder is unknown; looked for train-*.parquet, train/*.parquet, "
         f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE and CLASS/IMAGE"
     )
 
@@ -99,11 +100,20 @@ def _folder(recipe: DataRecipe) -> Path:
         if recipe.name not in CIFAR_FOLDERS:
             raise UnskipError(f"data.name: {recipe.name} needs data.path, the folder that holds the images")
         return recipe.folder
-    path = recipe.folder
+    path = _path(str(recipe.folder), "data.path")
     if path.exists() and not path.is_dir():
         raise UnskipError(f"data.path: {path} is a file; give the folder that holds the data")
     if not path.exists() and recipe.name not in CIFAR_FOLDERS:
         raise UnskipError(f"data.path: {path} does not exist")
+    return path
+
+
+def _path(text: str, key: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no such user, a name too long, a null byte
+        raise UnskipError(f"{key}: {shown(text)} cannot be a folder: {error}") from error
     return path
 
 
