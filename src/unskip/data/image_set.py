@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def stamp(self, index: int) -> str:
-        """What identifies the stored image without decoding it: its relative path and its size in bytes."""
+        """What identifies the stored image without decoding it: its relative place and a hash of its bytes."""
 
     @abstractmethod
     def _open(self, index: int) -> Image.Image: ...
@@ -131,8 +132,8 @@ class ArraySet(ImageSet):
         return f"{index} of {self.name}"
 
     def stamp(self, index: int) -> str:
-        """The set's name and the pixels themselves."""
-        return f"{self.name} {self.pixels[index].tobytes().hex()}"
+        """The set's name and a hash of the pixels."""
+        return f"{self.name} {hashlib.sha256(self.pixels[index].tobytes()).hexdigest()}"
 
     def _open(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index])
@@ -154,9 +155,12 @@ class FileSet(ImageSet):
         return str(self.folder / self.files[index])
 
     def stamp(self, index: int) -> str:
-        """Relative path and bytes."""
-        path = self.folder / self.files[index]
-        return f"{Path(self.files[index]).as_posix()} {path.stat().st_size}"
+        """Relative path and a hash of the file."""
+        try:
+            data = (self.folder / self.files[index]).read_bytes()
+        except OSError as error:
+            raise self._unreadable(index, error) from error
+        return f"{Path(self.files[index]).as_posix()} {hashlib.sha256(data).hexdigest()}"
 
     def _open(self, index: int) -> Image.Image:
         return Image.open(self.folder / self.files[index])
@@ -179,9 +183,9 @@ class EncodedSet(ImageSet):
         return f"{path} row {row}"
 
     def stamp(self, index: int) -> str:
-        """File name, row and bytes."""
+        """File name, row and a hash of the bytes."""
         path, row = self.places[index]
-        return f"{path.name} {row} {len(self._bytes(index))}"
+        return f"{path.name} {row} {hashlib.sha256(self._bytes(index)).hexdigest()}"
 
     def _bytes(self, index: int) -> bytes:
         return self.encoded[index].as_py() or b""
