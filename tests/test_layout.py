@@ -48,18 +48,6 @@ TOP = {
     *("__main__", "run", "results", "run_folder", "request", "inputs", "teacher_check", "teacher_causes", "trained"),
     *("cli", "__init__"),
 }
-    "__main__",
-    "run",
-    "results",
-    "run_folder",
-    "request",
-    "inputs",
-    "teacher_check",
-    "teacher_causes",
-    "trained",
-    "cli",
-    "__init__",
-}
 
 
 def part_of(path: Path) -> str:

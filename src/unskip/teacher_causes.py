@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from unskip.data import Data, Normalization, named_normalization
 
-__all__ = ["better_normalization", "likely_cause"]
+__all__ = ["Finding", "examine"]
 
 _BATCH = 64
 
@@ -20,6 +20,7 @@ class _Reading:
     """A way to read the images, by the setting that asks for it (None: as it is), and what the teacher answers then."""
 
     setting: str | None
+    normalization: Normalization
     answers: Tensor
     right: Tensor
 
@@ -42,16 +43,18 @@ class _Sample:
         images, labels = data.scaled().labelled_test_images(min(max(fewest, 4 * len(data.classes)), most))
         return cls(images, labels.cpu())
 
-    def read(self, net: nn.Module, setting: str | None, normalization: Normalization, *, bgr: bool = False) -> _Reading:
+    def read(self, net: nn.Module, setting: str | None, known: Normalization, *, bgr: bool = False) -> _Reading:
         """What a network in eval mode, on the images' device, makes of them."""
-        mean, std = (
-            torch.tensor(numbers, device=self.images.device)[:, None, None]
-            for numbers in (normalization.mean, normalization.std)
-        )
+        mean, std = (torch.tensor(numbers, device=self.images.device) for numbers in (known.mean, known.std))
         with torch.inference_mode():
-            batches = ((batch.flip(1) if bgr else batch).sub(mean).div(std) for batch in self.images.split(_BATCH))
-            answers = torch.cat([net(batch).argmax(1) for batch in batches]).cpu()
-        return _Reading(setting, answers, answers == self.labels)
+            batches = (batch.flip(1) if bgr else batch for batch in self.images.split(_BATCH))
+            normalized = (batch.sub(mean[:, None, None]).div(std[:, None, None]) for batch in batches)
+            answers = torch.cat([net(batch).argmax(1) for batch in normalized]).cpu()
+        return _Reading(setting, known, answers, answers == self.labels)
+
+    def flipped(self, net: nn.Module, reading: _Reading) -> _Reading:
+        """The same with blue, green, red."""
+        return self.read(net, reading.setting, reading.normalization, bgr=True)
 
     def reordered(self, reading: _Reading, num_classes: int) -> _Reading:
         """Each answer taken for the class that it most often goes with, in the other half of the sample."""
@@ -60,7 +63,7 @@ class _Sample:
         for learnt in (half, ~half):
             meaning = _meaning(reading.answers[learnt], self.labels[learnt], num_classes)
             answers[~learnt] = meaning[reading.answers[~learnt]]
-        return _Reading(reading.setting, reading.answers, answers == self.labels)
+        return replace(reading, right=answers == self.labels)
 
 
 def _meaning(answers: Tensor, labels: Tensor, num_classes: int) -> Tensor:
@@ -69,11 +72,11 @@ def _meaning(answers: Tensor, labels: Tensor, num_classes: int) -> Tensor:
     return torch.where(counts.sum(1) > 0, counts.argmax(1), torch.tensor(-1))
 
 
-def _readings(net: nn.Module, data: Data, sample: _Sample, *, bgr: bool = False) -> list[_Reading]:
+def _readings(net: nn.Module, data: Data, sample: _Sample) -> list[_Reading]:
     """As the images are read now, and under every usual normalisation."""
     now = Normalization(data.mean, data.std)
-    others = {setting: known for setting, known in _usual(data).items() if known != now}
-    return [sample.read(net, setting, known, bgr=bgr) for setting, known in [(None, now), *others.items()]]
+    others = [(setting, known) for setting, known in _usual(data).items() if known != now]
+    return [sample.read(net, setting, known) for setting, known in [(None, now), *others]]
 
 
 def _usual(data: Data) -> dict[str, Normalization]:
@@ -97,59 +100,65 @@ def _clearly_better(one: _Reading, other: _Reading) -> bool:
 
 
 def _best(readings: Sequence[_Reading]) -> _Reading:
-    return max(readings, key=lambda reading: reading.top1)
+    """The one with the most right answers, or the first where none is clearly better."""
+    best = max(readings, key=lambda reading: reading.top1)
+    return best if _clearly_better(best, readings[0]) else readings[0]
 
 
-def better_normalization(net: nn.Module, data: Data) -> str | None:
-    """A note where a teacher is clearly better under another usual normalisation; see :func:`likely_cause`."""
-    sample = _Sample.of(data)
-    now, *others = _readings(net, data, sample)
-    best = _best(others)
-    if not _clearly_better(best, now):
-        return None
-    return (
-        f"on {len(sample.labels)} test images it has {_percent(now.top1)} as they are normalised now and "
-        f"{_percent(best.top1)} with {_set(best)}"
-    )
+@dataclass(frozen=True)
+class Finding:
+    """The share of right answers of ``images`` test images, as they are read ``now`` and as the ``cause`` would have it.
 
-
-def likely_cause(net: nn.Module, data: Data) -> str:
-    """What may be wrong with a teacher, tried on a few hundred test images, as the end of a sentence.
-
-    Tried are usual normalisations, then the channels in the order blue, green, red, then the classes in another order;
-    a later one counts where it explains clearly more than those before. The network is in eval mode, on the device of
-    the images.
+    ``cause`` is empty, and ``then`` is ``now``, where nothing that was tried is clearly better.
     """
-    sample, num_classes = _Sample.of(data), len(data.classes)
-    readings = _readings(net, data, sample)
-    now, best = readings[0], _best(readings)
-    cause, found = "", now
-    if _clearly_better(best, now):
-        cause, found = "its images are normalised in another way than it expects", best
-    if data.image_shape[0] == 3:
-        flipped = _best(_readings(net, data, sample, bgr=True))
-        if _clearly_better(flipped, found):
-            cause, found = "it expects the channels in the order blue, green, red", flipped
-    reordered = _best([sample.reordered(reading, num_classes) for reading in readings])
-    if _clearly_better(reordered, found) and _is_an_order(reordered, sample, num_classes):
-        cause, found = "its classes are in another order than the data's", reordered
-    tried = ", ".join(f"{reading.setting or 'as now'} {_percent(reading.top1)}" for reading in readings)
-    if not cause:
+
+    images: int
+    now: float
+    then: float
+    tried: str
+    cause: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        if not self.cause:
+            return (
+                f"no usual cause explains it (tried on {self.images} test images: {self.tried}; the channels in the "
+                "order blue, green, red; the classes in another order): are these the right weights, trained on these "
+                "classes?"
+            )
         return (
-            f"no usual cause explains it (tried on {len(sample.labels)} test images: {tried}; channels in the order "
-            "blue, green, red; classes in another order): are these the right weights, trained on these classes?"
+            f"likely cause: {self.cause} ({_percent(self.then)} of {self.images} test images are right then, "
+            f"{_percent(self.now)} now; tried: {self.tried}); {self.remedy}"
         )
+
+
+def examine(net: nn.Module, data: Data, *, thoroughly: bool) -> Finding:
+    """Try what may be wrong with a teacher, which is in eval mode on the device of the images.
+
+    Usual normalisations; then the channels in the order blue, green, red, ``thoroughly`` under every normalisation,
+    else under the best; then the classes in another order. A later one counts where it explains clearly more than
+    those before.
+    """
+    sample = _Sample.of(data)
+    readings = _readings(net, data, sample)
+    found = _best(readings)
+    cause = "its images are normalised in another way than it expects" if found.setting else ""
+    if data.image_shape[0] == 3:
+        flipped = [sample.flipped(net, reading) for reading in (readings if thoroughly else [found])]
+        best = max(flipped, key=lambda reading: reading.top1)
+        if _clearly_better(best, found):
+            cause, found = "it expects the channels in the order blue, green, red", best
+    reordered = _best([sample.reordered(reading, len(data.classes)) for reading in readings])
+    if _clearly_better(reordered, found) and _is_an_order(reordered, sample, len(data.classes)):
+        cause, found = "its classes are in another order than the data's", reordered
+    tried = ", ".join(f"{_name(reading)} {_percent(reading.top1)}" for reading in readings)
     remedy = [f"add {_set(found)}"] if found.setting else []
     if "channels" in cause:
         remedy.append("turn the input channels of its first convolution around")
     if "classes" in cause:
-        remedy.append(
-            f"put the rows of its last layer into the order of the data's classes{_rows(found, sample, data)}"
-        )
-    return (
-        f"likely cause: {cause} ({_percent(found.top1)} of {len(sample.labels)} test images are right then; "
-        f"normalisations tried: {tried}); {' and '.join(remedy)}"
-    )
+        rows = _rows(found, sample, data)
+        remedy.append(f"put the rows of its last layer into the order of the data's classes{rows}")
+    return Finding(len(sample.labels), readings[0].top1, found.top1, tried, cause, " and ".join(remedy))
 
 
 def _is_an_order(reading: _Reading, sample: _Sample, num_classes: int) -> bool:
@@ -165,6 +174,11 @@ def _rows(reading: _Reading, sample: _Sample, data: Data) -> str:
     if len(meaning) > 20 or sorted(meaning) != list(range(len(meaning))):
         return ""
     return f": [{', '.join(str(meaning.index(place)) for place in range(len(meaning)))}]"
+
+
+def _name(reading: _Reading) -> str:
+    setting = reading.setting or "as now"
+    return "mean and std 0.5" if "{" in setting else setting
 
 
 def _set(reading: _Reading) -> str:

@@ -15,7 +15,7 @@ from unskip.measure import Accuracy, evaluate
 from unskip.methods import method_from
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe
-from unskip.teacher_causes import better_normalization, likely_cause
+from unskip.teacher_causes import examine
 from unskip.weights import PRETRAINED, read_data_info
 
 __all__ = ["look_at_teacher", "normalized_for_teacher", "stated_accuracy", "weakness"]
@@ -50,18 +50,16 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     accuracy = evaluate(net, data.test_batches(512).epoch(0))
     found = f"{100 * accuracy.top1:.2f} % top-1 on {accuracy.images:,} test images"
     say(f"teacher: {found}")
-    file = None if wanted.weights in (None, PRETRAINED) else Path(str(wanted.weights))
-    weak = weakness(accuracy, given=wanted.weights is not None, stated=file and stated_accuracy(file))
+    if wanted.weights is None:
+        weak = weakness(accuracy)
+        cause = f"its training, {epochs} epoch{'s' * (epochs != 1)}, did not suffice or did not succeed"
+    else:
+        weak, cause = _given_teacher(net, data, recipe, accuracy)
     if weak is None:
-        if file is not None and wanted.normalization is None and read_data_info(file) is None:
-            note = better_normalization(net, data)
-            if note is not None:
+        for note in (cause if wanted.weights else "", _near_chance(accuracy)):
+            if note:
                 say(f"teacher: {note}")
         return accuracy
-    if wanted.weights is not None:
-        cause = likely_cause(net, data)
-    else:
-        cause = f"its training, {epochs} epoch{'s' * (epochs != 1)}, did not suffice or did not succeed"
     learns = any(method_from(label, fields).needs_teacher for label, fields in recipe.methods.items())
     if learns and not wanted.accept_weak:
         raise UnskipError(
@@ -72,22 +70,44 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     return accuracy
 
 
-def weakness(accuracy: Accuracy, *, given: bool, stated: float | None = None) -> str | None:
+def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, accuracy: Accuracy) -> tuple[str | None, str]:
+    """What makes it worthless, or None, and what explains it, or may be better."""
+    weights = recipe.teacher.weights
+    assert weights is not None
+    file = None if weights == PRETRAINED else Path(weights)
+    weak = weakness(accuracy, given=True, stated=file and stated_accuracy(file))
+    known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
+    if not tells_chance(accuracy.images) or (weak is None and known):
+        return None, ""
+    found = examine(net, data, thoroughly=weak is not None)
+    if weak is None and found.now < accuracy.chance + _KEPT * (found.then - accuracy.chance):
+        weak = "it would be far better if its images or answers were taken otherwise"
+    return weak, str(found) if weak or found.cause else ""
+
+
+def _near_chance(accuracy: Accuracy) -> str:
+    if not accuracy.at_chance:
+        return ""
+    return f"within noise of chance ({_percent(accuracy.chance)}), and so will be who learns from it"
+
+
+def weakness(accuracy: Accuracy, *, given: bool = False, stated: float | None = None) -> str | None:
     """What makes a teacher worthless, in words, or None.
 
-    At chance; if it was ``given`` and not trained here, near chance too; or far below the share of right answers that
-    its file states. With fewer than 100 test images nothing can be told.
+    It is no better than an answer without a look at the image; if it was ``given`` and not trained here, it is near
+    that, or far below the share of right answers that its file states. With fewer than 100 test images nothing can be
+    told.
     """
     top1, chance, images = accuracy.top1, accuracy.chance, accuracy.images
     if not tells_chance(images):
         return None
     guessing = f"always naming the most frequent class gives {_percent(chance)}"
-    if accuracy.at_chance:
+    if top1 <= chance or (given and accuracy.at_chance):
         return f"it is at chance ({guessing})"
     if given and top1 - chance <= min(chance, _NEAR * (1 - chance)):
         return f"it is near chance ({guessing})"
     noise = chance_limit(top1, images) - top1
-    if stated is not None and top1 + noise < chance + _KEPT * (stated - chance):
+    if given and stated is not None and top1 + noise < chance + _KEPT * (stated - chance):
         return f"its file states {_percent(stated)}"
     return None
 
