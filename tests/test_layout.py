@@ -13,6 +13,7 @@ ROOT = Path(unskip.__file__).parent
 ALLOWED = {
     "errors": set(),
     "ending": {"errors"},
+    "chance": set(),
     "settings": {"errors"},
     "files": {"errors"},
     "environment": set(),
@@ -28,11 +29,11 @@ ALLOWED = {
     "methods": {"errors", "settings", "nets", "surgery", "losses"},
     "data": {"errors", "images", "data_info", "preprocessing", "recipe", "torchvision_compat"},
     "runtimes": {"errors", "settings", "quiet"},
-    "measure": {"errors", "settings", "nets", "surgery", "runtimes"},
+    "measure": {"errors", "chance", "settings", "nets", "surgery", "runtimes"},
     "export": {"errors", "files", "nets", "surgery", "environment", "quiet", "runtimes", "settings"},
     "weights": {"errors", "files", "data_info", "nets", "surgery"},
     "training": {"errors", "files", "nets", "recipe", "methods", "data", "measure"},
-    "report": {"errors", "files"},
+    "report": {"errors", "chance", "files"},
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
     "figures": set(),
     "planning": {"errors", "nets", "surgery", "measure", "figures"},
@@ -46,7 +47,10 @@ ALLOWED = {
     },
     "inspection": {"errors", "nets", "surgery", "measure", "figures"},
 }
-TOP = {"__main__", "run", "results", "run_folder", "request", "trained", "cli", "__init__"}
+TOP = {
+    *("__main__", "run", "results", "run_folder", "request", "inputs", "teacher_check", "teacher_causes", "trained"),
+    *("cli", "__init__"),
+}
 
 
 def part_of(path: Path) -> str:

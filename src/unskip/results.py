@@ -14,6 +14,7 @@ from unskip.data import Data
 from unskip.environment import describe_environment, package_version
 from unskip.export import export_net
 from unskip.measure import (
+    Accuracy,
     Latency,
     MemoryTimeline,
     count_macs,
@@ -37,7 +38,7 @@ class Trained:
     """A network that is ready to be exported and measured. ``role`` is ``teacher`` or ``student``.
 
     ``training`` is the label of the training that it comes out of, by default its own: several networks may share one,
-    and the first of them is the one that was validated meanwhile.
+    and the first of them is the one that was validated meanwhile. ``accuracy``: where it was evaluated already.
     """
 
     label: str
@@ -47,6 +48,7 @@ class Trained:
     history: list[dict[str, Any]]
     reused: bool = False
     training: str = ""
+    accuracy: Accuracy | None = None
 
     def __post_init__(self) -> None:
         self.training = self.training or self.label
@@ -92,6 +94,7 @@ def gather_results(
             "classes": list(data.classes),
             "image_shape": list(data.image_shape),
             "fingerprint": data.fingerprint,
+            "chance": nets[0].accuracy and nets[0].accuracy.chance,
         },
         "nets": [row | {"latency": _latency_row(latencies.get(row["label"]))} for row in rows],
         "history": {trained.training: trained.history for trained in nets},
@@ -107,7 +110,7 @@ def gather_results(
 
 def _net_row(trained: Trained, recipe: Recipe, data: Data, folder: RunFolder, device: torch.device) -> dict[str, Any]:
     net = trained.net
-    accuracy = evaluate(net.to(device), data.test_batches(512).epoch(0))
+    accuracy = trained.accuracy = trained.accuracy or evaluate(net.to(device), data.test_batches(512).epoch(0))
     net.cpu()
     assert net.spec is not None
     path = folder.exported(trained.label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import shutil
 import time
@@ -21,6 +20,7 @@ from unskip.data import Data, Normalization, load_data
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
+from unskip.inputs import check_inputs, file_hash
 from unskip.measure import forecast
 from unskip.methods import Method, method_from
 from unskip.nets import NetSpec, StagedNet, find_net
@@ -30,6 +30,7 @@ from unskip.report import write_report
 from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import Edit, build, edited, residual_blocks
+from unskip.teacher_check import look_at_teacher, normalized_for_teacher
 from unskip.training import Checkpoint, Monitor, describe_numerics, make_fabric, train
 from unskip.training.fit import TrainingBatches
 from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
@@ -123,6 +124,7 @@ class _Run:
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
             f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
         )
+        check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._check_image_size()
         teacher = self._teacher()
         students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
@@ -144,14 +146,16 @@ class _Run:
         known = read_data_info(Path(weights)) if weights is not None else None
         entry = find_net(self.recipe.teacher.net)
         expected: Any = entry.published if weights == PRETRAINED else known
+        wanted = self.recipe.teacher.normalization
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
                 self.folder.located(self.recipe.data),
                 device=self.fabric.device,
                 default_size=entry.image_size,
-                normalization=Normalization(expected.mean, expected.std) if expected else None,
+                normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
+        data = normalized_for_teacher(data, wanted)
         if known is not None and known.classes != data.classes and self.recipe.teacher.weights is not None:
             raise UnskipError(
                 f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
@@ -183,8 +187,7 @@ class _Run:
         if wanted.weights is not None:
             load_weights(net, Path(wanted.weights))
             self._say(f"teacher: {wanted.net} from {wanted.weights}")
-            self._save("teacher", net)
-            return Trained("teacher", "teacher", net.eval(), None, [], reused=True)
+            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
         home = self.folder.teachers / self._teacher_hash(net)
@@ -200,8 +203,15 @@ class _Run:
         if not stored.exists() and self.fabric.is_global_zero:
             _copy(self.folder.history("teacher"), home / "teacher.json")
             _copy(self.folder.trained("teacher"), stored)
-        self._save("teacher", net)
-        return Trained("teacher", "teacher", net, None, history, reused=not self.folder.trained_here("teacher"))
+        reused = not self.folder.trained_here("teacher")
+        return self._looked_at(Trained("teacher", "teacher", net, None, history, reused=reused))
+
+    def _looked_at(self, teacher: Trained) -> Trained:
+        """The teacher with its accuracy, saved. `UnskipError` for one that nobody should learn from."""
+        net = teacher.net.to(self.fabric.device)
+        teacher.accuracy = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
+        self._save("teacher", net.cpu())
+        return teacher
 
     def _teacher_hash(self, net: StagedNet) -> str:
         """Of everything that decides a trained teacher, up to the rounding of another processor or thread count."""
@@ -215,10 +225,11 @@ class _Run:
                 "net": net.spec.to_json(),
                 "data": data,
                 "content": self.data.fingerprint,
+                "normalization": [self.data.mean, self.data.std],
                 "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
                 "numerics": describe_numerics(training),
                 "processes": self.fabric.world_size,
-                "initial_weights": initial and self._content(initial),
+                "initial_weights": initial and file_hash(initial),
                 "seed": self.recipe.seed,
             }
         )[:16]
@@ -290,9 +301,6 @@ class _Run:
             if given != count:
                 raise UnskipError(f"{spec.source}: {option} is {given}, but {self.data.name} needs {count}")
         return NetSpec(spec.source, {**spec.options, **needed}, spec.edits)
-
-    def _content(self, weights: str) -> str:
-        return weights if weights == PRETRAINED else hashlib.sha256(Path(weights).read_bytes()).hexdigest()
 
     def _seed(self, purpose: str) -> int:
         return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31

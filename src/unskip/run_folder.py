@@ -26,9 +26,9 @@ __all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
 class RunFolder:
     """Where a run keeps its things.
 
-    ``recipe.yaml`` (resolved), ``environment.json``, ``metrics.jsonl``, ``checkpoints/`` while it trains, ``trained/``
-    (students as their training left them, and every training's history), ``nets/`` (what ships, and the teacher),
-    ``export/``, ``run.json`` (all results), ``report.html``.
+    ``recipe.yaml`` (resolved), ``environment.json``, ``inputs.json``, ``metrics.jsonl``, ``checkpoints/`` while it
+    trains, ``trained/`` (students as their training left them, and every training's history), ``nets/`` (what ships,
+    and the teacher), ``export/``, ``run.json`` (all results), ``report.html``.
     """
 
     path: Path
@@ -42,6 +42,11 @@ class RunFolder:
     def environment(self) -> Path:
         """Versions, processor, threads, accelerator, and where the images were found."""
         return self.path / "environment.json"
+
+    @property
+    def inputs(self) -> Path:
+        """What the run read: of the images and of every weights file enough to notice that it is another."""
+        return self.path / "inputs.json"
 
     @property
     def metrics(self) -> Path:
@@ -125,15 +130,15 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     folder, data = RunFolder(path), recipe.data
     if folder.recipe.exists():
         before = load_recipe(folder.recipe)
-        differing = _differences(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
+        differing = _differences(_decisive(before), _decisive(recipe))
         if differing and folder.started:
             raise UnskipError(
                 f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
                 f"{', ..' if len(differing) > 5 else ''}. Choose another folder with --out, or delete this one"
             )
-        if differing:
+        if before != recipe:
             write_text(folder.recipe, recipe.to_yaml())
-        else:
+        if not differing:
             data = folder.located(data)
     elif path.exists() and (not path.is_dir() or any(entry.name != ".lock" for entry in path.iterdir())):
         raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
@@ -147,6 +152,11 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     place = {} if data.name == "digits" else {"data_path": str(data.folder.absolute())}
     write_json(folder.environment, describe_environment() | place)
     return folder
+
+
+def _decisive(recipe: Recipe) -> dict[str, Any]:
+    """What a run's results depend on: not whether it goes on with a weak teacher, which is decided on the way."""
+    return recipe.model_dump(mode="json", exclude={"teacher": {"accept_weak"}})
 
 
 def net_file(target: Path, label: str | None = None) -> Path:

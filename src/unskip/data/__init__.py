@@ -3,7 +3,7 @@
 from unskip.data.batches import Batches
 from unskip.data.decode import Progress
 from unskip.data.load import Data, load_data
-from unskip.data.normalize import Normalization
+from unskip.data.normalize import Normalization, named_normalization
 from unskip.data.sources import recipe_for
 
-__all__ = ["Batches", "Data", "Normalization", "Progress", "load_data", "recipe_for"]
+__all__ = ["Batches", "Data", "Normalization", "Progress", "load_data", "named_normalization", "recipe_for"]

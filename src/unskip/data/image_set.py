@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from abc import ABC, abstractmethod
@@ -73,7 +74,7 @@ class ImageSet(ABC):
 
     @abstractmethod
     def stamp(self, index: int) -> str:
-        """What identifies the stored image without decoding it: its relative path and its size in bytes."""
+        """What identifies the stored image without decoding it: its relative place and a hash of its bytes."""
 
     @abstractmethod
     def _open(self, index: int) -> Image.Image: ...
@@ -123,8 +124,8 @@ class ArraySet(ImageSet):
         return f"{index} of {self.name}"
 
     def stamp(self, index: int) -> str:
-        """The set's name and the pixels themselves."""
-        return f"{self.name} {self.pixels[index].tobytes().hex()}"
+        """The set's name and a hash of the pixels."""
+        return f"{self.name} {hashlib.sha256(self.pixels[index].tobytes()).hexdigest()}"
 
     def _open(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index])
@@ -146,12 +147,12 @@ class FileSet(ImageSet):
         return shown(self.folder / self.files[index])
 
     def stamp(self, index: int) -> str:
-        """Relative path and bytes. `UnskipError` when the file is gone."""
+        """Relative path and a hash of the file."""
         try:
-            size = (self.folder / self.files[index]).stat().st_size
+            data = (self.folder / self.files[index]).read_bytes()
         except OSError as error:
             raise self._unreadable(index, error) from error
-        return f"{shown(Path(self.files[index]).as_posix())} {size}"
+        return f"{shown(Path(self.files[index]).as_posix())} {hashlib.sha256(data).hexdigest()}"
 
     def _open(self, index: int) -> Image.Image:
         return open_image(self.folder / self.files[index])
@@ -181,10 +182,10 @@ class EncodedSet(ImageSet):
         return f"{path} row {row}"
 
     def stamp(self, index: int) -> str:
-        """File name, row and bytes. `UnskipError` when the row names a file that is not there."""
+        """File name, row and a hash of the bytes. `UnskipError` when the row names a file that is not there."""
         path, row = self.places[index]
         try:
-            return f"{path.name} {row} {len(self._bytes(index))}"
+            return f"{path.name} {row} {hashlib.sha256(self._bytes(index)).hexdigest()}"
         except (OSError, ValueError) as error:
             raise self._unreadable(index, error) from error
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -14,7 +18,7 @@ from unskip.data.augment import PadCropFlip
 from unskip.data.batches import Batches, Steps
 from unskip.data.decode import Pixels, Progress, decode, readable
 from unskip.data.image_set import ImageSet, Listing, Rows
-from unskip.data.normalize import IMAGENET, Normalization, measured
+from unskip.data.normalize import IMAGENET, Normalization, measured, named_normalization
 from unskip.data.resident import ResidentImages
 from unskip.data.sources import Source, read_source
 from unskip.data.subsets import balanced_order, balanced_share, balanced_subset
@@ -26,6 +30,7 @@ from unskip.recipe import DataRecipe
 __all__ = ["Data", "load_data"]
 
 _LARGEST_RESIDENT = 64  # pixels; larger images are streamed
+_CHUNK = 256  # images that a thread hashes in one go
 _LARGE_SIZE = 224  # pixels; what images of different sizes are brought to
 _TEST_ZOOM = 256 / 224  # of nets trained with random resized crops: their tests cut the image's border away
 
@@ -44,8 +49,6 @@ class Data:
 
     ``image_shape`` is (channels, height, width); ``mean`` and ``std``, by channel, are those of images scaled
     to 0..1, and are already applied to every batch. ``preprocessing`` is what tests do to an image.
-    ``fingerprint`` is a SHA-256 of classes, labels and images: of their pixels for images on the device, of
-    relative paths and sizes in bytes for streamed ones.
     """
 
     name: str
@@ -56,11 +59,25 @@ class Data:
     preprocessing: Preprocessing
     num_train: int
     num_test: int
-    fingerprint: str
+    _contents: Callable[[], Mapping[str, str]] = field(repr=False, compare=False)
     _train: _Images = field(repr=False, compare=False)
     _test: _Images = field(repr=False, compare=False)
     _train_labels: Rows = field(repr=False, compare=False)
     _test_labels: Rows = field(repr=False, compare=False)
+
+    @functools.cached_property
+    def contents(self) -> Mapping[str, str]:
+        """SHA-256 of the images and of the labels of both splits.
+
+        Of the pixels of images that live on the device; of the relative paths and the bytes of streamed ones, which
+        are all read when this is first asked for.
+        """
+        return self._contents()
+
+    @property
+    def fingerprint(self) -> str:
+        """A SHA-256 of classes, labels and images."""
+        return hashlib.sha256("\0".join([*self.classes, *self.contents.values()]).encode()).hexdigest()
 
     @property
     def info(self) -> DataInfo:
@@ -92,20 +109,33 @@ class Data:
         """
         return self._test.images(balanced_order(self._test_labels, 0)[:count])
 
+    def labelled_test_images(self, count: int) -> tuple[Tensor, Tensor]:
+        """:meth:`test_images` and their labels, (count,)."""
+        rows = balanced_order(self._test_labels, 0)[:count]
+        return self._test.images(rows), torch.from_numpy(self._test_labels[rows])
+
     def train_images(self, count: int, seed: int) -> Tensor:
         """Training images as test images are seen, without augmentation, drawn with a seed; see :meth:`test_images`."""
         return self._train.images(balanced_order(self._train_labels, seed)[:count])
 
     def scaled(self) -> Data:
         """The same images scaled to 0..1 and not normalised any further: for what normalises them itself."""
+        return self.normalized(named_normalization("none", self.image_shape[0]))
+
+    def normalized(self, normalization: Normalization) -> Data:
+        """The same images normalised in another way; `UnskipError` for another number of channels."""
         channels = self.image_shape[0]
-        identity = Normalization((0.0,) * channels, (1.0,) * channels)
+        if len(normalization.mean) != channels:
+            raise UnskipError(
+                f"the normalisation has {len(normalization.mean)} channels (mean {_list(normalization.mean)}), but the "
+                f"images of {self.name} have {channels}; give as many means and standard deviations"
+            )
         return replace(
             self,
-            mean=identity.mean,
-            std=identity.std,
-            _train=self._train.normalized(identity),
-            _test=self._test.normalized(identity),
+            mean=normalization.mean,
+            std=normalization.std,
+            _train=self._train.normalized(normalization),
+            _test=self._test.normalized(normalization),
         )
 
 
@@ -162,6 +192,7 @@ def _resident(
     train, pixels = decode(train, how, "training images", skip_unreadable=skip, progress=progress)
     test, test_pixels = decode(test, how, "test images", skip_unreadable=skip, progress=progress)
     normalization = normalization or measured(pixels)
+    contents = _contents(train.labels, test.labels, _hash(pixels), _hash(test_pixels))
     return Data(
         name=source.name,
         classes=source.classes,
@@ -171,7 +202,7 @@ def _resident(
         preprocessing=how,
         num_train=len(train),
         num_test=len(test),
-        fingerprint=_fingerprint(source.classes, (train.labels, pixels), (test.labels, test_pixels)),
+        _contents=lambda: contents,
         _train=ResidentImages(pixels, train.labels, normalization, device, window),
         _test=ResidentImages(test_pixels, test.labels, normalization, device),
         _train_labels=train.labels,
@@ -207,7 +238,7 @@ def _streamed(
         preprocessing=how,
         num_train=len(train),
         num_test=len(test),
-        fingerprint=_fingerprint(source.classes, *((images.labels, _stamps(images)) for images in (train, test))),
+        _contents=lambda: _contents(train.labels, test.labels, _stored(train), _stored(test)),
         _train=StreamedImages(train, transform, normalization, device, recipe.workers),
         _test=StreamedImages(test, transform, normalization, device, recipe.workers),
         _train_labels=train.labels,
@@ -263,19 +294,26 @@ def _window(recipe: DataRecipe, crop: str, size: tuple[int, int]) -> PadCropFlip
     return PadCropFlip(padding, recipe.padding_mode, flip)
 
 
-def _stamps(images: ImageSet) -> list[str]:
-    return [images.stamp(index) for index in range(len(images))]
+def _contents(train_labels: Rows, test_labels: Rows, train: str, test: str) -> dict[str, str]:
+    labels = {"training labels": _hash(train_labels.astype("<i8")), "test labels": _hash(test_labels.astype("<i8"))}
+    return {"training images": train, "test images": test, **labels}
 
 
-def _fingerprint(classes: tuple[str, ...], *splits: tuple[Rows, Pixels | list[str]]) -> str:
-    digest = hashlib.sha256("\0".join(classes).encode())
-    for labels, content in splits:
-        digest.update(f"\0{len(labels)}\0".encode())
-        digest.update(np.ascontiguousarray(labels, "<i8").tobytes())
-        if isinstance(content, np.ndarray):
-            digest.update(f"{content.shape}".encode())
-            digest.update(np.ascontiguousarray(content).data)
-        else:
-            for stamp in content:
-                digest.update(f"{stamp}\0".encode())
+def _hash(array: Rows | Pixels) -> str:
+    digest = hashlib.sha256(f"{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _stored(images: ImageSet) -> str:
+    """A hash of the places and the bytes of all images, read by several threads."""
+    chunks = [range(start, min(start + _CHUNK, len(images))) for start in range(0, len(images), _CHUNK)]
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for stamps in pool.map(lambda chunk: [images.stamp(index) for index in chunk], chunks):
+            digest.update("".join(f"{stamp}\0" for stamp in stamps).encode())
+    return digest.hexdigest()
+
+
+def _list(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:.4g}" for number in numbers)

@@ -12,7 +12,7 @@ from torch import Tensor
 from unskip.data.decode import Pixels
 from unskip.preprocessing import scale_and_shift
 
-__all__ = ["IMAGENET", "Normalization", "measured"]
+__all__ = ["IMAGENET", "Normalization", "measured", "named_normalization"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,19 @@ def _scale_and_shift(normalization: Normalization, device: torch.device) -> tupl
 
 IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """What torchvision's pretrained networks were trained with."""
+
+_CIFAR10 = Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
+
+
+def named_normalization(name: str, channels: int) -> Normalization:
+    """``imagenet`` or ``cifar10``, for three channels; ``none``: pixels from 0 to 1; ``pixels``: from 0 to 255."""
+    known = {
+        "imagenet": IMAGENET,
+        "cifar10": _CIFAR10,
+        "none": Normalization((0.0,) * channels, (1.0,) * channels),
+        "pixels": Normalization((0.0,) * channels, (1 / 255,) * channels),
+    }
+    return known[name]
 
 
 def measured(pixels: Pixels) -> Normalization:

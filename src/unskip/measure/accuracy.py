@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from unskip.chance import is_at_chance
 from unskip.errors import UnskipError
 from unskip.runtimes import runtime_for
 
@@ -20,11 +21,20 @@ MIN_CLASSES_FOR_TOP5 = 6
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Accuracy from 0 to 1 over a number of images; ``top5`` is None below 6 classes, where it says nothing."""
+    """Accuracy from 0 to 1 over a number of images; ``top5`` is None below 6 classes, where it says nothing.
+
+    ``chance`` is the share of the most frequent label: the top-1 of always naming it.
+    """
 
     top1: float
     top5: float | None
     images: int
+    chance: float
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether ``top1`` is no better than guessing; see `unskip.chance`."""
+        return is_at_chance(self.top1, self.chance, self.images)
 
 
 def evaluate(
@@ -63,6 +73,7 @@ def _accuracy(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tenso
     """Count on the device, in integers, and look at the counts once at the end."""
     images_seen, classes = 0, 0
     hits: Tensor | None = None  # (first, among the first five)
+    frequencies: Tensor | None = None  # of the labels
     for images, labels in batches:
         logits = predict(images)
         classes = logits.shape[1]
@@ -71,9 +82,11 @@ def _accuracy(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tenso
         among = (logits.topk(min(5, classes), dim=1).indices == labels[:, None]).any(dim=1)
         counts = torch.stack([first.sum(), (first | among).sum()])
         hits = counts if hits is None else hits + counts
+        seen = torch.bincount(labels, minlength=classes)
+        frequencies = seen if frequencies is None else frequencies + seen
         images_seen += len(labels)
-    if hits is None or not images_seen:
+    if hits is None or frequencies is None or not images_seen:
         raise UnskipError("there are no images to evaluate on")
     firsts, first_five = hits.tolist()
     top5 = first_five / images_seen if classes >= MIN_CLASSES_FOR_TOP5 else None
-    return Accuracy(firsts / images_seen, top5, images_seen)
+    return Accuracy(firsts / images_seen, top5, images_seen, int(frequencies.max()) / images_seen)

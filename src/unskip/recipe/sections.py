@@ -47,6 +47,33 @@ def _with_arguments(given: Any) -> Any:
     return tuple(full)
 
 
+_NORMALIZATIONS = ("imagenet", "cifar10", "data", "none", "pixels")
+
+
+def _normalization(given: Any) -> Any:
+    """A known name, or a mean and a standard deviation by channel; `ValueError` in one sentence for anything else."""
+    if given is None or given in _NORMALIZATIONS:
+        return given
+    if not isinstance(given, dict) or given.keys() != {"mean", "std"}:
+        raise ValueError(
+            f"expected {', '.join(_NORMALIZATIONS)}, or mean and std by channel, "
+            "such as {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}"
+        )
+    lists = {name: list(numbers) if isinstance(numbers, list | tuple) else [numbers] for name, numbers in given.items()}
+    if not lists["mean"] or len(lists["mean"]) != len(lists["std"]):
+        raise ValueError(f"as many means as standard deviations, one by channel, not {given!r}")
+    for name, (lowest, highest) in {"mean": (0, 1), "std": (1e-5, 10)}.items():
+        for number in lists[name]:
+            if isinstance(number, bool) or not isinstance(number, int | float) or not lowest <= number <= highest:
+                raise ValueError(
+                    f"{name} is of pixels scaled to 0..1, numbers from {lowest} to {highest}, not {number!r}; "
+                    "divide by 255 what is of pixels from 0 to 255"
+                )
+    return {name: tuple(map(float, numbers)) for name, numbers in lists.items()}
+
+
+TeacherNormalization = Annotated[str | dict[str, tuple[float, ...]] | None, BeforeValidator(_normalization)]
+
 Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_arguments)]
 
 
@@ -137,6 +164,15 @@ class TeacherRecipe(Section):
     )
     initial_weights: str | None = Field(
         None, description="such a file to start training from; a last layer for other classes is new"
+    )
+    normalization: TeacherNormalization = Field(
+        None,
+        description="of the images, for all networks of the run: imagenet, cifar10, data (the training images' own; "
+        "ImageNet's for streamed RGB images), none (pixels from 0 to 1), pixels (0 to 255), or {mean: [..], std: [..]} "
+        "by channel; by default what the weights' file states, else data",
+    )
+    accept_weak: bool = Field(
+        False, description="go on with a teacher at chance, or far below the accuracy that its file states"
     )
     training: TrainingRecipe | None = Field(None, description="by default the recipe's own training section")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -62,6 +62,7 @@ def fit(
     validate: Callable[[], float],
     monitor: Monitor,
     checkpoint: Checkpoint | None = None,
+    data: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Train the phases one after the other and return a record of every epoch.
 
@@ -70,9 +71,17 @@ def fit(
     to 1. Records hold epoch (from 1), phase, loss and terms (means over the epoch), lr, images_per_second, seconds
     (training only, so far) and top1 (None where it was not validated).
 
-    Raises `UnskipError` when the loss is no longer finite; the last good checkpoint stays.
+    ``data`` is what identifies the images, as plain data; it is saved with the state.
+
+    Raises `UnskipError` when the loss is no longer finite; the last good checkpoint stays. And when a checkpoint is of
+    a training on other images.
     """
     saved = checkpoint.load() if checkpoint else None
+    if checkpoint and saved and saved.get("data") != data:
+        raise UnskipError(
+            f"{checkpoint.path} is of a training on other images (or as many, otherwise labelled or normalised), and "
+            "going on would mix the two; bring back the images that were there, or begin anew in another folder"
+        )
     state = _State(**saved["state"]) if saved else _State()
     total_epochs = sum(phase.epochs for phase in phases)
     done_before = len(state.history) * len(batches) + state.step
@@ -80,7 +89,7 @@ def fit(
     for index, phase in enumerate(phases):
         if index < state.phase:
             continue
-        loop = _Loop(phase, batches, fabric, settings, seed, validate, monitor, checkpoint, state, total_epochs)
+        loop = _Loop(phase, batches, fabric, settings, seed, validate, monitor, checkpoint, state, total_epochs, data)
         with _only_trainable(phase):
             loop.run(saved if saved and saved["state"]["phase"] == index else None)
         state.phase, state.epoch, state.step = index + 1, 0, 0
@@ -113,6 +122,7 @@ class _Loop:
     checkpoint: Checkpoint | None
     state: _State
     total_epochs: int
+    data: Mapping[str, Any] | None
 
     def run(self, saved: dict[str, Any] | None) -> None:
         """Train one phase, from where a saved state left it."""
@@ -221,6 +231,7 @@ class _Loop:
                     "objective": self.phase.objective.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "schedule": self.schedule.state_dict(),
+                    "data": self.data,
                 }
             )
         self.fabric.barrier()

@@ -76,7 +76,13 @@ def train(
             validate=validate,
             monitor=shown,
             checkpoint=checkpoint,
+            data=_identity(data) if checkpoint else None,
         )
+
+
+def _identity(data: Data) -> dict[str, Any]:
+    """What a training that goes on must find again."""
+    return {"fingerprint": data.fingerprint, "mean": list(data.mean), "std": list(data.std)}
 
 
 def _check_classes(net: StagedNet, data: Data, name: str) -> None:

@@ -1,0 +1,80 @@
+"""What a run reads from outside: so that one that goes on notices when it is no longer the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from unskip.data import Data
+from unskip.errors import UnskipError
+from unskip.files import write_json
+from unskip.recipe import Recipe
+from unskip.run_folder import RunFolder
+from unskip.weights import PRETRAINED
+
+__all__ = ["check_inputs", "file_hash"]
+
+
+def check_inputs(folder: RunFolder, recipe: Recipe, data: Data, *, write: bool) -> None:
+    """Raise `UnskipError` where a run goes on with other images or weights files than it began with, naming them.
+
+    A run that begins keeps what it read in ``inputs.json`` if it is the process to ``write``.
+    """
+    found = json.loads(json.dumps(_inputs(recipe, data)))
+    before = _before(folder)
+    changed = [name for name in found if name in before and before[name] != found[name]]
+    if changed:
+        raise UnskipError(
+            f"{folder.path} began with other inputs, and to go on would mix the two; changed since then: "
+            f"{'; '.join(_change(name, before[name], found[name]) for name in changed)}. Bring back what was there, "
+            "or begin anew in another folder (--out)"
+        )
+    if write:
+        write_json(folder.inputs, found)
+
+
+def file_hash(weights: str) -> str:
+    """The SHA-256 of a weights file; `UnskipError` where there is none. Published weights have their name only."""
+    if weights == PRETRAINED:
+        return weights
+    try:
+        return hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UnskipError(f"cannot read the weights {weights}: {error.strerror}") from error
+
+
+def _inputs(recipe: Recipe, data: Data) -> dict[str, Any]:
+    """By the names that messages use; lists of numbers and names where they tell what changed, else hashes."""
+    files = {
+        "teacher.weights": recipe.teacher.weights,
+        "teacher.initial_weights": recipe.teacher.initial_weights,
+        "student.initial_weights": recipe.student.initial_weights,
+    }
+    return {
+        "classes": data.classes,
+        "image shape": data.image_shape,
+        "number of training images": data.num_train,
+        "number of test images": data.num_test,
+        **data.contents,
+        "mean of the normalisation": data.mean,
+        "standard deviation of the normalisation": data.std,
+        **{name: file_hash(path) for name, path in files.items() if path is not None},
+    }
+
+
+def _before(folder: RunFolder) -> dict[str, Any]:
+    """What the run began with; nothing where it did not come so far that it matters."""
+    if folder.started and folder.inputs.exists():
+        with suppress(ValueError):  # a damaged file says nothing
+            found = json.loads(folder.inputs.read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _change(name: str, before: Any, now: Any) -> str:
+    """What is another now, with the values where they are short."""
+    told = [value if isinstance(value, str) else json.dumps(value) for value in (before, now)]
+    return f"{name} ({told[0]} then, {told[1]} now)" if max(map(len, told)) <= 60 else name

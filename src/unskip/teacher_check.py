@@ -1,0 +1,134 @@
+"""A teacher is looked at before anybody learns from it: how good it is, and what may be wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from unskip.chance import chance_limit, tells_chance
+from unskip.data import Data, Normalization, named_normalization
+from unskip.errors import UnskipError
+from unskip.measure import Accuracy, evaluate
+from unskip.methods import method_from
+from unskip.nets import StagedNet
+from unskip.recipe import Recipe
+from unskip.teacher_causes import examine
+from unskip.weights import PRETRAINED, read_data_info
+
+__all__ = ["look_at_teacher", "normalized_for_teacher", "stated_accuracy", "weakness"]
+
+_KEPT = 0.75  # of the accuracy above chance that a file states; other test images, such as JPEG's, may cost the rest
+_NEAR = 0.1  # of what can be gained over chance: who is given a teacher below that is given the wrong one
+_STATED = ("best_prec1", "best_acc1", "best_top1", "best_acc", "best_accuracy", "prec1", "acc1", "top1", "acc")
+_STATED += ("accuracy", "test_acc", "val_acc")
+
+
+def normalized_for_teacher(data: Data, wanted: str | dict[str, tuple[float, ...]] | None) -> Data:
+    """The images as ``teacher.normalization`` asks for them; `UnskipError` where it is of other channels."""
+    if wanted is None or wanted == "data":
+        return data
+    if isinstance(wanted, str):
+        normalization = named_normalization(wanted, data.image_shape[0])
+    else:
+        normalization = Normalization(wanted["mean"], wanted["std"])
+    try:
+        return data.normalized(normalization)
+    except UnskipError as error:
+        raise UnskipError(f"teacher.normalization: {error}") from error
+
+
+def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, say: Callable[[str], None]) -> Accuracy:
+    """Evaluate and print a teacher, in eval mode on the images' device, that was given or trained for ``epochs``.
+
+    Raises `UnskipError`, with the likely cause, for one that nobody should learn from, unless the recipe goes on all
+    the same or no method of it learns from a teacher; then it is only said.
+    """
+    wanted = recipe.teacher
+    accuracy = evaluate(net, data.test_batches(512).epoch(0))
+    found = f"{100 * accuracy.top1:.2f} % top-1 on {accuracy.images:,} test images"
+    say(f"teacher: {found}")
+    if wanted.weights is None:
+        weak = weakness(accuracy)
+        cause = f"its training, {epochs} epoch{'s' * (epochs != 1)}, did not suffice or did not succeed"
+    else:
+        weak, cause = _given_teacher(net, data, recipe, accuracy)
+    if weak is None:
+        for note in (cause if wanted.weights else "", _near_chance(accuracy)):
+            if note:
+                say(f"teacher: {note}")
+        return accuracy
+    learns = any(method_from(label, fields).needs_teacher for label, fields in recipe.methods.items())
+    if learns and not wanted.accept_weak:
+        raise UnskipError(
+            f"the teacher has {found}, and {weak}, so nobody should learn from it; {cause}; "
+            "--set teacher.accept_weak=true goes on all the same"
+        )
+    say(f"teacher: {weak}; {cause}")
+    return accuracy
+
+
+def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, accuracy: Accuracy) -> tuple[str | None, str]:
+    """What makes it worthless, or None, and what explains it, or may be better."""
+    weights = recipe.teacher.weights
+    assert weights is not None
+    file = None if weights == PRETRAINED else Path(weights)
+    weak = weakness(accuracy, given=True, stated=file and stated_accuracy(file))
+    known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
+    if not tells_chance(accuracy.images) or (weak is None and known):
+        return None, ""
+    found = examine(net, data, thoroughly=weak is not None)
+    if weak is None and found.now < accuracy.chance + _KEPT * (found.then - accuracy.chance):
+        weak = "it would be far better if its images or answers were taken otherwise"
+    return weak, str(found) if weak or found.cause else ""
+
+
+def _near_chance(accuracy: Accuracy) -> str:
+    if not accuracy.at_chance:
+        return ""
+    return f"within noise of chance ({_percent(accuracy.chance)}), and so will be who learns from it"
+
+
+def weakness(accuracy: Accuracy, *, given: bool = False, stated: float | None = None) -> str | None:
+    """What makes a teacher worthless, in words, or None.
+
+    It is no better than an answer without a look at the image; if it was ``given`` and not trained here, it is near
+    that, or far below the share of right answers that its file states. With fewer than 100 test images nothing can be
+    told.
+    """
+    top1, chance, images = accuracy.top1, accuracy.chance, accuracy.images
+    if not tells_chance(images):
+        return None
+    guessing = f"always naming the most frequent class gives {_percent(chance)}"
+    if top1 <= chance or (given and accuracy.at_chance):
+        return f"it is at chance ({guessing})"
+    if given and top1 - chance <= min(chance, _NEAR * (1 - chance)):
+        return f"it is near chance ({guessing})"
+    noise = chance_limit(top1, images) - top1
+    if given and stated is not None and top1 + noise < chance + _KEPT * (stated - chance):
+        return f"its file states {_percent(stated)}"
+    return None
+
+
+def stated_accuracy(path: Path) -> float | None:
+    """The top-1, as a share, that a weights file states: under a usual key of a checkpoint, or in its run's results."""
+    try:
+        if path.suffix == ".safetensors":
+            rows = json.loads((path.resolve().parent.parent / "run.json").read_text(encoding="utf-8"))["nets"]
+            found = {row["label"]: row["top1"] for row in rows}.get(path.stem) if path.parent.name == "nets" else None
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+            found = next((loaded[key] for key in _STATED if key in loaded), None)
+        if found is None or isinstance(found, bool):
+            return None
+        value = float(found)
+    except Exception:  # it is a hint; whether the file can be used is said where it is loaded
+        return None
+    share = value / 100 if value > 1 else value
+    return share if 0 < share <= 1 else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
