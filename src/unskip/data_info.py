@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from unskip.errors import UnskipError
+from unskip.files import parse_json
 
-__all__ = ["DataInfo"]
+__all__ = ["DataInfo", "image_shape_in"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,59 @@ class DataInfo:
         return {name: json.dumps(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, header: Mapping[str, str], path: Path) -> DataInfo:
+    def from_json(cls, header: Any, path: Path) -> DataInfo:
         """What :meth:`to_json` wrote; `UnskipError` naming the file when it is missing or damaged."""
-        try:
-            channels, height, width = json.loads(header["image_shape"])
-            classes, mean, std = (tuple(json.loads(header[name])) for name in ("classes", "mean", "std"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UnskipError(
-                f"{path} does not say which images it expects ({error}); only files that unskip wrote for a run do"
-            ) from error
-        return cls(classes, (channels, height, width), mean, std)
+        read = {name: _read(header, name, path) for name in _FIELDS}
+        channels = read["image_shape"][0]
+        if len(read["mean"]) != channels or len(read["std"]) != channels:
+            raise UnskipError(f"{path}: mean and std in its header are not one for each of {channels} channels")
+        return cls(**read)
+
+
+def image_shape_in(header: Any, path: Path) -> tuple[int, int, int]:
+    """The shape (channels, height, width) alone, which files without classes have too; `UnskipError` as above."""
+    shape: tuple[int, int, int] = _read(header, "image_shape", path)
+    return shape
+
+
+def _read(header: Any, name: str, path: Path) -> Any:
+    text = header.get(name) if isinstance(header, Mapping) else None
+    if not isinstance(text, str):
+        raise UnskipError(
+            f"{path} does not say which images it expects ({name!r} is missing); only files that unskip wrote for a "
+            "run do"
+        )
+    fits, expected = _FIELDS[name]
+    value = parse_json(text, f"{path}: {name}")
+    if not isinstance(value, list) or not fits(value):
+        raise UnskipError(f"{path}: {name} in its header is {text[:60]}; expected {expected}")
+    return tuple(value)
+
+
+_MOST_CHANNELS, _MOST_PIXELS = 4096, 2**26  # of an image; beyond, a header is wrong
+
+
+def _are_classes(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def _are_sides(values: list[Any]) -> bool:
+    if len(values) != 3 or not all(type(value) is int and value > 0 for value in values):
+        return False
+    return values[0] <= _MOST_CHANNELS and values[1] * values[2] <= _MOST_PIXELS
+
+
+def _are_finite(values: list[Any]) -> bool:
+    return all(type(value) in (int, float) and abs(value) < math.inf for value in values)
+
+
+def _are_positive(values: list[Any]) -> bool:
+    return _are_finite(values) and all(value > 0 for value in values)
+
+
+_FIELDS: Mapping[str, tuple[Callable[[list[Any]], bool], str]] = {
+    "classes": (_are_classes, "the names of the classes"),
+    "image_shape": (_are_sides, "channels, height and width of an image"),
+    "mean": (_are_finite, "a number for each channel"),
+    "std": (_are_positive, "a number above 0 for each channel"),
+}
