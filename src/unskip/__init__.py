@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unskip.inspection import inspect_net
     from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
     from unskip.methods import Method, method_from
-    from unskip.nets import NetSpec, Residual, StagedNet, kept_branches, make_net, parse
+    from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse
     from unskip.planning import plan
     from unskip.preprocessing import prepare
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
@@ -53,7 +53,7 @@ _HOMES = {
     "inspection": ("inspect_net",),
     "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
     "methods": ("Method", "method_from"),
-    "nets": ("NetSpec", "Residual", "StagedNet", "kept_branches", "make_net", "parse"),
+    "nets": ("NetSpec", "Residual", "StagedNet", "allow_module", "kept_branches", "make_net", "parse"),
     "planning": ("plan",),
     "preprocessing": ("prepare",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
@@ -93,6 +93,7 @@ __all__ = [
     "StagedNet",
     "TrainingRecipe",
     "UnskipError",
+    "allow_module",
     "build",
     "count_macs",
     "evaluate",

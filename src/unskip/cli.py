@@ -59,6 +59,14 @@ DataOption = Annotated[
     ),
 ]
 
+AllowModule = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-module",
+        metavar="NAME",
+        help="A module of your own that a file may name a network of. Repeat for more.",
+    ),
+]
 NetOption = Annotated[
     str | None,
     typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
@@ -76,6 +84,14 @@ def _finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no finite number")
     return value
+
+
+def _allow(modules: list[str] | None) -> None:
+    if modules:
+        from unskip.nets import allow_module
+
+        for name in modules:
+            allow_module(name)
 
 
 def _show_version(asked: bool) -> None:
@@ -111,6 +127,7 @@ def run(
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="By default a folder below runs/.")
     ] = None,
+    allowed: AllowModule = None,
 ) -> None:
     r"""Train a teacher and plain students, export and measure all of them, write a report.
 
@@ -130,6 +147,7 @@ def run(
     from unskip.request import request_run
     from unskip.run import run_recipe
 
+    _allow(allowed)
     resolved, default_folder = request_run(
         recipe, teacher=teacher, methods=method or (), data=data, settings=set_ or ()
     )
@@ -163,6 +181,7 @@ def inspect(
         typer.Option(help="Also search the smallest edits that lower the peak of live feature maps, step by step."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    allowed: AllowModule = None,
 ) -> None:
     """Say what removing a network's shortcuts will give, before any training.
 
@@ -180,6 +199,7 @@ def inspect(
     from unskip.planning import plan_to_json, render_plan
     from unskip.request import parse_size, request_net
 
+    _allow(allowed)
     asked = request_net(net, set_ or (), edit or (), parse_size(image_size))
     found = inspect_net(*asked)
     lines = plan_of(*asked) if plan else []
@@ -238,6 +258,7 @@ def fit_budget(
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write a recipe for every student listed.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    allowed: AllowModule = None,
 ) -> None:
     """List the students of a network that would meet a budget, before any training.
 
@@ -255,6 +276,7 @@ def fit_budget(
     from unskip.files import check_writable
     from unskip.request import parse_size, request_budget, request_teacher
 
+    _allow(allowed)
     if folder is not None:
         check_writable(folder / "recipe.yaml", "--out")
     budget = request_budget(
@@ -302,6 +324,7 @@ def evaluate(
     ] = None,
     data: DataOption = None,
     set_: DataSet = None,
+    allowed: AllowModule = None,
 ) -> None:
     """Top-1 and top-5 of a trained network or a deployed file on test images.
 
@@ -313,6 +336,7 @@ def evaluate(
     """
     from unskip.trained import evaluate_target
 
+    _allow(allowed)
     accuracy = evaluate_target(target, data, set_ or (), label=net, depth=depth)
     top5 = "" if accuracy.top5 is None else f"  top-5 {100 * accuracy.top5:.2f} %"
     out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images", highlight=False)
@@ -384,6 +408,7 @@ def export(
         ),
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="Test images on which file and network are compared.")] = 256,
+    allowed: AllowModule = None,
 ) -> None:
     """Write a trained network for deployment and check the file against the network on real images.
 
@@ -396,6 +421,7 @@ def export(
     """
     from unskip.trained import export_target
 
+    _allow(allowed)
     written = export_target(
         target,
         place,
@@ -445,6 +471,7 @@ def bench(
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
     ] = None,
     html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report as a page.")] = None,
+    allowed: AllowModule = None,
 ) -> None:
     """Compare networks and deployed files: latency, peak memory, size, and the accuracy of the files themselves.
 
@@ -461,6 +488,7 @@ def bench(
     from unskip.report import write_bench_report
     from unskip.request import parse_size
 
+    _allow(allowed)
     settings = BenchSettings(
         runtimes=names_in(runtime),
         threads=numbers_in("--threads", threads, 1024),

@@ -12,7 +12,7 @@ import torch
 from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
-from unskip.nets import StagedNet, find_net, make_net
+from unskip.nets import StagedNet, allow_module_of, find_net, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_edits, parse_setting, recipe_from
 from unskip.recipe.sections import LARGEST_SIDE, SMALLEST_SIDE
 from unskip.run_folder import net_file
@@ -33,7 +33,8 @@ def request_run(
     """The recipe that a `run` command means, and the folder it gets when none is named.
 
     ``methods`` chooses among the recipe's methods, or adds them with their defaults. A recipe as it stands runs in
-    ``runs/NAME``; with changes in a folder of its own, so that the same command finds it again.
+    ``runs/NAME``; with changes in a folder of its own, so that the same command finds it again. A network that the
+    command line names is allowed to be of a module of the user's own; one that only the recipe names is not.
     """
     if source is None and teacher is None and data is None and not methods and not settings:
         raise UnskipError("name a recipe (`unskip recipes` lists them), or say --teacher, --method and --data")
@@ -51,9 +52,21 @@ def request_run(
         if source is not None
         else f"{recipe.teacher.net.replace(':', '-')}-{'-'.join(recipe.methods)}"
     )
+    for net in _typed_nets(teacher, settings):
+        allow_module_of(net)
     changed = source is None or recipe != recipe_from(load_tree(source))
     suffix = f"-{digest(recipe.model_dump(mode='json'))[:6]}" if changed else ""
     return recipe, Path("runs") / f"{name}{suffix}"
+
+
+def _typed_nets(teacher: str | None, settings: Sequence[str]) -> list[str]:
+    """The networks that a `run` command names itself, whatever its recipe names."""
+    nets = [teacher]
+    for key, value in map(parse_setting, settings):
+        section, _, field = key.partition(".")
+        if section in ("teacher", "student"):
+            nets.append(value if field == "net" else value.get("net") if isinstance(value, dict) else None)
+    return [net for net in nets if isinstance(net, str)]
 
 
 def data_settings(argument: str) -> dict[str, Any]:

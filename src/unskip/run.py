@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -287,7 +286,7 @@ class _Run:
                 save_net(net, weights, self.data.info)
                 checkpoint.remove()
             self.fabric.barrier()
-        return load_net(weights)[0], json.loads(history.read_text())
+        return load_net(weights)[0], self.folder.load_history(label)
 
     def _save(self, label: str, net: StagedNet) -> None:
         if self.fabric.is_global_zero:

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from unskip.environment import describe_environment
 from unskip.errors import UnskipError
-from unskip.files import read_json_lines, write_json, write_text
+from unskip.files import parse_json, read_json_lines, write_json, write_text
 from unskip.recipe import DataRecipe, Recipe, load_recipe
 from unskip.settings import nearest
 
@@ -105,20 +105,37 @@ class RunFolder:
         return any(row["net"] == label for row in read_json_lines(self.metrics))
 
     def load_results(self) -> dict[str, Any]:
-        """What ``run.json`` says; `UnskipError` when there is none, or a damaged one."""
+        """What ``run.json`` says; `UnskipError` when there is none, or one of another form."""
         if not self.results.is_file():
             raise UnskipError(f"{self.path} has no run.json: no complete run; `unskip run` makes or continues one")
+        again = "delete it and `unskip run` makes it again"
         try:
-            results: dict[str, Any] = json.loads(self.results.read_text(encoding="utf-8"))
-            if not self.weights(results["best"]).is_file():
-                raise UnskipError(
-                    f"{self.path} has lost {self.weights(results['best'])}; delete the folder to run again"
-                )
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+            results = parse_json(self.results.read_bytes(), str(self.results))
+        except UnskipError as error:
+            raise UnskipError(f"{error}; {again}") from error
+        labels = _labels_in(results)
+        if not labels or results.get("best") not in labels:
             raise UnskipError(
-                f"{self.results} is damaged ({error}); delete it and `unskip run` makes it again"
-            ) from error
-        return results
+                f"{self.results} is damaged: expected networks with labels, one of them the best; {again}"
+            )
+        leading_out = [label for label in labels if Path(label).name != label or label == ".."]
+        if leading_out:
+            raise UnskipError(f"{self.results} names a network {leading_out[0]!r}, which is no file's name; {again}")
+        best = self.weights(results["best"])
+        if not best.is_file():
+            raise UnskipError(f"{self.path} has lost {best}; delete the folder to run again")
+        found: dict[str, Any] = results
+        return found
+
+    def load_history(self, label: str) -> list[dict[str, Any]]:
+        """The epochs of a training that is done; `UnskipError` for a file that does not hold them."""
+        path = self.history(label)
+        if not path.is_file():
+            raise UnskipError(f"{self.path} has lost {path}; delete {self.trained(label)} to train it again")
+        rows = parse_json(path.read_bytes(), str(path))
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and "seconds" in row for row in rows):
+            raise UnskipError(f"{path} is damaged; delete it and {self.trained(label)} to train it again")
+        return rows
 
 
 def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
@@ -193,6 +210,16 @@ def only_process(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         (folder / ".lock").unlink(missing_ok=True)
+
+
+def _labels_in(results: Any) -> list[str]:
+    """The labels of a run's networks; none where what ``run.json`` holds is of another form."""
+    rows = results.get("nets") if isinstance(results, dict) else None
+    rows = rows if isinstance(rows, list) else []
+    texts = [row[key] for row in rows if isinstance(row, dict) for key in ("label", "training") if key in row]
+    if not all(isinstance(row, dict) and "label" in row for row in rows) or not all(isinstance(t, str) for t in texts):
+        return []
+    return [row["label"] for row in rows]
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

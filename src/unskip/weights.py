@@ -15,11 +15,20 @@ from torch import Tensor, nn
 
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError, first_line
-from unskip.files import write_bytes
+from unskip.files import parse_json, write_bytes
 from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.state_dicts import best_fitting, read_torch_file
 from unskip.surgery import build
 
-__all__ = ["PRETRAINED", "load_initial_weights", "load_net", "load_weights", "read_data_info", "save_net"]
+__all__ = [
+    "PRETRAINED",
+    "described_net",
+    "load_initial_weights",
+    "load_net",
+    "load_weights",
+    "read_data_info",
+    "save_net",
+]
 
 
 # In the place of a file: the weights that come with a network of another package.
@@ -36,19 +45,32 @@ def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
 
 
 def load_net(path: Path) -> tuple[StagedNet, DataInfo]:
-    """The network that :func:`save_net` wrote, in eval mode. `UnskipError` for any other file."""
+    """The network that :func:`save_net` wrote, in eval mode.
+
+    `UnskipError` for any other file, and where the file names a module of the user's own that nobody allowed
+    (:func:`unskip.allow_module`).
+    """
     tensors, header = _read_safetensors(path)
     if "unskip" not in header:
         raise UnskipError(f"{path} has no net spec in its header; give it as teacher.weights with teacher.net instead")
-    try:
-        facts = json.loads(header["unskip"])
-        spec = NetSpec.from_json(json.loads(facts["net"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnskipError(f"the header of {path} is damaged: {error}") from error
-    info = DataInfo.from_json(facts, path)
+    facts = parse_json(header["unskip"], f"the header of {path}")
+    spec, info = described_net(facts, f"the header of {path}"), DataInfo.from_json(facts, path)
+    if ":" not in spec.source:
+        with torch.device("meta"):  # a header may say any size; only what the file really holds gets memory
+            _check_same_tensors(build(spec, seed=0), tensors, path)
     net = build(spec, seed=0)
     _load(net, tensors, path)
     return net.eval(), info
+
+
+def described_net(facts: Any, where: str) -> NetSpec:
+    """The spec under ``net`` in what a file says of itself; `UnskipError` that begins with ``where`` for no spec."""
+    if not isinstance(facts, Mapping) or not isinstance(facts.get("net"), str):
+        raise UnskipError(f"{where} does not say which network it is: expected a JSON text under 'net'")
+    try:
+        return NetSpec.from_json(parse_json(facts["net"], where))
+    except UnskipError as error:
+        raise UnskipError(f"{where} is damaged: {error}") from error
 
 
 def read_data_info(path: Path) -> DataInfo | None:
@@ -56,15 +78,18 @@ def read_data_info(path: Path) -> DataInfo | None:
     if path.suffix != ".safetensors":
         return None
     header = _read_header(path)
-    return DataInfo.from_json(json.loads(header["unskip"]), path) if "unskip" in header else None
+    return (
+        DataInfo.from_json(parse_json(header["unskip"], f"the header of {path}"), path) if "unskip" in header else None
+    )
 
 
 def load_weights(net: StagedNet, path: Path) -> None:
     """Load weights into a network in place: safetensors, or a torchvision or PyTorch state dict (.pth, .pt).
 
-    A state dict is read with ``weights_only=True``; the names of torchvision, or of the network that was parsed, are
-    translated. The path `PRETRAINED` stands for the weights that torchvision or timm publish. Raises `UnskipError` that
-    lists the keys and shapes that differ when the file belongs to another network.
+    A state dict is read with ``weights_only=True``, wherever in a checkpoint it lies and whatever its names begin with;
+    the names of torchvision, or of the network that was parsed, are translated. The path `PRETRAINED` stands for the
+    weights that torchvision or timm publish. Raises `UnskipError` that lists the keys and shapes that differ when the
+    file belongs to another network, and names a tensor of integers, of NaN or of infinities.
     """
     _load(net, _read(net, path), path)
 
@@ -85,21 +110,20 @@ def load_initial_weights(net: StagedNet, path: Path) -> None:
 def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:
     """The tensors in a file, under the names that the network has for them."""
     if str(path) == PRETRAINED:
-        tensors = _published(net)
-    elif path.suffix == ".safetensors":
-        tensors = _read_safetensors(path)[0]
+        return _translated(net, _published(net))
+    if path.suffix == ".safetensors":
+        content: Any = _read_safetensors(path)[0]
     else:
         _check_exists(path)
-        try:
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a pickle can fail in any way; torch's own text names what it refused
-            raise UnskipError(f"{path} is no state dict that can be read safely: {first_line(error)}") from error
-        if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-            loaded = loaded["state_dict"]
-        if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-            raise UnskipError(f"{path} is no state dict: expected names and tensors")
-        tensors = {str(name).removeprefix("module."): value for name, value in loaded.items()}
-    return _translated(net, tensors)
+        content = read_torch_file(path)
+    shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
+
+    def fitting(tensors: Mapping[str, Tensor]) -> int:
+        """Tensors of a name that the network has, those of its shape too counted twice."""
+        named = [(name, tensor) for name, tensor in _translated(net, tensors).items() if name in shapes]
+        return len(named) + sum(shapes[name] == tensor.shape for name, tensor in named)
+
+    return _translated(net, best_fitting(content, fitting, path).tensors)
 
 
 def _published(net: StagedNet) -> dict[str, Tensor]:
@@ -126,6 +150,15 @@ def _translated(net: StagedNet, tensors: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
+    _check_same_tensors(net, tensors, path)
+    own = net.state_dict()
+    for name in own:
+        if name in tensors:
+            _check_values(name, tensors[name], own[name], path)
+    net.load_state_dict(tensors, strict=False)
+
+
+def _check_same_tensors(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
     own = net.state_dict()
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
     extra = [name for name in tensors if name not in own]
@@ -142,7 +175,20 @@ def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
         ]
         source = net.spec.source if net.spec else "the network"
         raise UnskipError(f"{path} does not belong to {source}: {'; '.join(parts)}")
-    net.load_state_dict(tensors, strict=False)
+
+
+def _check_values(name: str, tensor: Tensor, own: Tensor, path: Path) -> None:
+    """Raise `UnskipError` for what cannot be a network's weights: integers, complex numbers, NaN and infinities."""
+    wanted = own.is_floating_point()
+    if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+        kind = "without values" if tensor.is_meta else f"{tensor.dtype}, {tensor.layout}"
+    elif wanted and not tensor.is_floating_point():
+        kind = str(tensor.dtype)
+    elif wanted and not tensor.to(own.dtype).isfinite().all() and (own.is_meta or own.isfinite().all()):
+        raise UnskipError(f"{path}: {name} holds NaN or infinity; the training that wrote it diverged")
+    else:
+        return
+    raise UnskipError(f"{path}: {name} is {kind.replace('torch.', '')}; expected dense floating-point numbers")
 
 
 @contextmanager
@@ -166,5 +212,7 @@ def _read_header(path: Path) -> dict[str, str]:
 
 
 def _check_exists(path: Path) -> None:
+    if path.is_dir():
+        raise UnskipError(f"{path} is a folder; expected a file with weights")
     if not path.is_file():
         raise UnskipError(f"no file {path}")

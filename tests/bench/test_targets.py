@@ -88,7 +88,7 @@ def test_damaged_metadata_are_refused(home, tmp_path):
         if entry.key == "net":
             entry.value = json.dumps({"source": "resnet8"})
     onnx.save(model, tmp_path / "damaged.onnx")
-    with pytest.raises(UnskipError, match=r"metadata of .*damaged\.onnx are damaged"):
+    with pytest.raises(UnskipError, match=r"metadata of .*damaged\.onnx is damaged"):
         find_targets([str(tmp_path / "damaged.onnx")])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +10,14 @@ from typing import Literal
 
 import torch
 
-from unskip.data_info import DataInfo
+from unskip.data_info import DataInfo, image_shape_in
 from unskip.errors import UnskipError
-from unskip.nets import PACKAGES, NetSpec, StagedNet
+from unskip.nets import PACKAGES, StagedNet
 from unskip.request import request_net
 from unskip.run_folder import net_file
 from unskip.runtimes import RUNTIMES, read_metadata, runtime_for
 from unskip.surgery import build
-from unskip.weights import load_net
+from unskip.weights import described_net, load_net
 
 __all__ = ["RANDOM_SEED", "Target", "find_targets"]
 
@@ -115,8 +114,7 @@ def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Targ
 
 def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | None) -> Shape:
     if "image_shape" in facts:
-        channels, height, width = json.loads(facts["image_shape"])
-        return channels, height, width
+        return image_shape_in(facts, file)
     shape = runtime_for(file).load(file).input_shape
     if shape is None:
         if image_size is None:
@@ -129,10 +127,7 @@ def _described_net(file: Path, facts: Mapping[str, str]) -> StagedNet | None:
     """The network that a file says it holds, without weights."""
     if "net" not in facts:
         return None
-    try:
-        spec = NetSpec.from_json(json.loads(facts["net"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnskipError(f"the metadata of {file} are damaged: {error}") from error
+    spec = described_net(facts, f"the metadata of {file}")
     with torch.device("meta"):
         return build(spec, seed=0).eval()
 

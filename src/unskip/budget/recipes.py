@@ -14,11 +14,11 @@ from unskip.budget.students import Student
 from unskip.errors import UnskipError
 from unskip.files import write_text
 from unskip.methods import method_from
-from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.nets import NetSpec, StagedNet, find_net, own_module_of
 from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
 
-__all__ = ["command", "file_name", "method_for", "recipe_tree", "write_recipe"]
+__all__ = ["command", "command_for", "file_name", "method_for", "recipe_tree", "write_recipe"]
 
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
@@ -89,6 +89,13 @@ def command(tree: Mapping[str, Any]) -> str:
     for key, value in settings.items():
         words += ["--set", f"{key}={_flow(value)}"]
     return f"{shlex.join(words)} --data MY_IMAGES"
+
+
+def command_for(file: Path, tree: Mapping[str, Any]) -> str:
+    """The command that runs a recipe's file; MY_IMAGES stands for the images."""
+    module = own_module_of(tree["teacher"]["net"])
+    allowed = ["--allow-module", module] if module else []
+    return f"{shlex.join(['unskip', 'run', str(file), *allowed])} --data MY_IMAGES"
 
 
 def file_name(spec: NetSpec, student: Student) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unskip.budget.fit import Fit, Line
-from unskip.budget.recipes import command
+from unskip.budget.recipes import command, command_for
 from unskip.budget.timing import Timed
 from unskip.figures import ByteUnit, macs_text
 
@@ -147,7 +147,7 @@ def render_fit(fit: Fit, console: Console, written: Sequence[Path] = ()) -> None
     if fit.best is not None and fit.best.recipe is not None:
         console.print()
         console.print(Text("Line 1 is run by", style="bold"))
-        words = f"unskip run {written[0]} --data MY_IMAGES" if written else command(fit.best.recipe)
+        words = command_for(written[0], fit.best.recipe) if written else command(fit.best.recipe)
         console.print(Text(words), soft_wrap=True)
     if written:
         console.print(Text(f"{len(written)} recipe{'s' if len(written) > 1 else ''} in {written[0].parent}"))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -17,6 +14,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
+from unskip.nets.own_modules import own_factory, running_own_code
 from unskip.nets.parse import parse
 from unskip.nets.staged import StagedNet
 from unskip.settings import nearest
@@ -25,6 +23,8 @@ __all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
 
 _SIDES = (224, 32, 64, 96, 128, 256, 28)
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")
+_READS_FILES = ("checkpoint_path", "cache_dir")
+_TIMM_NAME = re.compile(r"\w+(\.\w+)?")  # timm takes hf-hub:, local-dir: and paths too, which bring files of their own
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,18 @@ class ForeignNet:
         Where the factory takes no ``num_classes`` or ``in_channels``, the last linear layer or the first convolution is
         made anew. Raises `UnskipError` for options that do not fit and for a network that cannot be parsed.
         """
+        _check_options(self.source, options)
         wanted = {"num_classes": num_classes, "in_channels": in_channels}
         given = {name: value for name, value in wanted.items() if value is not None}
-        taken, rest = _split(self.model, given)
-        try:
+        with running_own_code(f"{self.source} cannot be made with {given | options}"):
+            taken, rest = _split(self.model, given)
             model = self._make(**taken, **options)
-        except UnskipError:
-            raise
-        except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
-            raise UnskipError(f"{self.source} cannot be made with {taken | options}: {first_line(error)}") from error
         if not isinstance(model, nn.Module):
             raise UnskipError(f"{self.source} gives {type(model).__name__}, which is no torch.nn.Module")
-        _adapt(model, **rest)
         try:
-            return parse(model, _example(model, self.image_size, in_channels))
+            with running_own_code("its forward fails"):
+                _adapt(model, **rest)
+                return parse(model, _example(model, self.image_size, in_channels))
         except UnskipError as error:
             raise UnskipError(f"{self.source}: {error}") from error
 
@@ -86,6 +84,18 @@ class ForeignNet:
             return model.to("meta") if isinstance(model, nn.Module) else model
 
 
+def _check_options(source: str, options: Mapping[str, Any]) -> None:
+    """Raise `UnskipError` for an option by which torchvision or timm would read other files or the network."""
+    package = source.partition(":")[0]
+    if package in ("torchvision", "timm"):
+        for name in options:
+            if name in _READS_FILES or name.startswith(("pretrained", "weights")):
+                raise UnskipError(
+                    f"{source}: the option {name} is not taken, since it has other files read; "
+                    "where weights come from is said with teacher.weights, which may be `pretrained`"
+                )
+
+
 def find_foreign(source: str) -> ForeignNet:
     """The network that a source with a colon names.
 
@@ -96,7 +106,7 @@ def find_foreign(source: str) -> ForeignNet:
         return _torchvision(source, name)
     if package == "timm":
         return _timm(source, name)
-    return _factory(source, package, name)
+    return _own(source)
 
 
 def _torchvision(source: str, name: str) -> ForeignNet:
@@ -115,7 +125,9 @@ def _torchvision(source: str, name: str) -> ForeignNet:
         lambda **options: models.get_model(name, weights=None, **options),
         preset
         and PublishedWeights(
-            lambda: weights.DEFAULT.get_state_dict(check_hash=True), tuple(preset.mean), tuple(preset.std)
+            lambda: weights.DEFAULT.get_state_dict(check_hash=True, weights_only=True),
+            tuple(preset.mean),
+            tuple(preset.std),
         ),
     )
 
@@ -128,7 +140,7 @@ def _timm(source: str, name: str) -> ForeignNet:
         import timm
     except ImportError as error:
         raise UnskipError(f"{source} needs timm: pip install 'unskip[timm]'") from error
-    if not timm.is_model(name):
+    if not _TIMM_NAME.fullmatch(name) or not timm.is_model(name):
         raise UnskipError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
     published = timm.get_pretrained_cfg(name)
     return ForeignNet(
@@ -149,32 +161,9 @@ def _timm(source: str, name: str) -> ForeignNet:
     )
 
 
-def _factory(source: str, module: str, name: str) -> ForeignNet:
-    from unskip.torchvision_compat import torchvision
-
-    assert torchvision  # the module may import it
-    try:
-        with _working_folder_importable():
-            found = importlib.import_module(module)
-    except (ImportError, ValueError, TypeError) as error:  # the last two for what is no module's name
-        raise UnskipError(
-            f"{source}: {error} (a module is looked for in this folder and where Python finds packages)"
-        ) from error
-    factory = getattr(found, name, None)
-    if not callable(factory):
-        names = [key for key, value in vars(found).items() if callable(value) and not key.startswith("_")]
-        raise UnskipError(f"{module} has nothing to call named {name!r}{nearest(name, names)}")
-    return ForeignNet(source, f"{name} of {module}", 224, factory)
-
-
-@contextmanager
-def _working_folder_importable() -> Iterator[None]:
-    folder = os.getcwd()
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
+def _own(source: str) -> ForeignNet:
+    module, _, name = source.partition(":")
+    return ForeignNet(source, f"{name} of {module}", 224, own_factory(source))
 
 
 def _split(factory: Callable[..., Any], given: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
@@ -241,7 +230,7 @@ def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tens
         try:
             with torch.no_grad():
                 model.eval()(images)
-        except (RuntimeError, ValueError, AssertionError) as error:
+        except Exception as error:  # whatever a forward of others raises
             failure = failure or error
         else:
             return images
@@ -249,4 +238,6 @@ def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tens
             for module, training in modes.items():
                 module.training = training
     sides = ", ".join(map(str, dict.fromkeys((image_size, *_SIDES))))
-    raise UnskipError(f"no image size of {sides} fits it: {first_line(failure or ValueError())}")
+    raise UnskipError(
+        f"no image size of {sides} fits it: {type(failure).__name__}: {first_line(failure or ValueError())}"
+    )

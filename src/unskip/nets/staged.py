@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, TypeGuard, overload
 
 from torch import Tensor, nn
 
@@ -50,10 +50,25 @@ class NetSpec:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> NetSpec:
-        """The spec that :meth:`to_json` wrote."""
-        edits = tuple((str(name), dict(arguments)) for name, arguments in data["edits"])
-        return cls(str(data["source"]), dict(data["options"]), edits)
+    def from_json(cls, data: Any) -> NetSpec:
+        """The spec that :meth:`to_json` wrote; `UnskipError` for data of another form."""
+        fields = data if isinstance(data, Mapping) else {}
+        source, options, edits = (fields.get(name) for name in ("source", "options", "edits"))
+        pairs = edits if isinstance(edits, list | tuple) else [None]
+        if not isinstance(source, str) or not _is_keyed(options) or not all(map(_is_edit, pairs)):
+            raise UnskipError(
+                "no network: expected a name under 'source', names with values under 'options', and pairs of a name "
+                "and its arguments under 'edits'"
+            )
+        return cls(source, dict(options), tuple((name, dict(arguments)) for name, arguments in pairs))
+
+
+def _is_keyed(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+
+
+def _is_edit(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and isinstance(value[0], str) and _is_keyed(value[1])
 
 
 class Residual(nn.Module):

@@ -13,12 +13,13 @@ from torch import Tensor
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
 from unskip.nets.foreign import PublishedWeights, find_foreign
+from unskip.nets.own_modules import allow_module_of
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.nets.within_memory import WithinMemory
 from unskip.settings import checked_arguments, nearest, shortened
 
-__all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "make_net"]
+__all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "fresh_net", "make_net"]
 
 Tensors = Mapping[str, Tensor]
 
@@ -180,7 +181,7 @@ _PATTERNS: Mapping[str, Callable[..., NetEntry]] = {
 def find_net(source: str) -> NetEntry:
     """The network of that name: listed, one of a family (``resnet110``, ``wrn-16x4``), or another package's.
 
-    Raises `UnskipError` for others.
+    Raises `UnskipError` for others, and for a module of the user's own that nobody allowed.
     """
     if source in NETS:
         return NETS[source]
@@ -197,11 +198,21 @@ def find_net(source: str) -> NetEntry:
 def make_net(source: str, options: Mapping[str, Any] | None = None) -> StagedNet:
     """A freshly initialised network with its `NetSpec`.
 
-    Raises `UnskipError` for an unknown name, for an option that the network does not have, and for a network that this
-    machine's memory does not hold.
+    To name a network here allows its module, as :func:`unskip.allow_module` does; what a file says goes to
+    `unskip.build`, which allows nothing. Raises `UnskipError` for an unknown name, for an option that the network does
+    not have, and for a network that this machine's memory does not hold.
+    """
+    allow_module_of(source)
+    return fresh_net(source, options or {})
+
+
+def fresh_net(source: str, options: Mapping[str, Any]) -> StagedNet:
+    """A freshly initialised network with its `NetSpec`, whoever named it.
+
+    Raises `UnskipError` as :func:`make_net` does, and for a module of the user's own that nobody allowed.
     """
     factory = find_net(source).factory
-    full = checked_arguments(factory, options or {}, source)
+    full = checked_arguments(factory, options, source)
     with WithinMemory(shortened(source)):
         net = factory(**full)
     net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})

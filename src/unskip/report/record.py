@@ -221,7 +221,7 @@ class Run(Record):
             raise UnskipError(
                 f"{path} does not hold a run's results ({problems}); delete it and give the same `unskip run` again"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UnskipError(
                 f"{path} cannot be read as JSON ({error}); delete it and give the same `unskip run` again"
             ) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unskip.errors import UnskipError, first_line
+from unskip.files import parse_json
 
 __all__ = ["Images", "Logits", "Program", "Runtime", "depth_index", "depths_in"]
 
@@ -108,8 +108,7 @@ class Runtime(ABC):
         and for a depth that the file does not have.
         """
         self.require()
-        if not path.is_file():
-            raise UnskipError(f"no file {path}")
+        _check_file(path)
         if device not in self.devices:
             raise UnskipError(f"{self.title} runs on {' and '.join(self.devices)} here, not on {device}")
         try:
@@ -125,14 +124,16 @@ class Runtime(ABC):
         Raises `UnskipError` where the runtime or the file is missing, or the file cannot be read.
         """
         self.require()
-        if not path.is_file():
-            raise UnskipError(f"no file {path}")
+        _check_file(path)
         try:
-            return dict(self._read_metadata(path))
+            facts = self._read_metadata(path)
         except UnskipError:
             raise
         except Exception as error:
             raise UnskipError(f"{path} is no {self.title} file that can be read: {self._reason(error)}") from error
+        if not isinstance(facts, Mapping) or not all(isinstance(text, str) for pair in facts.items() for text in pair):
+            raise UnskipError(f"the metadata of {path} is damaged: expected names and texts")
+        return dict(facts)
 
     def _reason(self, error: Exception) -> str:
         """What went wrong, in a line."""
@@ -145,9 +146,16 @@ class Runtime(ABC):
     def _read_metadata(self, path: Path) -> Mapping[str, str]: ...
 
 
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UnskipError(f"{path} is a folder; expected a file" if path.is_dir() else f"no file {path}")
+
+
 def depths_in(facts: Mapping[str, str]) -> list[str]:
     """The names of the networks in a file of several depths, by its metadata; none for other files."""
-    names: list[str] = json.loads(facts.get("depths", "[]"))
+    names = parse_json(facts.get("depths", "[]"), "what the file says of its depths")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UnskipError("what the file says of its depths is damaged: expected their names")
     return names
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from unskip.errors import UnskipError
 from unskip.quiet import quiet
 from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
+from unskip.runtimes.pt2_archive import check_archive
 
 __all__ = ["METADATA", "PyTorch"]
 
@@ -37,6 +38,7 @@ class PyTorch(Runtime):
             raise UnskipError("PyTorch sees no CUDA device here")
         if threads is not None:
             torch.set_num_threads(threads)
+        check_archive(path)
         with quiet():
             return _Exported(torch.export.load(path), device)
 

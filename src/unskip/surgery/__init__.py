@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unskip.errors import UnskipError
-from unskip.nets import NetSpec, StagedNet, make_net
+from unskip.nets import NetSpec, StagedNet, fresh_net
 from unskip.nets.within_memory import WithinMemory
 from unskip.settings import checked_arguments, nearest
 from unskip.surgery.batchnorm import fold_batchnorm
@@ -100,8 +100,12 @@ def edited(net: StagedNet, edits: Sequence[Edit], *, seed: int) -> StagedNet:
 
 
 def build(spec: NetSpec, *, seed: int) -> StagedNet:
-    """The network that a spec describes, freshly initialised: a function of spec and seed alone."""
+    """The network that a spec describes, freshly initialised: a function of spec and seed alone.
+
+    Specs come from files: code of a user's own module runs only after `unskip.make_net` or `unskip.allow_module` named
+    it. Raises `UnskipError` otherwise, and for a network or an edit that cannot be.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = make_net(spec.source, spec.options)
+        net = fresh_net(spec.source, spec.options)
     return edited(net, spec.edits, seed=seed + 1)
