@@ -17,10 +17,13 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError, first_line
+from unskip.nets.additions import with_plain_sums
 from unskip.nets.cutting import chain_of
+from unskip.nets.functional import shape_of
+from unskip.nets.modes import trace_in_both_modes
 from unskip.nets.piece import Piece, named
+from unskip.nets.sizes import with_sizes_read_nearby
 from unskip.nets.staged import Residual, StagedNet
-from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
 
 __all__ = ["kept_branches", "original_place", "parse"]
 
@@ -47,7 +50,8 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     names = {id(tensor): name for name, tensor in tensors}
     stored = {id(tensor): name for name, tensor in copied.state_dict(keep_vars=True).items()}
     modes = {id(module): module.training for module in copied.modules()}
-    traced = functional(trace_in_both_modes(_with_activations_apart(copied)), example_input)
+    traced = trace_in_both_modes(_with_activations_apart(copied), example_input)
+    traced = with_sizes_read_nearby(with_plain_sums(traced), example_input)
     _check_output(traced)
     net = StagedNet(_parts(chain_of(traced, stored), tuple(example_input.shape)))
     for module in net.modules():

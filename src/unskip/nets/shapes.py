@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import nn
 
+from unskip.nets.borrowed import Borrowed
 from unskip.nets.staged import StagedNet
 
 __all__ = ["meta_copy", "stage_shapes"]
@@ -14,9 +15,10 @@ __all__ = ["meta_copy", "stage_shapes"]
 
 def meta_copy(net: nn.Module) -> nn.Module:
     """A copy in eval mode on the meta device: shapes without values, so running it costs next to nothing."""
+    borrowed = [module.value for module in net.modules() if isinstance(module, Borrowed)]
     memo: dict[int, torch.Tensor] = {
         id(parameter): nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-        for parameter in net.parameters()
+        for parameter in (*net.parameters(), *borrowed)
     }
     memo |= {id(buffer): buffer.to("meta") for buffer in net.buffers()}
     return copy.deepcopy(net, memo).eval()
