@@ -12,7 +12,7 @@ import torch
 from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
-from unskip.nets import StagedNet, find_net, make_net
+from unskip.nets import StagedNet, find_net, image_channels, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_edits, parse_setting, recipe_from
 from unskip.run_folder import net_file
 from unskip.surgery import edited
@@ -78,7 +78,7 @@ def request_net(
         values = dict(parse_setting(option) for option in options)
         net = make_net(target, values)
         side = image_size or find_net(target).image_size
-        shape = (values.get("in_channels", 3), side, side)
+        shape = (image_channels(net, side), side, side)
     return edited(net, parse_edits(edits), seed=0), shape
 
 

@@ -1,20 +1,29 @@
 """Networks in the project's vocabulary."""
 
-from unskip.nets.parse import kept_branches, original_place, parse
+from unskip.nets.modes import ByMode
+from unskip.nets.parse import kept_branches, num_kept_additions, original_place, parse
+from unskip.nets.shapes import image_channels
 from unskip.nets.staged import NetSpec, Residual, StagedNet
+from unskip.nets.unopened import Unopened, unknown_shortcuts, unopened_modules
 from unskip.nets.zoo import FAMILIES, NETS, PACKAGES, NetEntry, find_net, make_net
 
 __all__ = [
     "FAMILIES",
     "NETS",
     "PACKAGES",
+    "ByMode",
     "NetEntry",
     "NetSpec",
     "Residual",
     "StagedNet",
+    "Unopened",
     "find_net",
+    "image_channels",
     "kept_branches",
     "make_net",
+    "num_kept_additions",
     "original_place",
     "parse",
+    "unknown_shortcuts",
+    "unopened_modules",
 ]

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from unskip.nets.functional import shape_of
 
-__all__ = ["Addend", "Scaled", "addends_of", "adds", "with_plain_sums"]
+__all__ = ["Addend", "Scaled", "addends_of", "maps_added", "with_plain_sums"]
 
 aten = torch.ops.aten
 _SUMS = (operator.add, torch.add, "add", "__add__", "__radd__", aten.add, aten.add.Tensor)
@@ -69,17 +69,17 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
     return _unsigned(left, 1.0), _unsigned(right, alpha if node.target in _SUMS else -alpha)
 
 
-def adds(node: fx.Node) -> bool:
-    """Whether a value is a sum of maps of its own shape, also of one that :func:`addends_of` cannot take apart."""
-    if addends_of(node) is not None:
-        shapes = [shape_of(addend.value) for addend in addends_of(node) or ()]
-        return all(shape == shape_of(node) for shape in shapes)
-    if node.op not in ("call_function", "call_method") or shape_of(node) is None:
-        return False
-    maps = [source for source in node.all_input_nodes if shape_of(source) == shape_of(node)]
+def maps_added(node: fx.Node) -> list[fx.Node]:
+    """The maps of its own shape that a value is a sum of, also where :func:`addends_of` cannot take it apart."""
+    shape = shape_of(node)
+    if node.op not in ("call_function", "call_method") or shape is None:
+        return []
+    stacks = [source for source in node.all_input_nodes if source.target in _STACKS]
     if node.target in _REDUCTIONS:
-        return bool(node.args) and isinstance(node.args[0], fx.Node) and node.args[0].target in _STACKS
-    return len(maps) > 1 and node.target in (*_SUMS, *_DIFFERENCES, *_REVERSED, *_OTHERS)
+        return [each for stack in stacks for each in stack.all_input_nodes if shape_of(each) == shape]
+    if node.target not in (*_SUMS, *_DIFFERENCES, *_REVERSED, *_OTHERS):
+        return []
+    return [source for source in node.all_input_nodes if shape_of(source) == shape]
 
 
 def _named(node: fx.Node) -> dict[str, Any]:

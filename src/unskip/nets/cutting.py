@@ -18,7 +18,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
 from unskip.nets.borrowed import Borrowed
-from unskip.nets.additions import Addend, Scaled, addends_of, adds
+from unskip.nets.additions import Addend, Scaled, addends_of, maps_added
 from unskip.nets.functional import shape_of
 from unskip.nets.piece import Piece, common_place, free_name, function_name, kind_of, kind_of_graph, named
 from unskip.nets.staged import Residual
@@ -207,7 +207,7 @@ class _Cutter:
         graph = self.as_graph(start, region)
         if _has_branches(start, region):
             graph.meta["branches"] = branches
-            graph.meta["additions"] = sum(_adds_what_varies(node, self.dependent) for node in region)
+        graph.meta["additions"] = sum(_adds_what_varies(node, self.dependent) for node in region)
         return Piece(kind_of_graph(start, region), graph, tuple(region))
 
     def as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
@@ -303,14 +303,9 @@ def _functions_of(module: nn.Module) -> Iterator[fx.Node]:
 def _adds_what_varies(node: fx.Node, dependent: Collection[fx.Node]) -> bool:
     """Whether it adds maps (batch, channels, height, width) that both depend on the image."""
     shape = shape_of(node)
-    if shape is None or len(shape) != 4 or not adds(node):
+    if shape is None or len(shape) != 4:
         return False
-    return sum(source in dependent for source in _maps_of(node)) > 1
-
-
-def _maps_of(node: fx.Node) -> list[fx.Node]:
-    addends = addends_of(node)
-    return [addend.value for addend in addends] if addends else node.all_input_nodes
+    return sum(source in dependent for source in maps_added(node)) > 1
 
 
 def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:

@@ -46,19 +46,21 @@ class Examples:
                 (32, 32),
                 (224, 192),
             ]
-            twin, taken = meta_copy(self._net), []
-            for size in dict.fromkeys(sizes):
-                images = torch.empty(number, channels, *size, device="meta", dtype=self._images.dtype)
-                if size != (height, width) and _runs(twin, images):
-                    taken.append(images)
-            own = self._images.to("meta")
-            self._made = (own, torch.cat([own, own[:1]]), *taken)
+            twin, own = meta_copy(self._net), self._images.to("meta")
+            others = [
+                torch.empty(number, channels, *size, device="meta", dtype=own.dtype)
+                for size in dict.fromkeys(sizes)
+                if size != (height, width)
+            ]
+            if _runs(twin, own):  # else nobody knows which sizes it takes
+                others = [images for images in others if _runs(twin, images)]
+            self._made = (own, torch.cat([own, own[:1]]), *others)
         return self._made
 
 
 def _runs(net: nn.Module, images: Tensor) -> bool:
     try:
-        with torch.no_grad(), leaving_randomness_alone():
+        with torch.no_grad(), torch.device("meta"), leaving_randomness_alone():
             net(images)
     except Exception:  # whatever a network of others raises
         return False
@@ -107,7 +109,7 @@ class Followed:
 
     def _values(self, node: fx.Node) -> list[Any]:
         found = []
-        with torch.no_grad(), leaving_randomness_alone():
+        with torch.no_grad(), torch.device("meta"), leaving_randomness_alone():
             for number, images in enumerate(self.examples.images):
                 try:
                     found.append(self._value(node, number, images))
@@ -133,8 +135,10 @@ class Followed:
         try:
             return twin.forward(*args, **kwargs)
         except Exception:  # some modules need values
-            with_values = [torch.rand(each.shape, dtype=each.dtype) if isinstance(each, Tensor) else each for each in args]
-            return copy.deepcopy(self._modules[str(node.target)]).eval().forward(*with_values, **kwargs).to("meta")
+            with torch.device("cpu"):
+                given = [torch.rand(each.shape, dtype=each.dtype) if isinstance(each, Tensor) else each for each in args]
+                found = copy.deepcopy(self._modules[str(node.target)]).eval().forward(*given, **kwargs)
+            return found.to("meta")
 
     def _known_value(self, node: fx.Node, number: int) -> Any:
         value = self._known[node][number]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from unskip.errors import UnskipError
+from unskip.nets.additions import maps_added
 from unskip.nets.examples import Examples
 from unskip.nets.functional import functional, modules_in_place, shape_of
 from unskip.nets.tracing import scope_of, trace_graph
@@ -72,7 +75,9 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
         while True:
             graphs = _trace_twice(net, examples, whole)
             try:
+                called = [_modules_called(graph) for graph in graphs]
                 traced = [functional(fx.GraphModule(net, graph), example_input, in_place) for graph in graphs]
+                _check_nothing_lost(net, called, [_modules_called(each.graph) for each in traced])
                 merged = _Merger(*traced).merged()
                 break
             except _Apart as apart:
@@ -92,6 +97,19 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
         module.inplace = False  # type: ignore[assignment]
     mark_unopened(merged, whole)
     return merged
+
+
+def _modules_called(graph: fx.Graph) -> dict[str, str]:
+    """The modules that a graph calls, and in whose forward."""
+    return {str(node.target): scope_of(node) for node in graph.nodes if node.op == "call_module"}
+
+
+def _check_nothing_lost(net: nn.Module, before: list[dict[str, str]], after: list[dict[str, str]]) -> None:
+    """Raise `_Apart` where a module runs in train mode alone, and for its statistics alone."""
+    unread = [called.keys() - left.keys() for called, left in zip(before, after, strict=True)]
+    for place in unread[1] - unread[0]:
+        if any(True for _ in net.get_submodule(place).buffers()):
+            raise _Apart(before[1][place], place)
 
 
 def _trace_twice(net: nn.Module, examples: Examples, whole: dict[str, str]) -> list[fx.Graph]:
@@ -131,10 +149,19 @@ def _scopes_that_differ(evaluating: fx.Graph, training: fx.Graph) -> dict[str, s
 
 
 def _what_it_does(node: fx.Node) -> str:
-    """A node without the names of others; whether a dropout drops does not count."""
+    """A node without the names of others; whether a dropout drops does not count.
+
+    A tensor made in the forward has another name each time, so only its values could tell.
+    """
+    if _is_constant(node):
+        return "tensor(get_attr)"
     given = fx.node.map_arg((node.args, dict(node.kwargs)), lambda _: None)
     constants = None if node.target in _DROPOUTS else given
     return f"{_name(node)}({node.op}, {constants})"
+
+
+def _is_constant(node: fx.Node) -> bool:
+    return node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
 
 
 def _name(node: fx.Node) -> str:
@@ -160,6 +187,8 @@ class _Merger:
     def merged(self) -> fx.GraphModule:
         """Raises `_Apart` where what only one mode does cannot be told from what is common."""
         for theirs, mine in list(self.twin.items()):
+            if _is_constant(mine) and not torch.equal(*map(_constant, (mine, theirs))):
+                raise _Apart(scope_of(mine), "another number")
             own, others = _operands(mine), _operands(theirs)
             if len(own) != len(others):
                 raise _Apart(scope_of(mine), _name(mine))
@@ -212,6 +241,7 @@ class _Merger:
             elif node not in only:
                 read[node] = self.twin.get(node, node)
             elif node.op == "get_attr":
+                _hold(self.traced, str(node.target), operator.attrgetter(str(node.target))(self.roots[1]))
                 with self.graph.inserting_before(reader):
                     read[node] = self.graph.get_attr(str(node.target))
             else:
@@ -220,7 +250,7 @@ class _Merger:
                 inside.add(node)
                 waiting += node.all_input_nodes
         self.used |= inside
-        return [node for node in end.graph.nodes if node in inside], read
+        return [node for node in end.graph.nodes if node in inside], _read_at_one(inside, read, end)
 
     def put_dropout_layers(self) -> None:
         """A layer for every functional dropout that drops in train mode only."""
@@ -248,6 +278,41 @@ def _aligned(evaluating: list[fx.Node], training: list[fx.Node]) -> Iterable[tup
     )
 
 
+def _hold(root: fx.GraphModule, target: str, value: Any) -> None:
+    """Let a graph's module have a tensor of the other one's."""
+    place, _, name = target.rpartition(".")
+    if place and place not in dict(root.named_modules()):
+        root.add_submodule(place, nn.Module())
+    setattr(root.get_submodule(place), name, value)
+
+
+def _read_at_one(inside: set[fx.Node], read: dict[fx.Node, fx.Node], end: fx.Node) -> dict[fx.Node, fx.Node]:
+    """The common values that are read, another in the place of those of which only the batch's size or device is read."""
+    used = {own: [user for user in own.users if user in inside] for own in read}
+    light = {own for own, users in used.items() if own is not end and all(map(_reads_batch_or_device, users))}
+    held = next((own for own in read if own not in light and shape_of(own) is not None), None)
+    if held is None:
+        return read
+    batch = (shape_of(held) or (0,))[0]
+    return {
+        own: read[held] if own in light and (shape_of(own) or (0,))[0] == batch else common
+        for own, common in read.items()
+    }
+
+
+def _reads_batch_or_device(node: fx.Node) -> bool:
+    if node.target == "size":
+        return node.args[1:] == (0,)
+    if node.target is getattr and node.args[1] == "shape":
+        return all(user.target is operator.getitem and user.args[1] == 0 for user in node.users)
+    return node.target is getattr and node.args[1] == "device"
+
+
+def _constant(node: fx.Node) -> Tensor:
+    value: Tensor = getattr(node.graph.owning_module, str(node.target))
+    return value
+
+
 def _operands(node: fx.Node) -> list[fx.Node]:
     found: list[fx.Node] = []
     fx.node.map_arg((node.args, dict(node.kwargs)), found.append)
@@ -267,7 +332,9 @@ def _as_module(
     for node in nodes:
         twins[node] = graph.node_copy(node, twins.__getitem__)
     graph.output(twins[end])
-    return fx.GraphModule(root, graph)
+    made = fx.GraphModule(root, graph)
+    made.meta["additions"] = sum(len(shape_of(node) or ()) == 4 and len(maps_added(node)) > 1 for node in nodes)
+    return made
 
 
 def _returned(node: fx.Node) -> str:

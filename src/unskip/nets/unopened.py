@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
-__all__ = ["Unopened", "holds_products", "unopened_modules"]
+from unskip.errors import UnskipError
+
+__all__ = ["Unopened", "check_opened", "mark_unopened", "unknown_shortcuts", "unopened_modules"]
 
 
 class Unopened(nn.Module):
@@ -31,7 +35,35 @@ def unopened_modules(net: nn.Module) -> dict[str, str]:
     return {module.place: module.reason for module in net.modules() if isinstance(module, Unopened)}
 
 
-def holds_products(module: nn.Module) -> bool:
+def unknown_shortcuts(net: nn.Module) -> str:
+    """That the shortcuts of unopened modules are unknown, which and why, in words; nothing where there are none."""
+    unopened = unopened_modules(net)
+    if not unopened:
+        return ""
+    place, reason = next(iter(unopened.items()))
+    if len(unopened) == 1:
+        return f"its module {place} could not be opened ({reason}), so whether that has shortcuts is unknown"
+    return (
+        f"{len(unopened)} of its modules, {_listed(list(unopened))}, could not be opened (the first: {reason}), so "
+        "whether these have shortcuts is unknown"
+    )
+
+
+def _listed(places: Sequence[str]) -> str:
+    return ", ".join(places) if len(places) < 6 else f"{', '.join(places[:4])} and {len(places) - 4} more"
+
+
+def check_opened(net: nn.Module, shortcuts: Collection[str]) -> None:
+    """Raise `UnskipError` where no shortcuts were found in a network of which not all could be looked into."""
+    unknown = unknown_shortcuts(net)
+    if unknown and not shortcuts:
+        raise UnskipError(
+            f"no shortcut was found that could be removed, but {unknown}; write such a forward without that, or leave "
+            "out the edit (student.edits: [] in a recipe) if the network has none"
+        )
+
+
+def _holds_products(module: nn.Module) -> bool:
     """Whether a module convolves or multiplies by a matrix, so that it can be a block."""
     layers = any(isinstance(layer, _ConvNd | nn.Linear) for layer in module.modules())
     return layers or any(sum(side > 1 for side in weight.shape) > 1 for weight in module.parameters())
@@ -46,7 +78,7 @@ def mark_unopened(traced: fx.GraphModule, reasons: dict[str, str]) -> None:
         place = str(node.target)
         module = traced.get_submodule(place)
         reason = reasons.get(place) or _reason_of_layer(module)
-        if reason and (holds_products(module) or len(node.all_input_nodes) > 1):
+        if reason and (_holds_products(module) or len(node.all_input_nodes) > 1):
             marks[module] = Unopened(module, place, reason)
             marks[module].training = module.training
     for parent in list(traced.modules()):
