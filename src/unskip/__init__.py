@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unskip.inspection import inspect_net
     from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
     from unskip.methods import Method, method_from
-    from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse
+    from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.planning import plan
     from unskip.preprocessing import prepare
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
@@ -53,7 +53,16 @@ _HOMES = {
     "inspection": ("inspect_net",),
     "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
     "methods": ("Method", "method_from"),
-    "nets": ("NetSpec", "Residual", "StagedNet", "allow_module", "kept_branches", "make_net", "parse"),
+    "nets": (
+        "NetSpec",
+        "Residual",
+        "StagedNet",
+        "allow_module",
+        "kept_branches",
+        "make_net",
+        "parse",
+        "unopened_modules",
+    ),
     "planning": ("plan",),
     "preprocessing": ("prepare",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
@@ -122,6 +131,7 @@ __all__ = [
     "run_recipe",
     "save_net",
     "train",
+    "unopened_modules",
     "with_depth_statistics",
     "with_dirac_convs",
     "with_fading_shortcuts",

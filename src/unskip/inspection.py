@@ -22,7 +22,14 @@ from unskip.measure import (
     num_parameters,
     shortcut_share,
 )
-from unskip.nets import StagedNet, kept_branches, original_place
+from unskip.nets import (
+    StagedNet,
+    kept_branches,
+    num_kept_additions,
+    original_place,
+    unknown_shortcuts,
+    unopened_modules,
+)
 from unskip.surgery import residual_blocks, without_shortcuts
 
 __all__ = ["Inspection", "inspect_net", "render", "verdict"]
@@ -35,7 +42,9 @@ class Inspection:
     ``input_shape`` is ``(channels, height, width)``; ``macs`` are multiply-accumulates for one image. The ``plain_``
     fields belong to the network without shortcuts. ``share`` is the share of live feature-map bytes that the
     shortcuts hold, summed over the operations. Of a parsed network, ``original_places`` are the modules that its blocks
-    were, and ``kept_branches`` the branches that stay as they are, with the reason.
+    were, ``kept_branches`` the branches that stay as they are, with the reason, and ``kept_additions`` how many
+    additions of two maps are among them. ``unopened`` are the modules that could not be looked into, by their names in
+    the original, with the reason; ``unknown`` says so in words.
     """
 
     name: str
@@ -50,6 +59,9 @@ class Inspection:
     plain_timeline: MemoryTimeline
     original_places: Mapping[str, str]
     kept_branches: Mapping[str, str]
+    kept_additions: int
+    unopened: Mapping[str, str]
+    unknown: str
 
     def to_json(self) -> dict[str, Any]:
         """Everything, and the verdict, as plain data for JSON."""
@@ -62,7 +74,7 @@ def inspect_net(net: StagedNet, input_shape: tuple[int, int, int]) -> Inspection
     Raises `UnskipError` when an image of that size does not fit the network.
     """
     timeline = forecast(net, input_shape)
-    plain = without_shortcuts(net)
+    plain = without_shortcuts(net) if residual_blocks(net) else net
     return Inspection(
         name=_name(net),
         input_shape=input_shape,
@@ -76,6 +88,9 @@ def inspect_net(net: StagedNet, input_shape: tuple[int, int, int]) -> Inspection
         plain_timeline=forecast(plain, input_shape),
         original_places={place: original_place(net, place) for place in residual_blocks(net) if net.original_names},
         kept_branches=kept_branches(net),
+        kept_additions=num_kept_additions(net),
+        unopened=unopened_modules(net),
+        unknown=unknown_shortcuts(net),
     )
 
 
@@ -83,11 +98,21 @@ def verdict(inspection: Inspection) -> str:
     """Whether removal pays, in sentences; only what was computed, nothing about accuracy or latency."""
     if not inspection.inventory:
         timeline = inspection.timeline
-        return (
-            "This network has no shortcuts, so there is nothing to remove. "
-            f"Peak live feature maps: {_unit(inspection).text(timeline.peak_bytes)}, at {timeline.peak_at}."
-        )
-    return " ".join([_about_peak(inspection), _about_mean(inspection), _about_projections(inspection)])
+        peak = f"Peak live feature maps: {_unit(inspection).text(timeline.peak_bytes)}, at {timeline.peak_at}."
+        return f"{_nothing_to_remove(inspection)} {peak}"
+    said = [_about_peak(inspection), _about_mean(inspection), _about_projections(inspection)]
+    return " ".join([*said, *([f"But {inspection.unknown}."] if inspection.unknown else [])])
+
+
+def _nothing_to_remove(inspection: Inspection) -> str:
+    """Free of shortcuts is only a network that was looked into, with no addition left in it."""
+    if inspection.unknown:
+        return f"No shortcut was found that can be removed, but {inspection.unknown}."
+    if inspection.kept_additions:
+        one = inspection.kept_additions == 1
+        kept = "one addition of maps stays as it is" if one else f"{inspection.kept_additions} additions of maps stay"
+        return f"This network has no shortcut that can be removed; {kept}{'' if one else ' as they are'}."
+    return "This network has no shortcuts, so there is nothing to remove."
 
 
 def _about_peak(inspection: Inspection) -> str:
@@ -154,7 +179,10 @@ def render(inspection: Inspection, console: Console) -> None:
         console.print(_shortcut_table(inspection))
         console.print()
     if inspection.kept_branches:
-        console.print(Text(_about_kept_branches(inspection.kept_branches)))
+        console.print(Text(_about_kept_branches(inspection)))
+        console.print()
+    if inspection.unopened:
+        console.print(_unopened_table(inspection.unopened))
         console.print()
     console.print(_memory_table(inspection, console))
     console.print(Text(f"({inspection.timeline.policy})", style="dim"))
@@ -163,13 +191,25 @@ def render(inspection: Inspection, console: Console) -> None:
     console.print(Text("Accuracy and latency are not forecast: train, export and measure.", style="dim"))
 
 
-def _about_kept_branches(kept: Mapping[str, str]) -> str:
+def _about_kept_branches(inspection: Inspection) -> str:
+    kept = inspection.kept_branches
     count = Counter(kept.values())
     first = {reason: next(place for place in kept if kept[place] == reason) for reason in count}
     listed = ", ".join(
         f"{number} x {reason} ({first[reason]}{', ..' if number > 1 else ''})" for reason, number in count.items()
     )
-    return f"Stays as it is: {listed}."
+    additions = inspection.kept_additions
+    counted = f" {additions} addition{'s' * (additions != 1)} of two maps in them." if additions else ""
+    return f"Stays as it is: {listed}.{counted}"
+
+
+def _unopened_table(unopened: Mapping[str, str]) -> Table:
+    table = bare_table("not opened, with shortcuts or without")
+    table.add_column("in the original", no_wrap=True)
+    table.add_column("because", overflow="fold")
+    for place, reason in unopened.items():
+        table.add_row(place, reason)
+    return table
 
 
 def _shortcut_table(inspection: Inspection) -> Table:

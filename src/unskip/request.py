@@ -12,7 +12,7 @@ import torch
 from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
-from unskip.nets import StagedNet, allow_module_of, find_net, make_net
+from unskip.nets import StagedNet, allow_module_of, find_net, image_channels, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_edits, parse_setting, recipe_from
 from unskip.recipe.sections import LARGEST_SIDE, SMALLEST_SIDE
 from unskip.run_folder import net_file
@@ -106,8 +106,8 @@ def request_net(
     else:
         values = dict(parse_setting(option) for option in options)
         net = make_net(target, values)
-        channels = values.get("in_channels", 3)
         height, width = image_size or (find_net(target).image_size,) * 2
+        channels = image_channels(net, max(height, width))
     return edited(net, parse_edits(edits), seed=0), (channels, height, width)
 
 

@@ -25,7 +25,7 @@ from unskip.measure import (
     num_parameters,
     speedup,
 )
-from unskip.nets import NetSpec, StagedNet
+from unskip.nets import NetSpec, StagedNet, unopened_modules
 from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
 from unskip.surgery import residual_blocks
@@ -130,6 +130,7 @@ def _net_row(trained: Trained, recipe: Recipe, data: Data, folder: RunFolder, de
         "net": net.spec.source,
         "depth": _depth(net.spec),
         "shortcuts": len(residual_blocks(net)),
+        "unopened": len(unopened_modules(net)),
         "epochs": len(trained.history),
         "training_seconds": trained.history[-1]["seconds"] if trained.history else None,
         "reused": trained.reused,

@@ -22,7 +22,7 @@ from unskip.files import atomic_path, write_json
 from unskip.inputs import check_inputs, file_hash
 from unskip.measure import forecast
 from unskip.methods import Method, method_from
-from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.nets import NetSpec, StagedNet, find_net, num_kept_additions, unknown_shortcuts
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import Edits, Recipe, TrainingRecipe, digest
 from unskip.report import write_report
@@ -321,7 +321,11 @@ class _FirstEpoch:
 def _describe(net: StagedNet) -> str:
     source = net.spec.source if net.spec else "network"
     count = len(residual_blocks(net))
-    return f"{source} with {count} shortcuts" if count else f"{source} without shortcuts"
+    known = f"{source} with {count} shortcut{'s' * (count != 1)}" if count else f"{source} without shortcuts"
+    kept, unknown = num_kept_additions(net), unknown_shortcuts(net)
+    if kept:
+        known += f" but {kept} addition{'s' * (kept != 1)} that stay{'s' * (kept == 1)}"
+    return f"{known}; {unknown}" if unknown else known
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from unskip.budget.limits import ELEMENTS, Budget
 from unskip.budget.recipes import command, file_name, method_for, recipe_tree, write_recipe
 from unskip.budget.students import Search, Student
 from unskip.budget.timing import Stopwatch, Timed, time_students
-from unskip.nets import StagedNet
+from unskip.nets import StagedNet, unknown_shortcuts
 from unskip.nets.shapes import meta_copy
 from unskip.runtimes import find_runtime
 
@@ -74,7 +74,8 @@ class Fit:
     ``num_usable`` meet the budget or are borderline, as far as is known. ``num_timed`` were exported and timed
     in ``runtime``, None where nothing was. ``smallest`` are the students with the smallest value of each limited figure
     that is forecast, ``nearest`` is the one that exceeds these limits least, ``fastest`` the one of those timed that
-    takes the smallest share of the network's time. ``skipped`` counts edits that do not fit, by the reason.
+    takes the smallest share of the network's time. ``skipped`` counts edits that do not fit, by the reason. ``unknown``
+    says of which modules nobody knows the shortcuts, since they could not be opened; it is empty where there are none.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Fit:
     nearest: Line
     fastest: Line | None
     skipped: Mapping[str, int]
+    unknown: str
 
     @property
     def fits(self) -> bool:
@@ -131,6 +133,7 @@ class Fit:
             "nearest": self.nearest.to_json(),
             "fastest": self.fastest and self.fastest.to_json(),
             "skipped": dict(self.skipped),
+            "unknown": self.unknown,
         }
 
     def write_recipes(self, folder: Path) -> list[Path]:
@@ -217,6 +220,7 @@ def fit_budget(
         nearest=line(min(students, key=lambda student: _exceeds(student, budget))),
         fastest=_fastest(lines),
         skipped=search.skipped,
+        unknown=unknown_shortcuts(net),
     )
 
 

@@ -12,7 +12,7 @@ from unskip.errors import UnskipError
 from unskip.measure.counts import macs_by_module
 from unskip.nets import StagedNet
 from unskip.nets.depth import block_names, first_blocks
-from unskip.nets.shapes import meta_copy
+from unskip.nets.shapes import light_copy
 from unskip.planning.steps import StepSearch, removal_of
 from unskip.planning.traced import Traced
 from unskip.surgery import Edit, with_grouped_convs, with_lean_stem
@@ -119,7 +119,7 @@ class Search:
         self.skipped: Counter[str] = Counter()
         self._progress = progress
         self._shape = input_shape
-        copied = meta_copy(net)
+        copied = light_copy(net, input_shape)
         assert isinstance(copied, StagedNet)
         self._net = copied
         self._blocks = {

@@ -229,5 +229,7 @@ def _remarks(fit: Fit) -> list[str]:
         count = sum(fit.skipped.values())
         edits = "1 kind of edit does" if count == 1 else f"{count} kinds of edits do"
         said.append(f"{edits} not fit this network; --json says why.")
+    if fit.unknown:
+        said.append(f"{fit.name}: {fit.unknown}, and no student loses these.")
     said.append("Accuracy is not forecast: train and measure.")
     return said

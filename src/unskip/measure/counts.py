@@ -8,11 +8,11 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unskip.errors import UnskipError
-from unskip.nets.shapes import meta_copy
+from unskip.nets.shapes import on_one_image
 from unskip.settings import nearest
 from unskip.surgery import residual_blocks
 
@@ -124,8 +124,7 @@ def count_macs(net: nn.Module, input_shape: tuple[int, ...], convention: str = "
         raise UnskipError(f"no convention {convention!r}{nearest(convention, CONVENTIONS)} (known: {known})")
     rules = CONVENTIONS[convention].rules
     counter = FlopCounterMode(display=False, custom_mapping=dict(rules))
-    with torch.no_grad(), counter:
-        meta_copy(net)(torch.empty(1, *input_shape, device="meta"))
+    _count(counter, net, input_shape)
     counts = counter.get_flop_counts().get("Global", {})
     return sum(count if operator in rules else count // 2 for operator, count in counts.items())
 
@@ -136,11 +135,17 @@ def macs_by_module(net: nn.Module, input_shape: tuple[int, ...]) -> dict[str, in
     A module's MACs are those of everything in it, as often as it runs; see :func:`count_macs` for what counts.
     """
     counter = FlopCounterMode(display=False)
-    copied = meta_copy(net)
-    with torch.no_grad(), counter:
-        copied(torch.empty(1, *input_shape, device="meta"))
-    root = f"{type(copied).__name__}."
+    _count(counter, net, input_shape)
+    root = f"{type(net).__name__}."
     found = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
     return {"": found.get("Global", 0)} | {
         name.removeprefix(root): macs for name, macs in found.items() if name.startswith(root)
     }
+
+
+def _count(counter: FlopCounterMode, net: nn.Module, input_shape: Shape) -> None:
+    def run(twin: nn.Module, images: Tensor) -> None:
+        with counter:  # which counts from nothing each time
+            twin(images)
+
+    on_one_image(net, input_shape, run)

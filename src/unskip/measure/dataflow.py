@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.shapes import meta_copy
+from unskip.nets.shapes import on_one_image
 from unskip.nets.tracing import trace_graph
 
 __all__ = ["Dataflow", "Operation", "trace"]
@@ -70,15 +70,19 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
 
     Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
     """
-    copied = meta_copy(net)
-    graph = trace_graph(copied)
-    run = _Run(fx.GraphModule(copied, graph))
     try:
-        with torch.no_grad():
-            run.run(torch.empty(1, *input_shape, device="meta"))
+        return on_one_image(net, input_shape, _trace)
+    except UnskipError:
+        raise
     except Exception as error:
         size = " x ".join(map(str, input_shape))
         raise UnskipError(f"an image of {size} does not fit this network: {first_line(error)}") from error
+
+
+def _trace(net: nn.Module, images: Tensor) -> Dataflow:
+    graph = trace_graph(net)
+    run = _Run(fx.GraphModule(net, graph))
+    run.run(images)
     return _Builder(run).build(graph)
 
 

@@ -1,25 +1,34 @@
 """Networks in the project's vocabulary."""
 
+from unskip.nets.modes import ByMode
 from unskip.nets.own_modules import allow_module, allow_module_of, own_module_of
-from unskip.nets.parse import kept_branches, original_place, parse
+from unskip.nets.parse import kept_branches, num_kept_additions, original_place, parse
+from unskip.nets.shapes import image_channels
 from unskip.nets.staged import NetSpec, Residual, StagedNet
+from unskip.nets.unopened import Unopened, unknown_shortcuts, unopened_modules
 from unskip.nets.zoo import FAMILIES, NETS, PACKAGES, NetEntry, find_net, fresh_net, make_net
 
 __all__ = [
     "FAMILIES",
     "NETS",
     "PACKAGES",
+    "ByMode",
     "NetEntry",
     "NetSpec",
     "Residual",
     "StagedNet",
+    "Unopened",
     "allow_module",
     "allow_module_of",
     "find_net",
     "fresh_net",
+    "image_channels",
     "kept_branches",
     "make_net",
+    "num_kept_additions",
     "original_place",
     "own_module_of",
     "parse",
+    "unknown_shortcuts",
+    "unopened_modules",
 ]

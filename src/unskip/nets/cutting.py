@@ -17,9 +17,11 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
+from unskip.nets.additions import Addend, Scaled, addends_of, maps_added
+from unskip.nets.borrowed import Borrowed
+from unskip.nets.functional import shape_of
 from unskip.nets.piece import Piece, common_place, free_name, function_name, kind_of, kind_of_graph, named
 from unskip.nets.staged import Residual
-from unskip.nets.tracing import shape_of
 
 __all__ = ["chain_of", "is_activation"]
 
@@ -48,7 +50,6 @@ _LAYERS: dict[Any, type[nn.Module]] = {
     F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
 }
 _PRODUCTS = (F.conv2d, F.linear, torch.matmul, torch.bmm, operator.matmul, "matmul", "bmm")
-_ADDITIONS = (operator.add, torch.add, "add")
 
 
 def chain_of(traced: fx.GraphModule, stored: Collection[int]) -> list[Piece]:
@@ -107,7 +108,8 @@ class _Cutter:
         self.order = {node: place for place, node in enumerate(traced.graph.nodes)}
         self.dependent = {image}
         self.dependent.update(_depending(traced.graph, image))
-        self.owners: dict[int, fx.Node] = {}
+        self.owners: dict[int, tuple[fx.Node, fx.Node | None]] = {}
+        self.block: fx.Node | None = None
 
     def chain(self, start: fx.Node, end: fx.Node, *, blocks: bool) -> list[Piece]:
         """The pieces from one value to another; additions become blocks where ``blocks`` says so."""
@@ -139,26 +141,36 @@ class _Cutter:
 
     def piece(self, start: fx.Node, region: Sequence[fx.Node], *, blocks: bool) -> Piece:
         end = region[-1]
-        operands = [operand for operand in end.args if isinstance(operand, fx.Node)] if _is_addition(end) else []
+        addends = addends_of(end) or ()
+        operands = [addend.value for addend in addends]
         if len(set(operands)) < 2 or not self.dependent.issuperset(operands):
             return self.layer(start, region, "branches that meet in " + function_name(end))
         if not blocks:
             return self.layer(start, region, "an addition inside a block")
         sides = [self.between(start, operand) for operand in operands]
-        reason = self.no_block(start, end, sides)
+        reason = self.no_block(end, operands, sides)
         if reason:
             return self.layer(start, region, reason)
         shortcut = self.shortcut_side(sides)
         assert shortcut is not None
-        body = nn.Sequential(named(self.chain(start, operands[1 - shortcut], blocks=False)))
-        bypass = nn.Sequential(named(self.chain(start, operands[shortcut], blocks=False)))
+        self.block = end
+        body = nn.Sequential(named(self.addend(start, addends[1 - shortcut])))
+        bypass = nn.Sequential(named(self.addend(start, addends[shortcut])))
+        self.block = None
         return Piece("block", Residual(body, bypass if len(bypass) else None), tuple(region))
 
-    def no_block(self, start: fx.Node, end: fx.Node, sides: Sequence[Sequence[fx.Node]]) -> str:
+    def addend(self, start: fx.Node, addend: Addend) -> list[Piece]:
+        """The pieces from a value to what is added, its factor included."""
+        pieces = self.chain(start, addend.value, blocks=False)
+        if addend.factor != 1:
+            pieces.append(Piece("scale", Scaled(addend.factor), (addend.value,)))
+        return pieces
+
+    def no_block(self, end: fx.Node, operands: Sequence[fx.Node], sides: Sequence[Sequence[fx.Node]]) -> str:
         """Why an addition is no block; nothing if it is one."""
         if set(sides[0]) & set(sides[1]):
             return "an addition of branches that share more than their beginning"
-        if any(shape_of(operand) != shape_of(end) for operand in end.args):
+        if any(shape_of(operand) != shape_of(end) for operand in operands):
             return "an addition of maps of different shapes"
         if self.shortcut_side(sides) is None:
             return "an addition of branches of which none is a shortcut"
@@ -176,13 +188,15 @@ class _Cutter:
 
     def activates(self, node: fx.Node) -> bool:
         if node.op == "call_module":
-            return any(is_activation(module) for module in self.traced.get_submodule(str(node.target)).modules())
+            called = self.traced.get_submodule(str(node.target))
+            return any(map(is_activation, called.modules())) or any(map(self.activates, _functions_of(called)))
         return node.target in _ACTIVATIONS
 
     def num_products(self, node: fx.Node) -> int:
         if node.op == "call_module":
-            modules = self.traced.get_submodule(str(node.target)).modules()
-            return sum(isinstance(module, _ConvNd | nn.Linear) for module in modules)
+            called = self.traced.get_submodule(str(node.target))
+            layers = sum(isinstance(module, _ConvNd | nn.Linear) for module in called.modules())
+            return layers + sum(map(self.num_products, _functions_of(called)))
         return int(node.target in _PRODUCTS)
 
     def layer(self, start: fx.Node, region: Sequence[fx.Node], branches: str) -> Piece:
@@ -193,6 +207,7 @@ class _Cutter:
         graph = self.as_graph(start, region)
         if _has_branches(start, region):
             graph.meta["branches"] = branches
+        graph.meta["additions"] = sum(_adds_what_varies(node, self.dependent) for node in region)
         return Piece(kind_of_graph(start, region), graph, tuple(region))
 
     def as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
@@ -216,7 +231,7 @@ class _Cutter:
         names, owned = self.belongings(start, region)
         for node in self.with_sources(start, region):
             name = names.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
-            if name and isinstance(owned[name], _Constant):
+            if name and isinstance(owned[name], _Constant | Borrowed):
                 twins[node] = graph.call_module(name)
             else:
                 twins[node] = graph.node_copy(node, twins.__getitem__)
@@ -259,8 +274,10 @@ class _Cutter:
         if not tensors and id(found) in self.owners:
             return copy.deepcopy(found)
         for item in (found, *tensors):
-            first = self.owners.setdefault(id(item), owner)
+            first, block = self.owners.setdefault(id(item), (owner, self.block))
             if first is not owner:
+                if found is item and isinstance(found, nn.Parameter) and block is self.block is not None:
+                    return Borrowed(found)
                 raise UnskipError(
                     f"{target} is used at two places of the network, {first.name} and {owner.name}; "
                     "weights that layers share cannot be told apart"
@@ -276,14 +293,19 @@ def _depending(graph: fx.Graph, image: fx.Node) -> Iterator[fx.Node]:
             yield node
 
 
-def _is_addition(node: fx.Node) -> bool:
-    return (
-        node.op in ("call_function", "call_method")
-        and node.target in _ADDITIONS
-        and not node.kwargs
-        and len(node.args) == 2
-        and all(isinstance(operand, fx.Node) and shape_of(operand) is not None for operand in node.args)
-    )
+def _functions_of(module: nn.Module) -> Iterator[fx.Node]:
+    """The operations in the graphs of a module that are calls of no module."""
+    for inner in module.modules():
+        if isinstance(inner, fx.GraphModule):
+            yield from (node for node in inner.graph.nodes if node.op in ("call_function", "call_method"))
+
+
+def _adds_what_varies(node: fx.Node, dependent: Collection[fx.Node]) -> bool:
+    """Whether it adds maps (batch, channels, height, width) that both depend on the image."""
+    shape = shape_of(node)
+    if shape is None or len(shape) != 4:
+        return False
+    return sum(source in dependent for source in maps_added(node)) > 1
 
 
 def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:

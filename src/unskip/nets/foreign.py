@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.own_modules import own_factory, running_own_code
@@ -68,6 +69,8 @@ class ForeignNet:
             raise UnskipError(f"{self.source} gives {type(model).__name__}, which is no torch.nn.Module")
         try:
             with running_own_code("its forward fails"):
+                if _is_lazy(model):
+                    _example(model, self.image_size, in_channels)  # its layers learn their shapes from what they see
                 _adapt(model, **rest)
                 return parse(model, _example(model, self.image_size, in_channels))
         except UnskipError as error:
@@ -193,7 +196,10 @@ def _adapt(model: nn.Module, *, num_classes: int | None = None, in_channels: int
             bias = last.bias is not None
             _replace(model, name, nn.Linear(last.in_features, num_classes, bias, last.weight.device, last.weight.dtype))
     if in_channels is not None:
-        name, first = next((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
+        convolutions = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
+        name, first = next(convolutions, ("", None))
+        if first is None:
+            raise UnskipError("the network has no convolution to give other channels; let its factory take in_channels")
         if first.in_channels != in_channels:
             if first.groups > 1:
                 raise UnskipError(f"the first convolution, {name}, is grouped and cannot read {in_channels} channels")
@@ -217,11 +223,17 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), child, module)
 
 
+def _is_lazy(model: nn.Module) -> bool:
+    return any(isinstance(tensor, UninitializedTensorMixin) for tensor in (*model.parameters(), *model.buffers()))
+
+
 def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tensor:
     """Two images of a size that the network takes: the one it was designed for, or else the first that runs."""
-    parameter = next(model.parameters(), torch.zeros(()))
+    parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.zeros(()))
     first = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
-    known = dict.fromkeys((first, 3) if in_channels is None else (in_channels,))  # it need not be what reads the images
+    known = dict.fromkeys(
+        (first or 3, 3) if in_channels is None else (in_channels,)
+    )  # it need not be what reads the images
     modes = {module: module.training for module in model.modules()}
     failure = None
     for side, channels in product((image_size, *_SIDES), known):
@@ -238,6 +250,7 @@ def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tens
             for module, training in modes.items():
                 module.training = training
     sides = ", ".join(map(str, dict.fromkeys((image_size, *_SIDES))))
-    raise UnskipError(
-        f"no image size of {sides} fits it: {type(failure).__name__}: {first_line(failure or ValueError())}"
-    )
+    said = first_line(failure or ValueError())
+    if parameter.is_meta and "meta" in said:
+        raise UnskipError(f"its forward needs values, and nets are looked at without any before a run: {said}")
+    raise UnskipError(f"no image size of {sides} fits it: {type(failure).__name__}: {said}")

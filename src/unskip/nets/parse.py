@@ -6,7 +6,7 @@ import copy
 import random
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from itertools import pairwise, takewhile
 from math import prod
@@ -15,14 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import UninitializedTensorMixin
 
 from unskip.errors import UnskipError, first_line
+from unskip.nets.additions import with_plain_sums
 from unskip.nets.cutting import chain_of
-from unskip.nets.piece import Piece, named
+from unskip.nets.functional import shape_of
+from unskip.nets.modes import trace_in_both_modes
+from unskip.nets.piece import Piece, function_name, named
+from unskip.nets.sizes import with_sizes_read_nearby
 from unskip.nets.staged import Residual, StagedNet
-from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
+from unskip.nets.unopened import unopened_modules
 
-__all__ = ["kept_branches", "original_place", "parse"]
+__all__ = ["kept_branches", "num_kept_additions", "original_place", "parse"]
 
 
 def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
@@ -39,15 +44,20 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     name that it had in ``model``. No layer works in place any more, so that no map is overwritten that somebody looks
     at.
 
+    A module of the network that cannot be opened stays whole, and what shortcuts it has is unknown
+    (:func:`unskip.unopened_modules`).
+
     Raises `UnskipError`, with the place and the reason, for a network that torch.fx cannot trace, whose layers share
-    weights, that has no stages, or that would not be the same.
+    weights, that has no stages, or that would not be the same, and for one that does not run.
     """
+    _check_weights(model)
     copied = _copy(model)
     tensors = [*copied.named_parameters(), *copied.named_buffers()]
     names = {id(tensor): name for name, tensor in tensors}
     stored = {id(tensor): name for name, tensor in copied.state_dict(keep_vars=True).items()}
     modes = {id(module): module.training for module in copied.modules()}
-    traced = functional(trace_in_both_modes(_with_activations_apart(copied)), example_input)
+    traced = trace_in_both_modes(_with_activations_apart(copied), example_input)
+    traced = with_sizes_read_nearby(with_plain_sums(traced), example_input)
     _check_output(traced)
     net = StagedNet(_parts(chain_of(traced, stored), tuple(example_input.shape)))
     for module in net.modules():
@@ -58,6 +68,21 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     net.unused_names = tuple(name for place, name in stored.items() if place not in used)
     _check_same(model, net, example_input)
     return net
+
+
+def _check_weights(model: nn.Module) -> None:
+    """Raise `UnskipError` for weights that cannot be compared bit by bit, or that are not there yet."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if isinstance(tensor, UninitializedTensorMixin):
+            raise UnskipError(
+                f"{name} is of a lazy layer that has not seen its input yet; run the network once on images of the size "
+                "that it is for, then parse it"
+            )
+        if tensor.is_complex() or (tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64)):
+            raise UnskipError(
+                f"{name} is {str(tensor.dtype).removeprefix('torch.')}, and weights must be float32 or float64: call "
+                ".float() on the network (training.precision chooses the precision of a training)"
+            )
 
 
 def _copy(model: nn.Module) -> nn.Module:
@@ -77,6 +102,12 @@ def kept_branches(net: nn.Module) -> dict[str, str]:
         for place, module in net.named_modules()
         if isinstance(module, fx.GraphModule) and "branches" in module.meta
     }
+
+
+def num_kept_additions(net: nn.Module) -> int:
+    """How many additions of two maps are in the branches that stayed as they are: shortcuts that nothing removes."""
+    graphs = (module for module in net.modules() if isinstance(module, fx.GraphModule))
+    return sum(graph.meta.get("additions", 0) for graph in graphs)
 
 
 def original_place(net: StagedNet, place: str) -> str:
@@ -109,10 +140,21 @@ def _batchnorm(module: nn.BatchNorm2d) -> nn.Module:
 
 def _check_output(traced: fx.GraphModule) -> None:
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
-    shape = shape_of(output.args[0])
+    given, shape = output.args[0], shape_of(output.args[0])
     if shape is None or len(shape) != 2:
-        given = "something else" if shape is None else f"a tensor of {len(shape)} dimensions"
-        raise UnskipError(f"the network must return logits, one tensor (batch, classes); it returns {given}")
+        what = (
+            f"a tensor of {len(shape)} dimensions"
+            if shape is not None
+            else f"a {type(given).__name__.removeprefix('immutable_')}"
+        )
+        if isinstance(given, fx.Node) and shape is None:
+            what = f"what {function_name(given)} gives, which is no tensor"
+        elif isinstance(given, Sized) and not isinstance(given, fx.Node):
+            what += f" of {len(given)}"
+        raise UnskipError(
+            f"the network must return logits, one tensor (batch, classes); it returns {what}: let its forward return the "
+            "logits alone"
+        )
 
 
 # Where the parts end
@@ -127,12 +169,30 @@ def _parts(pieces: Sequence[Piece], image: tuple[int, ...]) -> OrderedDict[str, 
     starts = [stem, *(start for start in starts if start > stem), head]
     starts = [start for start, end in pairwise(starts) if any(map(_has_weights, pieces[start:end]))]
     if not starts:
-        raise UnskipError("the network has no stages: between its first convolution and its last map lies no layer")
+        raise UnskipError(f"the network has no stages: {_why_no_stages(pieces)}")
     parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(named(pieces[: starts[0]])))
     for number, (start, end) in enumerate(pairwise([*starts, head]), 1):
         parts[f"stage{number}"] = nn.Sequential(named(pieces[start:end]))
     parts["head"] = nn.Sequential(named(pieces[head:]))
     return parts
+
+
+def _why_no_stages(pieces: Sequence[Piece]) -> str:
+    unopened = {place: why for piece in pieces for place, why in unopened_modules(piece.module).items()}
+    if unopened:
+        place, why = next(iter(unopened.items()))
+        return f"{place} could not be opened, since {why}"
+    largest = max(pieces, key=lambda piece: sum(weight.numel() for weight in piece.module.parameters()), default=None)
+    if largest and isinstance(largest.module, fx.GraphModule) and any(map(_is_conv, largest.module.modules())):
+        where = largest.place or "its own forward"
+        return (
+            f"{where} holds branches from one end to the other, with no map between on which all that follows depends"
+        )
+    return "between its first convolution and its last map lies no layer"
+
+
+def _is_conv(module: nn.Module) -> bool:
+    return isinstance(module, _ConvNd)
 
 
 def _has_weights(piece: Piece) -> bool:
@@ -182,7 +242,7 @@ def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
                 twin = _with_nothing_hidden(candidate, names).train(training)
                 torch.manual_seed(0)
                 others = torch.randn_like(images) if images.is_floating_point() else images
-                logits.append(twin(torch.cat([images, others])))
+                logits.append(_run(twin, torch.cat([images, others])))
         if not torch.equal(*logits):
             mode = "train" if training else "eval"
             difference = (logits[0] - logits[1]).abs().max().item()
@@ -190,6 +250,18 @@ def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
                 f"the network cannot be taken apart: in {mode} mode the pieces together give other logits "
                 f"(by up to {difference:.1e})"
             )
+
+
+def _run(net: nn.Module, images: Tensor) -> Tensor:
+    try:
+        logits: Tensor = net(images)
+    except Exception as error:  # whatever a forward of others raises
+        mode = "train" if net.training else "eval"
+        size = " x ".join(map(str, images.shape))
+        raise UnskipError(
+            f"the network does not run in {mode} mode on images of {size}: {first_line(error)}"
+        ) from error
+    return logits
 
 
 def _with_nothing_hidden(net: nn.Module, original_names: Mapping[str, str]) -> nn.Module:

@@ -13,7 +13,10 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from unskip.nets.tracing import scope_of, shape_of
+from unskip.nets.functional import shape_of
+from unskip.nets.modes import ByMode
+from unskip.nets.tracing import scope_of
+from unskip.nets.unopened import Unopened
 
 __all__ = ["Piece", "common_place", "free_name", "function_name", "kind_of", "kind_of_graph", "named"]
 
@@ -71,6 +74,7 @@ _KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     ((_BatchNorm,), "bn"),
     ((nn.LayerNorm, nn.GroupNorm), "norm"),
     ((nn.Linear,), "fc"),
+    ((ByMode,), "by_mode"),
     ((nn.Flatten,), "flatten"),
     ((nn.modules.dropout._DropoutNd,), "drop"),
     (
@@ -88,6 +92,8 @@ _NAMES = {"DropPath": "drop_path", "StochasticDepth": "drop_path"}
 
 def kind_of(module: nn.Module) -> str:
     """What a layer is called: ``conv``, ``bn``, ``pool``, or its class in small letters."""
+    if isinstance(module, Unopened):
+        return kind_of(module.module)
     for types, name in _KINDS:
         if isinstance(module, types):
             return name
@@ -116,4 +122,4 @@ def function_name(node: fx.Node) -> str:
     if node.op == "call_module":
         return str(node.target).rpartition(".")[2]
     target = node.target if isinstance(node.target, str) else node.target.__name__
-    return target.strip("_")
+    return target.strip("_").replace(".", "_")

@@ -3,30 +3,85 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+from unskip.errors import UnskipError, first_line
+from unskip.nets.borrowed import Borrowed
 from unskip.nets.staged import StagedNet
 
-__all__ = ["meta_copy", "stage_shapes"]
+__all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "stage_shapes"]
+
+Found = TypeVar("Found")
 
 
 def meta_copy(net: nn.Module) -> nn.Module:
     """A copy in eval mode on the meta device: shapes without values, so running it costs next to nothing."""
+    borrowed = [module.value for module in net.modules() if isinstance(module, Borrowed)]
     memo: dict[int, torch.Tensor] = {
         id(parameter): nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
-        for parameter in net.parameters()
+        for parameter in (*net.parameters(), *borrowed)
     }
     memo |= {id(buffer): buffer.to("meta") for buffer in net.buffers()}
     return copy.deepcopy(net, memo).eval()
 
 
+def light_copy(net: nn.Module, input_shape: Sequence[int]) -> nn.Module:
+    """A copy in eval mode, without memory where the network runs without values."""
+    copied = meta_copy(net)
+    try:
+        with torch.no_grad():
+            copied(torch.empty(1, *input_shape, device="meta"))
+    except Exception:  # what is wrong will be told where it matters
+        return copy.deepcopy(net).eval()
+    return copied
+
+
+def on_one_image(net: nn.Module, input_shape: Sequence[int], run: Callable[[nn.Module, torch.Tensor], Found]) -> Found:
+    """What ``run`` finds with a copy of a network in eval mode and an image (1, *input_shape), without gradients.
+
+    Both are on the meta device; where the network cannot do without values, they are the network's own and zeros.
+    """
+    with torch.no_grad():
+        try:
+            return run(meta_copy(net), torch.empty(1, *input_shape, device="meta"))
+        except Exception as error:
+            weight = next(net.parameters(), torch.zeros(()))
+            if weight.is_meta and "meta" in str(error):
+                raise UnskipError(
+                    f"the network's forward needs values, and here it has none: {first_line(error)}"
+                ) from error
+            if weight.is_meta:
+                raise
+            images = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
+            with torch.random.fork_rng(devices=[]):
+                return run(copy.deepcopy(net).eval(), images)
+
+
 def stage_shapes(net: StagedNet, side: int = 64) -> list[tuple[int, int, int]]:
     """The shape (channels, height, width) of every stage's map for a square image of ``side`` pixels."""
-    first = next(module for module in net.modules() if isinstance(module, nn.Conv2d))
-    twin = meta_copy(net)
-    assert isinstance(twin, StagedNet)
-    with torch.no_grad():
-        maps, _ = twin.features(torch.empty(1, first.in_channels, side, side, device="meta"))
+
+    def features(twin: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+        assert isinstance(twin, StagedNet)
+        return twin.features(images)[0]
+
+    maps = on_one_image(net, (image_channels(net, side), side, side), features)
     return [(found.shape[1], found.shape[2], found.shape[3]) for found in maps]
+
+
+def image_channels(net: nn.Module, side: int) -> int:
+    """The channels of the images that a network takes, for images of ``side`` pixels.
+
+    Those of its first convolution, unless that reads something else than the images.
+    """
+    first = next((module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d)), 3)
+    for channels in dict.fromkeys((first, 3, 1, 4)):
+        try:
+            on_one_image(net, (channels, side, side), lambda twin, images: twin(images))
+        except Exception:  # whatever a network of others raises
+            continue
+        return channels
+    return first

@@ -13,7 +13,7 @@ from torch import nn
 from unskip.errors import UnskipError
 from unskip.measure import count_macs, forecast, num_parameters
 from unskip.nets import StagedNet
-from unskip.nets.shapes import meta_copy
+from unskip.nets.shapes import light_copy
 from unskip.planning.steps import Step, StepSearch, fewest, removal_of
 from unskip.planning.traced import Traced
 from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks, with_lean_stem
@@ -76,7 +76,7 @@ def plan(net: StagedNet, input_shape: Shape, *, limit: int = 10) -> list[PlanLin
     Steps are searched on traces of the network, but every figure is that of the edited network itself. Raises
     `UnskipError` when torch.fx cannot trace the network or an image of that size does not fit it.
     """
-    search = _Search(meta_copy(net), input_shape)
+    search = _Search(light_copy(net, input_shape), input_shape)
     lines = [search.line("as it is", ())]
     for step in search.found.steps(limit):
         lines.append(search.line("step", search.edits(step.lean, step.removed)))

@@ -178,6 +178,11 @@ def _notes(run: Run) -> list[str]:
     diverged = [label for label, epochs in run.history.items() if not all(math.isfinite(e.loss) for e in epochs)]
     if diverged:
         notes.append(f"The loss did not stay finite in the training of {', '.join(diverged)}.")
+    notes += [
+        f"{net.unopened} of {net.label}'s modules could not be opened: whether they have shortcuts is unknown."
+        for net in (teacher, best)
+        if net.unopened
+    ]
     if teacher.reused:
         notes.append("The teacher was not trained in this run.")
     return notes

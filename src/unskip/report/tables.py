@@ -119,7 +119,8 @@ def net_rows(run: Run) -> list[NetRow]:
 def _about(net: Net) -> str:
     shortcuts = "1 shortcut" if net.shortcuts == 1 else f"{net.shortcuts or 'no'} shortcuts"
     depth = "" if net.depth is None else f"{'-'.join(map(str, net.depth))} blocks, "
-    return f"{net.net}, {depth}{shortcuts}"
+    unknown = f" known, those of {net.unopened} modules unknown" if net.unopened else ""
+    return f"{net.net}, {depth}{shortcuts}{unknown}"
 
 
 def _training(run: Run, net: Net) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.staged import Residual, StagedNet, plain_block
+from unskip.nets.unopened import check_opened
 from unskip.settings import nearest
 
 __all__ = ["chosen_blocks", "residual_blocks", "without_shortcuts"]
@@ -46,9 +47,10 @@ def without_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequenc
 def chosen_blocks(net: nn.Module, *, keep: Sequence[str], only: Sequence[str]) -> dict[str, Residual]:
     """The blocks whose shortcuts an edit is about, by place, in order: those in ``only``, or all, without ``keep``.
 
-    Raises `UnskipError` for a name that fits no shortcut.
+    Raises `UnskipError` for a name that fits no shortcut, and where there are none but modules of which nobody knows.
     """
     blocks = residual_blocks(net)
+    check_opened(net, blocks)
     kept = _named(blocks, keep, "keep")
     wanted = _named(blocks, only, "only") if only else blocks.keys()
     return {name: block for name, block in blocks.items() if name in wanted and name not in kept}
