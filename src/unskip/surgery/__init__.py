@@ -22,6 +22,7 @@ from unskip.surgery.dirac import fold_dirac, with_dirac_convs
 from unskip.surgery.exact import without_shortcuts_exactly
 from unskip.surgery.fade import set_shortcut_factor, with_fading_shortcuts, without_faded_shortcuts
 from unskip.surgery.grouped import with_grouped_convs
+from unskip.surgery.initialisation import initialise_as_plain
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
 from unskip.surgery.shorten import can_be_shortened, with_shortened_shortcuts
 from unskip.surgery.stem import with_lean_stem
@@ -89,17 +90,28 @@ def edited(net: StagedNet, edits: Sequence[Edit], *, seed: int) -> StagedNet:
     Without any edit, the network itself. Raises `UnskipError` for what :func:`edit_arguments` refuses, and where an
     edit does not fit the network.
     """
+    return _edited(net, edits, seed=seed, fresh=False)
+
+
+def build(spec: NetSpec, *, seed: int) -> StagedNet:
+    """The network that a spec describes, freshly initialised: a function of spec and seed alone.
+
+    An initialisation that is meant for a shortcut goes with the shortcut, see `unskip.surgery.initialisation`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = make_net(spec.source, spec.options)
+    return _edited(net, spec.edits, seed=seed + 1, fresh=True)
+
+
+def _edited(net: StagedNet, edits: Sequence[Edit], *, seed: int, fresh: bool) -> StagedNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name, arguments in edits:
             full = edit_arguments(name, arguments)
-            net = EDITS[name](net, **full)
+            before, net = residual_blocks(net), EDITS[name](net, **full)
+            if fresh:
+                there, left = dict(net.named_modules()), residual_blocks(net)
+                gone = [place for place in before if place in there and place not in left]
+                initialise_as_plain(net, gone, seed=seed)
     return net
-
-
-def build(spec: NetSpec, *, seed: int) -> StagedNet:
-    """The network that a spec describes, freshly initialised: a function of spec and seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = make_net(spec.source, spec.options)
-    return edited(net, spec.edits, seed=seed + 1)
