@@ -23,6 +23,7 @@ from unskip.surgery.dirac import fold_dirac, with_dirac_convs
 from unskip.surgery.exact import without_shortcuts_exactly
 from unskip.surgery.fade import set_shortcut_factor, with_fading_shortcuts, without_faded_shortcuts
 from unskip.surgery.grouped import with_grouped_convs
+from unskip.surgery.initialisation import initialise_as_plain
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
 from unskip.surgery.shorten import can_be_shortened, with_shortened_shortcuts
 from unskip.surgery.stem import with_lean_stem
@@ -90,22 +91,32 @@ def edited(net: StagedNet, edits: Sequence[Edit], *, seed: int) -> StagedNet:
     Without any edit, the network itself. Raises `UnskipError` for what :func:`edit_arguments` refuses, and where an
     edit does not fit the network.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for name, arguments in edits:
-            full = edit_arguments(name, arguments)
-            with WithinMemory(name):
-                net = EDITS[name](net, **full)
-    return net
+    return _edited(net, edits, seed=seed, fresh=False)
 
 
 def build(spec: NetSpec, *, seed: int) -> StagedNet:
     """The network that a spec describes, freshly initialised: a function of spec and seed alone.
 
-    Specs come from files: code of a user's own module runs only after `unskip.make_net` or `unskip.allow_module` named
-    it. Raises `UnskipError` otherwise, and for a network or an edit that cannot be.
+    An initialisation that is meant for a shortcut goes with the shortcut, see `unskip.surgery.initialisation`. Specs
+    come from files: code of a user's own module runs only after `unskip.make_net` or `unskip.allow_module` named it.
+    Raises `UnskipError` otherwise, and for a network or an edit that cannot be.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = fresh_net(spec.source, spec.options)
-    return edited(net, spec.edits, seed=seed + 1)
+    return _edited(net, spec.edits, seed=seed + 1, fresh=True)
+
+
+def _edited(net: StagedNet, edits: Sequence[Edit], *, seed: int, fresh: bool) -> StagedNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, arguments in edits:
+            full = edit_arguments(name, arguments)
+            before = residual_blocks(net)
+            with WithinMemory(name):
+                net = EDITS[name](net, **full)
+            if fresh:
+                there, left = dict(net.named_modules()), residual_blocks(net)
+                gone = [place for place in before if place in there and place not in left]
+                initialise_as_plain(net, gone, seed=seed)
+    return net

@@ -37,6 +37,7 @@ from unskip.surgery.chains import chain
 from unskip.surgery.fade import FadingResidual
 from unskip.surgery.ranges import Range, ranges_into_blocks
 from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
+from unskip.surgery.stochastic_depth import is_stochastic_depth
 
 __all__ = ["without_shortcuts_exactly"]
 
@@ -47,8 +48,8 @@ def without_shortcuts_exactly(net: StagedNet, *, keep: Sequence[str] = ()) -> St
     Nothing is trained: wider convolutions carry each block's input to the block's last one, which adds it (RMNet; see
     `unskip.surgery.exact`). The copy is larger and slower, and its maps hold what the shortcuts held: compare
     :func:`unskip.num_parameters`, :func:`unskip.count_macs` and :func:`unskip.forecast`. The maps of the stages stay.
-    BatchNorm is folded as by `fold_batchnorm`, dropout is left out of the blocks, and the copy is in eval mode.
-    ``keep`` as in `without_shortcuts`.
+    BatchNorm is folded as by `fold_batchnorm`, dropout and stochastic depth are left out of the blocks, and the copy is
+    in eval mode. ``keep`` as in `without_shortcuts`.
 
     Raises `UnskipError` with the block and the reason for a body that is anything but convolutions with activations
     between, ending with a convolution; for convolutions whose kernel has no centre on the pixel, or whose groups leave
@@ -110,7 +111,8 @@ def _without_dropout(holder: nn.Sequential) -> list[tuple[nn.Sequential, str]]:
         raise CannotCarryError("its body runs a sequence of layers twice")
     left = []
     for container, name in places:
-        if isinstance(container._modules[name], nn.Identity | _DropoutNd):
+        layer = container.get_submodule(name)
+        if isinstance(layer, nn.Identity | _DropoutNd) or is_stochastic_depth(layer):
             delattr(container, name)
         else:
             left.append((container, name))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.nets.staged import NetSpec, Residual, StagedNet
 from unskip.surgery.shortcuts import chosen_blocks, residual_blocks, without_shortcuts
+from unskip.surgery.stochastic_depth import remove_stochastic_depth
 
 __all__ = ["FadingResidual", "fading_blocks", "set_shortcut_factor", "with_fading_shortcuts", "without_faded_shortcuts"]
 
@@ -64,7 +65,8 @@ def with_fading_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Seq
 
     Each shortcut that `without_shortcuts` would remove, with the same ``keep`` and ``only``, is multiplied by a factor,
     1 until `set_shortcut_factor` or a method such as `fade_kd` lowers it. At 0, :func:`without_faded_shortcuts` removes
-    them without a change.
+    them without a change. Stochastic depth leaves these blocks at once: a body that shall do without its shortcut is
+    needed for every image.
 
     Raises `UnskipError` for a name that fits no shortcut.
     """
@@ -81,7 +83,7 @@ def _replace(net: StagedNet, place: str) -> None:
     parent, _, child = place.rpartition(".")
     block = net.get_submodule(place)
     assert isinstance(block, Residual)
-    made = FadingResidual(block.body, block.shortcut, block.activation)
+    made = FadingResidual(remove_stochastic_depth(block.body), block.shortcut, block.activation)
     made.factor = made.factor.to(next(net.parameters()).device)
     made.training = block.training  # its parts keep their own modes
     setattr(net.get_submodule(parent), child, made)

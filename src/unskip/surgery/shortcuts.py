@@ -11,6 +11,7 @@ from unskip.errors import UnskipError
 from unskip.nets.staged import Residual, StagedNet, plain_block
 from unskip.nets.unopened import check_opened
 from unskip.settings import nearest
+from unskip.surgery.stochastic_depth import remove_stochastic_depth
 
 __all__ = ["chosen_blocks", "residual_blocks", "without_shortcuts"]
 
@@ -27,9 +28,10 @@ def without_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequenc
 
     Every block becomes its body followed by its activation: conv-bn-relu-conv-bn-relu for the basic block, the student
     of AlignKD (section 3) and of JointRD. The weights are copies of the network's own, under the same names; build
-    the copy's ``spec`` for fresh ones. ``only`` names the shortcuts that go, all of them when it is empty; ``keep``
-    names shortcuts that stay. Both name blocks (``stage2.block1``), whole stages (``stage2``), or a kind
-    (``identity``, ``projection``).
+    the copy's ``spec`` for fresh ones, which start as plain blocks do where the network's own are meant for a shortcut
+    (`build`). Stochastic depth goes with the shortcut, dropout stays. ``only`` names the shortcuts that go, all of them
+    when it is empty; ``keep`` names shortcuts that stay. Both name blocks (``stage2.block1``), whole stages
+    (``stage2``), or a kind (``identity``, ``projection``).
 
     Raises `UnskipError` for a name that fits no shortcut.
     """
@@ -38,7 +40,7 @@ def without_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequenc
         parent, _, child = name.rpartition(".")
         block = plain.get_submodule(name)
         assert isinstance(block, Residual)
-        setattr(plain.get_submodule(parent), child, plain_block(block.body, block.activation))
+        setattr(plain.get_submodule(parent), child, plain_block(remove_stochastic_depth(block.body), block.activation))
     arguments = {"keep": list(keep), "only": list(only)}
     plain.spec = net.spec.edited("without_shortcuts", **arguments) if net.spec else None
     return plain

@@ -30,6 +30,10 @@ class Checkpoint:
         self.path = path
         self.previous = path.with_name(path.name + ".previous")
 
+    def exists(self) -> bool:
+        """Whether a state has been saved, be it whole or not."""
+        return self.path.exists() or self.previous.exists()
+
     def save(self, state: dict[str, Any]) -> None:
         """Write a state: tensors and plain data."""
         buffer = io.BytesIO()

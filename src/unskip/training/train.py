@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,9 +12,10 @@ from rich.console import Console
 from unskip.data import Data
 from unskip.errors import UnskipError
 from unskip.measure import evaluate
-from unskip.methods.base import Method
+from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
 from unskip.recipe import TrainingRecipe
+from unskip.training.can_learn import check_batch, check_can_learn, num_images_to_look_at
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.device import make_fabric, place, uses_channels_last
 from unskip.training.fit import fit
@@ -37,7 +39,8 @@ def train(
     """Train ``net`` in place with a method and return a record of every epoch (see `unskip.training.fit.fit`).
 
     The teacher is not changed. Raises `UnskipError` when the method needs a teacher and there is none, when network and
-    data do not fit, or when the loss is no longer finite.
+    data do not fit, when the network cannot learn (see `unskip.training.can_learn`; it is looked at once, not when a
+    training goes on), or when the loss is no longer finite.
     """
     training = training or TrainingRecipe()
     fabric = fabric or make_fabric(training)
@@ -66,6 +69,8 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has
         phases = method.phases(teacher, net, training.epochs)
+    if checkpoint is None or not checkpoint.exists():
+        _check_start(net, phases, data, training, fabric)
     with monitor or Monitor(method.name, Console(quiet=True)) as shown:
         return fit(
             phases,
@@ -78,6 +83,25 @@ def train(
             checkpoint=checkpoint,
             data=_identity(data) if checkpoint else None,
         )
+
+
+def _check_start(net: StagedNet, phases: Sequence[Phase], data: Data, training: TrainingRecipe, fabric: Fabric) -> None:
+    """Raise `UnskipError`, in all processes alike, for a network that cannot learn or a batch too small for it.
+
+    The first process looks; its share of a batch is the smallest.
+    """
+    found = ""
+    if fabric.is_global_zero:
+        share = min(training.batch_size, data.num_train) // fabric.world_size
+        try:
+            if share == 1:
+                check_batch(phases, data.train_images(1, 0))
+            check_can_learn(net, data.train_images(num_images_to_look_at(data.image_shape), 0))
+        except UnskipError as error:
+            found = str(error)
+    found = fabric.broadcast(found)
+    if found:
+        raise UnskipError(found)
 
 
 def _identity(data: Data) -> dict[str, Any]:

@@ -1,0 +1,194 @@
+"""Whether a network can learn at all: looked at once, before a training starts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unskip.errors import UnskipError
+from unskip.methods.base import Phase
+from unskip.nets import StagedNet
+from unskip.surgery.fade import fading_blocks, set_shortcut_factor, without_faded_shortcuts
+from unskip.surgery.initialisation import tiny_scales
+
+__all__ = ["check_batch", "check_can_learn", "num_images_to_look_at"]
+
+_STEPS = 3  # a scale that starts at zero beside a shortcut lets its convolutions learn from the second step on
+_ROUNDING = 1e-5  # of the largest logit; float32 images that differ by less do not differ
+_NO_GRADIENT = 1e-20  # a plain net of 110 layers has 5e-3 and more at its ends, LayerScale beside a shortcut 3e-9
+_RANDOM_IMAGES = 8  # beside the data's, which may be one or all alike
+_TOO_FEW_VALUES = ("more than 1 value per channel", "more than 1 spatial element")
+
+
+def num_images_to_look_at(image_shape: tuple[int, int, int]) -> int:
+    """How many images are worth the time: 32 small ones, fewer of large ones."""
+    return max(4, min(32, 2**15 // (image_shape[1] * image_shape[2])))
+
+
+def check_can_learn(net: StagedNet, images: Tensor) -> None:
+    """Raise `UnskipError` where a network gives the same logits for every image, or weights of it get no gradient.
+
+    images: (batch, channels, height, width). The network is not changed, nor is the state of any random generator.
+    A copy of it runs in train mode, without dropout and its like, on these images and on noise, with random labels; it
+    may take two steps of Adam before it is judged. Where shortcuts can fade, the network without them counts too. The
+    message names the first layer concerned.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        _check(net, images)
+        if fading_blocks(net):
+            faded = copy.deepcopy(net)
+            set_shortcut_factor(faded, 0)
+            _check(without_faded_shortcuts(faded), images)
+
+
+def check_batch(phases: Sequence[Phase], images: Tensor) -> None:
+    """Raise `UnskipError` where a batch is too small for a layer: for BatchNorm, one value per channel is.
+
+    images: as many as one process gets in a step.
+    """
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    with torch.random.fork_rng(), torch.no_grad():
+        for phase in phases:
+            objective = copy.deepcopy(phase.objective).train()
+            with _told_apart(objective, images):
+                objective(images, labels, 0.0)
+
+
+def _check(net: StagedNet, images: Tensor) -> None:
+    twin = _without_chance(copy.deepcopy(net))
+    weights = dict(_weights(twin))
+    if not weights:
+        return
+    images = torch.cat([images, torch.randn(_RANDOM_IMAGES, *images.shape[1:]).to(images)])
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-2)
+    silent, depends = set(weights), False
+    for _ in range(_STEPS):
+        with _told_apart(twin, images):
+            logits = twin(images).float()
+        if not bool(torch.isfinite(logits).all()):
+            return  # the training says so itself, and what to do
+        depends = depends or _differs(logits)
+        if logits.requires_grad:
+            optimizer.zero_grad()
+            F.cross_entropy(logits, torch.randint(logits.shape[1], (len(logits),)).to(logits.device)).backward()
+            silent -= _with_gradient(weights)
+            optimizer.step()
+        if depends and not silent:
+            return
+    if not depends:
+        raise UnskipError(_same_logits(net, images))
+    # What the forward never reads has no gradient at all, and learns nothing on purpose.
+    silent = {name for name in silent if weights[name].grad is not None}
+    if silent:
+        raise UnskipError(_no_gradient(net, [name for name in weights if name in silent], len(weights)))
+
+
+def _without_chance(net: StagedNet) -> StagedNet:
+    """A network in train mode in which what has no tensors, such as dropout, does what it does in eval mode."""
+    net.train()
+    for module in net.modules():
+        if not any(True for _ in module.children()) and not module.state_dict():
+            module.eval()
+    return net
+
+
+def _weights(net: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The kernels that are trained, by name.
+
+    Vectors do not count: a bias in front of a BatchNorm has no gradient, and a gamma has one where its kernel has.
+    """
+    for name, parameter in net.named_parameters():
+        if parameter.requires_grad and parameter.dim() > 1 and parameter.numel() > max(parameter.shape):
+            yield name, parameter
+
+
+def _differs(output: Tensor) -> bool:
+    """Whether what a batch of images gives differs from image to image by more than rounding."""
+    spread = (output.amax(dim=0) - output.amin(dim=0)).max()
+    return bool(spread > _ROUNDING * output.abs().max())
+
+
+def _with_gradient(weights: dict[str, nn.Parameter]) -> set[str]:
+    return {
+        name
+        for name, weight in weights.items()
+        if weight.grad is not None and bool(weight.grad.abs().max() > _NO_GRADIENT)
+    }
+
+
+def _same_logits(net: StagedNet, images: Tensor) -> str:
+    tiny = list(tiny_scales(net))
+    start = "the network cannot learn: it gives the same logits for every image"
+    if tiny:
+        return (
+            f"{start}, since next to nothing passes {tiny[0]}, whose numbers are all at most 0.001 "
+            f"({_and_more(tiny)}a start that is meant for blocks with a shortcut). Start from fresh weights, which "
+            "`build` makes for the plain network (in a recipe student.init: random), train longer what has these, or "
+            "keep the shortcuts of these blocks"
+        )
+    return (
+        f"{start}; the first layer behind which they no longer differ is {_first_constant(net, images)}. Give it "
+        "another initialisation, or a normalisation in front of it"
+    )
+
+
+def _no_gradient(net: StagedNet, silent: Sequence[str], count: int) -> str:
+    tiny = list(tiny_scales(net))
+    cause = f"next to nothing passes {tiny[0]}" if tiny else "what multiplies its output may be zero"
+    return (
+        f"the network cannot learn: {len(silent)} of its {count} weights get no gradient, {silent[0]} is the first; "
+        f"{cause}. Give the layers behind it another initialisation, or leave the weights out of the training with "
+        "requires_grad_(False)"
+    )
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f"and {len(names) - 1} more; " if len(names) > 1 else ""
+
+
+def _first_constant(net: StagedNet, images: Tensor) -> str:
+    """The first layer, in the order in which they run, that gives the same for all images."""
+    twin = _without_chance(copy.deepcopy(net))
+    found: list[str] = []
+
+    def note(name: str, output: Any) -> None:
+        if isinstance(output, Tensor) and len(output) == len(images) and not _differs(output.float()):
+            found.append(name)
+
+    for name, module in twin.named_modules():
+        if name:
+            module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
+    with torch.no_grad():
+        twin(images)
+    return found[0] if found else list(twin.part_names)[-1]
+
+
+@contextmanager
+def _told_apart(module: nn.Module, images: Tensor) -> Iterator[None]:
+    """Turn torch's error about too few values into one that says of what, and what to do."""
+    running: list[str] = []
+    hooks = [
+        each.register_forward_pre_hook(lambda _, __, name=name: running.append(name))
+        for name, each in module.named_modules()
+    ]
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(error, UnskipError) or not any(words in str(error) for words in _TOO_FEW_VALUES):
+            raise
+        count, _, height, width = images.shape
+        raise UnskipError(
+            f"{count} image{'s' if count > 1 else ''} of {height}x{width} pixels in a batch are too few for this "
+            f"network: {running[-1]} gets one value per channel and has nothing to normalise; raise "
+            "training.batch_size (per process) or data.image_size"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
