@@ -107,7 +107,12 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     """
     folder = RunFolder(path)
     if folder.recipe.exists():
-        before = load_recipe(folder.recipe)
+        try:
+            before = load_recipe(folder.recipe)
+        except UnskipError as error:
+            raise UnskipError(
+                f"{error}; so {path} cannot be gone on with: choose another with --out, or delete it"
+            ) from error
         differing = _differences(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
         if differing and folder.started:
             raise UnskipError(
