@@ -93,7 +93,11 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
             place = f": {error.filename}" if error.filename else ""
             return ExitCode.REFUSED, f"{error.strerror or text}{place}; nothing that was finished is lost"
     place = _own_code(error.__traceback__)
-    raised = f"SystemExit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
+    raised = (
+        f"SystemExit({error.code!r})"
+        if isinstance(error, SystemExit)
+        else type(error).__name__ + (f": {text}" if text else "")
+    )
     file = _keep_traceback(error)
     where = f"the traceback is in {file}" if file else "its traceback could not be written anywhere"
     if place:

@@ -63,8 +63,6 @@ class ForeignNet:
         taken, rest = _split(self.model, given)
         try:
             model = self._make(**taken, **options)
-        except UnskipError:
-            raise
         except (TypeError, ValueError, RuntimeError, AssertionError, NotImplementedError) as error:
             raise UnskipError(f"{self.source} cannot be made with {taken | options}: {first_line(error)}") from error
         if not isinstance(model, nn.Module):
