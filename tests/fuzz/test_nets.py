@@ -40,7 +40,7 @@ WRONG_BLOCKS = [
 ]
 
 
-@fuzz(10, 150, net=SMALL, classes=st.integers(1, 20), channels=st.integers(1, 4), side=st.sampled_from([32, 33, 48]))
+@fuzz(6, 150, net=SMALL, classes=st.integers(1, 20), channels=st.integers(1, 4), side=st.sampled_from([32, 33, 48]))
 def test_right_options_are_taken(world, net, classes, channels, side):
     name, option = net
     options = [option] if option.startswith("num_classes") else [option, f"num_classes={classes}"]

@@ -78,7 +78,7 @@ def headers(draw: st.DrawFn) -> dict:
 
 
 @fuzz(
-    60, 600, facts=headers(), twice=st.booleans(), whole=st.sampled_from(["object", "object", "object", "list", "text"])
+    40, 600, facts=headers(), twice=st.booleans(), whole=st.sampled_from(["object", "object", "object", "list", "text"])
 )
 def test_headers_of_another_shape(world, facts, twice, whole):
     """``twice``: values are JSON texts, as unskip writes them; else they are what they are."""
@@ -155,7 +155,7 @@ def state_dicts(draw: st.DrawFn) -> dict:
 
 
 @fuzz(
-    60,
+    40,
     600,
     tensors=state_dicts(),
     kind=st.sampled_from(KINDS),
