@@ -71,6 +71,11 @@ def recipe_page() -> str:
         "is not listed here, or a value of another type, is an error that names the nearest right key. "
         "[Runs](runs.md) says what a run makes of a recipe.",
         "",
+        "The YAML is that of version 1.2: `yes`, `1:30` and `2024-01-01` are texts, `010` is ten. Anchors and `<<` are "
+        "taken. Keys are texts, each once in its mapping; numbers are finite. Dates, sets, binary data and other tags "
+        "are refused, and so is what is larger than 1 MiB, deeper than 32 levels or, with everything that anchors "
+        "repeat, more than 20,000 values.",
+        "",
         "## Top level",
         "",
         *_fields(schema, "", sections),
@@ -138,10 +143,17 @@ def command_line_page() -> str:
         "| code | meaning |",
         "|---|---|",
         "| 0 | done |",
-        "| 1 | an error that unskip did not foresee, with its traceback; from `unskip counts`: a printed count "
-        "differs and nothing explains it; from `unskip fit-budget NET`: nothing meets the budget |",
-        "| 2 | something given cannot be used; one sentence on stderr says what to change |",
+        "| 1 | from `unskip counts`: a printed count differs and nothing explains it; from `unskip fit-budget NET`: "
+        "nothing meets the budget |",
+        "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
+        "an exception; one sentence on stderr says what to change |",
+        "| 70 | unskip itself is at fault: an exception that nobody foresaw; the sentence on stderr names the file "
+        "with its traceback, which a report needs |",
         "| 130 | interrupted (Ctrl-C); the same command goes on from there |",
+        "| 141 | nobody reads what is printed any more, as behind `| head` |",
+        "",
+        "Nothing that was finished is lost by any of them. Standard error holds that one sentence and warnings, never "
+        "a traceback.",
     ]
     return "\n".join(lines) + "\n"
 

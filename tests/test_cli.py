@@ -64,6 +64,7 @@ def refused(*arguments, at: Path, saying: str) -> str:
     ended = unskip(*arguments, at=at)
     assert ended.code == 2, (ended.out, ended.err)
     assert ended.err.startswith("unskip: ")
+    assert ended.err.count("\n") == 1
     assert "Traceback" not in ended.err
     said = " ".join(ended.err.split())
     assert re.search(saying, said), said
@@ -416,6 +417,16 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["bench", "resnet5x"], "no network 'resnet5x'"),
         (["bench", "resnet20", "--runtime", "openvin"], "no runtime 'openvin'.*did you mean 'openvino'"),
         (["bench", "resnet20", "--threads", "two"], "--threads 'two': expected whole numbers of 1 or more"),
+        (["bench", "resnet20", "--threads", "9" * 400], "--threads '99.* expected whole numbers of 1 or more, up to"),
+        (
+            ["bench", "resnet50", "--image-size", "16384", "--batch", "999"],
+            "a batch of 999 would take .* lower --batch",
+        ),
+        (["fit-budget", "resnet18", "--memory", "1e400MiB"], "expected 1 or more, and less than 10.18"),
+        (["fit-budget", "resnet18", "--memory", "infMiB"], "expected a number and a unit"),
+        (["inspect", "x" * 5000], "File name too long: xxx"),
+        (["bench", "x" * 5000], "File name too long: xxx"),
+        (["run", "a\nb"], r"no recipe 'a.nb'"),
         (["bench", "resnet20", "--batch", "0"], "--batch '0': expected whole numbers of 1 or more"),
         (["bench", "resnet20", "--device", "gpu"], "no device 'gpu'"),
         (["bench", "resnet20", "--data", "nowhere"], "--data nowhere: neither"),
@@ -441,13 +452,19 @@ def test_wrong_names(arguments, saying, tmp_path):
         (["bench", "resnet20", "--repeats", "0"], "greater than or equal to 1|x>=1"),
         (["inspect", "resnet18", "--image-size", "3"], "from 4 to 16384"),
         (["export", "x", "--tolerance", "little"], "--tolerance"),
+        (["export", "x", "--tolerance", "nan"], "--tolerance"),
+        (["export", "x", "--tolerance", "-1"], "--tolerance"),
+        (["export", "x", "--max-drop", "nan"], "--max-drop"),
+        (["fit-budget", "resnet8", "--latency-ratio", "inf"], "--latency-ratio.*inf is no finite number"),
+        (["fit-budget", "resnet8", "--latency-ms", "nan"], "--latency-ms.*nan is no finite number"),
+        (["fit-budget", "resnet8", "--macs", "1", "--threads", "9999999"], "--threads.*1024"),
+        (["inspect", "resnet8", "--image-size", "10000000"], "--image-size.*16384"),
+        (["bench", "resnet8", "--repeats", "1000000000000"], "--repeats"),
     ],
 )
 def test_wrong_usage(arguments, saying, tmp_path):
-    ended = unskip(*arguments, at=tmp_path)
-    assert ended.code == 2
-    said = " ".join(ended.err.replace("│", " ").split())
-    assert re.search(saying, said), said
+    said = refused(*arguments, at=tmp_path, saying=saying)
+    assert said.endswith(" --help`")
 
 
 @pytest.mark.parametrize(
@@ -670,6 +687,29 @@ def test_a_full_disk_where_lines_are_added(home, tmp_path, monkeypatch):
     monkeypatch.setattr("unskip.training.monitor.open", full, raising=False)
     refused("run", home / "small.yaml", "--out", "run", at=tmp_path, saying="No space left on device; nothing")
     assert (tmp_path / "run/nets/teacher.safetensors").is_file()
+
+
+@pytest.mark.parametrize("damage", [b"", b"seed: [", b"\x00", b"a: &a [*a]"])
+def test_a_run_s_own_recipe_that_is_damaged(damage, home, tmp_path):
+    copy = shutil.copytree(home / "runs/small", tmp_path / "run")
+    (copy / "recipe.yaml").write_bytes(damage)
+    said = r"run/recipe.yaml.*; so run cannot be gone on with: choose another with --out, or delete it"
+    refused("run", home / "small.yaml", "--out", "run", at=tmp_path, saying=said)
+
+
+def test_more_images_in_a_step_than_memory_holds(home, monkeypatch):
+    monkeypatch.setattr("unskip.nets.within_memory.machine_bytes", lambda: 2**20)
+    large = ["--set", "training.batch_size=1000", "--method", "ce", "--set", "seed=5"]
+    refused(
+        "run", "small.yaml", *large, at=home, saying="a step with 200 images of 1x8x8 in resnet14 would take .* 1.0 MiB"
+    )
+
+
+def test_padding_larger_than_the_images(home):
+    wide = ["--set", "data.padding=9", "--out", "wide"]
+    refused(
+        "run", "small.yaml", *wide, at=home, saying="data.padding: 9 pixels on each side of images of 8 are too many"
+    )
 
 
 def test_ctrl_c(home, monkeypatch):

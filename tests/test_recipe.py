@@ -5,9 +5,11 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from unskip import Recipe, UnskipError, load_recipe, recipe_from
-from unskip.recipe import named_recipes
+from unskip.methods import method_class
+from unskip.recipe import DataRecipe, OneCycle, named_recipes
 from unskip.run import _check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
@@ -128,6 +130,24 @@ def test_settings(setting, read):
         ({"methods": {"../x": {"method": "kd"}}}, [], "label"),
         ({"student": {"init": "teacher", "net": "resnet20"}}, [], "student.init: teacher"),
         ({"seed": -1}, [], "seed"),
+        ({"seed": 2**63}, [], "seed: .*less than or equal"),
+        ({"training": {"optimizer": {"name": "adam", "betas": [0.9, 1.0]}}}, [], "betas.1: .*less than 1"),
+        ({"training": {"optimizer": {"name": "adam", "betas": ["0.9", 0.9]}}}, [], "betas.0: .*number"),
+        ({"training": {"epochs": 10**18}}, [], "training.epochs: .*less than or equal"),
+        ({"training": {"batch_size": 10**12}}, [], "training.batch_size: .*less than or equal"),
+        ({"data": {"image_size": 10**7}}, [], "data.image_size: .*less than or equal"),
+        ({"data": {"workers": 10**6}}, [], "data.workers: .*less than or equal"),
+        ({"title": "a\nb"}, [], "one line"),
+        ({"title": "x" * 600}, [], "at most 500"),
+        ({"methods": {"x" * 101: {"method": "kd"}}}, [], "a label is up to 100"),
+        ({"a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1}, [], "; and 2 more$"),
+        ({"seed": {1, 2}}, [], "holds what is no plain data: .*set is not JSON serializable"),
+        ({"training": {"clip_norm": float("inf")}}, [], "no plain data: Out of range float"),
+        ({"x" * 9000: 1}, [], r"xx\.\.xx.*: unknown key"),
+        ({}, ["a..b=3"], "KEY=VALUE"),
+        ({}, [f"{'a.' * 5000}a=3"], "KEY=VALUE"),
+        ({}, ["training.clip_norm=.inf"], "no finite number"),
+        ({}, ["training.clip_norm=1e999"], "no finite number"),
         ({}, ["epochs"], "KEY=VALUE"),
         ({}, ["=3"], "KEY=VALUE"),
         ({"seed": 1}, ["seed.x=3"], "seed is a value"),
@@ -153,6 +173,27 @@ def test_files_that_are_no_recipe(tmp_path, content, says):
 def test_a_recipe_that_is_not_there():
     with pytest.raises(UnskipError, match="did you mean 'cifar10-quick'"):
         load_recipe("cifar10-quik")
+
+
+def test_what_holds_itself_or_has_no_end_is_no_recipe():
+    loop: dict = {}
+    loop["data"] = loop
+    deep: dict = {}
+    for _ in range(100_000):
+        deep = {"data": deep}
+    for tree in (loop, deep):
+        with pytest.raises(UnskipError, match="no plain data"):
+            recipe_from(tree)
+
+
+@pytest.mark.parametrize("section", ["methods", "training", "data"])
+def test_infinity_is_no_setting_from_python_either(section):
+    """Recipes are read from YAML, which refuses it; sections are also made by hand."""
+    made = {"methods": method_class("kd"), "training": OneCycle, "data": DataRecipe}[section]
+    field = {"methods": "temperature", "training": "max_lr", "data": "test_fraction"}[section]
+    for value in (float("inf"), float("nan")):
+        with pytest.raises(ValidationError, match="finite"):
+            made(**{field: value})
 
 
 keys = st.sampled_from(list(Recipe.model_fields)) | st.text(max_size=5)

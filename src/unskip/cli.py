@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 from rich.console import Console
@@ -40,7 +40,7 @@ class _Console(Console):
 
 
 out = _Console(soft_wrap=False)
-_UsageError = typer.BadParameter.__mro__[1]  # what Typer raises for a command line that it cannot parse
+_UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer raises for a command line that it cannot parse
 
 Set = Annotated[
     list[str] | None,

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
-from unskip.errors import UnskipError, first_line
+from unskip.errors import UnskipError
 
 __all__ = ["ExitCode", "ended", "say"]
 
@@ -80,9 +80,10 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
         case BrokenPipeError():
             return ExitCode.NOBODY_READS, ""
         case _ if _is_about_memory(error):
+            said = text.splitlines()[0] if text else type(error).__name__
             return ExitCode.REFUSED, (
-                f"this machine's memory is not enough ({first_line(error) if text else type(error).__name__}); take a "
-                "smaller network, image or batch; nothing that was finished is lost"
+                f"this machine's memory is not enough ({said}); take a smaller network, image or batch; nothing that "
+                "was finished is lost"
             )
         case RuntimeError() if "DataLoader worker" in text:
             return ExitCode.REFUSED, (
@@ -92,12 +93,16 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
         case OSError():  # what the system refuses: a full disk, a folder that cannot be written
             place = f": {error.filename}" if error.filename else ""
             return ExitCode.REFUSED, f"{error.strerror or text}{place}; nothing that was finished is lost"
-    place = _own_code(error.__traceback__)
-    raised = f"SystemExit({error.code!r})" if isinstance(error, SystemExit) else f"{type(error).__name__}: {text}"
+    own = _own_code(error.__traceback__)
+    raised = (
+        f"SystemExit({error.code!r})"
+        if isinstance(error, SystemExit)
+        else type(error).__name__ + (f": {text}" if text else "")
+    )
     file = _keep_traceback(error)
     where = f"the traceback is in {file}" if file else "its traceback could not be written anywhere"
-    if place:
-        return ExitCode.REFUSED, f"code that is not unskip's, {place}, raised {raised}; {where}"
+    if own:
+        return ExitCode.REFUSED, f"code that is not unskip's, {own}, raised {raised}; {where}"
     return ExitCode.UNFORESEEN, (
         f"this should not have happened: {raised}; {where}, please report it; nothing that was finished is lost"
     )

@@ -146,7 +146,12 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     """
     folder, data = RunFolder(path), recipe.data
     if folder.recipe.exists():
-        before = load_recipe(folder.recipe)
+        try:
+            before = load_recipe(folder.recipe)
+        except UnskipError as error:
+            raise UnskipError(
+                f"{error}; so {path} cannot be gone on with: choose another with --out, or delete it"
+            ) from error
         differing = _differences(_decisive(before), _decisive(recipe))
         if differing and folder.started:
             raise UnskipError(

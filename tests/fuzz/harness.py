@@ -122,6 +122,7 @@ def fuzz(quick: int, many: int, **strategies: object) -> Callable[[Callable[...,
             )
             @given(**strategies)
             def one(**drawn: object) -> None:
+                world.canary.unlink(missing_ok=True)
                 check(world, **drawn)
 
             one()

@@ -54,7 +54,7 @@ def edits(draw: st.DrawFn) -> dict:
     return {name: arguments}
 
 
-@fuzz(80, 900, net=st.sampled_from(NETS), several=st.lists(edits(), min_size=1, max_size=3))
+@fuzz(60, 900, net=st.sampled_from(NETS), several=st.lists(edits(), min_size=1, max_size=3))
 def test_any_edits_give_a_net_or_a_sentence(world, net, several):
     with world.sentence():
         made = edited(make_net(*net), [pair for entry in several for pair in entry.items()], seed=0)

@@ -14,7 +14,7 @@ from unskip.data import load_data
 from unskip.recipe import DataRecipe
 
 from .harness import fuzz
-from .values import damaged
+from .values import Files, damaged
 
 
 def encoded(mode: str, size: tuple[int, int], ending: str, seed: int = 0) -> bytes:
@@ -60,12 +60,13 @@ OTHER = st.sampled_from(
 
 
 @st.composite
-def folders(draw: st.DrawFn) -> dict[str, bytes]:
+def folders(draw: st.DrawFn) -> Files:
     """Paths and contents of a right folder with some files or folders changed."""
     mode, ending = draw(MODES), draw(ENDINGS)
     size = draw(st.none() | st.tuples(SIDES, SIDES))
     splits = draw(st.sampled_from([["train/", "test/"], [""], ["Train/", "valid/"]]))
-    found = {
+    found = Files()
+    found |= {
         f"{split}{name}/{number}.{ending}": encoded(mode, size or (draw(SIDES), draw(SIDES)), ending, number)
         for split in splits
         for name in "ab"
@@ -168,13 +169,13 @@ def labels(kind: str, count: int) -> list:
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> dict[str, bytes]:
+def tables(draw: st.DrawFn) -> Files:
     """Right Parquet files of two splits with something changed."""
     change = draw(
         st.sampled_from(["nothing", "bytes", "cells", "labels", "columns", "binary", "empty", "gone", "order"])
     )
     where, place = draw(st.sampled_from(["train", "test"])), draw(PLACES)
-    found = {}
+    found = Files()
     for split in ("train", "test"):
         hit = change if split == where else "nothing"
         count = 0 if hit == "empty" else 8

@@ -5,10 +5,10 @@ import json
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from unskip.nets import NETS
+from unskip.nets import NETS, make_net
 
 from .harness import CANARY_MODULE, fuzz
-from .values import NOT_AN_INTEGER, TEXTS
+from .values import NOT_AN_INTEGER, PLAIN, TEXTS
 
 # Each with a size of its own that is quick.
 SMALL = st.sampled_from(
@@ -40,7 +40,7 @@ WRONG_BLOCKS = [
 ]
 
 
-@fuzz(10, 150, net=SMALL, classes=st.integers(1, 20), channels=st.integers(1, 4), side=st.sampled_from([32, 33, 48]))
+@fuzz(6, 150, net=SMALL, classes=st.integers(1, 20), channels=st.integers(1, 4), side=st.sampled_from([32, 33, 48]))
 def test_right_options_are_taken(world, net, classes, channels, side):
     name, option = net
     options = [option] if option.startswith("num_classes") else [option, f"num_classes={classes}"]
@@ -62,6 +62,32 @@ def test_wrong_blocks_are_refused(world, block, value):
 @fuzz(10, 40, net=st.sampled_from(["torchvision:resnet18", "timm:resnet18"]), option=COUNT, value=WRONG_COUNT)
 def test_wrong_counts_of_other_packages_nets_are_refused(world, net, option, value):
     world.refused("inspect", net, "--set", f"{option}={value}")
+
+
+OTHERS = {
+    "torchvision:resnet18": ["zero_init_residual", "groups", "width_per_group", "norm_layer", "progress", "weights"],
+    "timm:resnet18": [
+        "drop_path_rate",
+        "output_stride",
+        "in_chans",
+        "global_pool",
+        "act_layer",
+        "norm_layer",
+        "layers",
+    ],
+    "torchvision:mobilenet_v2": ["width_mult", "inverted_residual_setting", "round_nearest", "block", "dropout"],
+    "timm:mobilenetv2_050": ["pretrained", "checkpoint_path", "features_only", "drop_rate", "pad_type", "stem_size"],
+}
+LIKELY = st.sampled_from(
+    [0, 1, 2, 3, -1, 0.5, 2.0, True, False, None, "", "x", "avg", "relu", "same", [], [1], [1, 1, 1, 1], {}]
+)
+
+
+@fuzz(10, 150, net=st.sampled_from(list(OTHERS)), which=st.integers(0, 9), value=LIKELY | PLAIN, more=st.none() | TEXTS)
+def test_options_of_other_packages_nets(world, net, which, value, more):
+    options = {more or OTHERS[net][which % len(OTHERS[net])]: value}
+    with world.sentence():
+        make_net(net, options)
 
 
 NAMES = st.one_of(

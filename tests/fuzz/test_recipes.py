@@ -32,7 +32,7 @@ seed: 3
 """
 
 
-@fuzz(60, 500, content=damaged(RIGHT.encode()))
+@fuzz(40, 500, content=damaged(RIGHT.encode()))
 def test_a_damaged_recipe(world, content):
     (world.folder / "recipe.yaml").write_bytes(content)
     with world.sentence():
@@ -82,7 +82,7 @@ BOMBS = st.one_of(
 )
 
 
-@fuzz(60, 400, text=BOMBS)
+@fuzz(50, 400, text=BOMBS)
 def test_what_is_large_deep_or_no_data_is_refused(world, text):
     (world.folder / "recipe.yaml").write_text(text)
     world.refused("run", "recipe.yaml")

@@ -39,7 +39,7 @@ LIKELY = st.sampled_from(
 )
 
 
-@fuzz(25, 500, data=st.data(), command=COMMANDS, gone=st.integers(0, 3))
+@fuzz(15, 500, data=st.data(), command=COMMANDS, gone=st.integers(0, 3))
 def test_results_of_another_shape(world, data, command, gone):
     results = json.loads((world.folder / "right" / "run.json").read_text())
     node, place = results, data.draw(st.sampled_from(places(results)[1:]))
@@ -66,7 +66,7 @@ FILES = [
 
 
 @fuzz(
-    25,
+    15,
     500,
     data=st.data(),
     command=COMMANDS,

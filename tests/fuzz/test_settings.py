@@ -53,13 +53,13 @@ def wrong_number(draw: st.DrawFn) -> list[str]:
     return [*(f"{at}={{name: {kind}}}" for at, kind in field.get("kinds", {}).items()), f"{key}={value}"]
 
 
-@fuzz(60, 700, settings=wrong_number())
+@fuzz(40, 700, settings=wrong_number())
 def test_a_wrong_number_is_refused(world, settings):
     said = world.refused("run", *NOWHERE, *(word for setting in settings for word in ("--set", setting)))
     assert "nowhere does not exist" not in said, said
 
 
-@fuzz(40, 500, setting=TEXTS)
+@fuzz(30, 500, setting=TEXTS)
 def test_any_text_is_a_setting_or_a_sentence(world, setting):
     world.refused("run", f"--set={setting}", *NOWHERE)
     with world.sentence():

@@ -48,3 +48,10 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
             case "drop":
                 del data[place : place + draw(st.integers(1, 50))]
     return bytes(data)
+
+
+class Files(dict[str, bytes]):
+    """Paths and contents, shown without the contents."""
+
+    def __repr__(self) -> str:
+        return f"files: {', '.join(f'{path!r} ({len(content)} bytes)' for path, content in self.items())}"

@@ -13,6 +13,7 @@ from unskip.budget.students import Search, Student
 from unskip.budget.timing import Stopwatch, Timed, time_students
 from unskip.nets import StagedNet, unknown_shortcuts
 from unskip.nets.shapes import meta_copy
+from unskip.nets.within_memory import check_memory
 from unskip.runtimes import find_runtime
 
 __all__ = ["Fit", "Line", "Verdict", "fit_budget", "unbeaten"]
@@ -188,6 +189,8 @@ def fit_budget(
     timed: dict[Hashable, Timed] = {}
     version = None
     if latency and within:
+        peak = own.figures(ELEMENTS["float32"])["peak_bytes"]
+        check_memory(peak, f"an image for {net.spec}", "lower --image-size, or say --no-latency")
         with Stopwatch(net.spec, input_shape, runtime=runtime, threads=threads, progress=progress) as watch:
             version = watch.runtime.version
             alone = [student for student in chosen if not student.sub_net]

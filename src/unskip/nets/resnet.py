@@ -23,7 +23,7 @@ from unskip.nets.staged import Residual, StagedNet
 __all__ = ["AverageMaxPool", "basic_block", "bottleneck_block", "cifar_resnet", "from_torchvision", "resnet"]
 
 Block = Callable[[int, int, int], Residual]
-Blocks = Annotated[int, Field(ge=1, le=1000)]
+Blocks = Annotated[int, Field(gt=0, le=1000)]
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
