@@ -44,10 +44,14 @@ def evaluate_target(
     if any(file.suffix.lower() == runtime.endings[0] for runtime in RUNTIMES.values()):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
+        where = facts.get("normalization", "outside")
+        if where not in ("inside", "outside"):
+            raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
         images = data_for(file, info, data, settings)
-        if facts.get("normalization") == "inside":
+        if where == "inside":
             images = images.scaled()
-        return evaluate_file(file, images.test_batches(_BATCH).epoch(0), depth=depth)
+        batches = images.test_batches(_BATCH).epoch(0)
+        return evaluate_file(file, batches, depth=depth, classes=len(info.classes))
     if depth is not None:
         raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)

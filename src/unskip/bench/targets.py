@@ -115,7 +115,12 @@ def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Targ
 
 def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | None) -> Shape:
     if "image_shape" in facts:
-        channels, height, width = json.loads(facts["image_shape"])
+        try:
+            channels, height, width = map(int, json.loads(facts["image_shape"]))
+        except (TypeError, ValueError) as error:
+            raise UnskipError(f"the metadata of {file} are damaged: image_shape is {facts['image_shape']}") from error
+        if min(channels, height, width) < 1:
+            raise UnskipError(f"the metadata of {file} are damaged: image_shape is {facts['image_shape']}")
         return channels, height, width
     shape = runtime_for(file).load(file).input_shape
     if shape is None:
