@@ -82,8 +82,9 @@ def test_a_run(whole, tmp_path):
             start("run", "small.yaml", "--out", folder, at=tmp_path), moments.randrange(10), moments.random() * 0.7
         ):
             kills += 1
-            for path in folder.glob("export/*.onnx"):
-                assert path.read_bytes() == (whole / "export" / path.name).read_bytes(), "half a file was left"
+            for path in [*folder.glob("nets/*"), *folder.glob("export/*.onnx")]:
+                expected = (whole / path.relative_to(folder)).read_bytes()
+                assert path.read_bytes() == expected, (path, SEED, kills)
         assert files_of(folder) == files_of(whole), (SEED, kills)
         found, expected = (json.loads((place / "run.json").read_text()) for place in (folder, whole))
         assert without_times(found) == without_times(expected)

@@ -212,6 +212,10 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
         )
     if run is not None and recipe is not None and argument is None and wanted.path == recipe.path:
         wanted = run.located(wanted)
+        if wanted.name in ("image_folder", "parquet") and not wanted.folder.exists():
+            raise UnskipError(
+                f"the images of the run {run.path} are not in {wanted.path}; say with --data where they are"
+            )
     data = load_data(
         wanted,
         device="cpu",
