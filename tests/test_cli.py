@@ -168,6 +168,26 @@ def test_inspect_says_whether_removal_pays(tmp_path):
     assert "(1.50x)" in resnet50
 
 
+def test_rectangular_images_by_name(tmp_path):
+    assert "image 3x96x64" in unskip("inspect", "resnet8", "--image-size", "96x64", at=tmp_path).out
+    for size, wanted in (("48x24", (48, 24)), ("32x32", 32)):
+        budget = ("--macs", "1G", "--no-latency", "--limit", 1, "--out", f"new/{size}")
+        ended = unskip("fit-budget", "resnet8", "--image-size", size, *budget, at=tmp_path)
+        assert ended.code == 0, ended.err
+        (written,) = (tmp_path / "new" / size).iterdir()
+        assert load_recipe(written).data.image_size == wanted
+    for size in ("96x", "x", "3", "96x64x3", "-8", "1e3", "99999"):
+        refused("inspect", "resnet8", f"--image-size={size}", at=tmp_path, saying="--image-size .*such as 96x64")
+
+
+def test_places_that_cannot_be_written_are_said_before_anything_takes_time(home, tmp_path):
+    (tmp_path / "file").write_text("")
+    for option in ("--json", "--html"):
+        refused("bench", "resnet8", option, "file/x", at=tmp_path, saying=f"{option} file/x: .* is no folder")
+        refused("bench", "resnet8", option, tmp_path, at=tmp_path, saying=f"{option} .* is a folder; name a file")
+    refused("fit-budget", "resnet8", "--macs", "1G", "--out", "file", at=tmp_path, saying="--out file.* is no folder")
+
+
 def test_inspect_as_json(tmp_path):
     arguments = ["resnet20", "--image-size", 16, "--set", "width=4", "--set", "in_channels=1", "--json"]
     found = json.loads(unskip("inspect", *arguments, at=tmp_path).out)

@@ -3,13 +3,17 @@
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -17,7 +21,8 @@ from typer.testing import CliRunner
 import unskip
 from unskip.cli import app
 from unskip.nets import find_net
-from unskip.recipe import named_recipes
+from unskip.preprocessing import Preprocessing
+from unskip.recipe import DataRecipe, named_recipes
 from unskip.report import bench_record, record
 from unskip.request import request_run
 
@@ -105,6 +110,84 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
             exec(compile(padded, str(page), "exec"), names)
 
 
+def prepare_block(language: str) -> str:
+    return next(block.text for block in blocks_of(DEPLOY) if block.language == language and "prepare." in block.text)
+
+
+SIDES = [(300, 200), (201, 333), (64, 96), (90, 64), (7, 9), (1, 1), (24, 24), (13, 80)]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Class folders of photographs: odd sizes, portraits by their EXIF data, greys, small ones."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for split, label in product(("train", "test"), ("cat", "dog")):
+        (folder / split / label).mkdir(parents=True)
+        for index, (height, width) in enumerate(SIDES):
+            random = np.random.default_rng([index, split == "test", label == "dog"])
+            pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
+            exif = Image.Exif()
+            exif[0x0112] = [1, 6, 8, 3][index % 4]
+            image = Image.fromarray(pixels if index % 3 else pixels[..., 0])
+            image.save(folder / split / label / f"{index}.{'png' if index % 2 else 'jpg'}", exif=exif)
+    return folder
+
+
+GEOMETRIES = [{"image_size": 72}, {"image_size": [48, 96]}, {"image_size": [80, 60], "augmentation": "pad_crop"}]
+GEOMETRIES += [{"image_size": 24}, {"image_size": [24, 40], "augmentation": "resized_crop"}]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda geometry: re.sub(r"\W+", "-", str(geometry)))
+@pytest.mark.parametrize("normalization", ["inside", "outside"])
+def test_devices_see_what_was_measured(geometry, normalization, photographs):
+    """The page's code and `unskip.prepare` give, bit by bit, the batches on which files are evaluated."""
+    data = unskip.load_data(DataRecipe(name="image_folder", path=str(photographs), workers=0, **geometry))
+    facts = {**data.info.to_json(), "normalization": normalization}
+    measured = data.scaled() if normalization == "inside" else data
+    seen = torch.cat([images for images, _ in measured.test_batches(5).epoch(0)]).cpu().numpy()
+    names: dict[str, Any] = {}
+    exec(prepare_block("python"), names)
+    files = sorted((photographs / "test").rglob("*.*"))
+    assert len(seen) == len(files) == 2 * len(SIDES)
+    for image, file in zip(seen, files, strict=True):
+        assert np.array_equal(names["prepare"](file, facts)[0], image), file
+        assert np.array_equal(unskip.prepare(file, facts)[0], image), file
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_the_same_in_another_language(tmp_path):
+    (tmp_path / "prepare.hpp").write_text(prepare_block("cpp"))
+    (tmp_path / "main.cpp").write_text(
+        """
+        #include <cstdio>
+        #include <cstdlib>
+        #include "prepare.hpp"
+        int main(int, char** given) {
+          auto number = [&](int place) { return std::atoi(given[place]); };
+          Image image{number(1), number(2), number(3), {}};
+          image.pixels.resize(image.width * image.height * image.channels);
+          if (std::fread(image.pixels.data(), 1, image.pixels.size(), stdin) != image.pixels.size()) return 1;
+          auto values = prepare(image, {number(4), number(5)}, {number(6), number(7)});
+          std::fwrite(values.data(), sizeof(float), values.size(), stdout);
+        }
+        """
+    )
+    program = str(tmp_path / "main")
+    subprocess.run(
+        ["g++", "-std=c++17", "-O1", "-Wall", "-Werror", "-o", program, str(tmp_path / "main.cpp")], check=True
+    )
+    for (height, width), cover, mode in product(SIDES, [(0, 0), (36, 50)], ["RGB", "L"]):
+        shape = (height, width, 3) if mode == "RGB" else (height, width)
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+        how = Preprocessing(mode, (32, 44), cover if any(cover) else None)
+        numbers = map(str, (width, height, len(mode), *how.size, *cover))
+        found = subprocess.run([program, *numbers], input=image.tobytes(), capture_output=True, check=True).stdout
+        levels = np.rint(255 * np.frombuffer(found, np.float32)).astype(int)
+        off = np.abs(levels - how.pixels(image).ravel())
+        assert off.max() <= 1, "versions of Pillow differ in which direction they scale first"
+        assert off.mean() < 0.3, (height, width, cover, mode)
+
+
 @pytest.mark.slow
 def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeypatch):
     """The commands on smaller runs; the Python without unskip, and without what its runtime does not bring."""
@@ -119,14 +202,20 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
     unskip.run_recipe(unskip.load_recipe("demo", [*small, "methods={align_kd: {}}"]), Path("runs/demo"))
     unskip.run_recipe(unskip.load_recipe("demo", [*small, "methods={embedded_kd: {}}"]), Path("runs/family"))
     Image.fromarray(np.full((30, 40, 3), 200, np.uint8)).save("photograph.jpg")
+    Path("prepare.py").write_text(prepare_block("python"))
     lines = [line for block in blocks_of(DEPLOY) if block.language == "bash" for line in block.text.splitlines()]
     for line in lines:
-        if line != "unskip run demo":
+        if line.startswith("python -c"):
+            ended = subprocess.run(
+                shlex.split(line.replace("python", sys.executable, 1)), capture_output=True, text=True
+            )
+            assert ended.stdout.strip() == "(1, 1, 8, 8)", (line, ended.stderr)
+        elif line != "unskip run demo":
             arguments = shlex.split(line)[1:]
             result = CliRunner().invoke(app, [*arguments, "--max-drop", "1"] if "--int8" in arguments else arguments)
             assert result.exit_code == 0, (line, result.output, result.exception)
     for block in blocks_of(DEPLOY):
-        if block.language == "python":
+        if block.language == "python" and "prepare.py" not in block.text:
             kept = {name for name in ("torch", "onnxruntime", "openvino", "executorch") if name in block.text}
             absent = {"unskip", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "executorch"} - kept
             code = f"import sys\nsys.modules.update(dict.fromkeys({sorted(absent)}))\n{block.text}"

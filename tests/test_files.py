@@ -1,11 +1,13 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from unskip.errors import UnskipError
-from unskip.files import atomic_path, atomic_paths, write_json, write_text
+from unskip.files import atomic_path, atomic_paths, check_writable, write_json, write_text
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
@@ -74,3 +76,42 @@ def test_json_refuses_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"b": float("nan")})
     assert json.loads((tmp_path / "a.json").read_text()) == {"b": [1, 2.5, None]}
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (tmp_path / f".a.txt.{ended.pid}.tmp").write_text("half")
+    (tmp_path / f".b.xml.{ended.pid}.tmp" / "before").mkdir(parents=True)
+    kept = [tmp_path / f".a.txt.{os.getppid()}.tmp", tmp_path / f".other.txt.{ended.pid}.tmp"]
+    for path in kept:
+        path.write_text("of a process that runs, or of another file")
+    write_text(tmp_path / "a.txt", "whole")
+    with atomic_paths([tmp_path / "b.xml"]) as (place,):
+        place.write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.txt", "b.xml", *(path.name for path in kept)])
+
+
+def test_the_last_of_several_files_is_absent_while_they_are_replaced(tmp_path, monkeypatch):
+    """A process that is killed between two of them leaves no pair that does not belong together."""
+    paths = [tmp_path / "net.bin", tmp_path / "net.xml"]
+    seen = []
+    for round_ in ("old", "new"):
+        with atomic_paths(paths) as places:
+            for place in places:
+                place.write_text(round_)
+            replace = os.replace
+            monkeypatch.setattr(os, "replace", lambda a, b, real=replace: (seen.append(paths[1].exists()), real(a, b)))
+        monkeypatch.undo()
+    assert not any(seen)
+    assert [path.read_text() for path in paths] == ["new", "new"]
+
+
+@pytest.mark.parametrize("name", ["file/x.onnx", "file/deep/x.onnx", "folder"])
+def test_places_that_cannot_be_written_are_named_beforehand(name, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UnskipError, match=r"--out .*(is no folder|is a folder)"):
+        check_writable(tmp_path / name, "--out")
+    check_writable(tmp_path / "new" / "deep" / "x.onnx", "--out")
+    assert not (tmp_path / "new").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import shutil
@@ -48,6 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with _full_disk_in_a_sentence(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(path)
         try:
             yield temporary
             _sync(temporary)
@@ -60,13 +62,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Temporary paths of the same names that take the places of ``paths``, all in one folder, when the block ends.
 
-    They take all of them or none: after an error everything is as it was before. Raises `UnskipError` when the disk
-    is full.
+    They take all of them or none: after an error everything is as it was before, and the last of them, which is to be
+    the one that names the others, is there only while all belong together. Raises `UnskipError` when the disk is full.
     """
     home = paths[0].parent
     workplace = home / f".{paths[0].name}.{os.getpid()}.tmp"
     with _full_disk_in_a_sentence(paths[0]):
         home.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(paths[0])
         (workplace / "before").mkdir(parents=True, exist_ok=True)
         try:
             temporary = [workplace / path.name for path in paths]
@@ -87,6 +90,8 @@ def _replace_all(sources: Sequence[Path], targets: Sequence[Path], aside: Path) 
         except OSError:  # a file system without links
             shutil.copyfile(target, aside / target.name)
     try:
+        if len(targets) > 1:  # a process that is killed in between leaves no file with another's parts
+            targets[-1].unlink(missing_ok=True)
         for source, target in zip(sources, targets, strict=True):
             os.replace(source, target)
     except OSError:
@@ -96,6 +101,31 @@ def _replace_all(sources: Sequence[Path], targets: Sequence[Path], aside: Path) 
             else:
                 target.unlink(missing_ok=True)
         raise
+
+
+def _clear_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they wrote the same file have left."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.name.removesuffix(".tmp").rpartition(".")[2]
+        if not process.isdecimal() or _is_running(int(process)):
+            continue
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is such a process, as far as can be asked without disturbing it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:

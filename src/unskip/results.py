@@ -71,6 +71,8 @@ def gather_results(
     """
     rows = []
     for trained in nets:
+        # A training may have left it channels-last, and one that was resumed has not: equal runs, equal figures.
+        trained.net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         say(f"{trained.label}: exporting and measuring")
         rows.append(_net_row(trained, recipe, data, folder, device))
     best = max((row for row in rows if row["role"] == "student"), key=lambda row: row["top1"])

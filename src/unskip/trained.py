@@ -44,10 +44,14 @@ def evaluate_target(
     if any(file.suffix.lower() == runtime.endings[0] for runtime in RUNTIMES.values()):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
+        where = facts.get("normalization", "outside")
+        if where not in ("inside", "outside"):
+            raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
         images = data_for(file, info, data, settings)
-        if facts.get("normalization") == "inside":
+        if where == "inside":
             images = images.scaled()
-        return evaluate_file(file, images.test_batches(_BATCH).epoch(0), depth=depth)
+        batches = images.test_batches(_BATCH).epoch(0)
+        return evaluate_file(file, batches, depth=depth, classes=len(info.classes))
     if depth is not None:
         raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
@@ -208,6 +212,10 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
         )
     if run is not None and recipe is not None and argument is None and wanted.path == recipe.path:
         wanted = run.located(wanted)
+        if wanted.name in ("image_folder", "parquet") and not wanted.folder.exists():
+            raise UnskipError(
+                f"the images of the run {run.path} are not in {wanted.path}; say with --data where they are"
+            )
     data = load_data(
         wanted,
         device="cpu",

@@ -8,7 +8,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.export import export_net
-from unskip.nets import StagedNet, parse
+from unskip.nets import StagedNet, make_net, parse
 
 
 class Noise(nn.Module):
@@ -47,6 +47,17 @@ def test_file_tells_nothing_of_this_machine_and_is_reproducible(net, images, wri
     again = export_net(net, tmp_path / "again.onnx", images, metadata={"classes": '["a", "b"]', "mean": "[0.5]"})
     assert again.path.read_bytes() == written.path.read_bytes()
     assert b"site-packages" not in again.path.read_bytes()
+
+
+def test_a_net_that_was_trained_channels_last_gives_the_same_file(images, tmp_path):
+    contents = set()
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            net = make_net("resnet8", {"width": 4, "in_channels": 1}).to(memory_format=memory_format)
+        export_net(net, tmp_path / "net.onnx", images)
+        contents.add((tmp_path / "net.onnx").read_bytes())
+    assert len(contents) == 1
 
 
 @pytest.mark.parametrize("older", [b"an older file", None])

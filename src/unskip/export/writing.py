@@ -238,8 +238,9 @@ class _Order:
 
 
 def _for_cpu(net: StagedNet) -> StagedNet:
-    """A copy for inference in float32."""
-    return extract(net).to("cpu", torch.float32).eval()
+    """A copy for inference in float32; exporters write channels-last weights as another graph."""
+    copied = extract(net).to("cpu", torch.float32).eval()
+    return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
 
 
 def _sharing(nets: Sequence[StagedNet]) -> Sequence[StagedNet]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.chance import is_at_chance
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.runtimes import runtime_for
 
 __all__ = ["Accuracy", "evaluate", "evaluate_file"]
@@ -59,14 +59,31 @@ def evaluate(
             module.training = training
 
 
-def evaluate_file(path: Path, batches: Iterable[tuple[Tensor, Tensor]], *, depth: str | None = None) -> Accuracy:
+def evaluate_file(
+    path: Path, batches: Iterable[tuple[Tensor, Tensor]], *, depth: str | None = None, classes: int | None = None
+) -> Accuracy:
     """The accuracy of a deployed file, run on the CPU by the runtime that it was written for; see :func:`evaluate`.
 
     The images are such as the file takes: where it normalises by itself, scaled to 0..1. ``depth`` names one of the
-    networks in a file of several.
+    networks in a file of several. Raises `UnskipError` for a file that does not take the images, or that tells another
+    number of ``classes`` apart.
     """
-    program = runtime_for(path).load(path, depth=depth)
-    return _accuracy(lambda images: torch.from_numpy(program(images.cpu().numpy())), batches)
+    runtime = runtime_for(path)
+    program = runtime.load(path, depth=depth)
+
+    def predict(images: Tensor) -> Tensor:
+        shape = tuple(images.shape[1:])
+        if program.input_shape not in (None, shape):
+            raise UnskipError(f"{path} takes images of {program.input_shape}, not of {shape}; its metadata are damaged")
+        try:
+            logits = torch.from_numpy(program(images.cpu().numpy()))
+        except Exception as error:  # each runtime fails in ways of its own
+            raise UnskipError(f"{runtime.version} cannot run {path}: {first_line(error)}") from error
+        if logits.ndim != 2 or classes not in (None, logits.shape[1]):
+            raise UnskipError(f"{path} gives {tuple(logits.shape[1:])} numbers for an image, not one for each class")
+        return logits
+
+    return _accuracy(predict, batches)
 
 
 def _accuracy(predict: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracy:

@@ -86,8 +86,7 @@ def _image_size(given: Any) -> Any:
 
 
 SMALLEST_SIDE, LARGEST_SIDE = 4, 2**14  # pixels
-_Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
-ImageSize = Annotated[_Side | Annotated[tuple[_Side, _Side], Field(strict=False)], BeforeValidator(_image_size)]
+ImageSize = Annotated[int | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(_image_size)]
 
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # names files
 
