@@ -1,5 +1,11 @@
+import functools
 import hashlib
+import http.server
+import os
 import pickle
+import tarfile
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,18 +54,51 @@ def test_reads_torchvisions_copy(copy):
     assert np.array_equal(np.asarray(train.image(0)).transpose(2, 0, 1), first)
 
 
-def test_a_changed_file_is_refused_before_it_is_unpickled(copy):
+def test_changed_files_are_refused_before_any_is_unpickled(copy):
     name, path, folder, _ = copy
 
     class Trap:
         def __reduce__(self):
             return (folder.joinpath("opened").write_text, ("the pickle was run",))
 
-    file = SETS[name][0].train_list[0][0]
-    (folder / file).write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(UnskipError, match=r"MD5 sums differ; remove the folder"):
-        cifar(name, path)
-    assert not (folder / "opened").exists()
+    for file in folder.iterdir():
+        content = file.read_bytes()
+        file.write_bytes(pickle.dumps(Trap()))
+        with pytest.raises(UnskipError, match=r"MD5 sums differ; remove the folder"):
+            cifar(name, path)
+        assert not (folder / "opened").exists(), file
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-5]), "pipe"])
+def test_a_copy_with_a_part_missing_is_refused(copy, change):
+    name, path, folder, _ = copy
+    for file in list(folder.iterdir()):
+        content = file.read_bytes()
+        if change == "pipe":
+            file.unlink()
+            os.mkfifo(file)
+        else:
+            change(file)
+        with pytest.raises(UnskipError, match=r"is not torchvision's copy of .*: files are missing"):
+            cifar(name, path)
+        file.unlink(missing_ok=True)
+        file.write_bytes(content)
+
+
+def test_an_archive_with_another_sum_is_not_unpacked(tmp_path, monkeypatch):
+    archive = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(__file__, "../outside")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(datasets.CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{archive.name}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with pytest.raises(UnskipError, match=r"could not download cifar10 from http://127.*corrupted"):
+            cifar("cifar10", tmp_path / "new")
+        server.shutdown()
+    assert not (tmp_path / "outside").exists()
 
 
 def test_the_copy_is_recognised(copy):

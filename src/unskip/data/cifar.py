@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from unskip.data.image_set import ArraySet
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 
 __all__ = ["CIFAR_FOLDERS", "cifar"]
 
@@ -22,7 +24,8 @@ _DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 def cifar(name: Literal["cifar10", "cifar100"], path: Path) -> tuple[tuple[str, ...], ArraySet, ArraySet]:
     """Class names, training and test images, from the copy in ``path`` or downloaded into it.
 
-    The files are pickles; torchvision opens them only after their MD5 sums have been checked.
+    The files are pickles; torchvision opens them only after the MD5 sums of all of them have been checked, and unpacks
+    an archive only after its own.
     """
     from unskip.torchvision_compat import datasets
 
@@ -45,9 +48,9 @@ def _download(dataset: Any, name: str, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         with _timeout(_DOWNLOAD_TIMEOUT):
             dataset(path, download=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError) as error:
         raise UnskipError(
-            f"could not download {name} from {dataset.url} into {path}: {error}; set data.path to a folder "
+            f"could not download {name} from {dataset.url} into {path}: {first_line(error)}; set data.path to a folder "
             f"that holds {CIFAR_FOLDERS[name]}/ or the Hugging Face hub's Parquet files"
         ) from error
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -188,6 +188,10 @@ class EncodedSet(ImageSet):
             return f"{path.name} {row} {hashlib.sha256(self._bytes(index)).hexdigest()}"
         except (OSError, ValueError) as error:
             raise self._unreadable(index, error) from error
+
+    def contents(self) -> Iterator[bytes]:
+        """The encoded images; nothing for those in files."""
+        return (self.encoded[index].as_py() or b"" for index in range(len(self)))
 
     def _bytes(self, index: int) -> bytes:
         encoded = self.encoded[index].as_py()

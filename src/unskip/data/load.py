@@ -17,7 +17,8 @@ from torch import Tensor
 from unskip.data.augment import PadCropFlip
 from unskip.data.batches import Batches, Steps
 from unskip.data.decode import Pixels, Progress, decode, readable
-from unskip.data.image_set import ImageSet, Listing, Rows
+from unskip.data.image_set import EncodedSet, ImageSet, Listing, Rows
+from unskip.data.leaks import warn_of_shared_images
 from unskip.data.normalize import IMAGENET, Normalization, measured, named_normalization
 from unskip.data.resident import ResidentImages
 from unskip.data.sources import Source, read_source
@@ -191,6 +192,7 @@ def _resident(
     skip = recipe.skip_unreadable
     train, pixels = decode(train, how, "training images", skip_unreadable=skip, progress=progress)
     test, test_pixels = decode(test, how, "test images", skip_unreadable=skip, progress=progress)
+    warn_of_shared_images(map(_bytes, pixels), train.labels, map(_bytes, test_pixels), test.labels)
     normalization = normalization or measured(pixels)
     contents = _contents(train.labels, test.labels, _hash(pixels), _hash(test_pixels))
     return Data(
@@ -227,8 +229,15 @@ def _streamed(
     if recipe.skip_unreadable:
         train = readable(train, "training images", progress=progress)
         test = readable(test, "test images", progress=progress)
+    if isinstance(train, EncodedSet) and isinstance(test, EncodedSet):  # files are not read before they are needed
+        warn_of_shared_images(train.contents(), train.labels, test.contents(), test.labels)
     normalization = normalization or (IMAGENET if how.mode == "RGB" else Normalization((0.5,), (0.5,)))
     transform = Transform(how, crop, window.padding, window.padding_mode, window.flip)
+    if isinstance(train, EncodedSet) and isinstance(test, EncodedSet):  # files are not read before they are needed
+        warn_of_shared_images(train.contents(), train.labels, test.contents(), test.labels)
+    channels = len(train.mode)
+    normalization = normalization or (IMAGENET if channels == 3 else Normalization((0.5,), (0.5,)))
+    transform = Transform(size, crop, window.padding, window.padding_mode, window.flip)
     return Data(
         name=source.name,
         classes=source.classes,
@@ -292,6 +301,10 @@ def _window(recipe: DataRecipe, crop: str, size: tuple[int, int]) -> PadCropFlip
         raise UnskipError(f"data.padding: {padding} pixels cannot be reflected from images of {min(size)}; use less")
     flip = recipe.flip if recipe.flip is not None else recipe.name != "digits" and crop != "none"
     return PadCropFlip(padding, recipe.padding_mode, flip)
+
+
+def _bytes(pixels: Pixels) -> bytes:
+    return pixels.tobytes()
 
 
 def _contents(train_labels: Rows, test_labels: Rows, train: str, test: str) -> dict[str, str]:
