@@ -18,6 +18,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.cutting import chain_of
+from unskip.nets.logits import check_logits, refuse_probabilities
 from unskip.nets.piece import Piece, named
 from unskip.nets.staged import Residual, StagedNet
 from unskip.nets.tracing import functional, shape_of, trace_in_both_modes
@@ -49,6 +50,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     modes = {id(module): module.training for module in copied.modules()}
     traced = functional(trace_in_both_modes(_with_activations_apart(copied)), example_input)
     _check_output(traced)
+    check_logits(traced)
     net = StagedNet(_parts(chain_of(traced, stored), tuple(example_input.shape)))
     for module in net.modules():
         module.training = modes.get(id(module), model.training)
@@ -183,6 +185,7 @@ def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
                 torch.manual_seed(0)
                 others = torch.randn_like(images) if images.is_floating_point() else images
                 logits.append(twin(torch.cat([images, others])))
+        refuse_probabilities(logits[0])
         if not torch.equal(*logits):
             mode = "train" if training else "eval"
             difference = (logits[0] - logits[1]).abs().max().item()
