@@ -1,8 +1,8 @@
 """Two processes that share a batch have the gradients of one process, for every method.
 
 The networks have no BatchNorm, which in train mode would take its statistics from each process's share. Two processes
-have bit by bit the mean of the gradients that one process has of the two halves; of the whole batch, it has the same up
-to the last digits of float64, since a sum over a batch is rounded in another order than the sum of two sums.
+have bit by bit the mean of the gradients that one process has of the two halves. Of the whole batch it has the same up to
+rounding, since a sum over a batch is rounded in another order than the sum of two sums.
 """
 
 import os
@@ -27,13 +27,13 @@ def phases_of(name):
     teacher = make_net("resnet14", {"width": 4, "num_classes": 3})
     for _ in range(3):
         teacher(torch.randn(8, 3, 16, 16))
-    teacher = fold_batchnorm(teacher).double()
-    requested = fold_batchnorm(make_net("resnet14", {"width": 4, "num_classes": 3})).double()
+    teacher = fold_batchnorm(teacher)
+    requested = fold_batchnorm(make_net("resnet14", {"width": 4, "num_classes": 3}))
     method = method_from(name, {})
     student = method.student_of(teacher, requested if name == "embedded_kd" else without_shortcuts(requested))
     phases = method.phases(teacher, student, epochs=10)
     for phase in phases:
-        phase.objective.double().train()
+        phase.objective.train()
         for layer in phase.objective.modules():  # of connectors
             if isinstance(layer, nn.BatchNorm2d):
                 layer.eval()
@@ -68,7 +68,7 @@ def one_of_two(rank, folder):
 
 def batch():
     generator = torch.Generator().manual_seed(7)
-    images = torch.randn(BATCH, 3, 16, 16, generator=generator, dtype=torch.float64)
+    images = torch.randn(BATCH, 3, 16, 16, generator=generator)
     return images, torch.randint(3, (BATCH,), generator=generator)
 
 
@@ -89,4 +89,4 @@ def test_gradients_are_those_of_one_process(name, shared):
         assert any(bool(gradient.any()) for gradient in alone.values())
         for key, gradient in alone.items():
             assert torch.equal(found[key], (halves[0][key] + halves[1][key]) / 2), f"{phase.name} {key}"
-            assert (found[key] - gradient).abs().max() <= 1e-13 * gradient.abs().max(), f"{phase.name} {key}"
+            assert (found[key] - gradient).abs().max() <= 1e-5 * gradient.abs().max() + 1e-9, f"{phase.name} {key}"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from unskip.nets.depth import BatchNormAtDepth
 
 __all__ = ["can_synchronize", "synchronized_batchnorm"]
 
@@ -31,13 +28,9 @@ def synchronized_batchnorm(module: nn.Module) -> Iterator[None]:
     changed: list[tuple[nn.Module, type[nn.Module]]] = []
     for part in module.modules():
         kind = type(part)
-        if isinstance(part, BatchNormAtDepth):
-            part.__class__ = _SynchronizedAtDepth
-        elif isinstance(part, _BatchNorm) and kind.forward is _BatchNorm.forward:
+        if isinstance(part, _BatchNorm) and kind.forward is _BatchNorm.forward:
             part.__class__ = _synchronized(kind)
-        else:
-            continue
-        changed.append((part, kind))
+            changed.append((part, kind))
     try:
         yield
     finally:
@@ -54,12 +47,3 @@ def _synchronized(kind: type[_BatchNorm]) -> type[_BatchNorm]:
         "process_group": None,
     }
     return type(f"Synchronized{kind.__name__}", (kind,), members)
-
-
-class _SynchronizedAtDepth(BatchNormAtDepth):
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, height, width) to the same shape."""
-        norm = copy.copy(self.statistics)  # synchronised itself, and with the same buffers
-        norm._parameters = {**norm._parameters, "weight": self.weight, "bias": self.bias}
-        found: Tensor = nn.SyncBatchNorm.forward(norm, x)  # type: ignore[arg-type]
-        return found
