@@ -1,8 +1,8 @@
 """Two processes that share a batch have the gradients of one process, for every method.
 
 The networks have no BatchNorm, which in train mode would take its statistics from each process's share. Two processes
-have bit by bit the mean of the gradients that one process has of the two halves. Of the whole batch it has the same up to
-rounding, since a sum over a batch is rounded in another order than the sum of two sums.
+have bit by bit the mean of the gradients that one process has of the two halves. Of the whole batch it has the same up
+to rounding, since a sum over a batch is rounded in another order than the sum of two sums.
 """
 
 import os
