@@ -50,10 +50,7 @@ def _replace(path):
 
 
 CHANGES = {
-    "replaced": (
-        lambda data: picture(7, _size(data / "train/a/0.png")).save(data / "train/a/0.png"),
-        "training images",
-    ),
+    "replaced": (lambda data: _replace(data / "train/a/0.png"), "training images"),
     "deleted": (lambda data: (data / "train/a/0.png").unlink(), r"number of training images \(12 then, 11 now\)"),
     "added": (lambda data: shutil.copy(data / "train/a/0.png", data / "train/a/9.png"), r"\(12 then, 13 now\)"),
     "relabelled": (lambda data: (data / "train/a/0.png").rename(data / "train/b/9.png"), "training labels"),
