@@ -60,7 +60,7 @@ def test_the_folder_has_all_that_a_run_is(finished):
     nets = {f"trained/{label}{ending}" for label in labels for ending in (".safetensors", ".json")}
     nets |= {f"nets/{label}.safetensors" for label in labels}
     exported = {f"export/{label}.onnx" for label in ("teacher", "ce", "align_kd")}
-    whole = {"recipe.yaml", "environment.json", "metrics.jsonl", "run.json", "report.html"}
+    whole = {"recipe.yaml", "environment.json", "inputs.json", "metrics.jsonl", "run.json", "report.html"}
     assert files == nets | exported | whole
 
 
@@ -250,7 +250,7 @@ def test_networks_of_several_depths_come_out_of_one_training(family):
     folder, results = family
     labels = ["embedded_kd-full", "embedded_kd-1-1-1", "embedded_kd-1-2-1"]
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    whole = {"recipe.yaml", "environment.json", "metrics.jsonl", "run.json", "report.html"}
+    whole = {"recipe.yaml", "environment.json", "inputs.json", "metrics.jsonl", "run.json", "report.html"}
     trained = {
         f"trained/{label}{ending}" for label in ("teacher", "embedded_kd") for ending in (".safetensors", ".json")
     }

@@ -54,9 +54,10 @@ def test_a_good_teacher_is_left_alone(data):
     assert found.images == 160
 
 
-@pytest.mark.parametrize("name", ["imagenet", "none", "pixels"])
-def test_another_normalisation(data, name):
-    found = examine(TellsShades(named_normalization(name, 3)), data, thoroughly=True)
+@pytest.mark.parametrize(("name", "now"), [("imagenet", "pixels"), ("none", None), ("pixels", None)])
+def test_another_normalisation(data, name, now):
+    images = data.normalized(named_normalization(now, 3)) if now else data
+    found = examine(TellsShades(named_normalization(name, 3)), images, thoroughly=True)
     assert "normalised in another way" in found.cause
     assert found.now < 0.7 < 0.9 < found.then
     assert f"add --set teacher.normalization={name}" in str(found)
@@ -72,8 +73,6 @@ def test_pixels_from_minus_one_to_one_and_a_recipe_that_is_wrong(data):
 
 @pytest.mark.parametrize("thoroughly", [True, False])
 def test_another_order_of_channels(data, thoroughly):
-    found = examine(TellsShades(Normalization(data.mean[::-1], data.std[::-1]), channel=2), data, thoroughly=thoroughly)
-    assert "blue, green, red" in found.cause or "normalised" in found.cause
     found = examine(TellsShades(own(data), channel=2), data, thoroughly=thoroughly)
     assert "blue, green, red" in found.cause
     assert "turn the input channels of its first convolution around" in str(found)
