@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,8 +37,7 @@ def synchronized_batchnorm(module: nn.Module) -> Iterator[None]:
             part.__class__ = kind
 
 
-@functools.cache
-def _synchronized(kind: type[_BatchNorm]) -> type[_BatchNorm]:
+def _synchronized(kind: type[nn.Module]) -> type[nn.Module]:
     """A kind of BatchNorm with the forward of PyTorch's synchronised one."""
     members: dict[str, Any] = {
         "forward": nn.SyncBatchNorm.forward,
