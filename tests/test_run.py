@@ -215,6 +215,7 @@ def test_two_processes_train_as_one_run(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "2 processes share every batch; BatchNorm takes its statistics over its own share" in done.stdout
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(row["net"], row["epoch"]) for row in rows] == [(n, e) for n in ("teacher", "align_kd") for e in (1, 2)]
     assert (folder / "report.html").exists()

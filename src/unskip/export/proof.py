@@ -88,9 +88,7 @@ class Exported:
             f"same top-1 on {100 * self.agreement:.2f} % of {self.images} images",
         ]
         if self.constant:
-            words[-1] += (
-                ", WHICH SAYS NOTHING: the network gives the same logits for every image, it has learned nothing"
-            )
+            words[-1] += ", which says nothing: the network has the same logits for every image and has learned nothing"
         if self.accuracies:
             file, net = 100 * self.accuracies.file, 100 * self.accuracies.net
             words.append(f"top-1 {file:.2f} %, the network {net:.2f} %, on {self.accuracies.images:,} images")
