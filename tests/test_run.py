@@ -60,7 +60,7 @@ def test_the_folder_has_all_that_a_run_is(finished):
     nets = {f"trained/{label}{ending}" for label in labels for ending in (".safetensors", ".json")}
     nets |= {f"nets/{label}.safetensors" for label in labels}
     exported = {f"export/{label}.onnx" for label in ("teacher", "ce", "align_kd")}
-    whole = {"recipe.yaml", "environment.json", "metrics.jsonl", "run.json", "report.html"}
+    whole = {"recipe.yaml", "environment.json", "inputs.json", "metrics.jsonl", "run.json", "report.html"}
     assert files == nets | exported | whole
 
 
@@ -215,6 +215,7 @@ def test_two_processes_train_as_one_run(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert "2 processes share every batch; BatchNorm takes its statistics over its own share" in done.stdout
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(row["net"], row["epoch"]) for row in rows] == [(n, e) for n in ("teacher", "align_kd") for e in (1, 2)]
     assert (folder / "report.html").exists()
@@ -250,7 +251,7 @@ def test_networks_of_several_depths_come_out_of_one_training(family):
     folder, results = family
     labels = ["embedded_kd-full", "embedded_kd-1-1-1", "embedded_kd-1-2-1"]
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    whole = {"recipe.yaml", "environment.json", "metrics.jsonl", "run.json", "report.html"}
+    whole = {"recipe.yaml", "environment.json", "inputs.json", "metrics.jsonl", "run.json", "report.html"}
     trained = {
         f"trained/{label}{ending}" for label in ("teacher", "embedded_kd") for ending in (".safetensors", ".json")
     }

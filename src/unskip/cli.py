@@ -339,7 +339,8 @@ def evaluate(
     _allow(allowed)
     accuracy = evaluate_target(target, data, set_ or (), label=net, depth=depth)
     top5 = "" if accuracy.top5 is None else f"  top-5 {100 * accuracy.top5:.2f} %"
-    out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images", highlight=False)
+    chance = f", at chance: naming one class always gives {100 * accuracy.chance:.2f} %" if accuracy.at_chance else ""
+    out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images{chance}", highlight=False)
 
 
 @app.command()

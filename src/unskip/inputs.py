@@ -26,6 +26,8 @@ def check_inputs(folder: RunFolder, recipe: Recipe, data: Data, *, write: bool) 
     found = json.loads(json.dumps(_inputs(recipe, data)))
     before = _before(folder)
     changed = [name for name in found if name in before and before[name] != found[name]]
+    if "training images" in changed:  # from which the normalisation follows
+        changed = [name for name in changed if not name.endswith("normalisation")]
     if changed:
         raise UnskipError(
             f"{folder.path} began with other inputs, and to go on would mix the two; changed since then: "

@@ -149,6 +149,7 @@ def _net_row(trained: Trained, recipe: Recipe, data: Data, folder: RunFolder, de
             "tolerance": exported.tolerance,
             "agreement": exported.agreement,
             "images": exported.images,
+            "constant": exported.constant,
         },
     }
 

@@ -30,7 +30,7 @@ from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import Edit, build, edited, residual_blocks
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
-from unskip.training import Checkpoint, Monitor, describe_numerics, make_fabric, train
+from unskip.training import Checkpoint, Monitor, can_synchronize, describe_numerics, make_fabric, train
 from unskip.training.fit import TrainingBatches
 from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
 
@@ -124,6 +124,7 @@ class _Run:
             f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
         )
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
+        self._say_how_processes_share()
         self._check_image_size()
         teacher = self._teacher()
         students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
@@ -161,6 +162,16 @@ class _Run:
                 f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
             )
         return data
+
+    def _say_how_processes_share(self) -> None:
+        count = self.fabric.world_size
+        if count > 1:
+            how = (
+                "over the whole batch, as in one process"
+                if can_synchronize(self.fabric)
+                else "over its own share of the batch, which one process would not (PyTorch synchronises on GPUs only)"
+            )
+            self._say(f"{count} processes share every batch; BatchNorm takes its statistics {how}")
 
     def _check_image_size(self) -> None:
         """Raise `UnskipError`, before anything is trained, where the images are too small for a network."""

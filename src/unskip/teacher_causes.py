@@ -107,7 +107,7 @@ def _best(readings: Sequence[_Reading]) -> _Reading:
 
 @dataclass(frozen=True)
 class Finding:
-    """The share of right answers of ``images`` test images, as they are read ``now`` and as the ``cause`` would have it.
+    """The share of right answers of ``images`` test images, as they are read ``now`` and as a ``cause`` would have it.
 
     ``cause`` is empty, and ``then`` is ``now``, where nothing that was tried is clearly better.
     """

@@ -22,8 +22,10 @@ __all__ = ["look_at_teacher", "normalized_for_teacher", "stated_accuracy", "weak
 
 _KEPT = 0.75  # of the accuracy above chance that a file states; other test images, such as JPEG's, may cost the rest
 _NEAR = 0.1  # of what can be gained over chance: who is given a teacher below that is given the wrong one
-_STATED = ("best_prec1", "best_acc1", "best_top1", "best_acc", "best_accuracy", "prec1", "acc1", "top1", "acc")
-_STATED += ("accuracy", "test_acc", "val_acc")
+_STATED = (
+    *("best_prec1", "best_acc1", "best_top1", "best_acc", "best_accuracy", "prec1", "acc1", "top1", "acc"),
+    *("accuracy", "test_acc", "val_acc"),
+)
 
 
 def normalized_for_teacher(data: Data, wanted: str | dict[str, tuple[float, ...]] | None) -> Data:
@@ -75,7 +77,7 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, accuracy: Accurac
     weights = recipe.teacher.weights
     assert weights is not None
     file = None if weights == PRETRAINED else Path(weights)
-    weak = weakness(accuracy, given=True, stated=file and stated_accuracy(file))
+    weak = weakness(accuracy, given=True, stated=None if file is None else stated_accuracy(file))
     known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
     if not tells_chance(accuracy.images) or (weak is None and known):
         return None, ""

@@ -168,3 +168,9 @@ def test_the_report_needs_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_parity_of_constant_answers_says_so():
+    record = run(("kd",))
+    record["nets"][1]["parity"]["constant"] = True
+    assert "100.0 % of 256 images, all answered alike: it says nothing" in Page(render(Run.model_validate(record))).text

@@ -208,3 +208,71 @@ def test_notes_say_how_far_to_trust_the_numbers():
     unequal = summary(edited(run(), "nets", 1, "epochs", value=10)).notes
     assert "The two were not trained equally long: ce 10 epochs, align_kd 30." in unequal
     assert "The loss did not stay finite in the training of align_kd." in summary(diverged(run())).notes
+
+
+GUESSED = "always naming the most frequent class gives 10.0 %"
+
+
+@pytest.mark.parametrize(
+    ("methods", "top1", "first"),
+    [
+        (
+            ("kd",),
+            {"teacher": 0.1, "kd": 0.1},
+            f"Both the teacher and the student are at chance: 10.0 % and 10.0 % top-1, where {GUESSED}",
+        ),
+        (
+            ("ce", "kd"),
+            {"teacher": 0.1, "ce": 0.1, "kd": 0.104},
+            f"The teacher and all students are at chance: 10.0 % and at best 10.4 % top-1, where {GUESSED}",
+        ),
+        (
+            ("kd",),
+            {"teacher": 0.934, "kd": 0.103},
+            f"The student is at chance: 10.3 % top-1, where {GUESSED} and the teacher has 93.4 %",
+        ),
+        (
+            ("ce", "kd"),
+            {"ce": 0.1, "kd": 0.103},
+            f"All students are at chance: at best 10.3 % top-1, where {GUESSED} and the teacher has 93.4 %",
+        ),
+        (
+            ("ce",),
+            {"teacher": 0.098, "ce": 0.9},
+            f"The teacher is at chance: 9.8 % top-1, where {GUESSED}; ce ends at 90.0 % and owes it nothing",
+        ),
+        (
+            ("ce", "kd"),
+            {"ce": 0.1, "kd": 0.9},
+            f"ce, the same student trained without a teacher, is at chance ({GUESSED}), so what is lost",
+        ),
+    ],
+)
+def test_what_is_at_chance_is_called_so_first(methods, top1, first):
+    said = headline(with_accuracies(run(methods), **top1))
+    assert said.startswith(first)
+    for comparison in ("within noise", "loses", "recovers", "points better"):
+        assert comparison not in said
+
+
+def test_chance_is_the_share_of_the_most_frequent_class():
+    record = with_accuracies(run(("kd",)), teacher=0.934, kd=0.8)
+    assert "is at chance" not in headline(record)
+    assert "is at chance: 80.0 %" in headline(edited(record, "data", "chance", value=0.8))
+
+
+def test_an_older_run_knows_only_how_many_classes_there_are():
+    record = with_accuracies(run(("kd",)), kd=0.5)
+    record["data"]["classes"] = ["yes", "no"]
+    assert "at chance: 50.0 % top-1, where always naming the most frequent class gives 50.0 %" in headline(record)
+
+
+def test_few_test_images_cannot_tell_chance():
+    record = edited(with_accuracies(run(("kd",)), teacher=0.9, kd=0.2), "data", "num_test", value=20)
+    assert "at chance" not in headline(record)
+    assert any("20 test images are too few to tell kd from chance" in note for note in summary(record).notes)
+
+
+def test_another_student_at_chance_is_a_note():
+    notes = summary(with_accuracies(run(("ce", "joint_rd", "kd")), joint_rd=0.1)).notes
+    assert any(note.startswith("No better than chance") and note.endswith(": joint_rd.") for note in notes)

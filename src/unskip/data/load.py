@@ -233,11 +233,6 @@ def _streamed(
         warn_of_shared_images(train.contents(), train.labels, test.contents(), test.labels)
     normalization = normalization or (IMAGENET if how.mode == "RGB" else Normalization((0.5,), (0.5,)))
     transform = Transform(how, crop, window.padding, window.padding_mode, window.flip)
-    if isinstance(train, EncodedSet) and isinstance(test, EncodedSet):  # files are not read before they are needed
-        warn_of_shared_images(train.contents(), train.labels, test.contents(), test.labels)
-    channels = len(train.mode)
-    normalization = normalization or (IMAGENET if channels == 3 else Normalization((0.5,), (0.5,)))
-    transform = Transform(size, crop, window.padding, window.padding_mode, window.flip)
     return Data(
         name=source.name,
         classes=source.classes,

@@ -24,18 +24,23 @@ __all__ = [
 ]
 
 _BATCH = 32
+_ROUNDING = 1e-6  # of the largest logit
 
 Predict = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences of logits relative to the largest absolute one, and the share of images with the same top-1."""
+    """Differences of logits relative to the largest absolute one, and the share of images with the same top-1.
+
+    ``constant``: the network's logits are the same for every image, so that the agreement says nothing.
+    """
 
     max_difference: float
     mean_difference: float
     agreement: float
     images: int
+    constant: bool
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class Exported:
 
     ``file_bytes`` counts all files that belong to it. ``max_difference`` and ``mean_difference`` compare its logits
     with those of the network, relative to the largest absolute logit; ``agreement`` is the share of ``images`` with the
-    same top-1 class. ``tolerance`` is None for 8 bits, where ``accuracies`` decide. ``batch_size`` None means any.
-    ``depth`` names the network in a file of several.
+    same top-1 class, which says nothing where the network is ``constant``. ``tolerance`` is None for 8 bits, where
+    ``accuracies`` decide. ``batch_size`` None means any. ``depth`` names the network in a file of several.
     """
 
     path: Path
@@ -69,6 +74,7 @@ class Exported:
     tolerance: float | None
     agreement: float
     images: int
+    constant: bool
     accuracies: Accuracies | None
 
     def describe(self) -> str:
@@ -81,6 +87,8 @@ class Exported:
             f"differs by at most {self.max_difference:.1e} of the largest logit{allowed}",
             f"same top-1 on {100 * self.agreement:.2f} % of {self.images} images",
         ]
+        if self.constant:
+            words[-1] += ", which says nothing: the network has the same logits for every image and has learned nothing"
         if self.accuracies:
             file, net = 100 * self.accuracies.file, 100 * self.accuracies.net
             words.append(f"top-1 {file:.2f} %, the network {net:.2f} %, on {self.accuracies.images:,} images")
@@ -110,7 +118,16 @@ def compare(net: Predict, file: Predict, images: Tensor, *, free_batch: bool) ->
         mean_difference=difference.mean().item(),
         agreement=(logits.argmax(1) == expected.argmax(1)).float().mean().item(),
         images=len(images),
+        constant=_is_constant(expected, images),
     )
+
+
+def _is_constant(logits: Tensor, images: Tensor) -> bool:
+    """Whether different images have the same logits, up to rounding."""
+    if not bool((images != images[:1]).any()):
+        return False
+    spread = (logits.max(dim=0).values - logits.min(dim=0).values).max()
+    return bool(spread <= _ROUNDING * logits.abs().max())
 
 
 def compare_accuracy(net: Predict, file: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracies:

@@ -230,6 +230,7 @@ class _Order:
             tolerance=tolerance,
             agreement=found.agreement,
             images=found.images,
+            constant=found.constant,
             accuracies=accuracies,
         )
 

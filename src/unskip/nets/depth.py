@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
@@ -140,20 +139,8 @@ class BatchNormAtDepth(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, height, width) to the same shape."""
-        found = self.statistics
-        assert found.num_batches_tracked is not None
-        if self.training:
-            found.num_batches_tracked.add_(1)
-        momentum = found.momentum
-        if momentum is None:  # the mean over all batches so far
-            momentum = 1 / max(1.0, float(found.num_batches_tracked))
-        return F.batch_norm(
-            x,
-            found.running_mean,
-            found.running_var,
-            self.weight,
-            self.bias,
-            self.training,
-            momentum,
-            found.eps,
-        )
+        norm = copy.copy(self.statistics)  # with the same buffers; its class may have been made a synchronised one
+        norm._parameters = {"weight": self.weight, "bias": self.bias}
+        norm.training = self.training
+        normalized: Tensor = type(norm).forward(norm, x)
+        return normalized

@@ -21,6 +21,7 @@ from unskip.errors import UnskipError, first_line
 from unskip.nets.additions import with_plain_sums
 from unskip.nets.cutting import chain_of
 from unskip.nets.functional import shape_of
+from unskip.nets.logits import check_logits, refuse_probabilities
 from unskip.nets.modes import trace_in_both_modes
 from unskip.nets.piece import Piece, function_name, named
 from unskip.nets.sizes import with_sizes_read_nearby
@@ -59,6 +60,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     traced = trace_in_both_modes(_with_activations_apart(copied), example_input)
     traced = with_sizes_read_nearby(with_plain_sums(traced), example_input)
     _check_output(traced)
+    check_logits(traced)
     net = StagedNet(_parts(chain_of(traced, stored), tuple(example_input.shape)))
     for module in net.modules():
         module.training = modes.get(id(module), model.training)
@@ -243,6 +245,7 @@ def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
                 torch.manual_seed(0)
                 others = torch.randn_like(images) if images.is_floating_point() else images
                 logits.append(_run(twin, torch.cat([images, others])))
+        refuse_probabilities(logits[0])
         if not torch.equal(*logits):
             mode = "train" if training else "eval"
             difference = (logits[0] - logits[1]).abs().max().item()

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from unskip.chance import is_at_chance
 from unskip.errors import UnskipError
 
 __all__ = ["Data", "Epoch", "Latency", "Memory", "Net", "Operation", "Parity", "Run", "Spread", "Timeline"]
@@ -25,7 +26,10 @@ class Record(BaseModel):
 
 
 class Data(Record):
-    """The images of the run; ``image_shape`` is (channels, height, width)."""
+    """The images of the run; ``image_shape`` is (channels, height, width).
+
+    ``chance`` is the share of the most frequent class among the test images; runs of older versions do not know it.
+    """
 
     name: str
     path: str | None = None
@@ -34,6 +38,12 @@ class Data(Record):
     classes: tuple[str, ...]
     image_shape: tuple[int, int, int]
     fingerprint: str
+    chance: Share | None = None
+
+    @property
+    def guessing(self) -> float:
+        """The accuracy of always naming the most frequent class, or, where that is not known, of naming any."""
+        return 1 / max(1, len(self.classes)) if self.chance is None else self.chance
 
 
 class Spread(Record):
@@ -45,12 +55,16 @@ class Spread(Record):
 
 
 class Parity(Record):
-    """How far the exported file is from the net; differences are relative to the largest logit."""
+    """How far the exported file is from the net; differences are relative to the largest logit.
+
+    ``constant`` where the net answers every image alike, so that the agreement says nothing.
+    """
 
     max_difference: float
     tolerance: float
     agreement: Share
     images: int
+    constant: bool = False
 
 
 class Net(Record):
@@ -179,6 +193,10 @@ class Run(Record):
     def best_student(self) -> Net:
         """The student that the run names as its best."""
         return next(net for net in self.students if net.label == self.best)
+
+    def is_at_chance(self, net: Net) -> bool:
+        """Whether a net is no better than guessing, beyond the noise of the test images."""
+        return is_at_chance(net.top1, self.data.guessing, self.data.num_test)
 
     def training_of(self, net: Net) -> str:
         """The label under which :attr:`history` has the training that a net comes out of."""

@@ -1,7 +1,8 @@
 """What a run shows, in sentences computed from its numbers.
 
 A difference counts only when it exceeds two standard errors on the test images; otherwise the sentence says
-that it is within the noise of one run.
+that it is within the noise of one run. Where the accuracies that are compared are no better than guessing, the first
+sentence says so, and there is no comparison.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from unskip.chance import chance_limit, tells_chance
 from unskip.report.record import Net, Run
 from unskip.report.units import SPACE, byte_unit, milliseconds, percent, points, signed_points, times
 
@@ -44,10 +46,41 @@ def _verdict(difference: float, limit: float) -> int:
 
 
 def _headline(run: Run) -> str:
+    if run.is_at_chance(run.teacher) or run.is_at_chance(run.best_student):
+        return f"{_chance(run)}."
+    if run.baseline is not None and run.is_at_chance(run.baseline):
+        known = f"{run.baseline.label}, the same student trained without a teacher, is at chance ({_guessed(run)})"
+        return f"{known}, so what is lost without a teacher's help says nothing. {_against_teacher(run)}."
     if run.baseline is None:
         return f"{_against_teacher(run)}."
     loss, recovered = _loss(run, run.baseline), _recovered(run, run.baseline)
     return f"{loss}; {recovered}."
+
+
+def _chance(run: Run) -> str:
+    """That the teacher, or the best student and so every student, or both are no better than guessing."""
+    teacher, best, several = run.teacher, run.best_student, len(run.students) > 1
+    if not run.is_at_chance(best):
+        return (
+            f"The teacher is at chance: {percent(teacher.top1)} top-1, where {_guessed(run)}; {best.label} ends at "
+            f"{percent(best.top1)} and owes it nothing"
+        )
+    students = "all students" if several else "the student"
+    if run.is_at_chance(teacher):
+        return (
+            f"{'The' if several else 'Both the'} teacher and {students} are at chance: {percent(teacher.top1)} and "
+            f"{'at best ' if several else ''}{percent(best.top1)} top-1, where {_guessed(run)}; nothing was learned, "
+            "and nothing can be compared"
+        )
+    return (
+        f"{students.capitalize()} {'are' if several else 'is'} at chance: {'at best ' if several else ''}"
+        f"{percent(best.top1)} top-1, where {_guessed(run)} and the teacher has {percent(teacher.top1)}; what did not "
+        "learn cannot show what removal costs"
+    )
+
+
+def _guessed(run: Run) -> str:
+    return f"always naming the most frequent class gives {percent(run.data.guessing)}"
 
 
 def _subject(run: Run) -> str:
@@ -174,6 +207,7 @@ def _notes(run: Run) -> list[str]:
                 f"The two were not trained equally long: {baseline.label} {baseline.epochs} epochs, "
                 f"{best.label} {best.epochs}."
             )
+    notes += _chance_notes(run)
     notes += [_family(nets) for nets in run.trainings.values() if len(nets) > 1]
     diverged = [label for label, epochs in run.history.items() if not all(math.isfinite(e.loss) for e in epochs)]
     if diverged:
@@ -186,6 +220,19 @@ def _notes(run: Run) -> list[str]:
     if teacher.reused:
         notes.append("The teacher was not trained in this run.")
     return notes
+
+
+def _chance_notes(run: Run) -> list[str]:
+    """The nets at chance that the headline does not speak of, and those that too few images cannot tell from it."""
+    if not tells_chance(run.data.num_test):
+        limit = chance_limit(run.data.guessing, run.data.num_test)
+        unclear = [net.label for net in run.nets if net.top1 <= limit]
+        few = f"{run.data.num_test} test images are too few to tell {', '.join(unclear)} from chance"
+        return [f"{few}: {_guessed(run)}."] if unclear else []
+    lost = [net.label for net in run.students if run.is_at_chance(net) and net != run.baseline]
+    if not lost or run.is_at_chance(run.best_student):
+        return []
+    return [f"No better than chance, where {_guessed(run)}: {', '.join(lost)}."]
 
 
 def _family(nets: Sequence[Net]) -> str:

@@ -135,7 +135,7 @@ def _training(run: Run, net: Net) -> tuple[str, str]:
 def _cells(run: Run, net: Net, units: _Units) -> list[tuple[str, str]]:
     teacher = run.teacher
     cells = [
-        (f"{100 * net.top1:.2f}", ""),
+        (f"{100 * net.top1:.2f}", "at chance" if run.is_at_chance(net) else ""),
         (DASH if net == teacher else signed_points(net.top1 - teacher.top1, decimals=2), ""),
     ]
     if _has_top5(run):
@@ -171,7 +171,8 @@ def file_rows(run: Run) -> list[FileRow]:
             difference=small(net.parity.max_difference),
             tolerance=small(net.parity.tolerance),
             within=net.parity.max_difference <= net.parity.tolerance,
-            agreement=f"{percent(net.parity.agreement)} of {net.parity.images:,} images",
+            agreement=f"{percent(net.parity.agreement)} of {net.parity.images:,} images"
+            + (", all answered alike: it says nothing" if net.parity.constant else ""),
         )
         for net in run.nets
         if net.parity is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from unskip.recipe import TrainingRecipe
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.monitor import Monitor
 from unskip.training.optim import make_optimizer, make_schedule
+from unskip.training.synchronized import can_synchronize, synchronized_batchnorm
 
 __all__ = ["TrainingBatches", "fit"]
 
@@ -90,7 +91,7 @@ def fit(
         if index < state.phase:
             continue
         loop = _Loop(phase, batches, fabric, settings, seed, validate, monitor, checkpoint, state, total_epochs, data)
-        with _only_trainable(phase):
+        with _only_trainable(phase), _synchronized(phase, fabric):
             loop.run(saved if saved and saved["state"]["phase"] == index else None)
         state.phase, state.epoch, state.step = index + 1, 0, 0
     return state.history
@@ -108,6 +109,10 @@ def _only_trainable(phase: Phase) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
+
+
+def _synchronized(phase: Phase, fabric: Fabric) -> AbstractContextManager[None]:
+    return synchronized_batchnorm(phase.objective) if can_synchronize(fabric) else nullcontext()
 
 
 @dataclass
