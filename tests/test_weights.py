@@ -1,12 +1,21 @@
+import argparse
+import contextlib
 import copy
+import datetime
+import json
+import math
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 from unskip import (
     DataInfo,
@@ -75,6 +84,123 @@ def test_weights_of_every_kind_of_file(net, tmp_path, suffix):
     assert torch.equal(other(IMAGES), net(IMAGES))
 
 
+def prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+class OmegaLike(dict):
+    """A class that is not read."""
+
+
+WRAPPED = {
+    "Lightning": lambda state: {
+        "state_dict": prefixed("model.", state) | {"loss.weight": torch.ones(3)},
+        "hyper_parameters": {"lr": 0.1},
+        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(2)}}}],
+    },
+    "compiled, in parallel": lambda state: {"net": prefixed("module._orig_mod.", state), "acc": np.float64(9)},
+    "compiled inside": lambda state: {name.replace("stem.", "stem._orig_mod."): t for name, t in state.items()},
+    "averaged": lambda state: {"n_averaged": torch.tensor(3)} | prefixed("module.", state),
+    "nested": lambda state: {"checkpoint": {"model": {"weights": state}}, "steps": torch.arange(3)},
+    "beside arguments": lambda state: {
+        "model": state,
+        "args": argparse.Namespace(lr=0.1, out=Path("here")),
+        "when": datetime.datetime(2020, 1, 1),
+        "curve": np.arange(5.0),
+        "best": np.int64(3),
+    },
+    "half precision": lambda state: {n: t.half() if t.is_floating_point() else t for n, t in state.items()},
+    "parameters": lambda state: {n: nn.Parameter(t) if t.is_floating_point() else t for n, t in state.items()},
+    "beside a helper": lambda state: prefixed("backbone.", state) | {"projector.weight": torch.ones(4, 4)},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPED)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_checkpoints_as_people_wrap_them(net, tmp_path, wrapping, legacy, recwarn):
+    content = WRAPPED[wrapping](net.state_dict())
+    torch.save(content, tmp_path / "c.ckpt", _use_new_zipfile_serialization=not legacy)
+    other = make_net("resnet14", {"width": 4, "num_classes": 2}).eval()
+    load_weights(other, tmp_path / "c.ckpt")
+    assert torch.allclose(other(IMAGES), net(IMAGES), atol=1e-2 if wrapping == "half precision" else 0)
+    assert not recwarn.list
+
+
+def test_a_torchvision_checkpoint_from_a_parallel_training(tmp_path):
+    theirs = torchvision.models.resnet18(num_classes=5).eval()
+    for source in ("resnet18", "torchvision:resnet18"):
+        torch.save({"state_dict": prefixed("module.", theirs.state_dict()), "arch": "resnet18"}, tmp_path / "r.pth.tar")
+        ours = make_net(source, {"num_classes": 5}).eval()
+        load_weights(ours, tmp_path / "r.pth.tar")
+        images = torch.randn(1, 3, 64, 64)
+        assert torch.equal(ours(images), theirs(images))
+
+
+@pytest.mark.parametrize(
+    "names", [("model", "model_ema"), ("ema", "model"), ("state_dict_ema", "state_dict"), ("teacher", "student")]
+)
+def test_of_several_copies_the_network_s_own_is_taken_and_said(net, tmp_path, names):
+    own = next(name for name in names if "ema" not in name and name != "teacher")
+    other = {name: torch.zeros_like(tensor) for name, tensor in net.state_dict().items()}
+    torch.save({name: net.state_dict() if name == own else other for name in names}, tmp_path / "c.pth")
+    loaded = make_net("resnet14", {"width": 4, "num_classes": 2}).eval()
+    with pytest.warns(UserWarning, match=rf"c\.pth .*under {own} are taken, those under .* are not"):
+        load_weights(loaded, tmp_path / "c.pth")
+    assert torch.equal(loaded(IMAGES), net(IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("content", "saying"),
+    [
+        ({"epoch": 3, "best": {"acc": 1.0}}, "no state dict: .* it holds epoch, best"),
+        ({}, "no state dict"),
+        (torch.ones(3), "no state dict: .* it holds a Tensor"),
+        ({"model": {"a.weight": torch.ones(2)}}, r"does not belong to resnet14: .*not in the net \(a.weight\)"),
+        ({"a": OmegaLike(lr=1)}, r"holds \S*OmegaLike, which is no plain data.*torch.save\(model.state_dict\(\)"),
+        (nn.Linear(2, 2), r"holds torch.nn.modules.linear.Linear, which is no plain data"),
+    ],
+)
+def test_files_without_the_network_s_weights_say_what_they_hold(net, tmp_path, content, saying):
+    torch.save(content, tmp_path / "c.pth")
+    with pytest.raises(UnskipError, match=saying) as caught:
+        load_weights(net, tmp_path / "c.pth")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        (lambda t: t.to(torch.int8), "stem.conv.weight is int8"),
+        (lambda t: t.to(torch.complex64), "stem.conv.weight is complex64"),
+        (lambda t: torch.full_like(t, math.nan), "stem.conv.weight holds NaN or infinity"),
+        (lambda t: torch.full_like(t, 1e300, dtype=torch.float64), "stem.conv.weight holds NaN or infinity"),
+        (lambda t: t.to_sparse(), "stem.conv.weight is float32, sparse_coo"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_values_that_are_no_weights(net, tmp_path, change, saying, suffix):
+    state = net.state_dict() | {"stem.conv.weight": change(net.stem.conv.weight.detach())}
+    if suffix == ".pth":
+        torch.save(state, tmp_path / "w.pth")
+    elif state["stem.conv.weight"].is_sparse:
+        pytest.skip("safetensors has no such tensors")
+    else:
+        safetensors.torch.save_file(state, tmp_path / "w.safetensors")
+    before = net.stem.conv.weight.clone()
+    with pytest.raises(UnskipError, match=f"w{suffix}: {saying}"):
+        load_weights(net, tmp_path / f"w{suffix}")
+    assert torch.equal(net.stem.conv.weight, before)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is(net, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb/data.pkl", b"\0" * 10_000_000)
+    with pytest.raises(UnskipError, match=r"bomb\.pth cannot be read safely: unpacked it is larger"):
+        load_weights(net, tmp_path / "bomb.pth")
+    with pytest.raises(UnskipError, match="is a folder; expected a file"):
+        load_weights(net, tmp_path)
+
+
 def test_a_torchvision_file(tmp_path):
     theirs = torchvision.models.resnet18(num_classes=5).eval()
     torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
@@ -131,6 +257,110 @@ def test_a_file_without_a_spec(net, tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(UnskipError, match="no state dict"):
         load_weights(net, tmp_path / "list.pt")
+
+
+# Headers that others wrote
+
+NET = {"source": "resnet8", "options": {"width": 2, "num_classes": 2}, "edits": [["without_shortcuts", {}]]}
+FACTS = {"net": NET, "classes": ["a", "b"], "image_shape": [3, 16, 16], "mean": [0.5] * 3, "std": [0.25] * 3}
+
+
+def with_header(path: Path, facts: object) -> Path:
+    """A file of the network above with another header; ``facts`` hold plain data where a file has JSON texts."""
+    tensors = without_shortcuts(make_net("resnet8", {"width": 2, "num_classes": 2})).state_dict()
+    header = (
+        {k: v if isinstance(v, bytes) else json.dumps(v) for k, v in facts.items()} if type(facts) is dict else facts
+    )
+    safetensors.torch.save_file(tensors, path, metadata={"unskip": json.dumps(header)})
+    return path
+
+
+def test_the_header_as_it_is_reads(tmp_path):
+    net, info = load_net(with_header(tmp_path / "a.safetensors", FACTS))
+    assert (str(net.spec), info.classes) == ("resnet8 without shortcuts", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        ({"image_shape": [3, 10**9, 10**9]}, "image_shape in its header is .*; expected channels, height and width"),
+        ({"image_shape": [3, 16]}, "image_shape in its header"),
+        ({"image_shape": [3, 16, True]}, "image_shape in its header"),
+        ({"image_shape": {"0": 3}}, "image_shape in its header"),
+        ({"std": [0.25, 0.25, 0]}, "std in its header is .*; expected a number above 0"),
+        ({"std": [0.25, 0.25, math.nan]}, "std in its header"),
+        ({"mean": [0.5, 0.5]}, "not one for each of 3 channels"),
+        ({"mean": ["0.5"] * 3}, "mean in its header"),
+        ({"classes": []}, "classes in its header"),
+        ({"classes": [1, 2]}, "classes in its header"),
+        ({"net": []}, "no network: expected a name under 'source'"),
+        ({"net": NET | {"edits": ["without_shortcuts"]}}, "pairs of a name and its arguments"),
+        ({"net": NET | {"edits": [["without_shortcuts", []]]}}, "pairs of a name and its arguments"),
+        ({"net": NET | {"options": []}}, "names with values under 'options'"),
+        ({"net": NET | {"source": "os:system"}}, "os is not a module of your own"),
+        ({"net": NET | {"options": {"width": 10**6, "num_classes": 2}}}, "does not belong to resnet8"),
+    ],
+)
+def test_headers_of_another_form(tmp_path, change, saying):
+    with pytest.raises(UnskipError, match=saying) as caught:
+        load_net(with_header(tmp_path / "a.safetensors", FACTS | change))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"x"', "{", "[" * 100_000, '{"net": "' + "[" * 100_000 + '"}'])
+def test_headers_that_are_no_mapping(tmp_path, text):
+    tensors = make_net("resnet8", {"width": 2}).state_dict()
+    safetensors.torch.save_file(tensors, tmp_path / "a.safetensors", metadata={"unskip": text})
+    for read in (load_net, read_data_info):
+        with pytest.raises(UnskipError, match=r"a\.safetensors"):
+            read(tmp_path / "a.safetensors")
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def places_in(tree: object, place: tuple = ()):
+    yield place
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, inner in children:
+        yield from places_in(inner, (*place, key))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from(list(places_in(FACTS))), value=PLAIN, drop=st.booleans())
+def test_any_change_of_a_header_is_read_or_refused_in_a_sentence(tmp_path, place, value, drop):
+    facts = copy.deepcopy(FACTS)
+    if place:
+        *parents, last = place
+        holder = facts
+        for key in parents:
+            holder = holder[key]
+        if drop:
+            del holder[last]
+        else:
+            holder[last] = value
+    else:
+        facts = value
+    with contextlib.suppress(UnskipError):
+        load_net(with_header(tmp_path / "a.safetensors", facts))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damage_to_a_file_is_refused_in_a_sentence(tmp_path, data):
+    state = {"a.weight": torch.arange(6.0), "b": torch.ones(2, 2)}
+    name = data.draw(st.sampled_from(["w.safetensors", "w.pth"]))
+    (safetensors.torch.save_file if name == "w.safetensors" else torch.save)(state, tmp_path / name)
+    content = bytearray((tmp_path / name).read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / name).write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    with pytest.raises(UnskipError, match="w"):
+        load_weights(make_net("resnet8", {"width": 2}), tmp_path / name)
 
 
 # What others publish

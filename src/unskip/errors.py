@@ -11,7 +11,7 @@ class UnskipError(ValueError):
     """
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception says, its first line; its name if it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

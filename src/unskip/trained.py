@@ -146,15 +146,16 @@ def _depths(target: Path, label: str | None) -> dict[str, Path]:
     if target.is_file():
         raise UnskipError(f"--switchable takes the depths from a run folder, and {target} is a file")
     rows = RunFolder(target).load_results()["nets"]
-    trainings = [row["training"] for row in rows]
+    trainings = [row.get("training") or row["label"] for row in rows]
     several = list(dict.fromkeys(training for training in trainings if trainings.count(training) > 1))
-    wanted = [row["training"] for row in rows if label in (row["label"], row["training"])] if label else several
+    named = dict(zip((row["label"] for row in rows), trainings, strict=True))
+    wanted = [training for name, training in named.items() if label in (name, training)] if label else several
     if not several or not wanted or wanted[0] not in several:
         raise UnskipError(
             f"--switchable: {label or target} is no training that gave networks of several depths"
             f"{'; ' + ', '.join(several) + ' did' if several else ', as embedded_kd does'}"
         )
-    labels = [row["label"] for row in rows if row["training"] == wanted[0]]
+    labels = [name for name, training in named.items() if training == wanted[0]]
     return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
 
 

@@ -15,6 +15,7 @@ from unskip import (
     NetSpec,
     StagedNet,
     UnskipError,
+    allow_module,
     build,
     export_net,
     fold_batchnorm,
@@ -346,7 +347,12 @@ WRONG = {
     "torchvision:raft_small": "torchvision has no classification network 'raft_small'",
     "timm:seresnet51": "timm has no network 'seresnet51'; did you mean 'seresnet50'?",
     "no_such_module:build": "no_such_module:build: No module named 'no_such_module' (a module is looked for in this",
-    ":build": "Empty module name",
+    ":build": ":build: '' is no module's name; expected PACKAGE.MODULE, as in an import",
+    "..own_nets:build": "'..own_nets' is no module's name",
+    "own_nets/x:build": "'own_nets/x' is no module's name",
+    "timm:hf-hub:timm/resnet18.a1_in1k": "timm has no network 'hf-hub:timm/resnet18.a1_in1k'",
+    "timm:local-dir:own_nets": "timm has no network 'local-dir:own_nets'",
+    "timm:../resnet18": "timm has no network '../resnet18'",
     "own_nets:biuld": "own_nets has nothing to call named 'biuld'; did you mean 'build'?",
     "own_nets:": "own_nets has nothing to call named ''",
     "own_nets:nn": "own_nets has nothing to call named 'nn'",
@@ -379,6 +385,11 @@ def test_wrong_names_are_said_in_one_sentence(own, source, capsys, monkeypatch):
         ("own_nets:with_options", {"num_classes": 4, "width": 0}, "width must be positive"),
         ("own_nets:build", {"num_classes": "four"}, "own_nets:build: num_classes"),
         ("own_nets:attention", {}, "own_nets:attention: "),
+        ("timm:resnet18", {"checkpoint_path": "a.pth"}, "the option checkpoint_path is not taken"),
+        ("timm:resnet18", {"pretrained": True}, "the option pretrained is not taken"),
+        ("timm:resnet18", {"pretrained_cfg": {"file": "a.pth"}}, "the option pretrained_cfg is not taken"),
+        ("torchvision:resnet18", {"weights": "DEFAULT"}, "the option weights is not taken"),
+        ("torchvision:resnet18", {"norm_layer": "os.system"}, "torchvision:resnet18 cannot be made with"),
     ],
 )
 def test_wrong_options(own, source, options, saying):
@@ -388,6 +399,7 @@ def test_wrong_options(own, source, options, saying):
 
 
 def test_a_run_with_an_own_teacher(own):
+    allow_module("own_nets")
     recipe = {
         "data": {"name": "digits", "limit": 200, "test_limit": 60},
         "teacher": {"net": "own_nets:build"},

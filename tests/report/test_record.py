@@ -2,9 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sample_runs import run
 
 from unskip.errors import UnskipError
+from unskip.report import write_report
 from unskip.report.record import Run
 
 
@@ -63,3 +66,42 @@ def test_the_baseline_is_the_best_students_twin_without_a_teacher():
 
 def test_newer_keys_are_left_alone():
     assert Run.model_validate({**run(), "later": 1}).seed == 0
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places_in(tree: object, place: tuple = ()):
+    yield place
+    children = tree.items() if isinstance(tree, dict) else enumerate(tree[:2]) if isinstance(tree, list) else ()
+    for key, inner in children:
+        yield from places_in(inner, (*place, key))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.sampled_from(list(places_in(run()))), value=PLAIN)
+def test_any_change_is_read_or_refused_in_a_sentence(tmp_path, place, value):
+    results = run()
+    if place:
+        *parents, last = place
+        holder = results
+        for key in parents:
+            holder = holder[key]
+        holder[last] = value
+    else:
+        results = value
+    (tmp_path / "run.json").write_text(json.dumps(results))
+    try:
+        write_report(tmp_path)
+    except UnskipError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_deep_nesting_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text("[" * 100_000)
+    with pytest.raises(UnskipError, match="cannot be read as JSON"):
+        Run.read(tmp_path)

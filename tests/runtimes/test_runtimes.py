@@ -1,5 +1,7 @@
 """What every runtime keeps; the files come from the formats that are written for them."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -115,3 +117,49 @@ def test_openvino_runs_onnx_files_too(net, images, tmp_path):
     path = export_net(net, tmp_path / "net.onnx", images).path
     logits = find_runtime("openvino").load(path, threads=1)(images.numpy())
     np.testing.assert_allclose(logits, net(images).detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"depths": 3}', '{"label": ["a"]}', "[" * 10_000])
+def test_metadata_of_another_form_are_one_sentence(tmp_path, text):
+    """The PyTorch archive is the one whose metadata may be any JSON at all without the runtime's help."""
+    with zipfile.ZipFile(tmp_path / "a.pt2", "w") as archive:
+        archive.writestr("a/extra/unskip.json", text)
+    with pytest.raises(UnskipError, match=r"a\.pt2") as caught:
+        read_metadata(tmp_path / "a.pt2")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_ends_nobody_s_process(runtime, file, tmp_path):
+    """Native code reads these files; whatever it does with a damaged one, a sentence comes out."""
+    content = file.read_bytes()
+    for share in (0.1, 0.5, 0.97):
+        path = tmp_path / file.name
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(UnskipError, match="net"):
+            read_metadata(path)
+            runtime.load(path)(np.zeros((3, 1, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("place", ["../outside.bin", "link.bin", "absolute"])
+def test_onnx_files_read_no_other_folders_data(tmp_path, name, place):
+    onnx = pytest.importorskip("onnx")
+    runtime = find_runtime(name)
+    if not runtime.installed:
+        pytest.skip(f"{name} is not installed")
+    home = tmp_path / "home"
+    home.mkdir()
+    np.zeros(4, np.float32).tofile(tmp_path / "outside.bin")
+    (home / "link.bin").symlink_to(tmp_path / "outside.bin")
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    location = str(tmp_path / "outside.bin") if place == "absolute" else place
+    for key, value in (("location", location), ("offset", "0"), ("length", "16")):
+        weight.external_data.add(key=key, value=value)
+    values = [onnx.helper.make_tensor_value_info(key, 1, [1, 4]) for key in "xy"]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "w"], ["y"])], "g", values[:1], values[1:], [weight]
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    (home / "a.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnskipError, match=r"a\.onnx"):
+        runtime.load(home / "a.onnx")

@@ -75,8 +75,8 @@ def own_factory(source: str) -> Callable[..., Any]:
     found = _imported(source, module)
     with running_own_code(f"{source}: {module} does not let itself be looked at"):
         factory = getattr(found, name, None)
-        if _is_factory(factory, module):
-            return factory  # type: ignore[no-any-return]
+        if callable(factory) and _is_factory(factory, module):
+            return factory
         near = nearest(name, [key for key, value in vars(found).items() if _is_factory(value, module)])
         if not callable(factory):
             raise UnskipError(f"{module} has nothing to call named {name!r}{near}")

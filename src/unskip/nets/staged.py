@@ -6,7 +6,7 @@ Every paper of this project is a slice or an edit of such sequences; see docs/co
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, overload
 
@@ -54,7 +54,7 @@ class NetSpec:
         """The spec that :meth:`to_json` wrote; `UnskipError` for data of another form."""
         fields = data if isinstance(data, Mapping) else {}
         source, options, edits = (fields.get(name) for name in ("source", "options", "edits"))
-        pairs = edits if isinstance(edits, list | tuple) else [None]
+        pairs: Sequence[Any] = edits if isinstance(edits, list | tuple) else [None]
         if not isinstance(source, str) or not _is_keyed(options) or not all(map(_is_edit, pairs)):
             raise UnskipError(
                 "no network: expected a name under 'source', names with values under 'options', and pairs of a name "

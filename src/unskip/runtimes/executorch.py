@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from unskip.errors import UnskipError
 from unskip.quiet import quiet
 from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index, depths_in
 
@@ -37,8 +42,17 @@ class ExecuTorch(Runtime):
             return _Method(program, program.load_method("forward" if not place else depth))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        with quiet():
-            return _opened(path)[1]
+        """In a process of its own, where the file is run once too: a damaged one can end the process that loads it."""
+        code = "import sys; from unskip.runtimes.executorch import _probe; _probe(sys.argv[1])"
+        command = [sys.executable, "-P", "-c", code, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode < 0:
+            raise UnskipError(f"{path} is damaged: {self.version} crashes on it (signal {-done.returncode})")
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["it says nothing"]
+            raise UnskipError(f"{path} is no {self.title} file that can be read: {said[-1]}")
+        facts: Mapping[str, str] = json.loads(done.stdout.splitlines()[-1])
+        return facts
 
 
 def _library() -> Any:
@@ -51,9 +65,20 @@ def _library() -> Any:
 
 def _opened(path: Path) -> tuple[Any, Mapping[str, str]]:
     """The program in a file, and its metadata."""
-    program = _library()._load_program(str(path))
+    library = _library()
+    program = library._load_program(str(path), program_verification=library.Verification.InternalConsistency)
     known = METADATA in (program.get_method_name(place) for place in range(program.num_methods()))
     return program, json.loads(program.load_method(METADATA)([])[0]) if known else {}
+
+
+def _probe(path: str) -> None:
+    """Print the metadata of a file after it was run once."""
+    with quiet():
+        program, facts = _opened(Path(path))
+        method = _Method(program, program.load_method("forward"))
+        if method.input_shape is not None:
+            method.compute(np.zeros((method.batch_size or 1, *method.input_shape), np.float32))
+    print(json.dumps(facts))
 
 
 class _Method(Program):

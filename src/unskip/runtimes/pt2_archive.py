@@ -108,7 +108,7 @@ def _check_payloads(path: Path, config: Any, file_name: re.Pattern[str], reader:
             )
         meta = facts.get("tensor_meta")
         sizes = meta.get("sizes") if isinstance(meta, Mapping) else None
-        sides = [size.get("as_int") if isinstance(size, Mapping) else None for size in sizes or ()]
+        sides: list[Any] = [size.get("as_int") if isinstance(size, Mapping) else None for size in sizes or ()]
         if not isinstance(sizes, list) or not all(type(side) is int and side >= 0 for side in sides):
             raise UnskipError(f"{path}: the shape of {name} is damaged")
         if math.prod(sides) and not reader.get_record_size(f"{folder}/{facts['path_name']}"):
