@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from unskip.nets.functional import shape_of
 
-__all__ = ["Addend", "Scaled", "addends_of", "maps_added", "with_plain_sums"]
+__all__ = ["Addend", "Scaled", "addends_of", "is_addition", "maps_added", "with_plain_sums"]
 
 aten = torch.ops.aten
 _SUMS = (operator.add, torch.add, "add", "__add__", "__radd__", aten.add, aten.add.Tensor)
@@ -69,6 +69,15 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
     return _unsigned(left, 1.0), _unsigned(right, alpha if node.target in _SUMS else -alpha)
 
 
+def is_addition(node: fx.Node) -> bool:
+    """Whether an operation adds, in whatever way, and writing over an operand or not; of what shapes is not looked at."""
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    plain = name.split(".")[0].strip("_").removeprefix("i")
+    return plain in ("add", "sub", "subtract", "rsub", "lerp", "addcmul", "addcdiv", "sum", "stack")
+
+
 def maps_added(node: fx.Node) -> list[fx.Node]:
     """The maps of its own shape that a value is a sum of, also where :func:`addends_of` cannot take it apart."""
     shape = shape_of(node)
@@ -110,7 +119,7 @@ def with_plain_sums(traced: fx.GraphModule) -> fx.GraphModule:
         plain: fx.Node | None = None
         if node.target in _REDUCTIONS:
             maps = _stacked(node)
-            if maps is not None:
+            if maps is not None and len(node.all_input_nodes[0].users) == 1:
                 with graph.inserting_before(node):
                     plain = graph.call_function(operator.add, maps)
                     plain.meta = dict(node.meta)

@@ -18,6 +18,7 @@ from unskip.errors import UnskipError
 from unskip.nets.additions import maps_added
 from unskip.nets.examples import Examples
 from unskip.nets.functional import functional, modules_in_place, shape_of
+from unskip.nets.looking import adds_inside
 from unskip.nets.tracing import scope_of, trace_graph
 from unskip.nets.unopened import mark_unopened
 
@@ -62,9 +63,8 @@ class _Apart(Exception):
 def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     """A network as a graph that computes the same as the network in eval mode and in train mode, without overwriting.
 
-    What only one of the modes does becomes a `ByMode`, with all that is common left open. A module without weights
-    whose forward does something else in training, such as stochastic depth, stays whole; a functional dropout becomes a
-    layer. A module that could not be opened and may hold shortcuts becomes an `Unopened`. Modules are shared with the
+    What only one of the modes does becomes a `ByMode`, with all that is common left open. A module that adds no maps
+    and does something else in training, such as stochastic depth, stays whole; a functional dropout becomes a layer. A module that could not be opened and may hold shortcuts becomes an `Unopened`. Modules are shared with the
     network. Raises `UnskipError` where the network's own forward cannot be one graph.
     """
     modes = [module.training for module in net.modules()]
@@ -118,34 +118,26 @@ def _trace_twice(net: nn.Module, examples: Examples, whole: dict[str, str]) -> l
         known = len(whole)
         graphs = [trace_graph(net.train(training), examples, whole) for training in (False, True)]
         if len(whole) == known:  # else the graph in eval mode did not know yet
-            for scope, what in _scopes_that_differ(*graphs).items():
-                if scope and _regularises(net.get_submodule(scope)):
-                    whole[scope] = f"it does something else in training ({what})"
+            for scope in _scopes_that_differ(*graphs):
+                if scope and _takes_one_value(net.get_submodule(scope)) and not adds_inside(scope, graphs):
+                    whole[scope] = ""  # nothing is hidden in it
         if len(whole) == known:
             return graphs
 
 
-def _regularises(module: nn.Module) -> bool:
-    """Whether a module is a function of one map without weights, so that no block can be in it."""
+def _takes_one_value(module: nn.Module) -> bool:
     parameters = inspect.signature(module.forward).parameters.values()
     needed = [each for each in parameters if each.default is each.empty]
-    alone = len(needed) == 1 and needed[0].kind is not inspect.Parameter.VAR_POSITIONAL
-    return alone and not any(True for _ in module.parameters())
+    return len(needed) == 1 and needed[0].kind is not inspect.Parameter.VAR_POSITIONAL
 
 
-def _scopes_that_differ(evaluating: fx.Graph, training: fx.Graph) -> dict[str, str]:
-    """The modules in whose forward the two graphs do not do the same, and the first thing that only one does."""
+def _scopes_that_differ(evaluating: fx.Graph, training: fx.Graph) -> list[str]:
+    """The modules in whose forward the two graphs do not do the same."""
     by_scope: tuple[defaultdict[str, list[str]], ...] = (defaultdict(list), defaultdict(list))
     for graph, found in zip((evaluating, training), by_scope, strict=True):
         for node in graph.nodes:
             found[scope_of(node)].append(_what_it_does(node))
-    differing = {}
-    for scope in {**by_scope[1], **by_scope[0]}:
-        first, second = (found[scope] for found in by_scope)
-        if first != second:
-            only = [what for what in [*second, *first] if what not in first or what not in second]
-            differing[scope] = only[0].split("(")[0] if only else "another order"
-    return differing
+    return [scope for scope in {**by_scope[1], **by_scope[0]} if by_scope[0][scope] != by_scope[1][scope]]
 
 
 def _what_it_does(node: fx.Node) -> str:
@@ -187,7 +179,7 @@ class _Merger:
     def merged(self) -> fx.GraphModule:
         """Raises `_Apart` where what only one mode does cannot be told from what is common."""
         for theirs, mine in list(self.twin.items()):
-            if _is_constant(mine) and not torch.equal(*map(_constant, (mine, theirs))):
+            if _is_constant(mine) and not _equal(_constant(mine), _constant(theirs)):
                 raise _Apart(scope_of(mine), "another number")
             own, others = _operands(mine), _operands(theirs)
             if len(own) != len(others):
@@ -306,6 +298,10 @@ def _reads_batch_or_device(node: fx.Node) -> bool:
     if node.target is getattr and node.args[1] == "shape":
         return all(user.target is operator.getitem and user.args[1] == 0 for user in node.users)
     return node.target is getattr and node.args[1] == "device"
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and (one.is_meta or torch.equal(one, other))
 
 
 def _constant(node: fx.Node) -> Tensor:

@@ -16,7 +16,7 @@ from torch.fx.proxy import Attribute
 from unskip.errors import UnskipError, first_line
 from unskip.nets.examples import Examples, Followed, Unfollowable, random_states
 
-__all__ = ["is_layer", "scope_of", "trace_graph"]
+__all__ = ["Tracer", "Value", "is_layer", "scope_of", "trace_graph"]
 
 _LEN = len
 _CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -27,11 +27,11 @@ _UNAWARE: tuple[tuple[Any, tuple[str, ...]], ...] = (
 )
 
 
-class _Value(fx.Proxy):
+class Value(fx.Proxy):
     """A value of the graph; a number or a truth that the shapes of the images decide is one in Python too."""
 
     def __getattr__(self, k: str) -> Attribute:
-        return _AttributeValue(self, k)
+        return _Attribute(self, k)
 
     def __index__(self) -> int:
         return int(self._constant())
@@ -43,15 +43,15 @@ class _Value(fx.Proxy):
 
     def _constant(self) -> Any:
         tracer = self.tracer
-        assert isinstance(tracer, _Tracer)
+        assert isinstance(tracer, Tracer)
         return tracer.constant(self)
 
 
-class _AttributeValue(Attribute, _Value):
+class _Attribute(Attribute, Value):
     """``x.shape``, ``x.ndim``: an operation once it is used."""
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """A layer of torch.nn stays whole, and so does a subclass of one, whatever else it does, and what ``whole`` names.
 
     Decisions by shapes are followed for the examples' images, where they come out alike for any number of them and
@@ -71,14 +71,14 @@ class _Tracer(fx.Tracer):
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         self.followed = None if self.examples is None else Followed(root, self.examples)
-        with _recording(self):
+        with recording(self):
             return super().trace(root, concrete_args)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return module_qualified_name in self.whole or is_layer(m)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Value(node, self)
+        return Value(node, self)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -86,7 +86,7 @@ class _Tracer(fx.Tracer):
         if self.following:
             return forward(*args, **kwargs)
         try:
-            return _without_drawing(lambda: super(_Tracer, self).call_module(m, forward, args, kwargs))
+            return _without_drawing(lambda: super(Tracer, self).call_module(m, forward, args, kwargs))
         except Exception:
             if self.failed_in is None and not self.is_leaf_module(m, self.path_of_module(m)):
                 self.failed_in = self.path_of_module(m)
@@ -124,7 +124,7 @@ class _Tracer(fx.Tracer):
 
 
 @contextmanager
-def _recording(tracer: _Tracer) -> Iterator[None]:
+def recording(tracer: Tracer) -> Iterator[None]:
     """Let functions that do not know of graphs be operations of this one, where they get values of it."""
 
     def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,7 +180,7 @@ def trace_graph(net: nn.Module, examples: Examples | None = None, whole: dict[st
     whole = {} if whole is None else whole
     _check_takes_images(net)
     while True:
-        tracer = _Tracer(whole, examples)
+        tracer = Tracer(whole, examples)
         try:
             return tracer.trace(net)
         except Exception as error:
