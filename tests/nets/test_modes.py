@@ -157,7 +157,11 @@ def test_a_layer_of_torch_that_holds_shortcuts():
     class Tokens(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.last, self.fc = conv(3, CHANNELS), nn.Conv2d(CHANNELS, CHANNELS, 3, 2), nn.Linear(CHANNELS, 5)
+            self.conv, self.last, self.fc = (
+                conv(3, CHANNELS),
+                nn.Conv2d(CHANNELS, CHANNELS, 3, 2),
+                nn.Linear(CHANNELS, 5),
+            )
             self.mix = nn.TransformerEncoderLayer(CHANNELS, 2, 16, dropout=0.0, batch_first=True)
 
         def forward(self, x):

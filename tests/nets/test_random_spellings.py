@@ -1,4 +1,4 @@
-"""Random residual networks in random spellings: every shortcut is found, kept and counted, or in a module that is named."""
+"""Random residual networks in random spellings: a shortcut is found, kept and counted, or in a module that is named."""
 
 import random
 
@@ -30,7 +30,8 @@ class Spelt(nn.Module):
 
     def forward(self, x):
         if self.decision == "assert":
-            assert x.ndim == 4 and x.size(1) == CHANNELS
+            assert x.ndim == 4
+            assert x.size(1) == CHANNELS
         elif self.decision == "values" and x.sum() > 0:
             return F.relu(self.c(x) + x)
         y = self.b(F.relu(self.a(x)))

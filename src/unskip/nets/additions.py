@@ -70,7 +70,7 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
 
 
 def is_addition(node: fx.Node) -> bool:
-    """Whether an operation adds, in whatever way, and writing over an operand or not; of what shapes is not looked at."""
+    """Whether an operation adds, in whatever way, writing over an operand or not; shapes are not looked at."""
     if node.op not in ("call_function", "call_method"):
         return False
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")

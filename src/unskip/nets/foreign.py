@@ -240,7 +240,9 @@ def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tens
     """Two images of a size that the network takes: the one it was designed for, or else the first that runs."""
     parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.zeros(()))
     first = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
-    known = dict.fromkeys((first or 3, 3) if in_channels is None else (in_channels,))  # it need not be what reads the images
+    known = dict.fromkeys(
+        (first or 3, 3) if in_channels is None else (in_channels,)
+    )  # it need not be what reads the images
     modes = {module: module.training for module in model.modules()}
     failure = None
     for side, channels in product((image_size, *_SIDES), known):

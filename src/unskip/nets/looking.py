@@ -20,7 +20,11 @@ _MAX_WAYS = 32
 
 def adds_inside(scope: str, graphs: Sequence[fx.Graph]) -> bool:
     """Whether one of several graphs adds two values that depend on the image in a module, or further inside."""
-    return any(scope_of(node) == scope or scope_of(node).startswith(f"{scope}.") for graph in graphs for node in _additions(graph))
+    return any(
+        scope_of(node) == scope or scope_of(node).startswith(f"{scope}.")
+        for graph in graphs
+        for node in _additions(graph)
+    )
 
 
 def adds_nothing(module: nn.Module) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.borrowed import Borrowed
+from unskip.nets.held import Borrowed
 from unskip.nets.staged import StagedNet
 
 __all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "stage_shapes"]
@@ -51,7 +51,9 @@ def on_one_image(net: nn.Module, input_shape: Sequence[int], run: Callable[[nn.M
         except Exception as error:
             weight = next(net.parameters(), torch.zeros(()))
             if weight.is_meta and "meta" in str(error):
-                raise UnskipError(f"the network's forward needs values, and here it has none: {first_line(error)}") from error
+                raise UnskipError(
+                    f"the network's forward needs values, and here it has none: {first_line(error)}"
+                ) from error
             if weight.is_meta:
                 raise
             images = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
