@@ -59,6 +59,8 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
     given = dict(zip(("input", "other", "alpha"), node.args, strict=False)) | _named(node)
     if not set(given) <= {"input", "other", "alpha"}:
         return None
+    left: Any
+    right: Any
     left, right, alpha = given.get("input"), given.get("other"), given.get("alpha", 1)
     if node.target in _REVERSED:
         left, right = right, left
@@ -139,7 +141,7 @@ def _stacked(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     stack, dim, keepdim = given.get("input"), given.get("dim"), given.get("keepdim", False)
     if not isinstance(stack, fx.Node) or stack.target not in _STACKS or keepdim or "dtype" in given:
         return None
-    parts = dict(zip(("tensors", "dim"), stack.args, strict=False)) | stack.kwargs
+    parts: dict[str, Any] = dict(zip(("tensors", "dim"), stack.args, strict=False)) | dict(stack.kwargs)
     maps, along, rank = parts["tensors"], parts.get("dim", 0), len(shape_of(stack) or ())
     dims = list(dim) if isinstance(dim, list | tuple) else [dim]
     if len(dims) != 1 or not isinstance(dims[0], int) or not isinstance(along, int) or dims[0] % rank != along % rank:

@@ -162,10 +162,10 @@ class _Merger:
 
 def _aligned(evaluating: list[fx.Node], training: list[fx.Node]) -> Iterable[tuple[fx.Node, fx.Node]]:
     """The nodes that do the same in the same module, in order: that in train mode, that in eval mode."""
-    does = [[(scope_of(node), what_it_does(node)) for node in nodes] for nodes in (evaluating, training)]
-    if does[0] == does[1]:
+    mine, theirs = ([(scope_of(node), what_it_does(node)) for node in nodes] for nodes in (evaluating, training))
+    if mine == theirs:
         return zip(training, evaluating, strict=True)
-    blocks = SequenceMatcher(None, *does, autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
     return ((training[block.b + place], evaluating[block.a + place]) for block in blocks for place in range(block.size))
 
 

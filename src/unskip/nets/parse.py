@@ -11,7 +11,7 @@ from math import prod
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.additions import with_plain_sums
@@ -70,7 +70,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
 def _check_weights(model: nn.Module) -> None:
     """Raise `UnskipError` for weights that cannot be compared bit by bit, or that are not there yet."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_lazy(tensor):
             raise UnskipError(
                 f"{name} is of a lazy layer that has not seen its input yet; run the network once on images of the "
                 "size that it is for, then parse it"

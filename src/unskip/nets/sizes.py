@@ -102,7 +102,7 @@ class _Reader:
 
     def shape(self, values: Sequence[Any], operand: fx.Node) -> Any:
         known = [value for value in values if value is not UnfollowableError]
-        if any(len(value) != len(known[0]) for value in known):
+        if not known or any(len(value) != len(known[0]) for value in known):
             return None
         sides = [
             self.side([value if value is UnfollowableError else value[place] for value in values], operand, place)
@@ -116,7 +116,7 @@ class _Reader:
         pairs = [
             (value, own) for value, own in pairs if value is not UnfollowableError and own is not UnfollowableError
         ]
-        if not isinstance(pairs[0][1], Tensor):
+        if not pairs or not isinstance(pairs[0][1], Tensor):
             return None
         if all(value == pairs[0][0] for value, _ in pairs) and _vary(pairs):
             return pairs[0][0]
@@ -130,7 +130,8 @@ class _Reader:
         """A tensor of zeros or ones of the size that it has, made from an operand."""
         values = self.followed.of(value)
         sides = self.shape([each if each is UnfollowableError else tuple(each.shape) for each in values], operand)
-        if sides is None or values[0].dtype != self.followed.of(operand)[0].dtype:
+        kinds = {getattr(each, "dtype", None) for each in (values[0], self.followed.of(operand)[0])}
+        if sides is None or len(kinds) > 1:
             return None
         made = self.graph.call_method("new_full", (operand, sides, _FILLED[value.target]))
         made.meta = dict(value.meta)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -118,7 +119,7 @@ class Tracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """The items of a shape."""
-        return iter([obj[index] for index in range(len(self.constant(obj)))])
+        return iter([operator.getitem(obj, index) for index in range(len(self.constant(obj)))])
 
     def constant(self, value: fx.Proxy) -> Any:
         """What it is in Python; raises `UnfollowableError`, with the reason, where that depends on the images."""
