@@ -98,7 +98,7 @@ def test_plans_and_budgets_can_be_made_of_them():
     net = parse(half_closed(), EXAMPLE)
     assert forecast(net, SHAPE).peak_bytes > 0
     assert plan(net, SHAPE)
-    net.spec = NetSpec("own:net")
+    net.spec = NetSpec("resnet14")
     fit = fit_budget(net, SHAPE, Budget(parameters=10**6), latency=False)
     assert "blocks.0" in fit.to_json()["unknown"]
     file = io.StringIO()
