@@ -143,7 +143,7 @@ def batch_of_the_image(net, x):
 
 
 def unpacked(net, x):
-    n, c, h, w = x.shape
+    n, c, _, _ = x.shape
     if c != 3:
         raise ValueError("colours")
     return net.fc(features(net, x).reshape(n, -1))

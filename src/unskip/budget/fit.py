@@ -12,7 +12,7 @@ from unskip.budget.recipes import command, file_name, method_for, recipe_tree, w
 from unskip.budget.students import Search, Student
 from unskip.budget.timing import Stopwatch, Timed, time_students
 from unskip.nets import StagedNet, unknown_shortcuts
-from unskip.nets.shapes import meta_copy
+from unskip.nets.shapes import light_copy
 from unskip.nets.within_memory import check_memory
 from unskip.runtimes import find_runtime
 
@@ -177,7 +177,7 @@ def fit_budget(
     assert latency or not budget.limits_latency, "a limit of latency is measured"
     if latency:
         find_runtime(runtime).require()
-    copied = meta_copy(net)
+    copied = light_copy(net, input_shape)
     assert isinstance(copied, StagedNet)
     size = ELEMENTS[budget.element]
     search = Search(copied, input_shape, progress)

@@ -1,6 +1,6 @@
 """Networks in the project's vocabulary."""
 
-from unskip.nets.modes import ByMode
+from unskip.nets.by_mode import ByMode
 from unskip.nets.own_modules import allow_module, allow_module_of, own_module_of
 from unskip.nets.parse import kept_branches, num_kept_additions, original_place, parse
 from unskip.nets.shapes import image_channels

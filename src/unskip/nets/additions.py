@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from unskip.nets.functional import shape_of
 
-__all__ = ["Addend", "Scaled", "addends_of", "maps_added", "with_plain_sums"]
+__all__ = ["Addend", "Scaled", "addends_of", "is_addition", "maps_added", "with_plain_sums"]
 
 aten = torch.ops.aten
 _SUMS = (operator.add, torch.add, "add", "__add__", "__radd__", aten.add, aten.add.Tensor)
@@ -59,6 +59,8 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
     given = dict(zip(("input", "other", "alpha"), node.args, strict=False)) | _named(node)
     if not set(given) <= {"input", "other", "alpha"}:
         return None
+    left: Any
+    right: Any
     left, right, alpha = given.get("input"), given.get("other"), given.get("alpha", 1)
     if node.target in _REVERSED:
         left, right = right, left
@@ -67,6 +69,15 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
     if not isinstance(alpha, int | float) or not _is_power_of_two(alpha) or not (_is_map(left) and _is_map(right)):
         return None
     return _unsigned(left, 1.0), _unsigned(right, alpha if node.target in _SUMS else -alpha)
+
+
+def is_addition(node: fx.Node) -> bool:
+    """Whether an operation adds, in whatever way, writing over an operand or not; shapes are not looked at."""
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    plain = name.split(".")[0].strip("_").removeprefix("i")
+    return plain in ("add", "sub", "subtract", "rsub", "lerp", "addcmul", "addcdiv", "sum", "stack")
 
 
 def maps_added(node: fx.Node) -> list[fx.Node]:
@@ -110,7 +121,7 @@ def with_plain_sums(traced: fx.GraphModule) -> fx.GraphModule:
         plain: fx.Node | None = None
         if node.target in _REDUCTIONS:
             maps = _stacked(node)
-            if maps is not None:
+            if maps is not None and len(node.all_input_nodes[0].users) == 1:
                 with graph.inserting_before(node):
                     plain = graph.call_function(operator.add, maps)
                     plain.meta = dict(node.meta)
@@ -130,7 +141,7 @@ def _stacked(node: fx.Node) -> tuple[fx.Node, fx.Node] | None:
     stack, dim, keepdim = given.get("input"), given.get("dim"), given.get("keepdim", False)
     if not isinstance(stack, fx.Node) or stack.target not in _STACKS or keepdim or "dtype" in given:
         return None
-    parts = dict(zip(("tensors", "dim"), stack.args, strict=False)) | stack.kwargs
+    parts: dict[str, Any] = dict(zip(("tensors", "dim"), stack.args, strict=False)) | dict(stack.kwargs)
     maps, along, rank = parts["tensors"], parts.get("dim", 0), len(shape_of(stack) or ())
     dims = list(dim) if isinstance(dim, list | tuple) else [dim]
     if len(dims) != 1 or not isinstance(dims[0], int) or not isinstance(along, int) or dims[0] % rank != along % rank:

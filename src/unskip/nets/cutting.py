@@ -11,45 +11,18 @@ import operator
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
 from unskip.nets.additions import Addend, Scaled, addends_of, maps_added
-from unskip.nets.borrowed import Borrowed
 from unskip.nets.functional import shape_of
+from unskip.nets.functions import ACTIVATIONS, LAYERS, PRODUCTS, is_activation
+from unskip.nets.held import Borrowed, Constant
 from unskip.nets.piece import Piece, common_place, free_name, function_name, kind_of, kind_of_graph, named
 from unskip.nets.staged import Residual
 
-__all__ = ["chain_of", "is_activation"]
-
-_ACTIVATIONS: dict[Any, type[nn.Module]] = {
-    **dict.fromkeys((F.relu, torch.relu, "relu"), nn.ReLU),
-    **dict.fromkeys((F.sigmoid, torch.sigmoid, "sigmoid"), nn.Sigmoid),
-    **dict.fromkeys((F.tanh, torch.tanh, "tanh"), nn.Tanh),
-    F.relu6: nn.ReLU6,
-    F.leaky_relu: nn.LeakyReLU,
-    F.elu: nn.ELU,
-    F.silu: nn.SiLU,
-    F.mish: nn.Mish,
-    F.gelu: nn.GELU,
-    F.hardswish: nn.Hardswish,
-    F.hardsigmoid: nn.Hardsigmoid,
-    F.hardtanh: nn.Hardtanh,
-    F.selu: nn.SELU,
-    F.celu: nn.CELU,
-    F.softplus: nn.Softplus,
-}
-_LAYERS: dict[Any, type[nn.Module]] = {
-    **_ACTIVATIONS,
-    **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),
-    F.max_pool2d: nn.MaxPool2d,
-    F.avg_pool2d: nn.AvgPool2d,
-    F.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
-}
-_PRODUCTS = (F.conv2d, F.linear, torch.matmul, torch.bmm, operator.matmul, "matmul", "bmm")
+__all__ = ["chain_of"]
 
 
 def chain_of(traced: fx.GraphModule, stored: Collection[int]) -> list[Piece]:
@@ -65,14 +38,6 @@ def chain_of(traced: fx.GraphModule, stored: Collection[int]) -> list[Piece]:
     return _with_block_activations(_Cutter(traced, image, stored).chain(image, output.args[0], blocks=True))
 
 
-def is_activation(module: nn.Module) -> bool:
-    """Whether a module is an activation function, torch's or of a package's module ``activations``."""
-    home = type(module).__module__
-    if home == "torch.nn.modules.activation":
-        return not isinstance(module, nn.MultiheadAttention | nn.Softmax | nn.LogSoftmax | nn.Softmax2d | nn.GLU)
-    return ".activations" in home
-
-
 def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
     """The activation behind an addition belongs to the block."""
     merged: list[Piece] = []
@@ -86,17 +51,6 @@ def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
         else:
             merged.append(piece)
     return merged
-
-
-class _Constant(nn.Module):
-    """A tensor that moves with the network and is in no state dict."""
-
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("value", value, persistent=False)
-
-    def forward(self) -> Any:
-        return self.value
 
 
 class _Cutter:
@@ -190,14 +144,14 @@ class _Cutter:
         if node.op == "call_module":
             called = self.traced.get_submodule(str(node.target))
             return any(map(is_activation, called.modules())) or any(map(self.activates, _functions_of(called)))
-        return node.target in _ACTIVATIONS
+        return node.target in ACTIVATIONS
 
     def num_products(self, node: fx.Node) -> int:
         if node.op == "call_module":
             called = self.traced.get_submodule(str(node.target))
             layers = sum(isinstance(module, _ConvNd | nn.Linear) for module in called.modules())
             return layers + sum(map(self.num_products, _functions_of(called)))
-        return int(node.target in _PRODUCTS)
+        return int(node.target in PRODUCTS)
 
     def layer(self, start: fx.Node, region: Sequence[fx.Node], branches: str) -> Piece:
         """One operation as a layer; anything else as a graph of its own."""
@@ -217,11 +171,11 @@ class _Cutter:
         if node.op == "call_module":
             module = self.traced.get_submodule(str(node.target))
             return self.owned(str(node.target), module, node) if len(node.args) == 1 and not node.kwargs else None
-        if node.target not in _LAYERS or start in node.args[1:]:
+        if node.target not in LAYERS or start in node.args[1:]:
             return None
         settings = {key: value for key, value in node.kwargs.items() if key != "inplace"}
         try:
-            return _LAYERS[node.target](*node.args[1:], **settings)
+            return LAYERS[node.target](*node.args[1:], **settings)
         except TypeError:  # settings that the layer does not have
             return None
 
@@ -231,7 +185,7 @@ class _Cutter:
         names, owned = self.belongings(start, region)
         for node in self.with_sources(start, region):
             name = names.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
-            if name and isinstance(owned[name], _Constant | Borrowed):
+            if name and isinstance(owned[name], Constant | Borrowed):
                 twins[node] = graph.call_module(name)
             else:
                 twins[node] = graph.node_copy(node, twins.__getitem__)
@@ -255,7 +209,7 @@ class _Cutter:
             else:
                 names[target] = free_name(target.removeprefix(prefix).replace(".", "_"), owned, empty)
             constant = not holder and isinstance(found, Tensor) and id(found) not in self.stored
-            owned[names[target]] = _Constant(found) if constant else found
+            owned[names[target]] = Constant(found) if constant else found
         return names, owned
 
     def with_sources(self, start: fx.Node, region: Sequence[fx.Node]) -> list[fx.Node]:

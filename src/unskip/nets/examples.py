@@ -15,13 +15,13 @@ from torch import Tensor, fx, nn
 
 from unskip.nets.shapes import meta_copy
 
-__all__ = ["Examples", "Followed", "Unfollowable", "leaving_randomness_alone", "random_states", "reads_only_shapes"]
+__all__ = ["Examples", "Followed", "UnfollowableError", "random_states"]
 
 _SHAPE_ATTRIBUTES = ("shape", "ndim")
 _SHAPE_METHODS = ("size", "dim", "ndimension", "numel", "nelement")
 
 
-class Unfollowable(Exception):
+class UnfollowableError(Exception):
     """What a value would be cannot be told from shapes."""
 
 
@@ -60,7 +60,7 @@ class Examples:
 
 def _runs(net: nn.Module, images: Tensor) -> bool:
     try:
-        with torch.no_grad(), torch.device("meta"), leaving_randomness_alone():
+        with torch.no_grad(), torch.device("meta"), _leaving_randomness_alone():
             net(images)
     except Exception:  # whatever a network of others raises
         return False
@@ -82,7 +82,7 @@ class Followed:
         self._known: dict[fx.Node, list[Any]] = {}
 
     def of(self, node: fx.Node) -> list[Any]:
-        """One value for each example, in order; :class:`Unfollowable` itself for one that cannot be known."""
+        """One value for each example, in order; :class:`UnfollowableError` itself for one that cannot be known."""
         if node not in self._known:
             for earlier in node.graph.nodes:  # in order, since some may change others in place
                 if earlier not in self._known and earlier.op != "output":
@@ -92,29 +92,29 @@ class Followed:
         return self._known[node]
 
     def constant(self, node: fx.Node) -> Any:
-        """What a number, a shape or a truth is for all examples; raises `Unfollowable`, with the reason, otherwise."""
+        """What a number, a shape or a truth is for all examples; else raises `UnfollowableError` with the reason."""
         first, *others = self.of(node)
-        if first is Unfollowable:
-            raise Unfollowable("it decides by something that is not known before it runs")
+        if first is UnfollowableError:
+            raise UnfollowableError("it decides by something that is not known before it runs")
         if isinstance(first, Tensor):
-            raise Unfollowable("it decides by the values of a tensor")
-        if not reads_only_shapes(node):
-            raise Unfollowable("it decides by more than the shapes of its inputs")
-        known = [value for value in others if value is not Unfollowable]
-        if others and others[0] is not Unfollowable and others[0] != first:
-            raise Unfollowable("it decides by the number of images in the batch")
+            raise UnfollowableError("it decides by the values of a tensor")
+        if not _reads_only_shapes(node):
+            raise UnfollowableError("it decides by more than the shapes of its inputs")
+        known = [value for value in others if value is not UnfollowableError]
+        if others and others[0] is not UnfollowableError and others[0] != first:
+            raise UnfollowableError("it decides by the number of images in the batch")
         if any(value != first for value in known):
-            raise Unfollowable("it does something else for images of another size")
+            raise UnfollowableError("it does something else for images of another size")
         return first
 
     def _values(self, node: fx.Node) -> list[Any]:
         found = []
-        with torch.no_grad(), torch.device("meta"), leaving_randomness_alone():
+        with torch.no_grad(), torch.device("meta"), _leaving_randomness_alone():
             for number, images in enumerate(self.examples.images):
                 try:
                     found.append(self._value(node, number, images))
                 except Exception:  # whatever an operation of others raises
-                    found.append(Unfollowable)
+                    found.append(UnfollowableError)
         return found
 
     def _value(self, node: fx.Node, number: int, images: Tensor) -> Any:
@@ -136,16 +136,14 @@ class Followed:
             return twin.forward(*args, **kwargs)
         except Exception:  # some modules need values
             with torch.device("cpu"):
-                given = [
-                    torch.rand(each.shape, dtype=each.dtype) if isinstance(each, Tensor) else each for each in args
-                ]
+                given = fx.node.map_aggregate(args, _with_values)
                 found = copy.deepcopy(self._modules[str(node.target)]).eval().forward(*given, **kwargs)
             return found.to("meta")
 
     def _known_value(self, node: fx.Node, number: int) -> Any:
         value = self._known[node][number]
-        if value is Unfollowable:
-            raise Unfollowable
+        if value is UnfollowableError:
+            raise UnfollowableError
         return value
 
     def _twin(self, target: str) -> nn.Module:
@@ -154,7 +152,11 @@ class Followed:
         return self._twins[target]
 
 
-def reads_only_shapes(node: fx.Node) -> bool:
+def _with_values(value: Any) -> Any:
+    return torch.rand(value.shape, dtype=value.dtype) if isinstance(value, Tensor) else value
+
+
+def _reads_only_shapes(node: fx.Node) -> bool:
     """Whether a number or a truth comes from shapes alone: not from values, devices, or strides."""
     waiting, seen = [node], {node}
     while waiting:
@@ -183,7 +185,7 @@ def _is_plain(node: fx.Node) -> bool:
 
 
 @contextmanager
-def leaving_randomness_alone() -> Iterator[None]:
+def _leaving_randomness_alone() -> Iterator[None]:
     """Whatever is drawn inside, everyone goes on afterwards as if nothing had been drawn."""
     states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     try:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.own_modules import own_factory, running_own_code
@@ -224,7 +224,7 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _is_lazy(model: nn.Module) -> bool:
-    return any(isinstance(tensor, UninitializedTensorMixin) for tensor in (*model.parameters(), *model.buffers()))
+    return any(map(is_lazy, (*model.parameters(), *model.buffers())))
 
 
 def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tensor:

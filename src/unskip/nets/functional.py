@@ -26,8 +26,9 @@ def modules_in_place(net: nn.Module) -> set[nn.Module]:
 def functional(traced: fx.GraphModule, example_input: Tensor, in_place: Collection[nn.Module]) -> fx.GraphModule:
     """A graph, changed in place, in which no operation writes over its operand and none does nothing.
 
-    ``in_place`` are the modules that do so; they do not afterwards. What read the overwritten value later reads the result instead. `shape_of` knows the shapes of its values
-    afterwards. Raises `UnskipError` where an example does not fit, and for writing into a part of a tensor.
+    ``in_place`` are the modules that do so; they do not afterwards. What read the overwritten value later reads the
+    result instead. `shape_of` knows the shapes of its values afterwards. Raises `UnskipError` where an example does not
+    fit, and for writing into a part of a tensor.
     """
     graph = traced.graph
     for node in reversed(list(graph.nodes)):

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import copy
-import random
-import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Sequence, Sized
 from itertools import pairwise, takewhile
 from math import prod
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.additions import with_plain_sums
 from unskip.nets.cutting import chain_of
 from unskip.nets.functional import shape_of
-from unskip.nets.logits import check_logits, refuse_probabilities
+from unskip.nets.logits import check_logits
 from unskip.nets.modes import trace_in_both_modes
 from unskip.nets.piece import Piece, function_name, named
+from unskip.nets.sameness import check_same
 from unskip.nets.sizes import with_sizes_read_nearby
 from unskip.nets.staged import Residual, StagedNet
 from unskip.nets.unopened import unopened_modules
@@ -68,17 +65,17 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     net.original_names = {name: names[id(tensor)] for name, tensor in own if id(tensor) in names}
     used = {id(tensor) for _, tensor in own}
     net.unused_names = tuple(name for place, name in stored.items() if place not in used)
-    _check_same(model, net, example_input)
+    check_same(model, net, example_input)
     return net
 
 
 def _check_weights(model: nn.Module) -> None:
     """Raise `UnskipError` for weights that cannot be compared bit by bit, or that are not there yet."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_lazy(tensor):
             raise UnskipError(
-                f"{name} is of a lazy layer that has not seen its input yet; run the network once on images of the size "
-                "that it is for, then parse it"
+                f"{name} is of a lazy layer that has not seen its input yet; run the network once on images of the "
+                "size that it is for, then parse it"
             )
         if tensor.is_complex() or (tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64)):
             raise UnskipError(
@@ -154,8 +151,8 @@ def _check_output(traced: fx.GraphModule) -> None:
         elif isinstance(given, Sized) and not isinstance(given, fx.Node):
             what += f" of {len(given)}"
         raise UnskipError(
-            f"the network must return logits, one tensor (batch, classes); it returns {what}: let its forward return the "
-            "logits alone"
+            f"the network must return logits, one tensor (batch, classes); it returns {what}: let its forward return "
+            "the logits alone"
         )
 
 
@@ -228,64 +225,3 @@ def _ends_stem(piece: Piece) -> bool:
     if isinstance(piece.module, _ConvNd):
         return piece.module.groups > 1 or max(piece.module.kernel_size) == 1
     return piece.kind == "pool" or any(isinstance(module, Residual | _ConvNd) for module in piece.module.modules())
-
-
-# The same outputs
-
-
-def _check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
-    """Raise `UnskipError` unless both give the same logits, in eval mode and with the same randomness in train mode."""
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
-        return
-    for training in (False, True):
-        logits = []
-        for candidate, names in ((model, {}), (net, net.original_names)):
-            with _seeded(), torch.no_grad():
-                twin = _with_nothing_hidden(candidate, names).train(training)
-                torch.manual_seed(0)
-                others = torch.randn_like(images) if images.is_floating_point() else images
-                logits.append(_run(twin, torch.cat([images, others])))
-        refuse_probabilities(logits[0])
-        if not torch.equal(*logits):
-            mode = "train" if training else "eval"
-            difference = (logits[0] - logits[1]).abs().max().item()
-            raise UnskipError(
-                f"the network cannot be taken apart: in {mode} mode the pieces together give other logits "
-                f"(by up to {difference:.1e})"
-            )
-
-
-def _run(net: nn.Module, images: Tensor) -> Tensor:
-    try:
-        logits: Tensor = net(images)
-    except Exception as error:  # whatever a forward of others raises
-        mode = "train" if net.training else "eval"
-        size = " x ".join(map(str, images.shape))
-        raise UnskipError(
-            f"the network does not run in {mode} mode on images of {size}: {first_line(error)}"
-        ) from error
-    return logits
-
-
-def _with_nothing_hidden(net: nn.Module, original_names: Mapping[str, str]) -> nn.Module:
-    """A copy in which no parameter is one number: a BatchNorm that starts with zeros would hide what comes before."""
-    twin = copy.deepcopy(net)
-    for name, parameter in twin.named_parameters():
-        if bool((parameter == parameter.flatten()[:1]).all()):
-            torch.manual_seed(zlib.crc32(original_names.get(name, name).encode()))
-            parameter.uniform_(0.2, 0.8)
-    return twin
-
-
-@contextmanager
-def _seeded() -> Iterator[None]:
-    """The same randomness each time, whoever draws it; afterwards everyone goes on as if nothing had been drawn."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        random.seed(0)
-        np.random.seed(0)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])

@@ -13,8 +13,8 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
+from unskip.nets.by_mode import ByMode
 from unskip.nets.functional import shape_of
-from unskip.nets.modes import ByMode
 from unskip.nets.tracing import scope_of
 from unskip.nets.unopened import Unopened
 

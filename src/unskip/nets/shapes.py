@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.borrowed import Borrowed
+from unskip.nets.held import Borrowed
 from unskip.nets.staged import StagedNet
 
 __all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "stage_shapes"]

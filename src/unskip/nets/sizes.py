@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx
 
 from unskip.nets.additions import addends_of
-from unskip.nets.examples import Examples, Followed, Unfollowable
+from unskip.nets.examples import Examples, Followed, UnfollowableError
 from unskip.nets.functional import shape_of
 from unskip.nets.piece import common_place
 from unskip.nets.tracing import scope_of
@@ -101,11 +101,11 @@ class _Reader:
         return None
 
     def shape(self, values: Sequence[Any], operand: fx.Node) -> Any:
-        known = [value for value in values if value is not Unfollowable]
-        if any(len(value) != len(known[0]) for value in known):
+        known = [value for value in values if value is not UnfollowableError]
+        if not known or any(len(value) != len(known[0]) for value in known):
             return None
         sides = [
-            self.side([value if value is Unfollowable else value[place] for value in values], operand, place)
+            self.side([value if value is UnfollowableError else value[place] for value in values], operand, place)
             for place in range(len(known[0]))
         ]
         return None if None in sides else tuple(sides)
@@ -113,8 +113,10 @@ class _Reader:
     def side(self, values: Sequence[Any], operand: fx.Node, place: int | None) -> Any:
         """A number that is the same for all examples, or else a side of an operand, that at ``place`` if it can be."""
         pairs = list(zip(values, self.followed.of(operand), strict=True))
-        pairs = [(value, own) for value, own in pairs if value is not Unfollowable and own is not Unfollowable]
-        if not isinstance(pairs[0][1], Tensor):
+        pairs = [
+            (value, own) for value, own in pairs if value is not UnfollowableError and own is not UnfollowableError
+        ]
+        if not pairs or not isinstance(pairs[0][1], Tensor):
             return None
         if all(value == pairs[0][0] for value, _ in pairs) and _vary(pairs):
             return pairs[0][0]
@@ -127,8 +129,9 @@ class _Reader:
     def filled(self, value: fx.Node, operand: fx.Node) -> fx.Node | None:
         """A tensor of zeros or ones of the size that it has, made from an operand."""
         values = self.followed.of(value)
-        sides = self.shape([each if each is Unfollowable else tuple(each.shape) for each in values], operand)
-        if sides is None or values[0].dtype != self.followed.of(operand)[0].dtype:
+        sides = self.shape([each if each is UnfollowableError else tuple(each.shape) for each in values], operand)
+        kinds = {getattr(each, "dtype", None) for each in (values[0], self.followed.of(operand)[0])}
+        if sides is None or len(kinds) > 1:
             return None
         made = self.graph.call_method("new_full", (operand, sides, _FILLED[value.target]))
         made.meta = dict(value.meta)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,9 +15,9 @@ from torch import fx, nn
 from torch.fx.proxy import Attribute
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.examples import Examples, Followed, Unfollowable, random_states
+from unskip.nets.examples import Examples, Followed, UnfollowableError, random_states
 
-__all__ = ["is_layer", "scope_of", "trace_graph"]
+__all__ = ["Tracer", "Value", "is_layer", "scope_of", "trace_graph"]
 
 _LEN = len
 _CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -27,11 +28,11 @@ _UNAWARE: tuple[tuple[Any, tuple[str, ...]], ...] = (
 )
 
 
-class _Value(fx.Proxy):
+class Value(fx.Proxy):
     """A value of the graph; a number or a truth that the shapes of the images decide is one in Python too."""
 
     def __getattr__(self, k: str) -> Attribute:
-        return _AttributeValue(self, k)
+        return _Attribute(self, k)
 
     def __index__(self) -> int:
         return int(self._constant())
@@ -43,15 +44,15 @@ class _Value(fx.Proxy):
 
     def _constant(self) -> Any:
         tracer = self.tracer
-        assert isinstance(tracer, _Tracer)
+        assert isinstance(tracer, Tracer)
         return tracer.constant(self)
 
 
-class _AttributeValue(Attribute, _Value):
+class _Attribute(Attribute, Value):
     """``x.shape``, ``x.ndim``: an operation once it is used."""
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
     """A layer of torch.nn stays whole, and so does a subclass of one, whatever else it does, and what ``whole`` names.
 
     Decisions by shapes are followed for the examples' images, where they come out alike for any number of them and
@@ -70,34 +71,40 @@ class _Tracer(fx.Tracer):
         self.following = False
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        """The graph of a module's forward."""
         self.followed = None if self.examples is None else Followed(root, self.examples)
-        with _recording(self):
+        with recording(self):
             return super().trace(root, concrete_args)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is one operation of the graph."""
         return module_qualified_name in self.whole or is_layer(m)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _Value(node, self)
+        """A value that knows its tracer."""
+        return Value(node, self)
 
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        """What a module gives, its forward traced unless it stays whole."""
         if self.following:
             return forward(*args, **kwargs)
         try:
-            return _without_drawing(lambda: super(_Tracer, self).call_module(m, forward, args, kwargs))
+            return _without_drawing(lambda: super(Tracer, self).call_module(m, forward, args, kwargs))
         except Exception:
             if self.failed_in is None and not self.is_leaf_module(m, self.path_of_module(m)):
                 self.failed_in = self.path_of_module(m)
             raise
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """An attribute of a module: a value of the graph for a parameter."""
         return attr_val if self.following else super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """A node; raises `UnfollowableError` where the graph would not know under what it runs."""
         if _context() != self.context:
-            raise Unfollowable("a part of it runs under its own no_grad or autocast")
+            raise UnfollowableError("a part of it runs under its own no_grad or autocast")
         return super().create_node(*args, **kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: Any = None) -> tuple[Any, list[Any]]:
@@ -107,15 +114,17 @@ class _Tracer(fx.Tracer):
         return lambda: _without_drawing(lambda: forward(images)), []
 
     def to_bool(self, obj: fx.Proxy) -> bool:
+        """Which way to go."""
         return bool(self.constant(obj))
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        return iter([obj[index] for index in range(len(self.constant(obj)))])
+        """The items of a shape."""
+        return iter([operator.getitem(obj, index) for index in range(len(self.constant(obj)))])
 
     def constant(self, value: fx.Proxy) -> Any:
-        """What it is in Python; raises `Unfollowable`, with the reason, where that depends on the images."""
+        """What it is in Python; raises `UnfollowableError`, with the reason, where that depends on the images."""
         if self.followed is None:
-            raise Unfollowable("it decides by a value or a shape")
+            raise UnfollowableError("it decides by a value or a shape")
         self.following = True
         try:
             return self.followed.constant(value.node)
@@ -124,21 +133,21 @@ class _Tracer(fx.Tracer):
 
 
 @contextmanager
-def _recording(tracer: _Tracer) -> Iterator[None]:
+def recording(tracer: Tracer) -> Iterator[None]:
     """Let functions that do not know of graphs be operations of this one, where they get values of it."""
 
     def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            holds_value = (
-                isinstance(args[0], fx.Proxy) if function is _LEN else any(map(_holds_value, (*args, *kwargs.values())))
-            )
-            if tracer.following or not holds_value:
+            given = () if function is _LEN and type(args[0]) in (tuple, list) else (*args, *kwargs.values())
+            if tracer.following or not any(map(_holds_value, given)):
                 return function(*args, **kwargs)
             made = tracer.create_proxy("call_function", function, args, kwargs)
-            return tracer.constant(made) if isinstance(args[0], Attribute) else made
+            return tracer.constant(made) if function is _LEN and isinstance(args[0], Attribute) else made
 
         return call
 
+    with torch.device("meta"):
+        torch.empty(0)  # torch notes once which functions make tensors: before they are others
     with ExitStack() as patched:
         for home, names in _UNAWARE:
             for name in names:
@@ -158,11 +167,11 @@ def _context() -> tuple[bool, ...]:
 
 
 def _without_drawing(run: Callable[[], Any]) -> Any:
-    """What ``run`` gives. `Unfollowable` if it drew random numbers, which a graph would hold as constants."""
+    """What ``run`` gives. `UnfollowableError` if it drew random numbers, which a graph would hold as constants."""
     before = random_states()
     result = run()
     if random_states() != before:
-        raise Unfollowable("it draws random numbers of its own")
+        raise UnfollowableError("it draws random numbers of its own")
     return result
 
 
@@ -182,7 +191,7 @@ def trace_graph(net: nn.Module, examples: Examples | None = None, whole: dict[st
     whole = {} if whole is None else whole
     _check_takes_images(net)
     while True:
-        tracer = _Tracer(whole, examples)
+        tracer = Tracer(whole, examples)
         try:
             return tracer.trace(net)
         except Exception as error:
@@ -196,7 +205,7 @@ def trace_graph(net: nn.Module, examples: Examples | None = None, whole: dict[st
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, Unfollowable) else f"torch.fx says {first_line(error)!r}"
+    return str(error) if isinstance(error, UnfollowableError) else f"torch.fx says {first_line(error)!r}"
 
 
 def _check_takes_images(net: nn.Module) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
+from unskip.nets.looking import adds_nothing
 
 __all__ = ["Unopened", "check_opened", "mark_unopened", "unknown_shortcuts", "unopened_modules"]
 
@@ -78,7 +79,8 @@ def mark_unopened(traced: fx.GraphModule, reasons: dict[str, str]) -> None:
         place = str(node.target)
         module = traced.get_submodule(place)
         reason = reasons.get(place) or _reason_of_layer(module)
-        if reason and (_holds_products(module) or len(node.all_input_nodes) > 1):
+        may_be_a_block = _holds_products(module) or len(node.all_input_nodes) > 1
+        if reason and may_be_a_block and not adds_nothing(module):
             marks[module] = Unopened(module, place, reason)
             marks[module].training = module.training
     for parent in list(traced.modules()):

@@ -71,7 +71,7 @@ class Net(Record):
     """One network of the run, its accuracy on the test images and what it costs.
 
     ``training`` names the training that it comes out of, where that is not its own; ``depth`` the blocks that are left
-    in each stage, where there are fewer than ``net`` has; ``unopened`` modules may have shortcuts besides ``shortcuts``.
+    in each stage, where there are fewer than ``net`` has; ``unopened`` modules may have more than these ``shortcuts``.
     """
 
     label: str

@@ -1,10 +1,12 @@
-"""A parameter at a second place."""
+"""Tensors that a piece reads and does not have in its state."""
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
 
-__all__ = ["Borrowed"]
+from torch import Tensor, nn
+
+__all__ = ["Borrowed", "Constant"]
 
 
 class Borrowed(nn.Module):
@@ -21,4 +23,16 @@ class Borrowed(nn.Module):
 
     def forward(self) -> nn.Parameter:
         """The parameter."""
+        return self.value
+
+
+class Constant(nn.Module):
+    """A tensor that moves with the network and is in no state dict."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value, persistent=False)
+
+    def forward(self) -> Any:
+        """The tensor."""
         return self.value
