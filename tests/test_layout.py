@@ -18,7 +18,7 @@ ALLOWED = {
     "quiet": set(),
     "images": set(),
     "preprocessing": {"errors", "images"},
-    "data_info": {"errors", "preprocessing"},
+    "data_info": {"errors", "files", "preprocessing"},
     "torchvision_compat": set(),
     "losses": set(),
     "recipe": {"errors", "settings", "methods", "surgery"},

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unskip.errors import UnskipError
+from unskip.files import parse_json
 from unskip.preprocessing import Preprocessing
 
-__all__ = ["DataInfo"]
+__all__ = ["DataInfo", "image_shape_in"]
 
 
 @dataclass(frozen=True)
@@ -30,42 +33,79 @@ class DataInfo:
 
     def to_json(self) -> dict[str, str]:
         """Names and JSON texts, as file headers take them."""
-        facts = {name: json.dumps(getattr(self, name)) for name in ("classes", "image_shape", "mean", "std")}
+        facts = {name: json.dumps(getattr(self, name)) for name in _FIELDS}
         if self.preprocessing is not None:
             facts["preprocessing"] = json.dumps(self.preprocessing.to_json())
         return facts
 
     @classmethod
-    def from_json(cls, header: Mapping[str, str], path: Path) -> DataInfo:
+    def from_json(cls, header: Any, path: Path) -> DataInfo:
         """What :meth:`to_json` wrote; `UnskipError` naming the file when it is missing or damaged."""
-        try:
-            channels, height, width = json.loads(header["image_shape"])
-            classes, mean, std = (tuple(json.loads(header[name])) for name in ("classes", "mean", "std"))
-            how = json.loads(header["preprocessing"]) if "preprocessing" in header else None
-            info = cls(
-                classes, (channels, height, width), mean, std, None if how is None else Preprocessing.from_json(how)
-            )
-            info._check()
-        except UnskipError as error:
-            raise UnskipError(f"{path}: {error}") from error
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-            raise UnskipError(
-                f"{path} does not say which images it expects ({error}); only files that unskip wrote for a run do"
-            ) from error
-        return info
+        read = {name: _read(header, name, path) for name in _FIELDS}
+        channels = read["image_shape"][0]
+        if len(read["mean"]) != channels or len(read["std"]) != channels:
+            raise UnskipError(f"{path}: mean and std in its header are not one for each of {channels} channels")
+        return cls(**read, preprocessing=_preprocessing_in(header, read["image_shape"], path))
 
-    def _check(self) -> None:
-        """Raise `ValueError` for what no run writes."""
-        if not all(isinstance(name, str) for name in self.classes) or len(self.classes) < 2:
-            raise ValueError("classes are two names or more")
-        if not all(type(side) is int and side > 0 for side in self.image_shape):
-            raise ValueError(f"image_shape is {self.image_shape}")
-        channels = self.image_shape[0]
-        if not len(self.mean) == len(self.std) == channels:
-            raise ValueError(f"mean and std are not of {channels} channels")
-        if not all(isinstance(value, float | int) and abs(value) < 1e6 for value in (*self.mean, *self.std)):
-            raise ValueError(f"mean and std are {self.mean} and {self.std}")
-        if not all(value > 0 for value in self.std):
-            raise ValueError(f"std is {self.std}")
-        if self.preprocessing is not None and self.preprocessing.image_shape != self.image_shape:
-            raise ValueError(f"image_shape is {self.image_shape}, but preprocessing gives another")
+
+def image_shape_in(header: Any, path: Path) -> tuple[int, int, int]:
+    """The shape (channels, height, width) alone, which files without classes have too; `UnskipError` as above."""
+    shape: tuple[int, int, int] = _read(header, "image_shape", path)
+    return shape
+
+
+def _preprocessing_in(header: Any, image_shape: tuple[int, int, int], path: Path) -> Preprocessing | None:
+    if "preprocessing" not in header:
+        return None
+    try:
+        how = Preprocessing.from_json(parse_json(header["preprocessing"], f"{path}: preprocessing"))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UnskipError):
+            raise
+        raise UnskipError(f"{path}: preprocessing in its header is damaged: {error!r}") from error
+    if how.image_shape != image_shape:
+        raise UnskipError(f"{path}: image_shape in its header is {image_shape}, preprocessing gives {how.image_shape}")
+    return how
+
+
+def _read(header: Any, name: str, path: Path) -> Any:
+    text = header.get(name) if isinstance(header, Mapping) else None
+    if not isinstance(text, str):
+        raise UnskipError(
+            f"{path} does not say which images it expects ({name!r} is missing); only files that unskip wrote for a "
+            "run do"
+        )
+    fits, expected = _FIELDS[name]
+    value = parse_json(text, f"{path}: {name}")
+    if not isinstance(value, list) or not fits(value):
+        raise UnskipError(f"{path}: {name} in its header is {text[:60]}; expected {expected}")
+    return tuple(value)
+
+
+_MOST_CHANNELS, _MOST_PIXELS = 4096, 2**26  # of an image; beyond, a header is wrong
+
+
+def _are_classes(values: list[Any]) -> bool:
+    return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def _are_sides(values: list[Any]) -> bool:
+    if len(values) != 3 or not all(type(value) is int and value > 0 for value in values):
+        return False
+    return values[0] <= _MOST_CHANNELS and values[1] * values[2] <= _MOST_PIXELS
+
+
+def _are_finite(values: list[Any]) -> bool:
+    return all(type(value) in (int, float) and abs(value) < math.inf for value in values)
+
+
+def _are_positive(values: list[Any]) -> bool:
+    return _are_finite(values) and all(value > 0 for value in values)
+
+
+_FIELDS: Mapping[str, tuple[Callable[[list[Any]], bool], str]] = {
+    "classes": (_are_classes, "the names of the classes"),
+    "image_shape": (_are_sides, "channels, height and width of an image"),
+    "mean": (_are_finite, "a number for each channel"),
+    "std": (_are_positive, "a number above 0 for each channel"),
+}

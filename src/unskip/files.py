@@ -18,6 +18,7 @@ __all__ = [
     "atomic_path",
     "atomic_paths",
     "check_writable",
+    "parse_json",
     "read_json_lines",
     "write_bytes",
     "write_json",
@@ -153,11 +154,19 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode(errors="replace"))
 
 
+def parse_json(text: str | bytes, where: str) -> Any:
+    """Plain data from JSON that anybody may have written; `UnskipError` that begins with ``where`` for other texts."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnskipError(f"{where} is damaged, it is no JSON: {error}") from error
+
+
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
     """The objects in a file of JSON lines; a line that a killed process left half written is passed over."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             rows.append(json.loads(line))
     return [row for row in rows if isinstance(row, dict)]
 

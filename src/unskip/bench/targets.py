@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from unskip.data_info import DataInfo
+from unskip.data_info import DataInfo, image_shape_in
 from unskip.errors import UnskipError
 from unskip.nets import PACKAGES, NetSpec, StagedNet
 from unskip.request import request_net
@@ -115,13 +115,7 @@ def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Targ
 
 def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | None) -> Shape:
     if "image_shape" in facts:
-        try:
-            channels, height, width = map(int, json.loads(facts["image_shape"]))
-        except (TypeError, ValueError) as error:
-            raise UnskipError(f"the metadata of {file} are damaged: image_shape is {facts['image_shape']}") from error
-        if min(channels, height, width) < 1:
-            raise UnskipError(f"the metadata of {file} are damaged: image_shape is {facts['image_shape']}")
-        return channels, height, width
+        return image_shape_in(facts, file)
     shape = runtime_for(file).load(file).input_shape
     if shape is None:
         if image_size is None:

@@ -98,8 +98,8 @@ def _folder(recipe: DataRecipe) -> Path:
     if recipe.path is None:
         if recipe.name not in CIFAR_FOLDERS:
             raise UnskipError(f"data.name: {recipe.name} needs data.path, the folder that holds the images")
-        return recipe.folder
-    path = recipe.folder
+        return Path("data")
+    path = Path(recipe.path).expanduser()
     if path.exists() and not path.is_dir():
         raise UnskipError(f"data.path: {path} is a file; give the folder that holds the data")
     if not path.exists() and recipe.name not in CIFAR_FOLDERS:
