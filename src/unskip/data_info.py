@@ -33,7 +33,7 @@ class DataInfo:
 
     def to_json(self) -> dict[str, str]:
         """Names and JSON texts, as file headers take them."""
-        facts = {name: json.dumps(getattr(self, name)) for name in ("classes", "image_shape", "mean", "std")}
+        facts = {name: json.dumps(getattr(self, name)) for name in _FIELDS}
         if self.preprocessing is not None:
             facts["preprocessing"] = json.dumps(self.preprocessing.to_json())
         return facts
@@ -45,7 +45,7 @@ class DataInfo:
         channels = read["image_shape"][0]
         if len(read["mean"]) != channels or len(read["std"]) != channels:
             raise UnskipError(f"{path}: mean and std in its header are not one for each of {channels} channels")
-        return cls(**read, preprocessing=_preprocessing(header, read["image_shape"], path))
+        return cls(**read, preprocessing=_preprocessing_in(header, read["image_shape"], path))
 
 
 def image_shape_in(header: Any, path: Path) -> tuple[int, int, int]:
@@ -54,20 +54,19 @@ def image_shape_in(header: Any, path: Path) -> tuple[int, int, int]:
     return shape
 
 
-def _preprocessing(header: Mapping[str, Any], image_shape: tuple[int, int, int], path: Path) -> Preprocessing | None:
+def _preprocessing_in(header: Any, image_shape: tuple[int, int, int], path: Path) -> Preprocessing | None:
     if "preprocessing" not in header:
         return None
+    data = parse_json(header["preprocessing"], f"{path}: preprocessing")
     try:
-        found = Preprocessing.from_json(parse_json(header["preprocessing"], f"{path}: preprocessing"))
+        how = Preprocessing.from_json(data)
     except UnskipError as error:
         raise UnskipError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnskipError(f"{path}: preprocessing in its header is damaged ({error})") from error
-    if found.image_shape != image_shape:
-        raise UnskipError(
-            f"{path}: preprocessing in its header gives images of {found.image_shape}, but image_shape is {image_shape}"
-        )
-    return found
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnskipError(f"{path}: preprocessing in its header is damaged: {error!r}") from error
+    if how.image_shape != image_shape:
+        raise UnskipError(f"{path}: image_shape in its header is {image_shape}, preprocessing gives {how.image_shape}")
+    return how
 
 
 def _read(header: Any, name: str, path: Path) -> Any:

@@ -241,7 +241,7 @@ class _Order:
 def _for_cpu(net: StagedNet) -> StagedNet:
     """A copy for inference in float32; exporters write channels-last weights as another graph."""
     copied = extract(net).to("cpu", torch.float32).eval()
-    return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
+    return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def _sharing(nets: Sequence[StagedNet]) -> Sequence[StagedNet]:

@@ -39,6 +39,6 @@ def runtime_for(path: Path) -> Runtime:
     raise UnskipError(f"{path} is no deployed file; known endings: {known}")
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: str | Path) -> dict[str, str]:
     """What was written into a deployed file beside the network; see :meth:`Runtime.read_metadata`."""
-    return runtime_for(path).read_metadata(path)
+    return runtime_for(Path(path)).read_metadata(Path(path))
