@@ -51,6 +51,8 @@ def open_image(source: Path | BinaryIO) -> Image.Image:
         _check_regular(source)
     try:
         return Image.open(source, formats=_formats(*_IDENTIFIED, *_BY_ENDING))
+    except Image.DecompressionBombError as error:
+        raise ValueError("it claims more pixels than any photograph has") from error
     except UnidentifiedImageError as error:  # Pillow's own message shows where a buffer lies in memory
         if _size_in_bytes(source) == 0:
             raise ValueError("it is empty") from error
