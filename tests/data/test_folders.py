@@ -222,6 +222,21 @@ def test_a_link_among_the_classes_that_leads_back_is_no_class(tmp_path):
     assert listed(tmp_path)[0] == ("a", "b")
 
 
+@pytest.mark.parametrize("place", ["loop", "a/loop", "a/loop.png"])
+def test_a_link_to_itself_is_no_image(tmp_path, place):
+    write_class_folders(tmp_path, {"a": 1, "b": 1})
+    os.symlink(Path(place).name, tmp_path / place)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert listed(tmp_path)[1] == ["a: a/0.png", "b: b/0.png"]
+
+
+def test_the_folder_may_be_reached_by_a_link(tmp_path):
+    write_class_folders(tmp_path / "set", {"a": 1, "b": 1})
+    os.symlink("set", tmp_path / "link")
+    assert listed(tmp_path / "link")[1] == ["a: a/0.png", "b: b/0.png"]
+
+
 def test_links_that_lead_in_circles_outside_end(tmp_path):
     write_class_folders(tmp_path / "set", {"a": 1, "b": 1})
     for number in range(6):

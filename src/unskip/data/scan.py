@@ -91,13 +91,13 @@ def subfolders(folder: Path, root: Path) -> list[Path]:
     return [
         Path(entry.path)
         for entry in _entries(str(folder))
-        if entry.is_dir() and not (entry.is_symlink() and _leads_back(entry.path, root, folder))
+        if os.path.isdir(entry.path) and not (entry.is_symlink() and _leads_back(entry.path, root, folder))
     ]
 
 
 def loose_images(folder: Path) -> list[Path]:
     """The image files directly in a folder, by name."""
-    return [Path(entry.path) for entry in _entries(str(folder)) if not entry.is_dir() and _is_image_file(entry.path)]
+    return [Path(entry.path) for entry in _entries(str(folder)) if _is_image_file(entry.path)]
 
 
 def few(names: Sequence[str], count: int = 3) -> str:
