@@ -55,9 +55,7 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     if wanted.weights is None:
         weak = weakness(accuracy)
         length = f"{epochs} epoch{'s' * (epochs != 1)}"
-        cause = (
-            f"its training, {length}, was too short or failed: see its loss, and training.epochs or teacher.training"
-        )
+        cause = f"its training, {length}, was too short or failed; see its loss and training.epochs, teacher.training"
     else:
         weak, cause = _given_teacher(net, data, recipe, accuracy)
     if weak is None:
