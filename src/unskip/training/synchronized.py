@@ -26,7 +26,7 @@ def synchronized_batchnorm(module: nn.Module) -> Iterator[None]:
     """
     changed: list[tuple[nn.Module, type[nn.Module]]] = []
     for part in module.modules():
-        kind = type(part)
+        kind: type[nn.Module] = type(part)
         if isinstance(part, _BatchNorm) and kind.forward is _BatchNorm.forward:
             part.__class__ = _synchronized(kind)
             changed.append((part, kind))
