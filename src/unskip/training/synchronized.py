@@ -28,7 +28,7 @@ def synchronized_batchnorm(module: nn.Module) -> Iterator[None]:
     for part in module.modules():
         kind: type[nn.Module] = type(part)
         if isinstance(part, _BatchNorm) and kind.forward is _BatchNorm.forward:
-            part.__class__ = _synchronized(kind)
+            setattr(part, "__class__", _synchronized(kind))  # noqa: B010  the type checker knows one class only
             changed.append((part, kind))
     try:
         yield
