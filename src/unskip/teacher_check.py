@@ -54,7 +54,8 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     say(f"teacher: {found}")
     if wanted.weights is None:
         weak = weakness(accuracy)
-        cause = f"its training, {epochs} epoch{'s' * (epochs != 1)}, did not suffice or did not succeed"
+        length = f"{epochs} epoch{'s' * (epochs != 1)}"
+        cause = f"its training, {length}, was too short or failed; see its loss and training.epochs, teacher.training"
     else:
         weak, cause = _given_teacher(net, data, recipe, accuracy)
     if weak is None:
@@ -82,7 +83,8 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, accuracy: Accurac
     if not tells_chance(accuracy.images) or (weak is None and known):
         return None, ""
     found = examine(net, data, thoroughly=weak is not None)
-    if weak is None and found.now < accuracy.chance + _KEPT * (found.then - accuracy.chance):
+    guessed = 1 / len(data.classes)  # what is tried on has as many images of every class
+    if weak is None and found.cause and found.now < guessed + _KEPT * (found.then - guessed):
         weak = "it would be far better if its images or answers were taken otherwise"
     return weak, str(found) if weak or found.cause else ""
 

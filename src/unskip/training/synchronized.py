@@ -26,9 +26,9 @@ def synchronized_batchnorm(module: nn.Module) -> Iterator[None]:
     """
     changed: list[tuple[nn.Module, type[nn.Module]]] = []
     for part in module.modules():
-        kind = type(part)
+        kind: type[nn.Module] = type(part)
         if isinstance(part, _BatchNorm) and kind.forward is _BatchNorm.forward:
-            part.__class__ = _synchronized(kind)
+            setattr(part, "__class__", _synchronized(kind))  # noqa: B010  the type checker knows one class only
             changed.append((part, kind))
     try:
         yield
