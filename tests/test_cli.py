@@ -646,7 +646,7 @@ def test_results_that_are_damaged(home, tmp_path):
         (copy / "run.json").write_text(damaged)
         refused("report", "run", at=tmp_path, saying="run.json")
         refused(
-            "evaluate", "run", at=tmp_path, saying=r"run.json is damaged .*delete it and `unskip run` makes it again"
+            "evaluate", "run", at=tmp_path, saying=r"run.json is damaged.*delete it and `unskip run` makes it again"
         )
         refused("run", home / "small.yaml", "--out", "run", at=tmp_path, saying="run.json is damaged")
     (copy / "run.json").unlink()

@@ -71,7 +71,7 @@ def read_torch_file(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle can fail in any way
-        raise UnskipError(f"{path} cannot be read safely: {_reason(error)}") from error
+        raise UnskipError(f"{path} is no state dict that can be read safely: {_reason(error)}") from error
 
 
 def _check_not_inflated(path: Path) -> None:
