@@ -77,6 +77,7 @@ class _Merger:
         self.only_evaluating = {node for node in mine if node not in common}
         self.only_training = {node for node in theirs if node not in self.twin}
         self.used: set[fx.Node] = set()
+        self.called = _called(self.twin.values())
         self.choices: dict[tuple[fx.Node, fx.Node], fx.Node] = {}
         self.chosen: dict[fx.Node, fx.Node] = {}  # a value of one mode alone, and the choice that hands it on
 
@@ -109,6 +110,13 @@ class _Merger:
             raise ApartError(scope, _name(theirs))
         sides = (self.side(mine, self.only_evaluating, reader), self.side(theirs, self.only_training, reader))
         inputs = list(dict.fromkeys(value for _, values in sides for value in values.values()))
+        for nodes, _ in sides:
+            with_state = {
+                place for place in _called(nodes) if nodes[0].graph.owning_module.get_submodule(place).state_dict()
+            }
+            if with_state & self.called:
+                raise ApartError(scope, _name(theirs))  # weights would have two names
+            self.called |= with_state
         ends = (mine, theirs)
         ways = [_as_module(root, *side, inputs, end) for root, side, end in zip(self.roots, sides, ends, strict=True)]
         name = f"{scope}._by_mode_{len(self.choices)}".removeprefix(".")
@@ -210,6 +218,10 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 def _constant(node: fx.Node) -> Tensor:
     value: Tensor = getattr(node.graph.owning_module, str(node.target))
     return value
+
+
+def _called(nodes: Iterable[fx.Node]) -> set[str]:
+    return {str(node.target) for node in nodes if node.op == "call_module"}
 
 
 def _operands(node: fx.Node) -> list[fx.Node]:
