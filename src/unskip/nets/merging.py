@@ -32,7 +32,7 @@ class ApartError(Exception):
     """The two modes do not come together again: in which module, and what only one of them does."""
 
     def __init__(self, scope: str, what: str) -> None:
-        super().__init__(f"it does something else in training ({what})")
+        super().__init__(f"does something else in training ({what})")
         self.scope = scope
 
 
@@ -110,10 +110,8 @@ class _Merger:
             raise ApartError(scope, _name(theirs))
         sides = (self.side(mine, self.only_evaluating, reader), self.side(theirs, self.only_training, reader))
         inputs = list(dict.fromkeys(value for _, values in sides for value in values.values()))
-        for nodes, _ in sides:
-            with_state = {
-                place for place in _called(nodes) if nodes[0].graph.owning_module.get_submodule(place).state_dict()
-            }
+        for (nodes, _), root in zip(sides, self.roots, strict=True):
+            with_state = {place for place in _called(nodes) if root.get_submodule(place).state_dict()}
             if with_state & self.called:
                 raise ApartError(scope, _name(theirs))  # weights would have two names
             self.called |= with_state
