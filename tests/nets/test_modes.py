@@ -115,7 +115,12 @@ def learns_in_training_only(m, x):
     return F.relu(body(m, x) + x)
 
 
-@pytest.mark.parametrize("run", [uses_one_draw_twice, learns_in_training_only])
+def another_order(m, x):
+    y = m.b(m.a(x).relu().tanh()) if m.training else m.a(m.b(x).sigmoid().abs())
+    return F.relu(y + x)
+
+
+@pytest.mark.parametrize("run", [uses_one_draw_twice, learns_in_training_only, another_order])
 def test_what_does_not_come_together_is_said(run):
     torch.manual_seed(3)
     model = Around(block_of(run), block_of(drops_paths))

@@ -499,6 +499,12 @@ def test_an_image_that_does_not_fit():
         parse(Around(Block(nested)), torch.zeros(2, 4, 16, 12))
 
 
+@pytest.mark.parametrize("shape", [(3, 16, 12), (2, 3, 4, 16, 12), ()])
+def test_an_example_that_is_no_batch_of_images(shape):
+    with pytest.raises(UnskipError, match="example_input must be images"):
+        parse(Around(Block(nested)), torch.zeros(shape))
+
+
 # Modes, state, copies
 
 

@@ -32,7 +32,7 @@ class ApartError(Exception):
     """The two modes do not come together again: in which module, and what only one of them does."""
 
     def __init__(self, scope: str, what: str) -> None:
-        super().__init__(f"it does something else in training ({what})")
+        super().__init__(f"does something else in training ({what})")
         self.scope = scope
 
 
@@ -77,6 +77,7 @@ class _Merger:
         self.only_evaluating = {node for node in mine if node not in common}
         self.only_training = {node for node in theirs if node not in self.twin}
         self.used: set[fx.Node] = set()
+        self.called = _called(self.twin.values())
         self.choices: dict[tuple[fx.Node, fx.Node], fx.Node] = {}
         self.chosen: dict[fx.Node, fx.Node] = {}  # a value of one mode alone, and the choice that hands it on
 
@@ -109,6 +110,11 @@ class _Merger:
             raise ApartError(scope, _name(theirs))
         sides = (self.side(mine, self.only_evaluating, reader), self.side(theirs, self.only_training, reader))
         inputs = list(dict.fromkeys(value for _, values in sides for value in values.values()))
+        for (nodes, _), root in zip(sides, self.roots, strict=True):
+            with_state = {place for place in _called(nodes) if root.get_submodule(place).state_dict()}
+            if with_state & self.called:
+                raise ApartError(scope, _name(theirs))  # weights would have two names
+            self.called |= with_state
         ends = (mine, theirs)
         ways = [_as_module(root, *side, inputs, end) for root, side, end in zip(self.roots, sides, ends, strict=True)]
         name = f"{scope}._by_mode_{len(self.choices)}".removeprefix(".")
@@ -210,6 +216,10 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 def _constant(node: fx.Node) -> Tensor:
     value: Tensor = getattr(node.graph.owning_module, str(node.target))
     return value
+
+
+def _called(nodes: Iterable[fx.Node]) -> set[str]:
+    return {str(node.target) for node in nodes if node.op == "call_module"}
 
 
 def _operands(node: fx.Node) -> list[fx.Node]:

@@ -42,10 +42,10 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
             except ApartError as apart:
                 if not apart.scope or apart.scope in whole:
                     raise UnskipError(
-                        f"the network's own forward cannot be one graph: {apart}; put that into a module of its own, "
-                        "or switch it off by an option of its factory"
+                        f"the network's own forward {apart}; put that into a module of its own, or switch it off by an "
+                        "option of its factory"
                     ) from apart
-                whole[apart.scope] = str(apart)
+                whole[apart.scope] = f"it {apart}"
             finally:
                 for module in in_place:
                     module.inplace = True  # type: ignore[assignment]

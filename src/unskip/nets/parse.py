@@ -48,6 +48,9 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     Raises `UnskipError`, with the place and the reason, for a network that torch.fx cannot trace, whose layers share
     weights, that has no stages, or that would not be the same, and for one that does not run.
     """
+    if example_input.dim() != 4:
+        shape = " x ".join(map(str, example_input.shape))
+        raise UnskipError(f"example_input must be images (batch, channels, height, width), not {shape or 'a number'}")
     _check_weights(model)
     copied = _copy(model)
     tensors = [*copied.named_parameters(), *copied.named_buffers()]

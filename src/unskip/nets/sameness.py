@@ -39,18 +39,18 @@ def check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
         expected = _logits(model, {}, half, training=False)
     except UnskipError:  # too small for it
         return
-    _compare(expected, net, half, training=False)
+    _compare(expected, net, half, training=False, where=f", images {' x '.join(map(str, half.shape[1:]))}")
 
 
-def _compare(expected: Tensor, net: StagedNet, images: Tensor, *, training: bool) -> None:
+def _compare(expected: Tensor, net: StagedNet, images: Tensor, *, training: bool, where: str = "") -> None:
     found = _logits(net, net.original_names, images, training=training)
     if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=0, equal_nan=True):
         return
-    mode, size = "train" if training else "eval", " x ".join(map(str, images.shape[1:]))
+    mode = "train" if training else "eval"
     apart = (found - expected).abs().max().item() if found.shape == expected.shape else float("nan")
     raise UnskipError(
         f"the network cannot be taken apart: in {mode} mode the pieces together give other logits "
-        f"(by up to {apart:.1e}, images {size})"
+        f"(by up to {apart:.1e}{where})"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
@@ -25,9 +26,9 @@ class Unopened(nn.Module):
         self.place = place
         self.reason = reason
 
-    def forward(self, *values: Tensor) -> Tensor:
+    def forward(self, *values: Any, **named: Any) -> Tensor:
         """What the module gives."""
-        given: Tensor = self.module(*values)
+        given: Tensor = self.module(*values, **named)
         return given
 
 
