@@ -28,7 +28,7 @@ ALLOWED = {
     "measure": {"errors", "settings", "nets", "surgery", "runtimes"},
     "export": {"errors", "files", "nets", "surgery", "environment", "quiet", "runtimes", "settings"},
     "weights": {"errors", "files", "data_info", "nets", "surgery"},
-    "training": {"errors", "files", "nets", "recipe", "methods", "data", "measure"},
+    "training": {"errors", "files", "nets", "surgery", "recipe", "methods", "data", "measure"},
     "report": {"errors", "files"},
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
     "figures": set(),
