@@ -33,7 +33,7 @@ ALLOWED = {
     "export": {"errors", "files", "nets", "surgery", "environment", "quiet", "runtimes", "settings"},
     "state_dicts": {"errors"},
     "weights": {"errors", "files", "data_info", "nets", "state_dicts", "surgery"},
-    "training": {"errors", "files", "nets", "recipe", "methods", "data", "measure"},
+    "training": {"errors", "files", "nets", "surgery", "recipe", "methods", "data", "measure"},
     "report": {"errors", "chance", "files"},
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
     "figures": set(),

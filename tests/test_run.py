@@ -345,9 +345,34 @@ def test_what_cannot_be_built_stops_before_the_data_is_read(runs):
     assert not (runs / "unbuildable").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "epochs", "reason"),
+    [
+        ("{method: align_kd, taps: [stage9]}", 2, "taps: 'stage9' is no stage of both networks"),
+        ("{method: fitnets, hint: stage9}", 2, "hint: 'stage9' is no stage of the teacher"),
+        ("{method: fitnets, guided: stage9}", 2, "guided: 'stage9' is no stage of the student"),
+        ("{method: fitnets}", 1, "2 phases .* need at least as many epochs, not 1"),
+        ("{method: stagewise_kd}", 3, "5 phases .* need at least as many epochs, not 3"),
+    ],
+)
+def test_a_phase_that_cannot_be_stops_before_the_data_is_read(runs, method, epochs, reason):
+    settings = [f"methods={{wrong: {method}}}", f"training.epochs={epochs}", "data.path=/nowhere"]
+    with pytest.raises(UnskipError, match=rf"methods\.wrong: {reason}"):
+        run_recipe(recipe_from(SMALL, settings), runs / "no_phase")
+    assert not (runs / "no_phase").exists()
+
+
+def test_maps_of_other_shapes_stop_before_the_data_is_read(runs):
+    for name in ("joint_rd", "stagewise_kd"):
+        settings = [f"methods={{{name}: {{}}}}", "student.options={width: 8}", "training.epochs=9"]
+        with pytest.raises(UnskipError, match=rf"methods\.{name}: .* maps of one shape .*\(8, .*\(4, "):
+            run_recipe(recipe_from(SMALL, settings), runs / "other_shapes")
+
+
 def test_images_too_small_for_a_net_stop_before_training(runs):
     with pytest.raises(UnskipError, match=r"vgg11-cifar: an image of .* does not fit.*data\.image_size"):
-        run_recipe(recipe_from(SMALL, ["student.net=vgg11-cifar", "student.edits=[]"]), runs / "small")
+        small = recipe_from(SMALL, ["student.net=vgg11-cifar", "student.edits=[]", "methods={ce: {}}"])
+        run_recipe(small, runs / "small")
     assert not (runs / "small" / "nets" / "teacher.safetensors").exists()
 
 

@@ -68,12 +68,13 @@ def _check_files(recipe: Recipe) -> None:
 
 
 def _check_nets(recipe: Recipe) -> None:
-    """Raise `UnskipError` for a net, an option, an edit or a student that cannot be, before images are read."""
+    """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""
     with torch.device("meta"):  # without memory
         teacher, student = (build(spec, seed=0) for spec in (_teacher_spec(recipe), _student_spec(recipe)))
         for label, fields in recipe.methods.items():
             try:
-                method_from(label, fields).student_of(teacher, student)
+                method = method_from(label, fields)
+                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs)
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
 

@@ -265,6 +265,9 @@ class StoppedIn:
         self.checkpoint = checkpoint
         self.saves = saves
 
+    def exists(self):
+        return self.checkpoint.exists()
+
     def load(self):
         return self.checkpoint.load()
 

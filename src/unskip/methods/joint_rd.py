@@ -56,6 +56,7 @@ from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, half_co
 from unskip.nets import Residual, StagedNet
 from unskip.nets.activation import activation_in_head
 from unskip.nets.connector import connector
+from unskip.nets.shapes import stage_shapes
 
 __all__ = ["JointRD"]
 
@@ -111,7 +112,6 @@ class _JointTraining(Objective):
         with torch.no_grad():
             teacher_maps, _ = self.teacher.net[:-1].features(images)
         student_maps, student_logits = self.student.features(images)
-        self._check_shapes(student_maps, teacher_maps)
         target = teacher_maps[-1]
         del teacher_maps  # all but the target can go before the hybrids run
         hybrid_features, hybrid_logits = self._hybrids(student_maps)
@@ -142,15 +142,6 @@ class _JointTraining(Objective):
             return squared_distance(feature, target)
         return margin_distance(self.connectors[place](feature), target, self.margin)
 
-    def _check_shapes(self, student_maps: Sequence[Tensor], teacher_maps: Sequence[Tensor]) -> None:
-        for name, student, teacher in zip(self.student.stage_names, student_maps, teacher_maps, strict=True):
-            if student.shape != teacher.shape:
-                raise UnskipError(
-                    f"joint_rd needs maps of one shape at the end of every stage, at {name} the student's is "
-                    f"{tuple(student.shape[1:])} and the teacher's {tuple(teacher.shape[1:])}; choose a student of the "
-                    "teacher's widths and strides"
-                )
-
 
 def _check_stages(teacher: StagedNet, student: StagedNet) -> None:
     if teacher.stage_names != student.stage_names:
@@ -160,13 +151,20 @@ def _check_stages(teacher: StagedNet, student: StagedNet) -> None:
         )
     if len(teacher.stage_names) < 2:
         raise UnskipError("joint_rd needs two stages or more: with one there is no hybrid")
+    shapes = [stage_shapes(net[:-1]) for net in (student, teacher)]
+    for name, ours, theirs in zip(teacher.stage_names, *shapes, strict=True):
+        if ours != theirs:
+            raise UnskipError(
+                f"joint_rd needs maps of one shape at the end of every stage, at {name} the student's is {ours} and "
+                f"the teacher's {theirs}; choose a student of the teacher's widths and strides"
+            )
 
 
 def _margin(teacher: StagedNet) -> Tensor:
     """The margin of a teacher whose last stage ends before its activation: (channels, 1, 1)."""
     norms = _last_norms(teacher.get_submodule(teacher.stage_names[-1]))
-    mean = torch.stack([norm.bias.detach().cpu().double() for norm in norms]).sum(0)
-    variance = torch.stack([norm.weight.detach().cpu().double().square() for norm in norms]).sum(0)
+    mean = torch.stack([norm.bias.detach().double() for norm in norms]).sum(0)
+    variance = torch.stack([norm.weight.detach().double().square() for norm in norms]).sum(0)
     return _mean_of_negatives(mean, variance.sqrt())[:, None, None].to(norms[0].weight)
 
 

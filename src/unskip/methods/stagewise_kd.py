@@ -41,13 +41,13 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.losses import cross_entropy, feature_mse
 from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, split_epochs
 from unskip.nets import StagedNet
-from unskip.nets.shapes import meta_copy
+from unskip.nets.shapes import part_shapes
 
 __all__ = ["StagewiseKD"]
 
@@ -134,21 +134,11 @@ def _check_maps(teacher: StagedNet, student: StagedNet) -> None:
             f"stagewise_kd trains part by part, but teacher and student have different parts: the teacher "
             f"{', '.join(teacher.part_names)}, the student {', '.join(student.part_names)}"
         )
-    shapes = [_map_shapes(net) for net in (student, teacher)]
-    for name, ours, theirs in zip(student.part_names, *shapes, strict=False):
+    shapes = [part_shapes(net[:-1]) for net in (student, teacher)]
+    for name in student.part_names[:-1]:
+        ours, theirs = (of_net[name] for of_net in shapes)
         if ours != theirs:
             raise UnskipError(
-                f"stagewise_kd needs maps of one shape at the end of every part, for an image of 64x64 pixels the "
-                f"student's {name} gives {ours} and the teacher's {theirs}; choose a student of the teacher's widths "
-                "and strides"
+                f"stagewise_kd needs maps of one shape at the end of every part, at the end of {name} the student's "
+                f"is {ours} and the teacher's {theirs}; choose a student of the teacher's widths and strides"
             )
-
-
-def _map_shapes(net: StagedNet) -> list[tuple[int, ...]]:
-    """The shapes (channels, height, width) of all parts' maps but the head's, for an image of 64x64 pixels."""
-    channels = next(module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d))
-    twin = meta_copy(net[:-1])
-    assert isinstance(twin, StagedNet)
-    with torch.no_grad():
-        outputs = _outputs(twin, torch.empty(1, channels, 64, 64, device="meta"))
-    return [tuple(output.shape[1:]) for output in outputs]

@@ -13,7 +13,9 @@ from unskip.errors import UnskipError, first_line
 from unskip.nets.held import Borrowed
 from unskip.nets.staged import StagedNet
 
-__all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "stage_shapes"]
+__all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "part_shapes", "stage_shapes"]
+
+_SIDES = (64, 32, 28, 96, 128, 224, 256, 299)
 
 Found = TypeVar("Found")
 
@@ -61,15 +63,40 @@ def on_one_image(net: nn.Module, input_shape: Sequence[int], run: Callable[[nn.M
                 return run(copy.deepcopy(net).eval(), images)
 
 
-def stage_shapes(net: StagedNet, side: int = 64) -> list[tuple[int, int, int]]:
-    """The shape (channels, height, width) of every stage's map for a square image of ``side`` pixels."""
+def stage_shapes(net: StagedNet, side: int | None = None) -> list[tuple[int, ...]]:
+    """The shape (channels, height, width) of every stage's map for a square image of ``side`` pixels.
 
-    def features(twin: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-        assert isinstance(twin, StagedNet)
-        return twin.features(images)[0]
+    See :func:`part_shapes`.
+    """
+    last = max(place for place, name in enumerate(net.part_names) if name in net.stage_names)
+    shapes = part_shapes(net[: last + 1], side)
+    return [shapes[name] for name in net.stage_names]
 
-    maps = on_one_image(net, (image_channels(net, side), side, side), features)
-    return [(found.shape[1], found.shape[2], found.shape[3]) for found in maps]
+
+def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, tuple[int, ...]]:
+    """The shape, without the batch, of what every part gives for a square image of ``side`` pixels.
+
+    By default 64, or else the first usual size that fits. Raises `UnskipError` where none does.
+    """
+    sides = _SIDES if side is None else (side,)
+    failure: Exception = ValueError()
+    for tried in sides:
+        try:
+            return on_one_image(net, (image_channels(net, tried), tried, tried), _shapes_of_parts)
+        except UnskipError:
+            raise
+        except (RuntimeError, ValueError) as error:
+            failure = error
+    raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
+
+
+def _shapes_of_parts(twin: nn.Module, x: torch.Tensor) -> dict[str, tuple[int, ...]]:
+    assert isinstance(twin, StagedNet)
+    shapes = {}
+    for name, part in twin.named_parts():
+        x = part(x)
+        shapes[name] = tuple(x.shape[1:])
+    return shapes
 
 
 def image_channels(net: nn.Module, side: int) -> int:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.methods.base import Phase
 from unskip.nets import StagedNet
-from unskip.surgery.fade import fading_blocks, set_shortcut_factor, without_faded_shortcuts
+from unskip.surgery import without_shortcuts
+from unskip.surgery.fade import fading_blocks
 from unskip.surgery.initialisation import tiny_scales
 
-__all__ = ["check_batch", "check_can_learn", "num_images_to_look_at"]
+__all__ = ["check_batch", "check_can_learn", "first_obstacle", "num_images_to_look_at"]
 
 _STEPS = 3  # a scale that starts at zero beside a shortcut lets its convolutions learn from the second step on
 _ROUNDING = 1e-5  # of the largest logit; float32 images that differ by less do not differ
@@ -36,16 +37,18 @@ def check_can_learn(net: StagedNet, images: Tensor) -> None:
 
     images: (batch, channels, height, width). The network is not changed, nor is the state of any random generator.
     A copy of it runs in train mode, without dropout and its like, on these images and on noise, with random labels; it
-    may take two steps of Adam before it is judged. Where shortcuts can fade, the network without them counts too. The
-    message names the first layer concerned.
+    may take two steps of Adam before it is judged. The message names the first layer concerned.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         _check(net, images)
-        if fading_blocks(net):
-            faded = copy.deepcopy(net)
-            set_shortcut_factor(faded, 0)
-            _check(without_faded_shortcuts(faded), images)
+
+
+def first_obstacle(net: StagedNet) -> str | None:
+    """The first scale of a network whose shortcuts can fade that would let next to nothing pass without them."""
+    if not fading_blocks(net):
+        return None
+    return next(tiny_scales(without_shortcuts(net, only=list(fading_blocks(net)))), None)
 
 
 def check_batch(phases: Sequence[Phase], images: Tensor) -> None:

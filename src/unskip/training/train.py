@@ -15,7 +15,7 @@ from unskip.measure import evaluate
 from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
 from unskip.recipe import TrainingRecipe
-from unskip.training.can_learn import check_batch, check_can_learn, num_images_to_look_at
+from unskip.training.can_learn import check_batch, check_can_learn, first_obstacle, num_images_to_look_at
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.device import make_fabric, place, uses_channels_last
 from unskip.training.fit import fit
@@ -71,6 +71,13 @@ def train(
         phases = method.phases(teacher, net, training.epochs)
     if checkpoint is None or not checkpoint.exists():
         _check_start(net, phases, data, training, fabric)
+        obstacle = first_obstacle(net)
+        if obstacle is not None and monitor is not None and fabric.is_global_zero:
+            monitor.console.print(
+                f"{monitor.label}: {obstacle} is at most 0.001 and lets next to nothing pass yet; it has to grow while "
+                "the shortcuts fade, so let them fade in more steps where the network stays behind",
+                highlight=False,
+            )
     with monitor or Monitor(method.name, Console(quiet=True)) as shown:
         return fit(
             phases,
