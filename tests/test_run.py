@@ -298,8 +298,10 @@ def test_all_of_them_in_one_file(family, tmp_path):
 
 
 def test_no_sentence_says_that_their_shortcuts_are_gone(family):
-    folder, _ = family
-    summary = summarise(Run.read(folder))
+    folder, results = family
+    learned = {**results, "nets": [{**net, "top1": 0.9} for net in results["nets"]]}  # the headline is of those
+    summary = summarise(Run.model_validate(learned))
+    assert "ithout" not in summarise(Run.read(folder)).headline
     page = (folder / "report.html").read_text()
     assert "ithout" not in summary.headline
     assert "with embedded_kd " in summary.headline

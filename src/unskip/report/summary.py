@@ -75,7 +75,7 @@ def _chance(run: Run) -> str:
     return (
         f"{students.capitalize()} {'are' if several else 'is'} at chance: {'at best ' if several else ''}"
         f"{percent(best.top1)} top-1, where {_guessed(run)} and the teacher has {percent(teacher.top1)}; what did not "
-        "learn cannot show what removal costs"
+        "learn can be compared with nothing"
     )
 
 
