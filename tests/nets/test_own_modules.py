@@ -283,6 +283,7 @@ def test_modules_that_cannot_be_imported(home, text, saying, monkeypatch):
     sys.modules.pop("broken_nets", None)
 
 
+@pytest.mark.slow
 def test_the_whole_way_in_processes_of_their_own(home):
     """A run of an own net, evaluated without and with the option, as a user would."""
     python = [sys.executable, "-m", "unskip"]
