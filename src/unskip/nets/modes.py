@@ -35,7 +35,14 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
             graphs = _trace_twice(net, examples, whole)
             try:
                 called = [_modules_called(graph) for graph in graphs]
-                traced = [functional(fx.GraphModule(net, graph), example_input, in_place) for graph in graphs]
+                in_training = _only_in_training(*graphs)
+                traced = [functional(fx.GraphModule(net, graphs[0]), example_input, in_place)]
+                try:
+                    traced.append(functional(fx.GraphModule(net, graphs[1]), example_input, in_place))
+                except UnskipError as error:
+                    if in_training is None:
+                        raise
+                    raise in_training from error
                 _check_nothing_lost(net, called, [_modules_called(each.graph) for each in traced])
                 made = merged(*traced)
                 break
@@ -56,6 +63,14 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
         module.inplace = False  # type: ignore[assignment]
     mark_unopened(made, whole)
     return made
+
+
+def _only_in_training(evaluating: fx.Graph, training: fx.Graph) -> ApartError | None:
+    """What the outermost forward that differs does in train mode alone."""
+    known = {(scope_of(node), what_it_does(node)) for node in evaluating.nodes}
+    alone = [node for node in training.nodes if (scope_of(node), what_it_does(node)) not in known]
+    first = min(alone, key=lambda node: len(scope_of(node)), default=None)
+    return None if first is None else ApartError(scope_of(first), what_it_does(first).split("(")[0])
 
 
 def _modules_called(graph: fx.Graph) -> dict[str, str]:
