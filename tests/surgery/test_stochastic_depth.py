@@ -130,3 +130,24 @@ def test_exact_removal_leaves_it_out():
     plain = without_shortcuts_exactly(teacher)
     assert not residual_blocks(plain)
     assert torch.allclose(plain(IMAGES), teacher(IMAGES), atol=1e-5)
+
+
+class WrittenOut(Block):
+    """Stochastic depth in the block's own forward, where parsing finds what only training does."""
+
+    def forward(self, x):
+        y = self.conv2(torch.relu(self.conv1(x)))
+        if self.training:
+            y = y * (torch.rand(y.shape[0], 1, 1, 1) >= 0.3) / 0.7
+        return torch.relu(x + y)
+
+
+def test_stochastic_depth_written_into_a_forward_goes_too():
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), WrittenOut(8, nn.Identity())]
+    net = parse(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)), IMAGES)
+    assert len(residual_blocks(net)) == 1
+    assert number_in(net) == 1
+    plain = without_shortcuts(net).train()
+    assert number_in(plain) == 0
+    answers = plain(IMAGES[:1].expand(64, -1, -1, -1))
+    torch.testing.assert_close(answers, answers[:1].expand(64, -1))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from unskip.nets.by_mode import ByMode
 from unskip.nets.piece import kind_of
 from unskip.surgery.series import Layer, in_series, remove_layer
 
@@ -36,12 +37,14 @@ def remove_stochastic_depth(body: nn.Module) -> nn.Module:
 def is_stochastic_depth(module: nn.Module) -> bool:
     """Whether a module sets all maps of some images to zero in train mode and leaves the rest alike.
 
-    timm's DropPath and torchvision's StochasticDepth are known by name, others by what they do to ones.
+    timm's DropPath and torchvision's StochasticDepth are known by name, others by what they do to ones, those written
+    into a block's forward under ``if self.training`` included.
     """
     if kind_of(module) == "drop_path":
         return True
     known = type(module).__module__.startswith("torch.") or any(True for _ in module.parameters())
-    if known or any(True for _ in module.children()):
+    opaque = any(True for _ in module.children()) and not isinstance(module, ByMode)
+    if known or opaque or (isinstance(module, ByMode) and not module.rests_in_eval):
         return False
     twin = copy.deepcopy(module).train()
     with _as_if_nothing_had_been_drawn(), torch.device("cpu"), torch.no_grad():
