@@ -133,7 +133,7 @@ def _same_logits(net: StagedNet, images: Tensor) -> str:
         return (
             f"{start}, since next to nothing passes {tiny[0]}, whose numbers are all at most 0.001 "
             f"({_and_more(tiny)}a start that is meant for blocks with a shortcut). Start from fresh weights, which "
-            "`build` makes for the plain network (in a recipe student.init: random), train longer what has these, or "
+            "`build` makes for the plain network (in a recipe student.init: fresh), train longer what has these, or "
             "keep the shortcuts of these blocks"
         )
     return (
