@@ -47,7 +47,7 @@ def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, tuple[int,
     failure: Exception = ValueError()
     for tried in sides:
         shapes = {}
-        x = torch.empty(1, first.in_channels, tried, tried, device="meta")
+        x = torch.empty(1, first.in_channels, tried, tried, dtype=first.weight.dtype, device="meta")
         try:
             with torch.no_grad():
                 for name, part in twin.named_parts():
