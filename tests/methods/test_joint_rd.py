@@ -337,7 +337,7 @@ def test_margin_needs_a_batchnorm_in_front_of_the_activation():
 def test_maps_of_different_shapes_are_refused():
     _, student, images = pair_of(*THREE)
     wide = warmed(make_net("resnet14", {"width": 8, "num_classes": 3}))
-    with pytest.raises(UnskipError, match=r"at stage1 the student's is \(4, 16, 16\) and the teacher's \(8, 16, 16\)"):
+    with pytest.raises(UnskipError, match=r"at stage1 the student's is \(4, 64, 64\) and the teacher's \(8, 64, 64\)"):
         objective_of(wide, student, {})(images, LABELS, 0.0)
 
 

@@ -191,7 +191,7 @@ def test_one_image_in_a_batch_is_enough_for_larger_maps(data):
 
 
 def test_a_last_batch_of_one_image_is_left_out(data):
-    net = make_net("resnet18", {"width": 4, "in_channels": 1, "num_classes": 10})
-    settings = TrainingRecipe(epochs=3, batch_size=39)
+    net = make_net("resnet18-cifar", {"width": 4, "in_channels": 1, "num_classes": 10})
+    settings = TrainingRecipe(epochs=2, batch_size=39)
     *_, record = train(net, data, method=method_from("ce", {}), training=settings)
     assert record["loss"] > 0

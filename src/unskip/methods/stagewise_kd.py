@@ -139,6 +139,6 @@ def _check_maps(teacher: StagedNet, student: StagedNet) -> None:
         ours, theirs = (of_net[name] for of_net in shapes)
         if ours != theirs:
             raise UnskipError(
-                f"stagewise_kd needs maps of one shape at the end of every part, at the end of {name} the student's "
-                f"is {ours} and the teacher's {theirs}; choose a student of the teacher's widths and strides"
+                f"stagewise_kd needs maps of one shape at the end of every part, for one image the student's {name} "
+                f"gives {ours} and the teacher's {theirs}; choose a student of the teacher's widths and strides"
             )

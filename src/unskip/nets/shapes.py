@@ -47,11 +47,11 @@ def on_one_image(net: nn.Module, input_shape: Sequence[int], run: Callable[[nn.M
 
     Both are on the meta device; where the network cannot do without values, they are the network's own and zeros.
     """
+    weight = next((each for each in net.parameters() if each.is_floating_point()), torch.zeros(()))
     with torch.no_grad():
         try:
-            return run(meta_copy(net), torch.empty(1, *input_shape, device="meta"))
+            return run(meta_copy(net), torch.empty(1, *input_shape, dtype=weight.dtype, device="meta"))
         except Exception as error:
-            weight = next(net.parameters(), torch.zeros(()))
             if weight.is_meta and "meta" in str(error):
                 raise UnskipError(
                     f"the network's forward needs values, and here it has none: {first_line(error)}"
