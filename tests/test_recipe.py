@@ -135,7 +135,7 @@ def test_settings(setting, read):
         ({"training": {"optimizer": {"name": "adam", "betas": ["0.9", 0.9]}}}, [], "betas.0: .*number"),
         ({"training": {"epochs": 10**18}}, [], "training.epochs: .*less than or equal"),
         ({"training": {"batch_size": 10**12}}, [], "training.batch_size: .*less than or equal"),
-        ({"data": {"image_size": 10**7}}, [], "data.image_size: .*less than or equal"),
+        ({"data": {"image_size": 10**7}}, [], "data.image_size: .*from 4 to 16384"),
         ({"data": {"workers": 10**6}}, [], "data.workers: .*less than or equal"),
         ({"title": "a\nb"}, [], "one line"),
         ({"title": "x" * 600}, [], "at most 500"),

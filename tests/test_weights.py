@@ -298,7 +298,7 @@ def test_the_header_as_it_is_reads(tmp_path):
         ({"net": NET | {"edits": [["without_shortcuts", []]]}}, "pairs of a name and its arguments"),
         ({"net": NET | {"options": []}}, "names with values under 'options'"),
         ({"net": NET | {"source": "os:system"}}, "os is not a module of your own"),
-        ({"net": NET | {"options": {"width": 10**6, "num_classes": 2}}}, "does not belong to resnet8"),
+        ({"net": NET | {"options": {"width": 10**6, "num_classes": 2}}}, "resnet8: its weights would take "),
     ],
 )
 def test_headers_of_another_form(tmp_path, change, saying):

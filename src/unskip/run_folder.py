@@ -94,6 +94,8 @@ class RunFolder:
 
         A relative path in a recipe is one from where the run was started; later commands may run elsewhere.
         """
+        if data.folder.is_absolute():
+            return data
         with contextlib.suppress(OSError, ValueError, AttributeError):
             place = json.loads(self.environment.read_text(encoding="utf-8")).get("data_path")
             if isinstance(place, str) and Path(place).exists():

@@ -157,7 +157,7 @@ class Strict(nn.Module):
 
 def test_options_of_another_name_decide_the_channels():
     for option in ("in_chans=1", "in_channels=1"):
-        assert request_net("timm:resnet10t", [option], image_size=64)[1] == (1, 64, 64)
+        assert request_net("timm:resnet10t", [option], image_size=(64, 64))[1] == (1, 64, 64)
     assert request_net("resnet14", ["in_channels=2"])[1] == (2, 32, 32)
 
 
