@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
-from unskip.nets.foreign import PublishedWeights, find_foreign
+from unskip.nets.foreign import ForeignNet, PublishedWeights, find_foreign
 from unskip.nets.own_modules import allow_module_of
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
@@ -213,6 +214,10 @@ def fresh_net(source: str, options: Mapping[str, Any]) -> StagedNet:
     """
     factory = find_net(source).factory
     full = checked_arguments(factory, options, source)
+    with WithinMemory(shortened(source)):
+        if not isinstance(factory, ForeignNet) and torch.get_default_device().type != "meta":
+            with torch.device("meta"), torch.random.fork_rng(devices=[]):  # else nearly all memory is taken before
+                factory(**full)
     with WithinMemory(shortened(source)):
         net = factory(**full)
     net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})
