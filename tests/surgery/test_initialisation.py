@@ -10,6 +10,7 @@ from torch import nn
 from unskip import build, make_net, parse, without_shortcuts
 from unskip.surgery import edited, residual_blocks
 from unskip.surgery.initialisation import initialise_as_plain, tiny_scales
+from unskip.torchvision_compat import torchvision
 from unskip.training.can_learn import check_can_learn
 
 IMAGES = torch.randn(8, 3, 24, 24, generator=torch.Generator().manual_seed(0))
@@ -238,7 +239,6 @@ def test_a_small_net_of_timm_learns_without_shortcuts(name):
         ),
         *(
             "resnetv2_34",
-            "regnetz_b16",
             "convnext_atto_ols",
             "nf_resnet26",
             "resnetblur18",
@@ -248,5 +248,6 @@ def test_a_small_net_of_timm_learns_without_shortcuts(name):
     ],
 )
 def test_nets_of_timm_learn_without_shortcuts(name):
+    assert torchvision  # timm can import it once it has been made importable
     pytest.importorskip("timm")
     assert loss_falls(f"timm:{name}", steps=30)

@@ -149,12 +149,12 @@ class _Loop:
     def _epoch(self) -> None:
         state = self.state
         self.objective.train()
-        sums: dict[str, Tensor] = {}
+        sums = self._sums_so_far()
         started = last_saved = time.perf_counter()
         for images, labels in self.batches.epoch(len(state.history), state.step):
             terms = self._step(images, labels)
             for name, term in terms.items():
-                sums[name] = sums.get(name, torch.zeros_like(term)) + term.detach()
+                sums[name] = sums.get(name, torch.zeros_like(term, dtype=torch.float64)) + term.detach()
             state.step += 1
             state.images += images.shape[0] * self.fabric.world_size
             if state.step % _STEPS_BETWEEN_CHECKS == 0:
@@ -166,12 +166,19 @@ class _Loop:
                 self.monitor.step(done, rate, {name: float(term.detach()) for name, term in terms.items()})
             if time.perf_counter() - last_saved > 60 * self.settings.checkpoint_minutes:
                 self._close_stretch(sums, started)
-                sums, started = {}, time.perf_counter()
+                sums, started = self._sums_so_far(), time.perf_counter()
                 self._save()
                 last_saved = time.perf_counter()
         self._close_stretch(sums, started)
         self._record()
         self._save()
+
+    def _sums_so_far(self) -> dict[str, Tensor]:
+        """The sums of the terms from the epoch's first step, in float64: the same wherever a stretch was closed."""
+        device = self.fabric.device
+        return {
+            name: torch.tensor(total, dtype=torch.float64, device=device) for name, total in self.state.sums.items()
+        }
 
     def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         state = self.state
@@ -200,8 +207,7 @@ class _Loop:
         for name, total in sums.items():
             reduced = self.fabric.all_reduce(total, reduce_op="mean")
             assert isinstance(reduced, Tensor)
-            mean = float(reduced)
-            self.state.sums[name] = self.state.sums.get(name, 0.0) + mean
+            self.state.sums[name] = float(reduced)
         self.state.epoch_seconds += time.perf_counter() - started
 
     def _record(self) -> None:
