@@ -1,0 +1,75 @@
+"""What a task is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+__all__ = ["Answers", "Predict", "Score", "Task"]
+
+Answers = Any  # a tensor, or a dict, list or tuple of such: whatever structure of tensors a network returns
+Predict = Callable[[Tensor], Answers]  # a network, or a deployed file
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well something answers, over a number of images.
+
+    ``figures`` are shares from 0 to 1 by the names of their measures; ``metric`` names the one that decides. ``chance``
+    is what an answer without a look at the image gives, None where nobody can tell.
+    """
+
+    metric: str
+    figures: Mapping[str, float]
+    images: int
+    chance: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The figure that decides; the higher, the better."""
+        return self.figures[self.metric]
+
+
+class Task(ABC):
+    """What a network answers, what that is compared with, and the metric: all that the rest of the house asks.
+
+    The loop, the proof of an exported file, the records and the reports know no other way to judge an answer.
+    ``metric`` names the measure that decides, ``has_labels`` says whether images come with right answers.
+    """
+
+    metric: ClassVar[str]
+    has_labels: ClassVar[bool]
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
+        """The loss against the right answers, a scalar; `UnskipError` for a task without labels."""
+
+    @abstractmethod
+    def terms(
+        self, student: Answers, teacher: Answers, labels: Tensor, *, alpha: float, temperature: float
+    ) -> dict[str, Tensor]:
+        """The loss of a student's last answers, as named, weighted terms.
+
+        ``alpha`` is the weight of the teacher's answers; the rest is for the labels, where there are any. No gradient
+        reaches the teacher.
+        """
+
+    @abstractmethod
+    def evaluate(self, predict: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
+        """How well something answers batches of images (B, C, H, W) with labels (B,), which are 0 without labels.
+
+        Raises `UnskipError` when there are no images, and for answers that are none of this task.
+        """
+
+    @abstractmethod
+    def agreement(self, answers: Answers, expected: Answers) -> float:
+        """How far answers to a batch agree with expected ones, 0 to 1: the figure beside a file's largest deviation."""

@@ -1,0 +1,66 @@
+"""One class an image: logits (batch, classes) against labels (batch,); top-1 decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from unskip.errors import UnskipError
+from unskip.losses import cross_entropy, kl_divergence
+from unskip.tasks.base import Answers, Predict, Score, Task
+
+__all__ = ["Classification"]
+
+MIN_CLASSES_FOR_TOP5 = 6
+
+
+class Classification(Task):
+    """Top-1, and from six classes on top-5, on labelled images; chance is the share of the most frequent label."""
+
+    metric: ClassVar[str] = "top1"
+    has_labels: ClassVar[bool] = True
+
+    def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
+        """The cross-entropy."""
+        return cross_entropy(answers, labels)
+
+    def terms(
+        self, student: Answers, teacher: Answers, labels: Tensor, *, alpha: float, temperature: float
+    ) -> dict[str, Tensor]:
+        """``ce``: (1 - alpha) of the cross-entropy, ``kl``: alpha of the divergence from the teacher's logits."""
+        return {
+            "ce": (1 - alpha) * cross_entropy(student, labels),
+            "kl": alpha * kl_divergence(student, teacher, temperature),
+        }
+
+    def evaluate(self, predict: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
+        """Count on the device, in integers, and look at the counts once at the end."""
+        images_seen, classes = 0, 0
+        hits: Tensor | None = None  # (first, among the first five)
+        frequencies: Tensor | None = None  # of the labels
+        for images, labels in batches:
+            logits = predict(images)
+            classes = logits.shape[1]
+            labels = labels.to(logits.device)
+            first = logits.argmax(dim=1) == labels  # of equal logits, as quantised files give them, the first counts
+            among = (logits.topk(min(5, classes), dim=1).indices == labels[:, None]).any(dim=1)
+            counts = torch.stack([first.sum(), (first | among).sum()])
+            hits = counts if hits is None else hits + counts
+            seen = torch.bincount(labels, minlength=classes)
+            frequencies = seen if frequencies is None else frequencies + seen
+            images_seen += len(labels)
+        if hits is None or frequencies is None or not images_seen:
+            raise UnskipError("there are no images to evaluate on")
+        firsts, first_five = hits.tolist()
+        figures = {"top1": firsts / images_seen}
+        if classes >= MIN_CLASSES_FOR_TOP5:
+            figures["top5"] = first_five / images_seen
+        return Score(self.metric, figures, images_seen, int(frequencies.max()) / images_seen)
+
+    def agreement(self, answers: Answers, expected: Answers) -> float:
+        """The share of images with the same top-1."""
+        same: Tensor = answers.argmax(1) == expected.argmax(1)
+        return same.float().mean().item()
