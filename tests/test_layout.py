@@ -38,16 +38,17 @@ ALLOWED = {
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
     "units": {"errors", "settings"},
     "terminal": set(),
-    "planning": {"errors", "nets", "surgery", "measure", "units", "terminal"},
+    "listing": {"errors", "settings"},
+    "tasks": {"errors", "measure", "losses"},
+    "analyses": {"errors", "listing", "nets", "surgery", "measure", "units", "terminal", "search"},
     "bench": {
         *("errors", "settings", "environment", "data_info", "recipe", "nets", "surgery", "weights", "data"),
         *("terminal", "measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
     },
-    "budget": {
+    "search": {
         *("errors", "settings", "files", "nets", "surgery", "methods", "runtimes", "measure", "export"),
-        *("planning", "units", "terminal"),
+        *("units", "terminal"),
     },
-    "inspection": {"errors", "nets", "surgery", "measure", "units", "terminal"},
 }
 TOP = {
     *("__main__", "run", "results", "run_folder", "request", "inputs", "teacher_check", "teacher_causes", "trained"),

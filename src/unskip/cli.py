@@ -160,6 +160,12 @@ def run(
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
 
 
+def _slow_analyses() -> str:
+    from unskip.analyses import ANALYSES
+
+    return ", ".join(name for name, kind in ANALYSES.items() if kind.takes_time)
+
+
 @app.command()
 def inspect(
     net: Annotated[
@@ -176,9 +182,9 @@ def inspect(
             metavar="EDIT", help="Change the net first: NAME or 'NAME: {argument: value}'. Repeat for more, in order."
         ),
     ] = None,
-    plan: Annotated[
-        Literal["peak"] | None,
-        typer.Option(help="Also search the smallest edits that lower the peak of live feature maps, step by step."),
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help=f"An analysis that takes time: {_slow_analyses()}. Repeat for more."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     allowed: AllowModule = None,
@@ -190,26 +196,19 @@ def inspect(
 
     Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
-    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --plan peak`.
+    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --also plan`.
     """
     import json
 
-    from unskip.inspection import inspect_net, render
-    from unskip.planning import plan as plan_of
-    from unskip.planning import plan_to_json, render_plan
+    from unskip.analyses import inspect_net
     from unskip.request import parse_size, request_net
 
     _allow(allowed)
-    asked = request_net(net, set_ or (), edit or (), parse_size(image_size))
-    found = inspect_net(*asked)
-    lines = plan_of(*asked) if plan else []
+    inspection = inspect_net(*request_net(net, set_ or (), edit or (), parse_size(image_size)), also=also or ())
     if as_json:
-        typer.echo(json.dumps({**found.to_json(), **({"plan": plan_to_json(lines)} if plan else {})}, indent=1))
-        return
-    render(found, out)
-    if plan:
-        out.print()
-        render_plan(lines, out)
+        typer.echo(json.dumps(inspection.to_json(), indent=1))
+    else:
+        inspection.show(out)
 
 
 @app.command()
@@ -272,9 +271,9 @@ def fit_budget(
     """
     import json
 
-    from unskip.budget import fit_budget, render_fit
     from unskip.files import check_writable
     from unskip.request import parse_size, request_budget, request_teacher
+    from unskip.search import fit_budget, render_fit
 
     _allow(allowed)
     if folder is not None:

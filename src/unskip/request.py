@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 
-from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.data import recipe_for
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet, allow_module_of, find_net, image_channels, make_net
 from unskip.recipe import Recipe, digest, load_tree, parse_edits, parse_setting, recipe_from
 from unskip.recipe.sections import LARGEST_SIDE, SMALLEST_SIDE
 from unskip.run_folder import net_file
+from unskip.search import Budget
 from unskip.surgery import edited
+from unskip.units import bytes_from, count_from
 from unskip.weights import load_net
 
 __all__ = ["data_settings", "parse_size", "request_budget", "request_net", "request_run", "request_teacher"]
@@ -137,10 +138,10 @@ def request_budget(
 ) -> Budget:
     """The budget that the options of `fit-budget` say, which ``measures`` latency or not."""
     budget = Budget(
-        peak_bytes=None if memory is None else parse_bytes(memory, "--memory"),
-        parameters=None if parameters is None else parse_count(parameters, "--parameters"),
-        macs=None if macs is None else parse_count(macs, "--macs"),
-        file_bytes=None if file_size is None else parse_bytes(file_size, "--file-size"),
+        peak_bytes=None if memory is None else bytes_from(memory, "memory"),
+        parameters=None if parameters is None else count_from(parameters, "parameters"),
+        macs=None if macs is None else count_from(macs, "macs"),
+        file_bytes=None if file_size is None else bytes_from(file_size, "file_size"),
         latency_ratio=latency_ratio,
         latency_ms=latency_ms,
         element=element,
