@@ -12,16 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from unskip.dataflow import MemoryTimeline, Shortcut, count_macs, forecast, inventory, num_parameters, shortcut_share
 from unskip.figures import ByteUnit, bare_table, macs_text
-from unskip.measure import (
-    MemoryTimeline,
-    Shortcut,
-    count_macs,
-    forecast,
-    inventory,
-    num_parameters,
-    shortcut_share,
-)
 from unskip.nets import (
     StagedNet,
     kept_branches,
