@@ -37,19 +37,20 @@ ALLOWED = {
     "state_dicts": {"errors"},
     "weights": {"errors", "files", "data_info", "nets", "state_dicts", "surgery"},
     "training": {"errors", "files", "nets", "surgery", "recipe", "methods", "data", "measure"},
-    "report": {"errors", "chance", "files"},
+    "report": {"errors", "chance", "files", "units"},
     "papers": {"errors", "settings", "nets", "surgery", "dataflow"},
-    "figures": set(),
-    "planning": {"errors", "nets", "surgery", "dataflow", "figures"},
+    "units": {"errors", "settings"},
+    "terminal": set(),
+    "planning": {"errors", "nets", "surgery", "dataflow", "units", "terminal"},
     "bench": {
-        *("errors", "settings", "environment", "figures", "data_info", "recipe", "nets", "surgery", "weights", "data"),
-        *("dataflow", "measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
+        *("errors", "settings", "environment", "data_info", "recipe", "nets", "surgery", "weights", "data"),
+        *("terminal", "dataflow", "measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
     },
     "budget": {
-        *("errors", "settings", "files", "figures", "nets", "surgery", "methods", "runtimes", "measure", "export"),
-        *("dataflow", "planning"),
+        *("errors", "settings", "files", "nets", "surgery", "methods", "runtimes", "measure", "export"),
+        *("dataflow", "planning", "units", "terminal"),
     },
-    "inspection": {"errors", "nets", "surgery", "dataflow", "figures"},
+    "inspection": {"errors", "nets", "surgery", "dataflow", "units", "terminal"},
 }
 TOP = {
     *("__main__", "run", "results", "run_folder", "request", "inputs", "teacher_check", "teacher_causes", "trained"),

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from unskip.report.labels import CHARACTER, End, label_ends, margin, short_label, titles
 from unskip.report.record import Operation, Timeline
 from unskip.report.svg import RULE, canvas, net_color, to_svg, visible
-from unskip.report.units import byte_unit
+from unskip.units import byte_unit
 
 __all__ = ["DrawnTimeline", "memory_plot"]
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from unskip.report.labels import short_label, text_width, titles
 from unskip.report.svg import INK, MUTED, canvas, net_color, to_svg
-from unskip.report.units import percent
+from unskip.units import percent
 
 __all__ = ["Point", "front", "pareto_plot"]
 
