@@ -34,19 +34,20 @@ ALLOWED = {
     "state_dicts": {"errors"},
     "weights": {"errors", "files", "data_info", "nets", "state_dicts", "surgery"},
     "training": {"errors", "files", "nets", "surgery", "recipe", "methods", "data", "measure"},
-    "report": {"errors", "chance", "files"},
+    "report": {"errors", "chance", "files", "units"},
     "papers": {"errors", "settings", "nets", "surgery", "measure"},
-    "figures": set(),
-    "planning": {"errors", "nets", "surgery", "measure", "figures"},
+    "units": {"errors", "settings"},
+    "terminal": set(),
+    "planning": {"errors", "nets", "surgery", "measure", "units", "terminal"},
     "bench": {
-        *("errors", "settings", "environment", "figures", "data_info", "recipe", "nets", "surgery", "weights", "data"),
-        *("measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
+        *("errors", "settings", "environment", "data_info", "recipe", "nets", "surgery", "weights", "data"),
+        *("terminal", "measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
     },
     "budget": {
-        *("errors", "settings", "files", "figures", "nets", "surgery", "methods", "runtimes", "measure", "export"),
-        "planning",
+        *("errors", "settings", "files", "nets", "surgery", "methods", "runtimes", "measure", "export"),
+        *("planning", "units", "terminal"),
     },
-    "inspection": {"errors", "nets", "surgery", "measure", "figures"},
+    "inspection": {"errors", "nets", "surgery", "measure", "units", "terminal"},
 }
 TOP = {
     *("__main__", "run", "results", "run_folder", "request", "inputs", "teacher_check", "teacher_causes", "trained"),

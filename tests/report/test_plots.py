@@ -10,7 +10,7 @@ from unskip.report.memory import DrawnTimeline, memory_plot
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.record import Run
 from unskip.report.svg import NUM_COLORS
-from unskip.report.units import SPACE
+from unskip.units import SPACE
 
 
 def texts(svg) -> list[str]:

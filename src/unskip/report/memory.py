@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from unskip.report.labels import End, label_ends, short_label
 from unskip.report.record import Timeline
 from unskip.report.svg import RULE, canvas, net_color, to_svg, visible
-from unskip.report.units import byte_unit
+from unskip.units import byte_unit
 
 __all__ = ["DrawnTimeline", "memory_plot"]
 

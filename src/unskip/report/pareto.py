@@ -15,7 +15,7 @@ from matplotlib.transforms import Bbox
 
 from unskip.report.labels import short_label
 from unskip.report.svg import INK, MUTED, canvas, lay_out, net_color, to_svg
-from unskip.report.units import percent
+from unskip.units import percent
 
 __all__ = ["Point", "front", "pareto_plot"]
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from unskip.report.labels import End, label_ends, short_label
 from unskip.report.record import Net, Run
 from unskip.report.svg import NUM_COLORS, canvas, net_color, to_svg
-from unskip.report.units import percent
+from unskip.units import percent
 
 __all__ = ["accuracy_plot", "color_index", "loss_plots"]
 
