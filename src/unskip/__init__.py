@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from unskip.analyses import inspect_net
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
+    from unskip.dataflow import count_macs, forecast, inventory, num_parameters
     from unskip.errors import UnskipError
     from unskip.export import export_net
-    from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
+    from unskip.measure import evaluate, measure_latency
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.preprocessing import prepare
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "analyses": ("inspect_net",),
     "data": ("Data", "load_data"),
+    "dataflow": ("count_macs", "forecast", "inventory", "num_parameters"),
     "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
     "export": ("export_net",),
-    "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
+    "measure": ("evaluate", "measure_latency"),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",

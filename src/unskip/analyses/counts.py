@@ -29,7 +29,7 @@ class Counts(Analysis):
     @classmethod
     def of(cls, network: Network) -> Self:
         """Count a network."""
-        from unskip.measure import count_macs, num_parameters
+        from unskip.dataflow import count_macs, num_parameters
 
         nets = (network.net, network.plain)
         return cls(*map(num_parameters, nets), *(count_macs(net, network.input_shape) for net in nets))

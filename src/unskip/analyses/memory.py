@@ -16,7 +16,7 @@ from unskip.terminal import bare_table
 from unskip.units import byte_unit
 
 if TYPE_CHECKING:
-    from unskip.measure import MemoryTimeline
+    from unskip.dataflow import MemoryTimeline
 
 __all__ = ["Memory", "Part"]
 
@@ -57,7 +57,7 @@ class Memory(Analysis):
     @classmethod
     def of(cls, network: Network) -> Self:
         """Forecast the memory of a network with and without shortcuts."""
-        from unskip.measure import forecast
+        from unskip.dataflow import forecast
 
         timeline, plain = (forecast(net, network.input_shape) for net in (network.net, network.plain))
         blocks = tuple(f"{shortcut.place}." for shortcut in network.analysis(Shortcuts).inventory)

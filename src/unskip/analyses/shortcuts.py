@@ -13,7 +13,7 @@ from unskip.terminal import bare_table
 from unskip.units import byte_unit, operations
 
 if TYPE_CHECKING:
-    from unskip.measure import Shortcut
+    from unskip.dataflow import Shortcut
 
 __all__ = ["Shortcuts"]
 
@@ -34,7 +34,7 @@ class Shortcuts(Analysis):
     @classmethod
     def of(cls, network: Network) -> Self:
         """List the shortcuts of a network."""
-        from unskip.measure import inventory, shortcut_share
+        from unskip.dataflow import inventory, shortcut_share
         from unskip.nets import original_place
 
         net, shape = network.net, network.input_shape
