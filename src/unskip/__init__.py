@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
     from unskip.errors import UnskipError
+    from unskip.evaluation import evaluate
     from unskip.export import export_net
     from unskip.inspection import inspect_net
-    from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
+    from unskip.measure import count_macs, forecast, inventory, measure_latency, num_parameters
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.planning import plan
@@ -49,9 +50,10 @@ _HOMES = {
     "data": ("Data", "load_data"),
     "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
+    "evaluation": ("evaluate",),
     "export": ("export_net",),
     "inspection": ("inspect_net",),
-    "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
+    "measure": ("count_macs", "forecast", "inventory", "measure_latency", "num_parameters"),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",

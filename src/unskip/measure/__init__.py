@@ -1,6 +1,5 @@
-"""What a network costs and what it gives: parameters, MACs, live memory, latency, accuracy."""
+"""What a network costs: parameters, MACs, live memory, latency."""
 
-from unskip.measure.accuracy import Accuracy, evaluate, evaluate_file
 from unskip.measure.counts import CONVENTIONS, Convention, count_macs, num_layers, num_parameters
 from unskip.measure.latency import Latency, Measurement, Speedup, measure_files, measure_latency, speedup
 from unskip.measure.memory import LiveOperation, MemoryTimeline, forecast
@@ -9,7 +8,6 @@ from unskip.measure.shortcuts import Shortcut, inventory, shortcut_share
 
 __all__ = [
     "CONVENTIONS",
-    "Accuracy",
     "Convention",
     "Job",
     "Latency",
@@ -19,8 +17,6 @@ __all__ = [
     "Shortcut",
     "Speedup",
     "count_macs",
-    "evaluate",
-    "evaluate_file",
     "forecast",
     "inventory",
     "measure_files",
