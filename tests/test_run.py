@@ -27,7 +27,7 @@ from unskip import (
     run_recipe,
     save_net,
 )
-from unskip.measure import evaluate_file
+from unskip.evaluation import evaluate_file
 from unskip.recipe import load_recipe
 from unskip.report import Run, summarise
 from unskip.surgery import residual_blocks
@@ -275,14 +275,14 @@ def test_each_of_them_is_evaluated_and_exported_by_its_file(family, tmp_path):
     for net in results["nets"]:
         file = folder / "nets" / f"{net['label']}.safetensors"
         for target in (file, folder / net["file"]):
-            assert evaluate_target(target, None, ()).top1 == pytest.approx(net["top1"], abs=0.011), target
+            assert evaluate_target(target, None, ()).value == pytest.approx(net["top1"], abs=0.011), target
         assert net["parameters"] == sum(p.numel() for p in load_net(file)[0].parameters())
     best = max(net["top1"] for net in results["nets"][1:])
-    assert evaluate_target(folder, None, ()).top1 == pytest.approx(best, abs=0.011)
+    assert evaluate_target(folder, None, ()).value == pytest.approx(best, abs=0.011)
     file = folder / "nets" / "embedded_kd-1-2-1.safetensors"
     (exported,) = export_target(file, tmp_path / "again.onnx", images=20)
     images = load_data(DataRecipe(limit=300, test_limit=100)).scaled().test_batches(50).epoch(0)
-    assert evaluate_file(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
+    assert evaluate_file(exported.path, images).value == pytest.approx(results["nets"][3]["top1"], abs=0.011)
 
 
 def test_all_of_them_in_one_file(family, tmp_path):
@@ -293,7 +293,7 @@ def test_all_of_them_in_one_file(family, tmp_path):
     assert [each.accuracies.file for each in done] == pytest.approx(top1, abs=0.011)
     data = ["data.limit=300", "data.test_limit=100"]
     for depth, expected in zip(("full", "1-1-1", "1-2-1"), top1, strict=True):
-        found = evaluate_target(done[0].path, "digits", data, depth=depth).top1
+        found = evaluate_target(done[0].path, "digits", data, depth=depth).value
         assert found == pytest.approx(expected, abs=0.011), depth
 
 

@@ -220,7 +220,7 @@ class _Run:
     def _looked_at(self, teacher: Trained) -> Trained:
         """The teacher with its accuracy, saved. `UnskipError` for one that nobody should learn from."""
         net = teacher.net.to(self.fabric.device)
-        teacher.accuracy = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
+        teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
         self._save("teacher", net.cpu())
         return teacher
 

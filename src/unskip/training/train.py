@@ -11,7 +11,7 @@ from rich.console import Console
 
 from unskip.data import Data
 from unskip.errors import UnskipError
-from unskip.measure import evaluate
+from unskip.evaluation import evaluate
 from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
 from unskip.recipe import TrainingRecipe
@@ -64,7 +64,7 @@ def train(
 
     def validate() -> float:
         with fabric.autocast():
-            return evaluate(net, test.epoch(0)).top1
+            return evaluate(net, test.epoch(0)).value
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has
