@@ -11,20 +11,10 @@ from typing import Any
 import torch
 
 from unskip.data import Data
+from unskip.dataflow import MemoryTimeline, count_macs, forecast, num_parameters
 from unskip.environment import describe_environment, package_version
 from unskip.export import export_net
-from unskip.measure import (
-    Accuracy,
-    Latency,
-    MemoryTimeline,
-    count_macs,
-    evaluate,
-    evaluate_file,
-    forecast,
-    measure_latency,
-    num_parameters,
-    speedup,
-)
+from unskip.measure import Accuracy, Latency, evaluate, evaluate_file, measure_latency, speedup
 from unskip.nets import NetSpec, StagedNet, unopened_modules
 from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
