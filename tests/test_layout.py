@@ -32,6 +32,8 @@ ALLOWED = {
     "data": {"errors", "images", "data_info", "preprocessing", "recipe", "torchvision_compat"},
     "runtimes": {"errors", "files", "settings", "quiet"},
     "dataflow": {"errors", "settings", "nets", "surgery"},
+    "records": {"errors", "chance"},
+    "measures": {"errors", "settings", "units", "listing", "records", "nets", "dataflow", "export", "tasks"},
     "measure": {"errors", "chance", "runtimes"},
     "export": {"errors", "files", "nets", "surgery", "environment", "quiet", "runtimes", "settings"},
     "state_dicts": {"errors"},
