@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 
 from unskip.budget import Budget, fit_budget, render_fit
 from unskip.cli import app
-from unskip.measure import CONVENTIONS
+from unskip.dataflow import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.papers import CheckedCount, check_counts, summary
@@ -123,7 +123,7 @@ def recipe_page() -> str:
 
 def command_line_page() -> str:
     """Every command with its arguments and options."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(app())
     assert isinstance(group, TyperGroup)
     lines = [NOTE, "", "# Command line", "", *_help(group.help)]
     for name, command in group.commands.items():
