@@ -25,9 +25,9 @@ from unskip import (
     without_shortcuts_exactly,
 )
 from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts
-from unskip.request import request_net
-from unskip.search import render_fit
+from unskip.search import render_answer
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
+from unskip.targets import resolve_net
 from unskip.torchvision_compat import torchvision
 
 from .around import EXAMPLE, Around, Block, conv
@@ -98,10 +98,10 @@ def test_plans_and_budgets_can_be_made_of_them():
     assert forecast(net, SHAPE).peak_bytes > 0
     assert plan(net, SHAPE)
     net.spec = NetSpec("resnet14")
-    fit = fit_budget(net, SHAPE, Budget(parameters=10**6), latency=False)
+    fit = fit_budget(net, SHAPE, Budget({"parameters": 10**6}), latency=False)
     assert "blocks.0" in fit.to_json()["unknown"]
     file = io.StringIO()
-    render_fit(fit, Console(file=file, width=1000))
+    render_answer(fit, Console(file=file, width=1000))
     assert "no student loses these" in file.getvalue()
 
 
@@ -155,9 +155,9 @@ class Strict(nn.Module):
 
 
 def test_options_of_another_name_decide_the_channels():
-    for option in ("in_chans=1", "in_channels=1"):
-        assert request_net("timm:resnet10t", [option], image_size=(64, 64))[1] == (1, 64, 64)
-    assert request_net("resnet14", ["in_channels=2"])[1] == (2, 32, 32)
+    for option in ("in_chans", "in_channels"):
+        assert resolve_net("timm:resnet10t", {option: 1}, image_size=(64, 64))[1] == (1, 64, 64)
+    assert resolve_net("resnet14", {"in_channels": 2})[1] == (2, 32, 32)
 
 
 # Weights that cannot be compared

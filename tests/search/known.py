@@ -1,21 +1,15 @@
 """Measurements with known figures."""
 
-from unskip.measure import Latency, Speedup
-from unskip.search.timing import Timed
+from unskip.records import Figure
+from unskip.search.measuring import FileFigures
 
 
 def timed(low, median, high, file_bytes=1000):
     """A file that takes these shares of a network's time, which is 10 ms."""
-    latency = Latency(
-        median_ms=10 * median,
-        low_ms=10 * low,
-        high_ms=10 * high,
-        runtime="a runtime 1.0",
-        threads=1,
-        batch_size=1,
-        repeats=5,
-        samples_ms=(10 * median,) * 5,
-        processes=1,
-        device="cpu",
+    return FileFigures(
+        {
+            "latency": Figure(value=10 * median, low=10 * low, high=10 * high),
+            "latency_ratio": Figure(value=median, low=low, high=high),
+            "file_bytes": Figure(value=file_bytes),
+        }
     )
-    return Timed(latency, Speedup(median, low, high), file_bytes)

@@ -1,0 +1,105 @@
+"""``unskip fit-budget``: the students that would meet a budget."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from unskip.cli._console import out
+from unskip.cli._ending import ExitCode
+from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, parse_size
+from unskip.measures import limits
+
+
+def fit_budget(
+    net: Annotated[
+        str,
+        typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
+    ],
+    element: Annotated[
+        Literal["float32", "int8"],
+        typer.Option(help="What feature maps and weights will be: int8 counts one byte for each element."),
+    ] = "float32",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Where untrained exports are timed: onnxruntime, executorch, openvino, torch."
+        ),
+    ] = "onnxruntime",
+    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
+    image_size: ImageSize = None,
+    settings: NetSettings = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most students to list.")] = 10,
+    no_latency: Annotated[bool, typer.Option("--no-latency", help="Only count; export and time nothing.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write a recipe for every student listed.")
+    ] = None,
+    as_json: AsJson = False,
+    allowed: AllowedModules = None,
+    **most: str | None,
+) -> None:
+    """List the students of a network that would meet a budget, before any training.
+
+    Students are plain or partly plain, shallower, grouped, with a lean stem, or several of these; sub-nets share the
+    weights of one network. Memory, parameters and MACs are counted; of those within these limits, a few are exported
+    untrained and measured beside NET. First come those that change least. Each line is a recipe for `unskip run`. Where
+    nothing meets the budget, the exit code is 1.
+
+    Examples: `unskip fit-budget resnet18 --memory 2MiB`, `unskip fit-budget resnet50 --memory 5MiB --latency-ratio
+    0.8 --out students`, `unskip fit-budget resnet56 --macs 60M --element int8 --no-latency --json`.
+    """
+    import torch
+
+    from unskip.files import check_writable
+    from unskip.recipe import parse_settings
+    from unskip.search import Budget, render_answer
+    from unskip.search import fit_budget as find_students
+    from unskip.targets import resolve_net, trained_file
+
+    if folder is not None:
+        check_writable(folder / "recipe.yaml", "--out")
+    budget = Budget({name: text for name, text in most.items() if text is not None}, element)
+    weights = trained_file(net)
+    with nullcontext() if weights else torch.device("meta"):
+        teacher, shape = resolve_net(net, parse_settings(settings or ()), image_size=parse_size(image_size))
+    with out.status("counting") as status:
+        answer = find_students(
+            teacher,
+            shape,
+            budget,
+            limit=limit,
+            latency=not no_latency,
+            runtime=runtime,
+            threads=threads,
+            weights=weights,
+            progress=status.update,
+        )
+    written = answer.write_recipes(folder) if folder else []
+    if as_json:
+        typer.echo(json.dumps(answer.to_json() | {"written": list(map(str, written))}, indent=1))
+    else:
+        render_answer(answer, out, written)
+    if not answer.fits:
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _with_limits(command: Any) -> None:
+    """Give a command an option for every limit that a measure has, in the place of its ``**limits``."""
+    signature = inspect.signature(command, eval_str=True)
+    *own, _ = signature.parameters.values()
+    options = []
+    for name, (_, limit) in limits().items():
+        option = typer.Option(metavar="MOST", help=f"{limit.help[:1].upper()}{limit.help[1:]}.")
+        kind = inspect.Parameter.KEYWORD_ONLY
+        options.append(inspect.Parameter(name, kind, default=None, annotation=Annotated[str | None, option]))
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    command.__signature__ = signature.replace(parameters=[*parameters[:1], *options, *parameters[1:]])
+    command.__annotations__ = {name: each.annotation for name, each in command.__signature__.parameters.items()}
+
+
+_with_limits(fit_budget)
