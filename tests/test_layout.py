@@ -34,7 +34,6 @@ ALLOWED = {
     "dataflow": {"errors", "settings", "nets", "surgery"},
     "records": {"errors", "chance"},
     "measures": {"errors", "settings", "units", "listing", "records", "nets", "dataflow", "export", "tasks"},
-    "measure": {"errors", "chance", "runtimes"},
     "export": {"errors", "files", "nets", "surgery", "environment", "quiet", "runtimes", "settings"},
     "state_dicts": {"errors"},
     "weights": {"errors", "files", "data_info", "nets", "state_dicts", "surgery"},
@@ -44,18 +43,18 @@ ALLOWED = {
     "units": {"errors", "settings"},
     "terminal": set(),
     "planning": {"errors", "nets", "surgery", "dataflow", "units", "terminal"},
-    "bench": {
-        *("errors", "settings", "environment", "data_info", "recipe", "nets", "surgery", "weights", "data"),
-        *("terminal", "dataflow", "measure", "runtimes", "export", "report", "targets", "run_folder", "trained"),
+    "compare": {
+        *("errors", "settings", "environment", "data_info", "recipe", "nets", "surgery", "weights", "data", "tasks"),
+        *("dataflow", "measures", "records", "runtimes", "export", "evaluation", "targets", "run_folder", "trained"),
     },
     "budget": {
-        *("errors", "settings", "files", "nets", "surgery", "methods", "runtimes", "measure", "export", "tasks"),
+        *("errors", "settings", "files", "nets", "surgery", "methods", "runtimes", "compare", "records", "tasks"),
         *("dataflow", "planning", "units", "terminal"),
     },
     "inspection": {"errors", "nets", "surgery", "dataflow", "units", "terminal"},
 }
 TOP = {
-    *("__main__", "run", "results", "run_folder", "targets", "inputs", "teacher_check", "teacher_causes", "trained"),
+    *("__main__", "run", "run_folder", "targets", "inputs", "teacher_check", "teacher_causes", "trained"),
     *("cli", "__init__"),
 }
 

@@ -1,19 +1,17 @@
-import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
-from unskip.bench import BenchSettings, accuracies, bench, names_in, numbers_in, render
-from unskip.bench.comparison import _load
+from unskip.compare import Settings, bench, workbench
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
-from unskip.evaluation import evaluate
+from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import planned_arena
-from unskip.report.bench_record import Bench
+from unskip.measures import Timing
+from unskip.records import Comparison
 from unskip.runtimes import RUNTIMES
 from unskip.trained import data_for
 from unskip.weights import load_net
@@ -31,9 +29,8 @@ def found(home):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         targets = ["run:teacher", "run", "plain.onnx", "inside.onnx", "fixed.onnx"]
-        return bench(
-            targets, BenchSettings(batch_sizes=(1, 2), data="digits", data_settings=("data.test_limit=60",), **QUICK)
-        )
+        settings = Settings(batch_sizes=(1, 2), **QUICK)
+        return bench(targets, settings, data="digits", data_settings=("data.test_limit=60",))
 
 
 def cells(found, group=0):
@@ -46,39 +43,65 @@ def test_every_target_is_measured_in_every_setting(found):
         assert [cell.subject for cell in group.cells] == [subject.label for subject in found.subjects]
         for cell in group.cells:
             if cell.refused is None:
-                assert len(cell.latency.samples_ms) == 4
-                assert cell.latency.p10_ms <= cell.latency.median_ms <= cell.latency.p90_ms
-                assert cell.latency.images_per_second == pytest.approx(1e3 * group.batch_size / cell.latency.median_ms)
+                latency = cell.figures["latency"]
+                assert len(latency.samples) == 4
+                assert latency.low <= latency.value <= latency.high
+                images = cell.figures["throughput"].value
+                assert images == pytest.approx(1e3 * group.batch_size / latency.value)
 
 
 def test_a_file_for_another_batch_size_is_refused_alone(found):
     assert cells(found)["fixed.onnx"].refused == "fixed.onnx takes batches of 2, not of 1"
-    assert cells(found)["fixed.onnx"].latency is None
+    assert cells(found)["fixed.onnx"].figures == {}
     assert [cell.refused for cell in cells(found).values()].count(None) == 4
-    assert cells(found, 1)["fixed.onnx"].latency is not None
+    assert cells(found, 1)["fixed.onnx"].figures["latency"].value > 0
 
 
 def test_ratios_are_to_the_first(found):
-    first, second, *_ = found.groups[0].cells
-    assert first.ratio is None
-    pairs = zip(first.latency.samples_ms, second.latency.samples_ms, strict=True)
+    """Of what these files take, whichever is faster: times as fast is the first one's time over this one's."""
+    group = found.groups[0]
+    first, second, *_ = group.cells
+    assert first.speedup is None
+    pairs = zip(first.figures["latency"].samples, second.figures["latency"].samples, strict=True)
     ratios = sorted(slow / fast for slow, fast in pairs)
-    assert second.ratio.median == pytest.approx((ratios[1] + ratios[2]) / 2)
-    assert second.ratio.difference_shown == (not second.ratio.p10 <= 1 <= second.ratio.p90)
+    assert second.speedup.median == pytest.approx((ratios[1] + ratios[2]) / 2)
+    assert ratios[0] <= second.speedup.low <= second.speedup.median <= second.speedup.high <= ratios[3]
+    shares = sorted(1 / ratio for ratio in ratios)
+    assert group.time_share(second.subject).median == pytest.approx((shares[1] + shares[2]) / 2)
+
+
+@pytest.mark.parametrize(
+    ("times", "median", "shown"),
+    [((2.0, 1.0), 2.0, True), ((1.0, 2.0), 0.5, True), ((1.0, 1.0), 1.0, False)],
+)
+def test_a_difference_is_shown_where_the_rounds_show_one(monkeypatch, times, median, shown):
+    """With timings that are known: the same files, as if they took these milliseconds."""
+    monkeypatch.setattr(
+        workbench,
+        "measure_files",
+        lambda jobs, **settings: {
+            name: Timing([each] * 4, [None], [None]) for name, each in zip(jobs, times, strict=True)
+        },
+    )
+    comparison = bench(["plain.onnx", "inside.onnx"], Settings(**QUICK), accuracy=False)
+    speedup = cells(comparison)["inside.onnx"].speedup
+    assert (speedup.median, speedup.shows_difference) == (median, shown)
+    assert comparison.groups[0].time_share("inside.onnx").median == 1 / median
+    assert cells(comparison)["inside.onnx"].figures["resident"].unknown == "this system does not tell"
 
 
 def test_memory_by_three_definitions(found, home):
     teacher, _ = load_net(home / "run/nets/teacher.safetensors")
     for number, batch in enumerate((1, 2)):
-        memory = cells(found, number)["run:teacher"].memory
-        assert memory.forecast_bytes == batch * forecast(teacher, (1, 8, 8)).peak_bytes
-        assert memory.resident_rise_bytes > cells(found, number)["run:teacher"].file_bytes
+        figures = cells(found, number)["run:teacher"].figures
+        assert figures["peak"].value == batch * forecast(teacher, (1, 8, 8)).peak_bytes
+        assert figures["resident"].value > figures["file_bytes"].value
         if RUNTIMES["executorch"].installed:
-            assert memory.arena_bytes == planned_arena(teacher, (1, 8, 8), batch)
-            assert memory.unknown == {}
+            assert figures["arena"].value == planned_arena(teacher, (1, 8, 8), batch)
         else:
-            assert "not installed" in memory.unknown["arena_bytes"]
-    assert cells(found)["run"].memory.forecast_bytes == cells(found)["plain.onnx"].memory.forecast_bytes
+            assert "not installed" in figures["arena"].unknown
+    assert cells(found)["run"].figures["peak"] == cells(found)["plain.onnx"].figures["peak"]
+    assert found.first.figures["peak"].value == found.first.memory.peak_bytes == forecast(teacher, (1, 8, 8)).peak_bytes
 
 
 def test_the_accuracy_is_that_of_the_file(found, home):
@@ -87,49 +110,38 @@ def test_the_accuracy_is_that_of_the_file(found, home):
     data = data_for(file, info, "digits", ("data.test_limit=60",))
     expected = evaluate(net, data.test_batches(60).epoch(0))
     for name in ("run", "plain.onnx", "inside.onnx"):
-        accuracy = cells(found)[name].accuracy
-        assert (accuracy.top1, accuracy.images) == (pytest.approx(expected.value, abs=0.02), 60), name
+        top1 = cells(found)[name].figures["top1"]
+        assert (top1.value, top1.images) == (pytest.approx(expected.value, abs=0.02), 60), name
 
 
 def test_an_export_is_compared_with_its_net_on_test_images(found):
-    parity = cells(found)["run"].parity
-    assert parity.max_difference < 1e-4
-    assert parity.real_images
-    assert cells(found)["plain.onnx"].parity is None
+    figures = cells(found)["run"].figures
+    assert figures["parity"].value < 1e-4
+    assert (figures["parity"].allowed, figures["parity"].images, figures["parity"].remark) == (1e-3, 16, None)
+    assert figures["same_answer"].value == 1
+    assert cells(found)["plain.onnx"].figures["parity"].unknown == "the file was not exported here"
 
 
 def test_the_json_is_complete_and_reads_back(found):
     text = json.dumps(found.model_dump(mode="json"), allow_nan=False)
-    again = Bench.model_validate_json(text)
+    again = Comparison.model_validate_json(text)
     assert again == found
     assert {"python", "torch", "onnxruntime", "cores", "cpu"} <= again.environment.keys()
     assert again.load.cores >= 1
     assert (again.repeats, again.processes) == (4, 2)
-    assert all(len(cell.sha256) == 64 for group in again.groups for cell in group.cells if cell.latency)
-
-
-def test_the_table_names_all_and_says_what_is_not_there(found):
-    console = Console(width=150, record=True, file=io.StringIO())
-    render(found, console)
-    text = " ".join(console.export_text().split())
-    for subject in found.subjects:
-        assert subject.label in text
-    for words in ("Forecast", "Arena", "Resident", "fixed.onnx: not measured: fixed.onnx takes batches of 2"):
-        assert words in text
-    assert "plain.onnx, inside.onnx: no parity: the file was not exported here." in text
-    assert "4 rounds over 2 fresh processes" in text
+    assert all(len(cell.sha256) == 64 for group in again.groups for cell in group.cells if not cell.refused)
 
 
 def test_accuracies_that_are_not_known_have_a_reason():
-    settings = BenchSettings(image_size=(16, 16), **QUICK)
-    found = bench(["resnet8+width=2", "plain.onnx"], settings)
-    assert cells(found)["resnet8+width=2"].no_accuracy == "the weights are random"
-    assert "say with --data" in cells(found)["plain.onnx"].no_accuracy
-    assert not cells(found)["resnet8+width=2"].parity.real_images
+    found = bench(["resnet8+width=2", "plain.onnx"], Settings(**QUICK), image_size=(16, 16))
+    figures = {name: cell.figures for name, cell in cells(found).items()}
+    assert figures["resnet8+width=2"]["top1"].unknown == "the weights are random"
+    assert "say with" in figures["plain.onnx"]["top1"].unknown
+    assert figures["resnet8+width=2"]["parity"].remark == "on random images"
     assert "differ in their shape" in found.notes[0]
     assert "resnet8+width=2 3x16x16, plain.onnx 1x8x8" in found.notes[0]
-    off = bench(["run"], BenchSettings(accuracy=False, **QUICK))
-    assert cells(off)["run"].no_accuracy == "not asked for"
+    off = bench(["run"], Settings(**QUICK), accuracy=False)
+    assert cells(off)["run"].figures["top1"].unknown == "not asked for"
 
 
 def test_data_of_other_classes_is_a_reason(home):
@@ -138,19 +150,18 @@ def test_data_of_other_classes_is_a_reason(home):
         for index in range(4):
             grey = 20 * index + 100 * (label == "dog")  # no image twice
             Image.new("L", (8, 8), grey).save(home / "pets" / label / f"{index}.png")
-    found = bench(["run"], BenchSettings(data="pets", **QUICK))
-    assert "the network" in cells(found)["run"].no_accuracy
+    found = bench(["run"], Settings(**QUICK), data="pets")
+    assert "the network" in cells(found)["run"].figures["top1"].unknown
 
 
 def test_equal_files_are_evaluated_once(monkeypatch):
     seen = []
-    evaluate_file = accuracies.evaluate_file
     monkeypatch.setattr(
-        accuracies, "evaluate_file", lambda path, images: seen.append(path) or evaluate_file(path, images)
+        workbench, "evaluate_file", lambda path, *images: seen.append(path) or evaluate_file(path, *images)
     )
-    found = bench(["inside.onnx", "inside.onnx"], BenchSettings(threads=(1, 2), data="digits", **QUICK))
+    found = bench(["inside.onnx", "inside.onnx"], Settings(threads=(1, 2), **QUICK), data="digits")
     assert len(seen) == 1
-    assert all(cell.accuracy for group in found.groups for cell in group.cells)
+    assert all(cell.figures["top1"].value for group in found.groups for cell in group.cells)
 
 
 @pytest.mark.parametrize(
@@ -161,60 +172,50 @@ def test_equal_files_are_evaluated_once(monkeypatch):
         ({"threads": (0,)}, "whole numbers of 1 or more"),
         ({"repeats": 0}, "whole numbers of 1 or more"),
         ({"device": "gpu"}, "no device 'gpu'"),
-        ({"data": "nowhere"}, "--data nowhere"),
+        ({"data": "nowhere"}, "nowhere"),
         ({"data_settings": ("training.epochs=3",)}, "only the data can change here"),
         ({"data_settings": ("data.test_limt=3",)}, "did you mean 'test_limit'"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_runs(settings, saying, monkeypatch):
-    monkeypatch.setattr("unskip.bench.comparison.measure_files", None)
+    monkeypatch.setattr(workbench, "measure_files", None)
+    named = {name: settings.pop(name) for name in ("data", "data_settings") if name in settings}
     with pytest.raises(UnskipError, match=saying):
-        bench(["run"], BenchSettings(**settings))
+        bench(["run"], Settings(**settings), **named)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device")
 def test_without_a_device_cuda_is_refused():
     with pytest.raises(UnskipError, match="there is no CUDA device here"):
-        bench(["run"], BenchSettings(device="cuda"))
+        bench(["run"], Settings(device="cuda"))
 
 
 def test_a_runtime_that_does_not_run_on_the_device_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(UnskipError, match="OpenVINO runs on cpu here, not on cuda; leave it out"):
-        bench(["run"], BenchSettings(runtimes=("openvino",), device="cuda"))
+        bench(["run"], Settings(runtimes=("openvino",), device="cuda"))
 
 
 def test_nothing_to_measure_is_refused():
     with pytest.raises(UnskipError, match=r"nothing could be measured: fixed\.onnx takes batches of 2, not of 3"):
-        bench(["fixed.onnx"], BenchSettings(batch_sizes=(3,), **QUICK))
+        bench(["fixed.onnx"], Settings(batch_sizes=(3,), **QUICK))
 
 
 def test_a_runtime_that_cannot_run_a_file_is_said():
-    torch_only = bench(
-        ["plain.onnx", "run"], BenchSettings(runtimes=("torch",), accuracy=False, repeats=2, processes=1)
-    )
+    torch_only = bench(["plain.onnx", "run"], Settings(("torch",), repeats=2, processes=1), accuracy=False)
     assert "PyTorch does not run .onnx files; ONNX Runtime and OpenVINO do" in cells(torch_only)["plain.onnx"].refused
-    assert cells(torch_only)["run"].ratio is None, "the first was not measured"
+    assert cells(torch_only)["run"].speedup is None, "the first was not measured"
 
 
 def test_a_busy_machine_is_warned_about(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr("os.getloadavg", lambda: (0.9, 0, 0))
-    assert _load().warning is None
     monkeypatch.setattr("os.getloadavg", lambda: (2.5, 0, 0))
-    assert "load average 2.5 on 4 cores" in _load().warning
-
-
-def test_lists_on_the_command_line():
-    assert names_in("torch, openvino,torch,") == ("torch", "openvino")
-    assert numbers_in("--batch", "8,1,8") == (8, 1)
-    for text in ("", "1,x", "0", "-1", "1.5"):
-        with pytest.raises(UnskipError, match=r"--batch '.*': expected whole numbers of 1 or more"):
-            numbers_in("--batch", text)
+    found = bench(["plain.onnx"], Settings(repeats=1, processes=1), accuracy=False)
+    assert "load average 2.5 on 4 cores" in found.load.warning
 
 
 def test_no_file_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    bench([str(Path("run").resolve())], BenchSettings(accuracy=False, **QUICK))
+    bench([str(Path("run").resolve())], Settings(**QUICK), accuracy=False)
     assert list(tmp_path.glob("unskip*")) == []

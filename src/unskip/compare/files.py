@@ -23,11 +23,12 @@ __all__ = ["DeployedFile", "Exports", "Files"]
 class Exports:
     """How networks become files.
 
-    ``place`` says where the file of a label, for a batch size, with an ending lies. It is compared with its network on
-    ``images`` test images. ``normalizes``: it normalises by itself. ``any_batch``: one file takes every batch size,
-    where its format can.
+    ``place`` says where the file of a label, for a batch size, with an ending lies, below ``folder``. It is compared
+    with its network on ``images`` test images. ``normalizes``: it normalises by itself. ``any_batch``: one file takes
+    every batch size, where its format can.
     """
 
+    folder: Path
     place: Callable[[str, int, str], Path]
     images: int = 16
     normalizes: bool = False
@@ -37,12 +38,13 @@ class Exports:
 
 @dataclass(frozen=True)
 class DeployedFile:
-    """A deployed file; its bytes and the SHA-256 of its content count all that belongs to it.
+    """A deployed file, as a record calls it; its bytes and the SHA-256 of its content count all that belongs to it.
 
     ``proof`` is None where it was not exported here; ``normalizes``: it takes images scaled to 0..1.
     """
 
     path: Path
+    name: str
     num_bytes: int
     sha256: str
     proof: Proof | None = None
@@ -64,7 +66,7 @@ class Files:
         """What a runtime is given to run a target; `UnskipError` where it cannot, or the export is refused."""
         if target.file is not None:
             _check_runs(target.file, runtime)
-            return _deployed(target.file)
+            return _deployed(target.file, str(target.file))
         ending = runtime.endings[0]
         free = self._exports.any_batch and format_for(Path(f"file{ending}")).free_batch
         place = target.label, ending, None if free else batch_size
@@ -109,7 +111,8 @@ class Files:
             real_images=target.info is not None and not isinstance(tests, str),
             constant=exported.constant,
         )
-        return _deployed(path, proof, target.info is not None and self._exports.normalizes)
+        name = path.relative_to(self._exports.folder).as_posix()
+        return _deployed(path, name, proof, target.info is not None and self._exports.normalizes)
 
 
 def _check_runs(file: Path, runtime: Runtime) -> None:
@@ -121,10 +124,10 @@ def _check_runs(file: Path, runtime: Runtime) -> None:
         )
 
 
-def _deployed(path: Path, proof: Proof | None = None, normalizes: bool = False) -> DeployedFile:
+def _deployed(path: Path, name: str, proof: Proof | None = None, normalizes: bool = False) -> DeployedFile:
     digest, size = hashlib.sha256(), 0
     for part in filter(Path.is_file, format_for(path).files(path)):
         content = part.read_bytes()
         digest.update(content)
         size += len(content)
-    return DeployedFile(path, size, digest.hexdigest(), proof, normalizes)
+    return DeployedFile(path, name, size, digest.hexdigest(), proof, normalizes)

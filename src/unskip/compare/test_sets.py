@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unskip.compare.targets import Target
-from unskip.data import Data
+from unskip.data import Data, data_section
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.recipe import recipe_from
-from unskip.request import data_settings
-from unskip.tasks import Task
+from unskip.tasks import Classification, Task
 from unskip.trained import data_for
 
 __all__ = ["TestSet", "TestSets"]
@@ -41,7 +40,7 @@ class TestSets:
         for setting in settings:
             if not setting.startswith("data."):
                 raise UnskipError(f"{setting!r}: only the data can change here, such as data.test_limit=1000")
-        recipe_from({"data": data_settings(data or "digits")}, settings, origin="command line")
+        recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
         self._wanted = wanted
         self._argument = data
         self._settings = settings

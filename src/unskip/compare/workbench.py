@@ -7,9 +7,9 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import product
+from itertools import chain, count, product
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,7 +27,7 @@ from unskip.evaluation import evaluate_file
 from unskip.measures import MeasuredFile, MeasuredNet, Timing, measures
 from unskip.nets import NetSpec, unopened_modules
 from unskip.nets.within_memory import check_memory
-from unskip.records import Cell, Comparison, Figure, Group, Load, Operation, Subject, Timeline, speedup
+from unskip.records import Cell, Comparison, Group, Load, Operation, Subject, Timeline, speedup
 from unskip.runtimes import Runtime, find_runtime
 from unskip.settings import nearest
 from unskip.surgery import residual_blocks
@@ -95,7 +95,7 @@ class Workbench:
         settings.check()
         self._settings = settings
         self._home = tempfile.TemporaryDirectory(prefix="unskip-")
-        self._files = Files(exports or Exports(_in_folders_of(Path(self._home.name))), test_set)
+        self._files = Files(exports or _exports_to(Path(self._home.name)), test_set)
         self._test_set = test_set
         self._say = say
         every = measures()
@@ -197,7 +197,7 @@ class Workbench:
         compared = first is not None and "latency" in known
         return Cell(
             subject=target.label,
-            file=str(target.file or file.path.name),
+            file=file.name,
             sha256=file.sha256,
             figures=known,
             speedup=speedup(first, known["latency"]) if first is not None and compared else None,
@@ -211,6 +211,7 @@ class Workbench:
             label=target.label,
             kind=target.kind,
             net=None if net is None or net.spec is None else str(net.spec),
+            source=None if net is None or net.spec is None else net.spec.source,
             depth=None if net is None or net.spec is None else _depth(net.spec),
             shortcuts=None if net is None else len(residual_blocks(net)),
             unopened=0 if net is None else len(unopened_modules(net)),
@@ -249,14 +250,16 @@ def _evaluated(file: DeployedFile, tests: TestSet) -> Score | str:
         return str(error)
 
 
-def _in_folders_of(home: Path) -> Callable[[str, int, str], Path]:
-    """Places whose folders tell apart what is called alike."""
+def _exports_to(folder: Path) -> Exports:
+    """Files that go with the folder, each under a name of its own."""
 
     def place(label: str, batch_size: int, ending: str) -> Path:
         name = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(label).name)[:80]
-        return Path(tempfile.mkdtemp(dir=home)) / f"{name}-{batch_size}{ending}"
+        numbers = chain([""], (f"-{number}" for number in count(2)))
+        places = (folder / f"{name}-{batch_size}{number}{ending}" for number in numbers)
+        return next(place for place in places if not place.exists())
 
-    return place
+    return Exports(folder, place)
 
 
 def _load() -> Load:
