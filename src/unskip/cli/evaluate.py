@@ -16,7 +16,7 @@ def evaluate(
         Path,
         typer.Argument(help="A run folder (its best student), a .safetensors file, or a deployed file of any format."),
     ],
-    net: NetLabel = None,
+    label: NetLabel = None,
     depth: Annotated[
         str | None,
         typer.Option(metavar="DEPTH", help="Which network of a file of several depths; by default the full one."),
@@ -35,7 +35,7 @@ def evaluate(
     """
     from unskip.trained import evaluate_target
 
-    accuracy = evaluate_target(target, data, settings or (), label=net, depth=depth)
+    accuracy = evaluate_target(target, data, settings or (), label=label, depth=depth)
     top5 = "" if accuracy.top5 is None else f"  top-5 {100 * accuracy.top5:.2f} %"
     chance = f", at chance: naming one class always gives {100 * accuracy.chance:.2f} %" if accuracy.at_chance else ""
     out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images{chance}", highlight=False)
