@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from unskip.data_info import DataInfo
     from unskip.dataflow import count_macs, forecast, inventory, num_parameters
     from unskip.errors import UnskipError
+    from unskip.evaluation import evaluate
     from unskip.export import export_net
     from unskip.inspection import inspect_net
-    from unskip.measure import evaluate, measure_latency
+    from unskip.measure import measure_latency
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.planning import plan
@@ -51,9 +52,10 @@ _HOMES = {
     "dataflow": ("count_macs", "forecast", "inventory", "num_parameters"),
     "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
+    "evaluation": ("evaluate",),
     "export": ("export_net",),
     "inspection": ("inspect_net",),
-    "measure": ("evaluate", "measure_latency"),
+    "measure": ("measure_latency",),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",

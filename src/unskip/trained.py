@@ -14,15 +14,16 @@ from unskip.data import Data, Normalization, data_section, load_data
 from unskip.data_info import DataInfo
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
+from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import FORMATS, Exported, Format, export_net, export_switchable, find_format, format_for
 from unskip.files import check_writable
-from unskip.measure import Accuracy, evaluate, evaluate_file
 from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.settings import nearest
+from unskip.tasks import Classification, Score
 from unskip.weights import load_net
 
 __all__ = ["data_for", "evaluate_target", "export_target"]
@@ -34,7 +35,7 @@ _CALIBRATION = 256
 
 def evaluate_target(
     target: Path, data: str | None, settings: Sequence[str], *, label: str | None = None, depth: str | None = None
-) -> Accuracy:
+) -> Score:
     """Accuracy of a run's network, a network's file or a deployed file.
 
     Of a run, ``label`` names the network, by default its best student; of a file with several depths, ``depth``. The
@@ -51,7 +52,7 @@ def evaluate_target(
         if where == "inside":
             images = images.scaled()
         batches = images.test_batches(_BATCH).epoch(0)
-        return evaluate_file(file, batches, depth=depth, classes=len(info.classes))
+        return evaluate_file(file, batches, Classification(len(info.classes)), depth=depth)
     if depth is not None:
         raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)

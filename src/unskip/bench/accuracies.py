@@ -11,8 +11,9 @@ from unskip.bench.targets import Target
 from unskip.data import Data, data_section
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.measure import Accuracy, evaluate_file
+from unskip.evaluation import evaluate_file
 from unskip.recipe import recipe_from
+from unskip.tasks import Score
 from unskip.trained import data_for
 
 __all__ = ["Accuracies"]
@@ -36,14 +37,14 @@ class Accuracies:
         self._argument = data
         self._settings = settings
         self._data: dict[tuple[Path, DataInfo], Data | str] = {}
-        self._known: dict[str, Accuracy | str] = {}
+        self._known: dict[str, Score | str] = {}
 
     def test_images(self, target: Target, count: int) -> Tensor | None:
         """Test images as a target's network expects them, None where its data is not known or not wanted."""
         data = self._data_of(target)
         return None if isinstance(data, str) else data.test_images(count)
 
-    def of(self, target: Target, file: Path, content: str) -> Accuracy | str:
+    def of(self, target: Target, file: Path, content: str) -> Score | str:
         """The accuracy of a file with a content of that hash, in the runtime that it was written for."""
         if content not in self._known:
             data = self._data_of(target)
@@ -66,7 +67,7 @@ class Accuracies:
         return self._data[place]
 
 
-def _evaluated(file: Path, data: Data) -> Accuracy | str:
+def _evaluated(file: Path, data: Data) -> Score | str:
     try:
         return evaluate_file(file, data.test_batches(_BATCH).epoch(0))
     except UnskipError as error:

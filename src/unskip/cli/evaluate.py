@@ -35,7 +35,7 @@ def evaluate(
     """
     from unskip.trained import evaluate_target
 
-    accuracy = evaluate_target(target, data, settings or (), label=label, depth=depth)
-    top5 = "" if accuracy.top5 is None else f"  top-5 {100 * accuracy.top5:.2f} %"
-    chance = f", at chance: naming one class always gives {100 * accuracy.chance:.2f} %" if accuracy.at_chance else ""
-    out.print(f"top-1 {100 * accuracy.top1:.2f} %{top5}  on {accuracy.images:,} images{chance}", highlight=False)
+    score = evaluate_target(target, data, settings or (), label=label, depth=depth)
+    figures = "  ".join(f"{name.replace('top', 'top-')} {100 * share:.2f} %" for name, share in score.figures.items())
+    chance = f", at chance: naming one class always gives {100 * (score.chance or 0):.2f} %" if score.at_chance else ""
+    out.print(f"{figures}  on {score.images:,} images{chance}", highlight=False)

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from unskip.chance import is_at_chance
+
 __all__ = ["Answers", "Predict", "Score", "Task"]
 
 Answers = Any  # a tensor, or a dict, list or tuple of such: whatever structure of tensors a network returns
@@ -32,6 +34,11 @@ class Score:
     def value(self) -> float:
         """The figure that decides; the higher, the better."""
         return self.figures[self.metric]
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether `value` is no better than guessing; see `unskip.chance`."""
+        return self.chance is not None and is_at_chance(self.value, self.chance, self.images)
 
 
 class Task(ABC):
@@ -62,6 +69,10 @@ class Task(ABC):
         ``alpha`` is the weight of the teacher's answers; the rest is for the labels, where there are any. No gradient
         reaches the teacher.
         """
+
+    @abstractmethod
+    def check(self, answers: Answers) -> None:
+        """Raise `UnskipError`, saying what was expected, for answers that are none of this task."""
 
     @abstractmethod
     def evaluate(self, predict: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
