@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 
 from unskip.budget import Budget, fit_budget, render_fit
 from unskip.cli import app
-from unskip.measure import CONVENTIONS
+from unskip.dataflow import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.papers import CheckedCount, check_counts, summary

@@ -246,7 +246,7 @@ def test_a_budget_that_nothing_meets_ends_with_1(tmp_path):
     ended = unskip("fit-budget", "resnet14", "--memory", "1kB", "--no-latency", "--out", "students", at=tmp_path)
     assert ended.code == 1
     assert ended.err == ""
-    assert ended.out.startswith("No student of resnet14 meets the budget: the smallest peak found is 128.00 KiB")
+    assert ended.out.startswith("No student of resnet14 meets the budget: the smallest peak found is 128.0 KiB")
     assert not (tmp_path / "students").exists()
 
 

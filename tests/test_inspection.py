@@ -57,7 +57,7 @@ def test_verdict_of_a_plain_network(inspections):
 
 
 def test_small_networks_are_told_in_kib():
-    assert "from 192.00 to 128.00 KiB (1.50x)" in verdict(inspect_net(make_net("resnet20"), (3, 32, 32)))
+    assert "from 192.0 to 128.0 KiB (1.50x)" in verdict(inspect_net(make_net("resnet20"), (3, 32, 32)))
 
 
 def test_plain_figures_are_those_of_the_plain_network(inspections):

@@ -9,8 +9,8 @@ import torch
 
 from unskip import papers
 from unskip.cli import main
+from unskip.dataflow import CONVENTIONS, count_macs
 from unskip.errors import UnskipError
-from unskip.measure import CONVENTIONS, count_macs
 from unskip.papers import CheckedCount, check_counts, counted_net, printed_counts, summary
 from unskip.papers import counts as papers_counts
 from unskip.surgery import build

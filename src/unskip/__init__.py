@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from unskip.budget import Budget, fit_budget
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
+    from unskip.dataflow import count_macs, forecast, inventory, num_parameters
     from unskip.errors import UnskipError
     from unskip.evaluation import evaluate
     from unskip.export import export_net
     from unskip.inspection import inspect_net
-    from unskip.measure import count_macs, forecast, inventory, measure_latency, num_parameters
+    from unskip.measure import measure_latency
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.planning import plan
@@ -48,12 +49,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "budget": ("Budget", "fit_budget"),
     "data": ("Data", "load_data"),
+    "dataflow": ("count_macs", "forecast", "inventory", "num_parameters"),
     "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
     "evaluation": ("evaluate",),
     "export": ("export_net",),
     "inspection": ("inspect_net",),
-    "measure": ("count_macs", "forecast", "inventory", "measure_latency", "num_parameters"),
+    "measure": ("measure_latency",),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",

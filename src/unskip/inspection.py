@@ -12,16 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unskip.figures import ByteUnit, bare_table, macs_text
-from unskip.measure import (
-    MemoryTimeline,
-    Shortcut,
-    count_macs,
-    forecast,
-    inventory,
-    num_parameters,
-    shortcut_share,
-)
+from unskip.dataflow import MemoryTimeline, Shortcut, count_macs, forecast, inventory, num_parameters, shortcut_share
 from unskip.nets import (
     StagedNet,
     kept_branches,
@@ -31,6 +22,9 @@ from unskip.nets import (
     unopened_modules,
 )
 from unskip.surgery import residual_blocks, without_shortcuts
+from unskip.terminal import bare_table
+from unskip.units import Unit, byte_unit
+from unskip.units import operations as macs_text
 
 __all__ = ["Inspection", "inspect_net", "render", "verdict"]
 
@@ -293,5 +287,5 @@ def _name(net: StagedNet) -> str:
     return "network" if net.spec is None else str(net.spec)
 
 
-def _unit(inspection: Inspection) -> ByteUnit:
-    return ByteUnit.for_peak(inspection.timeline.peak_bytes)
+def _unit(inspection: Inspection) -> Unit:
+    return byte_unit([inspection.timeline.peak_bytes])

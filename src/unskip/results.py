@@ -11,18 +11,11 @@ from typing import Any
 import torch
 
 from unskip.data import Data
+from unskip.dataflow import MemoryTimeline, count_macs, forecast, num_parameters
 from unskip.environment import describe_environment, package_version
 from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import export_net
-from unskip.measure import (
-    Latency,
-    MemoryTimeline,
-    count_macs,
-    forecast,
-    measure_latency,
-    num_parameters,
-    speedup,
-)
+from unskip.measure import Latency, measure_latency, speedup
 from unskip.nets import NetSpec, StagedNet, unopened_modules
 from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder

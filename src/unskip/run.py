@@ -16,11 +16,11 @@ from rich.console import Console
 from torch import Tensor
 
 from unskip.data import Data, Normalization, load_data
+from unskip.dataflow import forecast
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
 from unskip.inputs import check_inputs, file_hash
-from unskip.measure import forecast
 from unskip.methods import Method, method_from
 from unskip.nets import NetSpec, StagedNet, find_net, num_kept_additions, unknown_shortcuts
 from unskip.nets.within_memory import check_memory

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from unskip.data import Data, Normalization, load_data
 from unskip.data_info import DataInfo
+from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import FORMATS, Exported, Format, export_net, export_switchable, find_format, format_for
 from unskip.files import check_writable
-from unskip.measure import forecast
 from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from unskip.bench import BenchSettings, accuracies, bench, names_in, numbers_in, render
 from unskip.bench.comparison import _load
+from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.export import planned_arena
-from unskip.measure import forecast
 from unskip.report.bench_record import Bench
 from unskip.runtimes import RUNTIMES
 from unskip.trained import data_for

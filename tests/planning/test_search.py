@@ -6,8 +6,8 @@ import json
 import pytest
 import torch
 import yaml
+from dataflow.random_nets import nets
 from hypothesis import given, settings
-from measure.random_nets import nets
 
 from unskip import build, count_macs, forecast, make_net, num_parameters, plan, recipe_from, without_shortcuts
 from unskip.nets import NetSpec

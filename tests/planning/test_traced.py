@@ -1,9 +1,9 @@
 """One trace answers for sub-nets and partly plain networks as if they had been built."""
 
 import pytest
+from dataflow.random_nets import nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from measure.random_nets import nets
 
 from unskip import forecast, make_net
 from unskip.nets.depth import block_names

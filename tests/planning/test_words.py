@@ -44,11 +44,11 @@ def printed(lines, width=80):
         ),
         (
             "resnet14",
-            "The peak falls from 192.00 to 128.00 KiB (1.50x) with 2 shortcuts removed. It is at "
+            "The peak falls from 192.0 to 128.0 KiB (1.50x) with 2 shortcuts removed. It is at "
             "stage1.block1.body.conv1 then; removing all 6 shortcuts will not lower it further. Line 2 gets as low "
             "with shortcuts shortened instead of removed.",
         ),
-        ("vgg11-cifar", "The peak is 320.00 KiB at stage2.pool; no edit here fits."),
+        ("vgg11-cifar", "The peak is 320.0 KiB at stage2.pool; no edit here fits."),
     ],
 )
 def test_advice(plans, name, said):
@@ -65,7 +65,7 @@ def test_advice_names_the_line_that_it_means(plans):
 
 def test_a_plan_that_was_cut_short_says_so():
     said = advice(plan(make_net("wrn-22x2"), CIFAR, limit=1))
-    assert "(1.20x) with 2 shortcuts removed. More steps would follow: all edits together give 256.00 KiB." in said
+    assert "(1.20x) with 2 shortcuts removed. More steps would follow: all edits together give 256.0 KiB." in said
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from unskip.dataflow.counts import macs_by_module
 from unskip.errors import UnskipError
-from unskip.measure.counts import macs_by_module
 from unskip.nets import StagedNet
 from unskip.nets.depth import block_names, first_blocks
 from unskip.nets.shapes import light_copy

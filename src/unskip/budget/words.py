@@ -12,7 +12,8 @@ from rich.text import Text
 from unskip.budget.fit import Fit, Line
 from unskip.budget.recipes import command, command_for
 from unskip.budget.timing import Timed
-from unskip.figures import ByteUnit, macs_text
+from unskip.units import Unit, byte_unit
+from unskip.units import operations as macs_text
 
 __all__ = ["render_fit", "verdict"]
 
@@ -101,11 +102,11 @@ def _value(name: str, count: int) -> str:
         return macs_text(count) if count >= 10**7 else f"{count:,}"
     if name == "parameters":
         return f"{count:,}"
-    return ByteUnit.for_peak(count).text(count)
+    return byte_unit([count]).text(count)
 
 
-def _unit(fit: Fit) -> ByteUnit:
-    return ByteUnit.for_peak(fit.own.figures["peak_bytes"])
+def _unit(fit: Fit) -> Unit:
+    return byte_unit([fit.own.figures["peak_bytes"]])
 
 
 def _latency(timed: Timed) -> str:

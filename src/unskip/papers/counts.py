@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from unskip.dataflow import count_macs, num_layers, num_parameters
 from unskip.errors import UnskipError
-from unskip.measure import count_macs, num_layers, num_parameters
 from unskip.nets import NetSpec, StagedNet, make_net
 from unskip.settings import nearest
 from unskip.surgery import edited

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import yaml
 from torch import nn
 
+from unskip.dataflow import count_macs, forecast, num_parameters
 from unskip.errors import UnskipError
-from unskip.measure import count_macs, forecast, num_parameters
 from unskip.nets import StagedNet
 from unskip.nets.shapes import light_copy
 from unskip.planning.steps import Step, StepSearch, fewest, removal_of

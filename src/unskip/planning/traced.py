@@ -7,9 +7,9 @@ from functools import cache
 
 from torch import nn
 
-from unskip.measure.dataflow import trace
-from unskip.measure.memory import live_elements
-from unskip.measure.shortcuts import bypass_of
+from unskip.dataflow.memory import live_elements
+from unskip.dataflow.operations import trace
+from unskip.dataflow.shortcuts import bypass_of
 from unskip.surgery import residual_blocks
 
 __all__ = ["Traced"]

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unskip.figures import ByteUnit, bare_table, macs_text
 from unskip.planning.search import PlanLine
+from unskip.terminal import bare_table
+from unskip.units import byte_unit
+from unskip.units import operations as macs_text
 
 __all__ = ["advice", "plan_to_json", "render_plan"]
 
@@ -27,7 +29,7 @@ def advice(lines: Sequence[PlanLine]) -> str:
     """What the plan comes to, in sentences; only what was computed, nothing about accuracy or latency."""
     steps = [line for line in lines if line.kind in ("as it is", "step")]
     own, last = steps[0], steps[-1]
-    size = ByteUnit.for_peak(own.peak_bytes)
+    size = byte_unit([own.peak_bytes])
     # Where the fewest shortcuts are left, the peak is at an operation that no removal relieves.
     end = min((line for line in lines if line.peak_bytes == last.peak_bytes), key=lambda line: line.shortcuts)
     if last is own:
@@ -75,7 +77,7 @@ def _is_lean(line: PlanLine) -> bool:
 
 def render_plan(lines: Sequence[PlanLine], console: Console) -> None:
     """Print a plan: what each line costs, its edits, the advice."""
-    size = ByteUnit.for_peak(lines[0].peak_bytes)
+    size = byte_unit([lines[0].peak_bytes])
     table = bare_table("peak of live feature maps after edits")
     for column in ("", size.name, "", "shortcuts", "MACs", "parameters"):
         table.add_column(column, justify="right", no_wrap=True)

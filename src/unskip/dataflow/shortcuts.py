@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from unskip.measure.counts import count_macs, num_parameters
-from unskip.measure.dataflow import Dataflow, trace
-from unskip.measure.memory import live_elements
+from unskip.dataflow.counts import count_macs, num_parameters
+from unskip.dataflow.memory import live_elements
+from unskip.dataflow.operations import Dataflow, trace
 from unskip.nets import Residual
 from unskip.surgery import residual_blocks
 
@@ -42,7 +42,7 @@ def inventory(
     """The shortcuts of a network in order, for one image of ``(channels, height, width)``.
 
     What a shortcut holds at an operation is the difference between the live bytes and those without this one
-    shortcut, all that does not belong to it staying as it is; see :func:`unskip.measure.forecast` for what is
+    shortcut, all that does not belong to it staying as it is; see :func:`unskip.dataflow.forecast` for what is
     alive and what ``inplace`` means.
     """
     dataflow = trace(net, input_shape)
@@ -86,7 +86,7 @@ def shortcut_share(net: nn.Module, input_shape: tuple[int, int, int], *, inplace
 
 
 def bypass_of(dataflow: Dataflow, places: Iterable[str]) -> dict[int, int]:
-    """What :func:`unskip.measure.memory.live_elements` must bypass to leave out the shortcuts at ``places``.
+    """What :func:`unskip.dataflow.memory.live_elements` must bypass to leave out the shortcuts at ``places``.
 
     That is each one's addition, which hands on what the block's body gives.
     """

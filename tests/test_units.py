@@ -1,6 +1,6 @@
 import pytest
 
-from unskip.report import units
+from unskip import units
 
 
 @pytest.mark.parametrize(

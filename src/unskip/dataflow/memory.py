@@ -8,7 +8,7 @@ from statistics import fmean
 
 from torch import nn
 
-from unskip.measure.dataflow import Dataflow, trace
+from unskip.dataflow.operations import Dataflow, trace
 
 __all__ = ["LiveOperation", "MemoryTimeline", "forecast", "live_elements", "policy", "timeline"]
 

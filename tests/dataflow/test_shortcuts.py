@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from torch import nn
 
-from unskip.measure import forecast, inventory, shortcut_share
+from unskip.dataflow import forecast, inventory, shortcut_share
 from unskip.nets import make_net
 from unskip.surgery import without_shortcuts
 

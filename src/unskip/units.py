@@ -1,17 +1,24 @@
-"""Numbers as a reader wants them: one unit and one precision for the numbers that are compared."""
+"""Numbers as a reader wants them, one unit and one precision for those that are compared, and as a user writes them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from unskip.errors import UnskipError
+from unskip.settings import nearest, shortened
 
 __all__ = [
     "Unit",
     "byte_unit",
+    "bytes_from",
+    "count_from",
     "count_unit",
     "duration",
     "milliseconds",
+    "operations",
     "percent",
     "points",
     "signed_points",
@@ -35,8 +42,12 @@ class Unit:
         """The value in this unit, without its name."""
         return f"{value / self.size:,.{self.decimals}f}"
 
+    def text(self, value: float) -> str:
+        """The value in this unit, with its name, as a console shows it."""
+        return f"{self.number(value)} {self.name}".rstrip()
+
     def __call__(self, value: float) -> str:
-        """The value in this unit, with its name."""
+        """The value in this unit, with its name, as a page shows it: never broken between them."""
         return f"{self.number(value)}{SPACE}{self.name}".rstrip()
 
 
@@ -55,6 +66,11 @@ def byte_unit(values: Iterable[float]) -> Unit:
 def count_unit(values: Iterable[float]) -> Unit:
     """Thousands, millions or billions, whichever suits the largest value."""
     return _unit(values, ("", "thousand", "million", "billion"), 1000)
+
+
+def operations(count: int) -> str:
+    """MACs or FLOPs: ``4.09 G``, or ``69.8 M`` for a small network."""
+    return f"{count / 1e9:.2f} G" if count >= 1e9 else f"{count / 1e6:.1f} M"
 
 
 def percent(share: float) -> str:
@@ -101,3 +117,38 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+_BYTES: Mapping[str, int] = {
+    name: base**power
+    for power, names in enumerate((("B", "B"), ("kB", "KiB"), ("MB", "MiB"), ("GB", "GiB")))
+    for name, base in zip(names, (1000, 1024), strict=True)
+}
+_COUNTS: Mapping[str, int] = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "G": 10**9, "g": 10**9}
+_LARGEST = 10**18  # more than any network has of anything
+_QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
+
+
+def bytes_from(text: str, name: str) -> int:
+    """Bytes from ``4MiB`` or ``256 kB``; `UnskipError`, which says what has this ``name``, for anything else."""
+    return _quantity(text, name, _BYTES, "4MiB")
+
+
+def count_from(text: str, name: str) -> int:
+    """A number from ``5M``, ``1.2G`` or ``250000``; `UnskipError`, which says what has this ``name``, otherwise."""
+    return _quantity(text, name, _COUNTS, "5M")
+
+
+def _quantity(text: str, name: str, units: Mapping[str, int], example: str) -> int:
+    match = _QUANTITY.fullmatch(text) if len(text) < 50 else None
+    if match is None:
+        raise UnskipError(f"`{name}` {shortened(text)}: expected a number and a unit, such as {example}")
+    unit = match[2]
+    if unit not in units:
+        like = next((known for known in units if known.lower() == unit.lower()), unit)
+        wrong = f"no unit {unit!r}{nearest(like, units)}" if unit else f"say in which unit, such as {example}"
+        raise UnskipError(f"`{name}` {text}: {wrong} (known: {', '.join(filter(None, units))})")
+    value = float(match[1]) * units[unit]
+    if not 1 <= value < _LARGEST:
+        raise UnskipError(f"`{name}` {text}: expected 1 or more{', and less than 10^18' * (value >= _LARGEST)}")
+    return math.floor(value)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
+from unskip.dataflow import forecast
 from unskip.errors import UnskipError
-from unskip.measure import forecast
 from unskip.nets import Residual, make_net
 from unskip.surgery import fold_batchnorm, without_shortcuts
 

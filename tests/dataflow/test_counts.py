@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from unskip.dataflow import CONVENTIONS, count_macs, num_layers, num_parameters
+from unskip.dataflow.counts import macs_by_module
 from unskip.errors import UnskipError
-from unskip.measure import CONVENTIONS, count_macs, num_layers, num_parameters
-from unskip.measure.counts import macs_by_module
 from unskip.nets import make_net
 from unskip.surgery import with_grouped_convs, without_shortcuts
 from unskip.torchvision_compat import torchvision
