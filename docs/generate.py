@@ -123,7 +123,7 @@ def recipe_page() -> str:
 
 def command_line_page() -> str:
     """Every command with its arguments and options."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(app())
     assert isinstance(group, TyperGroup)
     lines = [NOTE, "", "# Command line", "", *_help(group.help)]
     for name, command in group.commands.items():

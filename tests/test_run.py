@@ -71,7 +71,7 @@ def test_the_results_are_the_nets(finished):
     teacher, *students = results["nets"]
     assert results["best"] == max(students, key=lambda net: net["top1"])["label"]
     for net in results["nets"]:
-        assert net["top1"] == pytest.approx(results["history"][net["label"]][-1]["top1"], abs=0.05)
+        assert net["top1"] == pytest.approx(results["history"][net["label"]][-1]["score"], abs=0.05)
         assert net["parity"]["max_difference"] < net["parity"]["tolerance"]
         assert net["file_top1"] == net["top1"]
         assert net["latency"]["median_ms"] > 0
@@ -265,7 +265,7 @@ def test_networks_of_several_depths_come_out_of_one_training(family):
     assert [(net["depth"], net["shortcuts"]) for net in students] == [(None, 6), ([1, 1, 1], 3), ([1, 2, 1], 4)]
     assert {net["training"] for net in students} == {"embedded_kd"}
     assert list(results["history"]) == ["teacher", "embedded_kd"]
-    assert students[0]["top1"] == pytest.approx(results["history"]["embedded_kd"][-1]["top1"], abs=0.05)
+    assert students[0]["top1"] == pytest.approx(results["history"]["embedded_kd"][-1]["score"], abs=0.05)
     assert students[0]["macs"] > students[2]["macs"] > students[1]["macs"]
     assert [row["label"] for row in results["nets"] if row["latency"]["median_ms"] > 0] == ["teacher", *labels]
 

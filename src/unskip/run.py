@@ -29,6 +29,7 @@ from unskip.report import write_report
 from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import Edit, build, edited, residual_blocks
+from unskip.tasks import Classification
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
 from unskip.training import Checkpoint, Monitor, can_synchronize, describe_numerics, make_fabric, train
 from unskip.training.fit import TrainingBatches
@@ -74,7 +75,7 @@ def _check_nets(recipe: Recipe) -> None:
         for label, fields in recipe.methods.items():
             try:
                 method = method_from(label, fields)
-                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs)
+                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs, Classification())
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from unskip.data import Data, Normalization, load_data
+from unskip.data import Data, Normalization, data_section, load_data
 from unskip.data_info import DataInfo
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
@@ -20,7 +20,6 @@ from unskip.files import check_writable
 from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
-from unskip.request import data_settings
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.settings import nearest
@@ -205,7 +204,7 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
             raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
     recipe = load_recipe(run.recipe).data if run else None
     tree = recipe.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
-    tree |= data_settings(argument) if argument else {}
+    tree |= data_section(argument) if argument else {}
     tree["image_size"] = list(info.image_shape[1:])
     wanted = recipe_from({"data": tree}, settings).data
     if wanted.size != info.image_shape[1:]:

@@ -12,8 +12,8 @@ from unskip import Budget, count_macs, fit_budget, forecast, load_recipe, make_n
 from unskip.budget.recipes import command, method_for
 from unskip.budget.students import Search
 from unskip.cli import app
+from unskip.cli.run import asked_recipe
 from unskip.nets import NetSpec
-from unskip.request import request_run
 from unskip.run import run_recipe
 from unskip.surgery import build
 
@@ -26,8 +26,8 @@ def meta_net(name, options):
 def requested(line):
     """The recipe that the `run` command of a line means."""
     words = shlex.split(command(line.recipe).removesuffix(" --data MY_IMAGES"))
-    given = typer.main.get_command(app).commands["run"].make_context("run", words[2:]).params
-    return request_run(None, teacher=given["teacher"], methods=given["method"], settings=given["set_"])[0]
+    given = typer.main.get_command(app()).commands["run"].make_context("run", words[2:]).params
+    return asked_recipe(None, teacher=given["teacher"], methods=given["methods"], settings=given["settings"])[0]
 
 
 @pytest.mark.parametrize(

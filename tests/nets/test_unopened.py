@@ -27,8 +27,8 @@ from unskip import (
 from unskip.budget.words import render_fit
 from unskip.inspection import render
 from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts
-from unskip.request import request_net
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
+from unskip.targets import resolve_net
 from unskip.torchvision_compat import torchvision
 
 from .around import EXAMPLE, Around, Block, conv
@@ -156,9 +156,9 @@ class Strict(nn.Module):
 
 
 def test_options_of_another_name_decide_the_channels():
-    for option in ("in_chans=1", "in_channels=1"):
-        assert request_net("timm:resnet10t", [option], image_size=(64, 64))[1] == (1, 64, 64)
-    assert request_net("resnet14", ["in_channels=2"])[1] == (2, 32, 32)
+    for option in ("in_chans", "in_channels"):
+        assert resolve_net("timm:resnet10t", {option: 1}, image_size=(64, 64))[1] == (1, 64, 64)
+    assert resolve_net("resnet14", {"in_channels": 2})[1] == (2, 32, 32)
 
 
 # Weights that cannot be compared

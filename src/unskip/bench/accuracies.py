@@ -8,12 +8,11 @@ from pathlib import Path
 from torch import Tensor
 
 from unskip.bench.targets import Target
-from unskip.data import Data
+from unskip.data import Data, data_section
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate_file
 from unskip.recipe import recipe_from
-from unskip.request import data_settings
 from unskip.tasks import Score
 from unskip.trained import data_for
 
@@ -33,7 +32,7 @@ class Accuracies:
         for setting in settings:
             if not setting.startswith("data."):
                 raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
-        recipe_from({"data": data_settings(data or "digits")}, settings, origin="command line")
+        recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
         self._wanted = wanted
         self._argument = data
         self._settings = settings

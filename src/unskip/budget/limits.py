@@ -41,18 +41,18 @@ class Budget:
     def __post_init__(self) -> None:
         if not self.forecast and not self.limits_latency:
             raise UnskipError(
-                "a budget has at least one limit: --memory 4MiB, --parameters 5M, --macs 800M, --file-size 20MB, "
-                "--latency-ratio 0.8 or --latency-ms 10"
+                "a budget has at least one limit: `memory=4MiB`, `parameters=5M`, `macs=800M`, "
+                "`file_size=20MB`, `latency_ratio=0.8` or `latency_ms=10`"
             )
         if self.element not in ELEMENTS:
             raise UnskipError(f"no element {self.element!r}; known: {', '.join(ELEMENTS)}")
         if self.latency_ratio is not None and not 0 < self.latency_ratio <= 1:
             raise UnskipError(
-                f"--latency-ratio {self.latency_ratio:g}: expected a number above 0 and up to 1, the student's time "
+                f"`latency_ratio` {self.latency_ratio:g}: expected a number above 0 and up to 1, the student's time "
                 "divided by the teacher's"
             )
         if self.latency_ms is not None and not (0 < self.latency_ms < math.inf):
-            raise UnskipError(f"--latency-ms {self.latency_ms:g}: expected milliseconds above 0, such as 10")
+            raise UnskipError(f"`latency_ms` {self.latency_ms:g}: expected milliseconds above 0, such as 10")
         for name, limit in self.forecast.items():
             if limit < 1:
                 raise UnskipError(f"{name}: expected 1 or more, not {limit}")

@@ -17,6 +17,7 @@ from unskip.methods import method_from
 from unskip.nets import NetSpec, StagedNet, find_net, own_module_of
 from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
+from unskip.tasks import Classification
 
 __all__ = ["command", "command_for", "file_name", "method_for", "recipe_tree", "write_recipe"]
 
@@ -35,7 +36,7 @@ def method_for(teacher: StagedNet, student: Student) -> str:
     for name in ("fade_kd", "align_kd"):
         method = method_from(name, {})
         try:
-            method.phases(teacher, method.student_of(teacher, wanted), epochs=1)
+            method.phases(teacher, method.student_of(teacher, wanted), 1, Classification())
         except UnskipError:
             continue
         return name

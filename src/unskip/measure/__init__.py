@@ -1,4 +1,4 @@
-"""How fast a file is."""
+"""How fast the file of a network is."""
 
 from unskip.measure.latency import Latency, Measurement, Speedup, measure_files, measure_latency, speedup
 from unskip.measure.processes import Job

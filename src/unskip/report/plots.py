@@ -113,11 +113,11 @@ def _loss_plot(run: Run, net: Net, logarithmic: bool) -> Markup:
 
 def _validated(run: Run, net: Net, against: Literal["epoch", "seconds"]) -> tuple[list[float], list[float]]:
     """The curve of a net; of one that comes out of another's training, the end alone."""
-    known = [epoch for epoch in run.epochs_of(net) if epoch.top1 is not None]
+    known = [epoch for epoch in run.epochs_of(net) if epoch.score is not None]
     x = [float(epoch.epoch if against == "epoch" else epoch.seconds) for epoch in known]
     if run.validated(net) != net:
         return x[-1:], [100 * net.top1][: len(x)]
-    return x, [100 * epoch.top1 for epoch in known if epoch.top1 is not None]
+    return x, [100 * epoch.score for epoch in known if epoch.score is not None]
 
 
 def _finite(value: float) -> float:

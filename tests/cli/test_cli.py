@@ -20,14 +20,12 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from unskip.cli import main
+import unskip.cli as unskip_cli
+from unskip.cli import commands, main
 from unskip.nets import make_net
 from unskip.recipe import load_recipe
 
-COMMANDS = (
-    *("counts", "run", "inspect", "fit-budget", "evaluate", "export", "bench"),
-    *("report", "methods", "recipes", "nets"),
-)
+COMMANDS = tuple(commands())
 SMALL = {
     "data": {"name": "digits", "limit": 200, "test_limit": 100},
     "teacher": {"net": "resnet14", "options": {"width": 4}},
@@ -117,6 +115,14 @@ TINY = ["--teacher", "resnet14", "--set", "teacher.options.width=2", *FAST]
 
 
 # What commands say
+
+
+def test_a_command_is_a_file(tmp_path, monkeypatch):
+    function = 'def greet_all(name: str = "you") -> None:\n    """Say hello."""\n    print("hello", name)\n'
+    (tmp_path / "greet_all.py").write_text(function)
+    monkeypatch.setattr("unskip.cli.__path__", [*unskip_cli.__path__, str(tmp_path)])
+    assert "greet-all Say hello." in re.sub(r"\W*\n\W*|  +", " ", unskip("--help", at=tmp_path).out)
+    assert unskip("greet-all", "--name", "all", at=tmp_path).out == "hello all"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

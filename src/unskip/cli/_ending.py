@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
 _LONGEST = 2000  # characters of a sentence; what is longer repeats what was given
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "out of memory", "unable to allocate")
-_HERE = Path(__file__).resolve().parent
+_HERE = Path(__file__).resolve().parents[1]
 _LIBRARIES = tuple({os.path.realpath(path) for path in sysconfig.get_paths().values()})
 
 

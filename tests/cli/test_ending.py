@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from unskip import UnskipError
-from unskip.ending import ExitCode, ended
+from unskip.cli._ending import ExitCode, ended
 
 
 @pytest.fixture
