@@ -243,9 +243,11 @@ class Workbench:
 
 
 def _evaluated(file: DeployedFile, tests: TestSet) -> Score | str:
-    data = tests.data.scaled() if file.normalizes else tests.data
+    data, task = tests.data, tests.task
+    if file.normalizes:
+        data, task = data.scaled(), task.scaled(data.mean, data.std)
     try:
-        return evaluate_file(file.path, data.test_batches(_BATCH).epoch(0), tests.task)
+        return evaluate_file(file.path, data.test_batches(_BATCH).epoch(0), task)
     except UnskipError as error:
         return str(error)
 
