@@ -12,6 +12,7 @@ import inspect
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,18 +22,21 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from unskip.analyses import inspect_net
+from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
-from unskip.papers import CheckedCount, check_counts, summary
 from unskip.recipe import Recipe, load_recipe, named_recipes
-from unskip.search import Budget, fit_budget, render_fit
+from unskip.search import Budget, fit_budget, render_answer
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
+
 NOTE = "<!-- Written by docs/generate.py. Change the code it is made from, then run it again. -->"
 
 Schema = Mapping[str, Any]
@@ -143,8 +147,7 @@ def command_line_page() -> str:
         "| code | meaning |",
         "|---|---|",
         "| 0 | done |",
-        "| 1 | from `unskip counts`: a printed count differs and nothing explains it; from `unskip fit-budget NET`: "
-        "nothing meets the budget |",
+        "| 1 | from `unskip fit-budget NET`: nothing meets the budget |",
         "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
         "an exception; one sentence on stderr says what to change |",
         "| 70 | unskip itself is at fault: an exception that nobody foresaw; the sentence on stderr names the file "
@@ -170,13 +173,10 @@ def counts_page() -> str:
         "",
         "# Counts",
         "",
-        "Papers print parameters, FLOPs and depths of their networks. `unskip counts` builds the same networks, "
+        "Papers print parameters, FLOPs and depths of their networks. `tests/papers/` builds the same networks, "
         "without weights, and counts them. A printed figure matches (✓) when the count, rounded half up to the printed "
-        "digits, is that figure. " + summary(checked).replace("above", "[below](#slips)"),
-        "",
-        "```bash",
-        "unskip counts --paper stagewise-kd",
-        "```",
+        f"digits, is that figure. {len(checked) - len(slips)} of {len(checked)} printed counts match; {len(slips)} are "
+        "slips of the papers, explained [below](#slips).",
         "",
         "## Conventions",
         "",
@@ -257,6 +257,14 @@ def planning_page() -> str:
         "",
         "# Planning",
         "",
+        "`unskip inspect NET` says before any training what a network holds and what removing its shortcuts gives:",
+        "",
+        "| analysis | what it shows | shown |",
+        "|---|---|---|",
+        *(_analysis(name) for name in ANALYSES),
+        "",
+        "## The smallest edits that lower the peak",
+        "",
         "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
         "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
@@ -270,7 +278,7 @@ def planning_page() -> str:
         "[Memory](concepts.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
+        lines += ["", f"### {name}", "", *_printed(partial(_show_plan, name))]
     lines += [
         "",
         "## Students for a budget",
@@ -282,23 +290,34 @@ def planning_page() -> str:
         "student is left out when another one, made by no other kinds of edits, changes less and is no larger in any "
         "limited figure.",
         "",
-        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and timed beside "
-        "the network. With `--latency-ratio` or `--latency-ms`, the 8 are those whose MACs lie nearest to the limit, "
-        "half of them chosen after the first half has shown how far MACs mislead, and only these are listed. One whose "
-        "spread, from the 10th to the 90th percentile, covers the limit is borderline.",
+        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and measured "
+        "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
+        "MACs lie nearest to the limit, half of them chosen after the first half has shown how far MACs mislead, and "
+        "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
+        "borderline. A [measure](concepts.md#where-the-next-thing-goes) with a limit has its option here.",
         "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
         "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). Figures are "
         "for the classes that the network has as it is; `--set num_classes=10` says otherwise.",
     ]
-    for name, options, budget in (
-        ("resnet18", "--memory 2MiB", Budget(peak_bytes=2 * 2**20)),
-        ("resnet50", "--memory 5MiB --parameters 15M", Budget(peak_bytes=5 * 2**20, parameters=15 * 10**6)),
-    ):
-        fit = fit_budget(make_net(name), (3, 224, 224), budget, latency=False)
-        command = f"unskip fit-budget {name} {options} --no-latency"
-        lines += ["", f"### {name}, {options}", "", "```bash", command, "```", "", *_printed(partial(render_fit, fit))]
+    for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
+        options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
+        answer = fit_budget(make_net(name), (3, 224, 224), Budget(limits), latency=False)
+        lines += [
+            "",
+            f"### {name}, {options}",
+            "",
+            "```bash",
+            f"unskip fit-budget {name} {options} --no-latency",
+            "```",
+        ]
+        lines += ["", *_printed(partial(render_answer, answer))]
     return "\n".join(lines) + "\n"
+
+
+def _analysis(name: str) -> str:
+    when = f"with `--also {name}`" if ANALYSES[name].takes_time else "always"
+    return f"| `{name}` | {ANALYSES.card(name)} | {when} |"
 
 
 def _show_plan(name: str, console: Console) -> None:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unskip.analyses import inspect_net
+    from unskip.compare import measure_latency
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
     from unskip.dataflow import count_macs, forecast, inventory, num_parameters
     from unskip.errors import UnskipError
     from unskip.evaluation import evaluate
     from unskip.export import export_net
-    from unskip.measure import measure_latency
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.preprocessing import prepare
@@ -53,7 +53,7 @@ _HOMES = {
     "errors": ("UnskipError",),
     "evaluation": ("evaluate",),
     "export": ("export_net",),
-    "measure": ("measure_latency",),
+    "compare": ("measure_latency",),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",

@@ -125,7 +125,7 @@ def test_a_written_recipe_runs(sub_nets, tmp_path):
     settings = ["data.limit=100", "data.test_limit=50", "training.epochs=1", "training.batch_size=50"]
     settings += ["measure.latency=false", "measure.parity_images=20"]
     results = run_recipe(load_recipe(tmp_path / line.file, settings), tmp_path / "run")
-    students = {net["label"]: net for net in results["nets"] if net["role"] == "student"}
     label = f"embedded_kd-{'-'.join(map(str, line.student.depth))}" if sub_nets else line.method
-    for figure in ("macs", "parameters", "peak_bytes"):
-        assert students[label][figure] == line.figures[figure.removesuffix("_bytes")].value
+    figures = results.comparison.subject(label).figures
+    for measure in ("macs", "parameters", "peak"):
+        assert figures[measure].value == line.figures[measure].value

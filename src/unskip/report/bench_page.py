@@ -104,10 +104,10 @@ def _pareto(group: Group, number: int, colors: dict[str, int]) -> list[tuple[str
             times = cell.latency
             latency.append(Point(cell.subject, times.median_ms, top1, color, (times.p10_ms, times.p90_ms)))
     drawn = {
-        "Accuracy against memory": pareto_plot(memory, f"forecast peak, {unit.name}", f"memory-{number}"),
-        "Accuracy against latency": pareto_plot(latency, "latency, ms", f"latency-{number}"),
+        "Accuracy against memory": (memory, "Top-1 accuracy", f"forecast peak, {unit.name}", f"memory-{number}"),
+        "Accuracy against latency": (latency, "Top-1 accuracy", "latency, ms", f"latency-{number}"),
     }
-    return [(name, svg) for name, svg in drawn.items() if svg is not None]
+    return [(name, pareto_plot(*plot)) for name, plot in drawn.items() if len(plot[0]) > 1]
 
 
 def _memories(bench: Bench, colors: dict[str, int]) -> list[_Memory]:
@@ -119,7 +119,7 @@ def _memories(bench: Bench, colors: dict[str, int]) -> list[_Memory]:
     if not known:
         return []
     (first, timeline), *others = known
-    behind = DrawnTimeline(first.label, timeline, colors[first.label], not others)
+    behind = DrawnTimeline(first.label, timeline, colors[first.label], not others)  # type: ignore[arg-type]
     return [
         _drawn(number, subject, own, behind, colors[subject.label])
         for number, (subject, own) in enumerate(others or known)
@@ -127,6 +127,6 @@ def _memories(bench: Bench, colors: dict[str, int]) -> list[_Memory]:
 
 
 def _drawn(number: int, subject: Subject, timeline: Timeline, behind: DrawnTimeline, color: int) -> _Memory:
-    over = [] if subject.label == behind.name else [DrawnTimeline(subject.label, timeline, color, True)]
+    over = [] if subject.label == behind.name else [DrawnTimeline(subject.label, timeline, color, True)]  # type: ignore[arg-type]
     wide, narrow = (memory_plot([behind, *over], f"timeline-{number}-{width}", width) for width in (1040, 480))
     return _Memory(subject.label, color, wide, narrow)

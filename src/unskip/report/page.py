@@ -77,8 +77,8 @@ def fill(template: str, **values: Any) -> str:
 def _memory(run: Run, width: int) -> Markup:
     nets = run.memory.nets
     drawn = [
-        DrawnTimeline("teacher", nets.teacher, 0, False),
-        DrawnTimeline("student", nets.student, plots.color_index(run, run.best), True),
+        DrawnTimeline("teacher", nets.teacher, 0, False),  # type: ignore[arg-type]
+        DrawnTimeline("student", nets.student, plots.color_index(run, run.best), True),  # type: ignore[arg-type]
     ]
     return memory_plot(drawn, f"memory-{width}", width)
 
@@ -101,10 +101,10 @@ def _pareto(run: Run) -> list[tuple[str, Markup]]:
         if net.latency
     ]
     drawn = {
-        "Memory": pareto_plot(memory, f"peak of live feature maps, {unit.name}", "pareto-memory"),
-        "Latency": pareto_plot(latency, "latency, ms", "pareto-latency"),
+        "Memory": (memory, "Top-1 accuracy", f"peak of live feature maps, {unit.name}", "pareto-memory"),
+        "Latency": (latency, "Top-1 accuracy", "latency, ms", "pareto-latency"),
     }
-    return [(name, svg) for name, svg in drawn.items() if svg is not None]
+    return [(name, pareto_plot(*plot)) for name, plot in drawn.items() if len(plot[0]) > 1]
 
 
 def readable_time(iso_time: str) -> str:

@@ -47,7 +47,7 @@ class PlanLine:
     @property
     def recipe_edits(self) -> tuple[str, ...]:
         """The edits as YAML, one an entry: what stands under ``student.edits`` or behind ``--edit``."""
-        return tuple(in_one_line(entry) for entry in entries(self.edits))
+        return tuple(f"{name}: {in_one_line(dict(given))}" if given else name for name, given in self.edits)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data for JSON; ``edits`` can stand in a recipe as it is."""

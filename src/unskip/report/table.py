@@ -1,0 +1,184 @@
+"""Figures as a table, for the terminal and the page: one builder, whatever the figures were measured by.
+
+Rows are nets or files, columns the measures that one of them has: what a measure says of itself heads its column, says
+in which scale its figures are written and how they compare with the first row's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from unskip.records import About, Figure, Speedup
+from unskip.units import signed_points, times, writer
+
+__all__ = [
+    "NO_DIFFERENCE",
+    "Column",
+    "Entry",
+    "Line",
+    "Row",
+    "Table",
+    "build",
+    "compared",
+    "definitions",
+    "speedup_text",
+]
+
+DASH = "\N{EN DASH}"
+SAME, NEARLY = "the same", "nearly the same"
+NO_DIFFERENCE = "no difference shown"
+
+TIMED = "latency"  # the measure whose figures have a speed-up beside them
+SPEEDUP = About(
+    title="Times as fast",
+    unit="as the first",
+    better="higher",
+    kind="time",
+    definition="Times as fast: the median of the ratios within the rounds, and their 10th to 90th percentile; where 1 "
+    "lies between the two, no difference is shown",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a row is made of: a net or a file, its figures by measure, or why it has none; ``color`` is its net's."""
+
+    label: str
+    about: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    speedup: Speedup | None = None
+    refused: str | None = None
+    color: int = 0
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, the unit below it, and what must be known to read it."""
+
+    title: str
+    unit: str
+    definition: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number as it is written, and the lines below it in small."""
+
+    text: str = DASH
+    below: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line with an entry for each column; without entries where it was refused."""
+
+    line: Line
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """``name`` heads the labels; ``footnotes`` say what dashes mean and on how many images a column stands."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    footnotes: tuple[str, ...]
+
+
+def build(name: str, measures: Mapping[str, About], lines: Sequence[Line]) -> Table:
+    """A table with a column for every measure that a line has a figure of, in the order of ``measures``.
+
+    The figures of later lines are compared with those of the first; speed-ups stand beside latencies.
+    """
+    columns: list[Column] = []
+    entries: dict[str, list[Entry]] = {line.label: [] for line in lines}
+    for measure, about in measures.items():
+        figures = {line.label: line.figures[measure] for line in lines if measure in line.figures}
+        if not figures:
+            continue
+        unit, write = writer(about.unit, [figure.value for figure in figures.values() if figure.value is not None])
+        columns.append(Column(about.title, unit, about.definition))
+        first = lines[0].figures.get(measure)
+        for label in entries:
+            entries[label].append(_entry(figures.get(label), first, about, write))
+        if any(line.speedup for line in lines) and measure == TIMED:
+            columns.append(Column(SPEEDUP.title, SPEEDUP.unit, SPEEDUP.definition))
+            for line in lines:
+                entries[line.label].append(_speedup(line.speedup))
+    rows = tuple(Row(line, () if line.refused else tuple(entries[line.label])) for line in lines)
+    return Table(name, tuple(columns), rows, tuple(_footnotes(measures, [line for line in lines if not line.refused])))
+
+
+def definitions(*tables: Table) -> list[str]:
+    """What must be known to read these tables, once for each column."""
+    return list(dict.fromkeys(column.definition for table in tables for column in table.columns))
+
+
+def compared(figure: Figure, first: Figure, about: About) -> str:
+    """``1.50× less`` than the first, or how many points more; nothing where that cannot be said of such figures."""
+    if figure.value is None or first.value is None or first.samples:
+        return ""
+    if about.unit == "share":
+        return f"{signed_points(figure.value - first.value, decimals=2)} points"
+    if about.unit not in ("bytes", "count") or not figure.value or not first.value:
+        return ""
+    if figure.value == first.value:
+        return SAME
+    ratio = times(max(first.value, figure.value) / min(first.value, figure.value))
+    return NEARLY if ratio == times(1) else f"{ratio} {'less' if first.value > figure.value else 'more'}"
+
+
+def speedup_text(speedup: Speedup) -> str:
+    """``1.08× as fast``; where the spread of the ratio holds 1, the words that say so."""
+    return f"{times(speedup.median)} as fast" if speedup.shows_difference else NO_DIFFERENCE
+
+
+def _entry(figure: Figure | None, first: Figure | None, about: About, write: Callable[[float], str]) -> Entry:
+    if figure is None or figure.value is None:
+        return Entry()
+    below = []
+    if figure.low is not None and figure.high is not None:
+        below.append(f"{write(figure.low)} to {write(figure.high)}")
+    if first is not None and figure.value != first.value:
+        below.append(compared(figure, first, about).replace(NEARLY, ""))
+    if figure.allowed is not None and figure.value != figure.allowed:
+        below += ["beyond what is allowed"] * ((figure.value > figure.allowed) == (about.better == "lower"))
+    return Entry(write(figure.value), tuple(filter(None, below)))
+
+
+def _speedup(speedup: Speedup | None) -> Entry:
+    """A ratio whose spread holds 1 is never without the words that say so."""
+    if speedup is None:
+        return Entry()
+    spread = f"{speedup.low:.2f} to {speedup.high:.2f}"
+    return Entry(times(speedup.median), (spread,) if speedup.shows_difference else (spread, NO_DIFFERENCE))
+
+
+def _footnotes(measures: Mapping[str, About], lines: Sequence[Line]) -> Iterator[str]:
+    """What figures say of themselves, once for all the columns and all the rows that it is true of."""
+    titles: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # what is said, and of whom: the columns
+    for measure, about in measures.items():
+        labels: dict[str, list[str]] = {}
+        for line in lines:
+            for remark in _remarks(line.figures.get(measure, Figure()), about):
+                labels.setdefault(remark, []).append(line.label)
+        for remark, whose in labels.items():
+            titles.setdefault((remark, tuple(whose)), []).append(about.title)
+    for (remark, of), columns in titles.items():
+        subjects = "" if len(of) == len(lines) else f" of {', '.join(of)}"
+        yield f"{', '.join(columns)}{subjects}: {remark}."
+
+
+def _remarks(figure: Figure, about: About) -> Iterator[str]:
+    if figure.unknown:
+        yield figure.unknown
+    if figure.images is not None:
+        yield f"on {figure.images:,} images"
+    if figure.allowed is not None:
+        most = "most" if about.better == "lower" else "least"
+        yield f"at {most} {writer(about.unit, [figure.allowed])[1](figure.allowed)} is allowed"
+    if figure.remark:
+        yield figure.remark
