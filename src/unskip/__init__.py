@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unskip.budget import Budget, fit_budget
+    from unskip.compare import measure_latency
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
     from unskip.dataflow import count_macs, forecast, inventory, num_parameters
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from unskip.evaluation import evaluate
     from unskip.export import export_net
     from unskip.inspection import inspect_net
-    from unskip.measure import measure_latency
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
     from unskip.planning import plan
@@ -55,7 +55,7 @@ _HOMES = {
     "evaluation": ("evaluate",),
     "export": ("export_net",),
     "inspection": ("inspect_net",),
-    "measure": ("measure_latency",),
+    "compare": ("measure_latency",),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",

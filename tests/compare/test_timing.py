@@ -4,15 +4,14 @@ import subprocess
 import sys
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
+from unskip.compare.timing import COMMAND, Job, Worker, measure_files, measure_latency
 from unskip.errors import UnskipError
 from unskip.export import export_net
-from unskip.measure import Latency, measure_files, measure_latency, speedup
-from unskip.measure.processes import COMMAND, Job, Worker, take_turns
 from unskip.nets import make_net
+from unskip.records import Figure, speedup
 from unskip.surgery import without_shortcuts
 
 SHAPE = (3, 16, 16)
@@ -38,17 +37,14 @@ def test_shape_of_a_measurement(files):
     found = measure_latency(files, SHAPE, batch_size=3, threads=1, repeats=7, processes=2)
     assert list(found) == ["residual", "plain"]
     for latency in found.values():
-        assert 0 < latency.low_ms <= latency.median_ms <= latency.high_ms
-        assert latency.median_ms == np.median(latency.samples_ms)
-        assert len(latency.samples_ms) == latency.repeats == 7
-        assert (latency.threads, latency.batch_size, latency.processes, latency.device) == (1, 3, 2, "cpu")
-        assert latency.runtime == f"ONNX Runtime {onnxruntime.__version__}"
-        assert latency.images_per_second == pytest.approx(3000 / latency.median_ms)
+        assert 0 < latency.low <= latency.value <= latency.high
+        assert latency.value == np.median(latency.samples)
+        assert len(latency.samples) == 7
 
 
-def test_no_more_processes_than_rounds(files):
-    (latency,) = measure_latency({"net": files["plain"]}, SHAPE, repeats=1, processes=5).values()
-    assert (latency.repeats, latency.processes) == (1, 1)
+def test_no_more_processes_than_rounds(job):
+    (timing,) = measure_files({"net": job}, repeats=1, processes=5).values()
+    assert len(timing.milliseconds) == len(timing.resident_rise_bytes) == 1
 
 
 def test_every_measurement_has_fresh_processes_that_take_turns(job, tmp_path, monkeypatch):
@@ -73,18 +69,19 @@ def test_every_measurement_has_fresh_processes_that_take_turns(job, tmp_path, mo
         """,
     )
     jobs = {name: dataclasses.replace(job, path=name) for name in ("a", "b", "c")}
-    found = take_turns(jobs, repeats=5, processes=2)
+    found = measure_files(jobs, repeats=5, processes=2)
     lines = [line.split() for line in log.read_text().splitlines()]
     assert "".join(name for name, what, _ in lines if what == "sample") == "abcbcacababcbca"
     assert "".join(name for name, what, _ in lines if what == "warm_up") == "abcabc"
     assert len({process for *_, process in lines}) == 6
-    assert [len(rounds.samples_ms) for rounds in found.values()] == [5, 5, 5]
+    assert [len(timing.milliseconds) for timing in found.values()] == [5, 5, 5]
 
 
 def test_equal_files_are_equally_fast(files):
     jobs = {name: Job(str(files["residual"]), "onnxruntime", SHAPE, batch_size=8) for name in ("one", "same")}
     found = measure_files(jobs, repeats=30)
-    assert speedup(found["one"].latency, found["same"].latency).median == pytest.approx(1, abs=0.5)
+    one, same = (Figure.of_samples(timing.milliseconds) for timing in found.values())
+    assert speedup(one, same).median == pytest.approx(1, abs=0.5)
 
 
 def test_the_resident_rise_holds_the_weights(tmp_path):
@@ -94,8 +91,8 @@ def test_the_resident_rise_holds_the_weights(tmp_path):
         net = make_net("resnet8", {"width": width})
         path = export_net(net, tmp_path / f"{width}.onnx", torch.randn(2, 3, 8, 8)).path
         measured = measure_files({"net": Job(str(path), "onnxruntime", (3, 8, 8))}, repeats=2, processes=1)["net"]
-        rises[width] = measured.resident_rise_bytes
-        assert measured.device_peak_bytes is None
+        rises[width] = measured.resident_rise_bytes[0]
+        assert measured.device_peak_bytes == [None]
     assert rises[200] - rises[2] > 40e6
 
 
@@ -103,23 +100,6 @@ def test_a_worker_for_onnx_runtime_needs_no_torch(job):
     code = "import sys; from unskip.runtimes.worker import _Running, Job; import json; "
     code += "_Running(Job.from_json(json.loads(sys.argv[1]))).sample(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, json.dumps(job.to_json())], check=False).returncode == 0
-
-
-def test_speedup_is_paired_by_round():
-    slow = Latency(2.0, 2.0, 2.0, "", 1, 1, 3, (2.0, 20.0, 3.0), 1, "cpu")
-    fast = Latency(1.0, 1.0, 1.0, "", 1, 1, 3, (1.0, 10.0, 1.0), 1, "cpu")
-    found = speedup(slow, fast)
-    assert found.median == 2.0
-    assert 2.0 <= found.low <= found.high <= 3.0
-    assert found.shows_difference
-    assert speedup(fast, fast).high == 1.0
-    assert not speedup(fast, fast).shows_difference
-
-
-def test_speedup_needs_one_measurement():
-    slow = Latency(2.0, 2.0, 2.0, "", 1, 1, 2, (2.0, 2.0), 1, "cpu")
-    with pytest.raises(ValueError, match="number of rounds"):
-        speedup(slow, dataclasses.replace(slow, repeats=1, samples_ms=(2.0,)))
 
 
 # What goes wrong
@@ -149,7 +129,7 @@ def test_one_failure_leaves_the_others(files, job, tmp_path):
     jobs = {"gone": dataclasses.replace(job, path=str(tmp_path / "gone.onnx")), "there": job}
     found = measure_files(jobs, repeats=3, processes=2)
     assert str(found["gone"]).startswith("no file")
-    assert found["there"].latency.repeats == 3
+    assert len(found["there"].milliseconds) == 3
 
 
 def test_a_crash_is_told_with_the_last_words(job, tmp_path, monkeypatch):

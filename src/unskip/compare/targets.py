@@ -1,4 +1,4 @@
-"""What a benchmark is asked to compare: runs, networks on disk, deployed files, networks by name."""
+"""What can be compared: runs, networks on disk, deployed files, networks by name, and networks in memory."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from unskip.run_folder import net_file
 from unskip.runtimes import RUNTIMES, read_metadata, runtime_for
 from unskip.surgery import build
 from unskip.targets import resolve_net
+from unskip.tasks import Score
 from unskip.weights import described_net, load_net
 
 __all__ = ["RANDOM_SEED", "Target", "find_targets"]
@@ -34,17 +35,19 @@ class Target:
     ``input_shape`` is (channels, height, width). Of a ``file``, deployed already, ``net`` is on the meta device, and
     None where the file does not say what it holds. ``home`` is where the weights come from, None for random ones.
     ``info`` says which images it expects, as it takes them: mean 0 and standard deviation 1 where it normalises by
-    itself.
+    itself; a network without it is one that nobody has trained. ``score`` is what the network itself does on the test
+    images, where somebody knows.
     """
 
     label: str
-    kind: Literal["run", "weights", "file", "name"]
+    kind: Literal["run", "weights", "file", "name", "net"]
     input_shape: Shape
     net: StagedNet | None
     file: Path | None = None
     home: Path | None = None
     info: DataInfo | None = None
     precision: str = "float32"
+    score: Score | None = None
 
 
 def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None) -> list[Target]:
@@ -119,7 +122,7 @@ def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | N
     shape = runtime_for(file).load(file).input_shape
     if shape is None:
         if image_size is None:
-            raise UnskipError(f"{file} does not say of which size its images are; give --image-size")
+            raise UnskipError(f"{file} does not say of which size its images are; give `image_size`")
         return 3, *image_size
     return shape
 

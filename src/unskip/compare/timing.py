@@ -1,4 +1,4 @@
-"""Fresh processes that each run one deployed file, and rounds in which they take turns."""
+"""Deployed files timed side by side: fresh processes that each run one of them, and rounds in which they take turns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from unskip.errors import UnskipError
+from unskip.measures import Timing
+from unskip.records import Figure
 from unskip.runtimes.worker import Job
 
-__all__ = ["Job", "Rounds", "Worker", "take_turns"]
+__all__ = ["Job", "Worker", "measure_files", "measure_latency"]
+
+REPEATS, PROCESSES = 50, 3
 
 # -P: what lies in the working directory is not imported by accident.
 COMMAND = (sys.executable, "-P", "-m", "unskip.runtimes.worker")
@@ -66,10 +70,10 @@ class Worker:
             raise UnskipError(f"{self._subject} gives no answer within {self._patience:g} seconds") from None
         if not line:
             raise UnskipError(f"{self._subject} {self._ending()}")
-        found: dict[str, Any] = json.loads(line)
-        if "error" in found:
-            raise UnskipError(found["error"])
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise UnskipError(answer["error"])
+        return answer
 
     def __enter__(self) -> Self:
         return self
@@ -104,64 +108,86 @@ class Worker:
         return f"{how}: {lines[-1]}" if lines else how
 
 
-@dataclass
-class Rounds:
-    """What one file gave: the runtime with its version, milliseconds by round, bytes by process.
+def measure_files(
+    jobs: Mapping[str, Job], *, repeats: int = REPEATS, processes: int = PROCESSES
+) -> dict[str, Timing | UnskipError]:
+    """Run files side by side, under the names given; what could not be run has its `UnskipError` in its place.
 
-    ``error`` is what stopped it; the figures up to then are no measurement.
+    Every file runs in ``processes`` fresh processes, one after the other, which are warmed up until their times are
+    steady and share the ``repeats`` rounds, the first ones taking what is over. In every round the files take turns,
+    each round starting with another one, so that a change in the machine's load or clock meets them all alike: while
+    one process runs, the others wait for their pipe. A sample is the mean over as many calls as it takes to last five
+    milliseconds, after two that do not count. Threads that wait do not spin, where the runtime allows it.
     """
-
-    runtime: str = ""
-    samples_ms: list[float] = field(default_factory=list)
-    resident_rise_bytes: list[int | None] = field(default_factory=list)
-    device_peak_bytes: list[int | None] = field(default_factory=list)
-    error: UnskipError | None = None
-
-
-def take_turns(jobs: Mapping[str, Job], *, repeats: int, processes: int) -> dict[str, Rounds]:
-    """Run every job in ``processes`` fresh processes, one after the other, for ``repeats`` rounds in all.
-
-    The rounds are shared out evenly, the first processes taking what is over. Processes of different jobs live at the
-    same time and take turns: while one of them runs, the others wait for their pipe. Each round starts with another
-    job. A job that fails is left out from then on; the others go on.
-    """
-    found = {name: Rounds() for name in jobs}
+    if repeats < 1 or processes < 1:
+        raise UnskipError(f"a measurement takes at least one round and one process, not {repeats} and {processes}")
+    timings: dict[str, Timing | UnskipError] = {name: Timing() for name in jobs}
     processes = min(processes, repeats)
     for launch in range(processes):
-        left = {name: job for name, job in jobs.items() if found[name].error is None}
+        left = {name: timing for name, timing in timings.items() if isinstance(timing, Timing)}
         if not left:
             break
         with ExitStack() as stack:
-            players = [_Player(stack.enter_context(Worker(job)), found[name]) for name, job in left.items()]
-            _play(players, repeats // processes + (launch < repeats % processes))
-    return found
+            players = {name: _Player(stack.enter_context(Worker(jobs[name])), left[name]) for name in left}
+            _play([*players.values()], repeats // processes + (launch < repeats % processes))
+        timings |= {name: player.error for name, player in players.items() if player.error is not None}
+    return timings
+
+
+def measure_latency(
+    files: Mapping[str, Path],
+    input_shape: tuple[int, int, int],
+    *,
+    batch_size: int = 1,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    repeats: int = REPEATS,
+    processes: int = PROCESSES,
+    device: str = "cpu",
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """The milliseconds that deployed files take for a batch in one runtime, under the names given.
+
+    ``input_shape`` is ``(channels, height, width)``; the images are random and the same for all. The figures are
+    medians with the 10th and 90th percentile of ``repeats`` rounds, which the files share; compare them by
+    `unskip.records.speedup`, and see :func:`measure_files` for how they come about. Raises the `UnskipError` of the
+    first file that cannot be loaded or run.
+    """
+    jobs = {
+        name: Job(str(path), runtime, input_shape, threads, batch_size, device, seed) for name, path in files.items()
+    }
+    latencies = {}
+    for name, timing in measure_files(jobs, repeats=repeats, processes=processes).items():
+        if isinstance(timing, UnskipError):
+            raise timing
+        latencies[name] = Figure.of_samples(timing.milliseconds)
+    return latencies
 
 
 class _Player:
-    """A process and where its answers go; after a failure it is silent."""
+    """A process and where its answers go; after an ``error`` it is silent."""
 
-    def __init__(self, worker: Worker, rounds: Rounds) -> None:
+    def __init__(self, worker: Worker, timing: Timing) -> None:
         self._worker = worker
-        self._rounds = rounds
+        self._timing = timing
+        self.error: UnskipError | None = None
 
     def ask(self, command: str | None) -> None:
         """Note the answer to a command, or, without one, to the job itself."""
-        if self._rounds.error is not None:
+        if self.error is not None:
             return
         if command is not None:
             self._worker.tell(command)
         try:
             answer = self._worker.answer()
         except UnskipError as error:
-            self._rounds.error = error
+            self.error = error
             return
         if "ms" in answer:
-            self._rounds.samples_ms.append(answer["ms"])
+            self._timing.milliseconds.append(answer["ms"])
         elif "resident_rise_bytes" in answer:
-            self._rounds.resident_rise_bytes.append(answer["resident_rise_bytes"])
-            self._rounds.device_peak_bytes.append(answer["device_peak_bytes"])
-        elif "version" in answer:
-            self._rounds.runtime = answer["version"]
+            self._timing.resident_rise_bytes.append(answer["resident_rise_bytes"])
+            self._timing.device_peak_bytes.append(answer["device_peak_bytes"])
 
 
 def _play(players: Sequence[_Player], rounds: int) -> None:

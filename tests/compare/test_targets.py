@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 
-from unskip.bench import find_targets
+from unskip.compare import find_targets
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.weights import load_net
