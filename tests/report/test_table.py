@@ -40,7 +40,7 @@ def test_figures_are_compared_with_those_of_the_first_line():
     better = Line("better", figures={"top1": Figure(value=0.9), "peak": Figure(value=2 * 2**20)})
     equal = Line("equal", figures={"top1": Figure(value=0.934), "peak": Figure(value=3 * 2**20 + 1)})
     table = build("Net", MEASURES, [first, better, equal])
-    assert entry(table, "better", "Top-1")[1:] == ("\N{MINUS SIGN}3.40 points",)
+    assert entry(table, "better", "Top-1")[1:] == ("\N{MINUS SIGN}3.40",)
     assert entry(table, "better", "Peak memory")[1:] == ("1.50\N{MULTIPLICATION SIGN} less",)
     assert entry(table, "first", "Peak memory")[1:] == ()
     assert entry(table, "equal", "Peak memory")[1:] == entry(table, "equal", "Top-1")[1:] == ()

@@ -18,12 +18,10 @@ _TRAINING = About(
 
 
 def about(comparison: Comparison, subject: Subject) -> str:
-    """What a subject is besides its label: its net, depth and shortcuts, and what sets it apart from the others."""
+    """What a subject is besides its label: its net and shortcuts, and what sets it apart from the others."""
     words = [subject.net] if subject.net and subject.net != subject.label else []
-    if subject.depth is not None:
-        words.append(f"{'-'.join(map(str, subject.depth))} blocks")
-    if subject.shortcuts is not None:
-        words.append(f"{subject.shortcuts or 'no'} shortcut{'s' * (subject.shortcuts != 1)}")
+    if subject.shortcuts:
+        words.append(f"{subject.shortcuts} shortcut{'s' * (subject.shortcuts != 1)}")
     if subject.unopened:
         words.append(f"those of {subject.unopened} modules unknown")
     if subject.precision != "float32":

@@ -125,7 +125,7 @@ def compared(figure: Figure, first: Figure, about: About) -> str:
     if figure.value is None or first.value is None or first.samples:
         return ""
     if about.unit == "share":
-        return f"{signed_points(figure.value - first.value, decimals=2)} points"
+        return signed_points(figure.value - first.value, decimals=2)
     if about.unit not in ("bytes", "count") or not figure.value or not first.value:
         return ""
     if figure.value == first.value:
