@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from unskip.budget.limits import Budget
-from unskip.budget.students import Student
 from unskip.errors import UnskipError
 from unskip.export import export_untrained
 from unskip.measure import Latency, Speedup, measure_latency, speedup
 from unskip.nets import NetSpec
 from unskip.runtimes import find_runtime
+from unskip.search.budget import Budget
+from unskip.search.students import Student
 from unskip.surgery import Edit, build
 
 __all__ = ["MAX_TIMED", "Stopwatch", "Timed", "time_students"]
