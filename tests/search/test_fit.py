@@ -7,14 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budget.known import timed
+from search.known import timed
 from unskip import build, count_macs, forecast, make_net, num_parameters
-from unskip.budget import Budget, fit_budget
-from unskip.budget.fit import _verdict, unbeaten
-from unskip.budget.students import Search
-from unskip.budget.timing import MAX_TIMED, Timed, time_students
 from unskip.nets import NetSpec
 from unskip.records import TimeShare
+from unskip.search import Budget, fit_budget
+from unskip.search.fit import _verdict, unbeaten
+from unskip.search.students import Search
+from unskip.search.timing import MAX_TIMED, Timed, time_students
 
 OPTIONS, SHAPE = {"width": 8}, (3, 16, 16)
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unskip import count_macs, forecast, make_net, num_parameters
-from unskip.budget.students import MAX_DEPTHS, Search
 from unskip.errors import UnskipError
 from unskip.methods import method_from
+from unskip.search.students import MAX_DEPTHS, Search
 from unskip.surgery import edited, residual_blocks, with_depth_statistics
 
 NETS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from unskip.planning.traced import Traced
+from unskip.search.traced import Traced
 
 __all__ = ["Step", "StepSearch", "fewest", "removal_of"]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from budget.known import timed
+from search.known import timed
 from unskip import Budget, fit_budget, make_net
-from unskip.budget import render_fit, verdict
+from unskip.search import render_fit, verdict
 
 IMAGENET = (3, 224, 224)
 MIB = 2**20

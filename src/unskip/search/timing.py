@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from unskip.budget.limits import Budget
-from unskip.budget.students import Student
 from unskip.compare import Settings, Target, Workbench
 from unskip.errors import UnskipError
 from unskip.nets import NetSpec
 from unskip.records import Cell, Figure, Group, TimeShare
+from unskip.search.budget import Budget
+from unskip.search.students import Student
 from unskip.surgery import Edit, build
 
 __all__ = ["MAX_TIMED", "Stopwatch", "Timed", "time_students"]

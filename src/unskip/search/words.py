@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from unskip.budget.fit import Fit, Line
-from unskip.budget.recipes import command, command_for
-from unskip.budget.timing import Timed
+from unskip.search.fit import Fit, Line
+from unskip.search.recipes import command, command_for
+from unskip.search.timing import Timed
 from unskip.units import Unit, byte_unit
 from unskip.units import operations as macs_text
 

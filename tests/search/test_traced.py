@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from unskip import forecast, make_net
 from unskip.nets.depth import block_names
-from unskip.planning.traced import Traced
+from unskip.search.traced import Traced
 from unskip.surgery import at_depth, residual_blocks, without_shortcuts
 
 

@@ -9,12 +9,12 @@ import torch
 import typer
 
 from unskip import Budget, count_macs, fit_budget, forecast, load_recipe, make_net, num_parameters, recipe_from
-from unskip.budget.recipes import command, method_for
-from unskip.budget.students import Search
 from unskip.cli import app
 from unskip.cli.run import asked_recipe
 from unskip.nets import NetSpec
 from unskip.run import run_recipe
+from unskip.search.recipes import command, method_for
+from unskip.search.students import Search
 from unskip.surgery import build
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from unskip.budget.limits import ELEMENTS, Budget
-from unskip.budget.recipes import command, file_name, method_for, recipe_tree, write_recipe
-from unskip.budget.students import Search, Student
-from unskip.budget.timing import Stopwatch, Timed, time_students
 from unskip.nets import StagedNet, unknown_shortcuts
 from unskip.nets.shapes import light_copy
 from unskip.nets.within_memory import check_memory
 from unskip.runtimes import find_runtime
+from unskip.search.budget import ELEMENTS, Budget
+from unskip.search.recipes import command, file_name, method_for, recipe_tree, write_recipe
+from unskip.search.students import Search, Student
+from unskip.search.timing import Stopwatch, Timed, time_students
 
 __all__ = ["Fit", "Line", "Verdict", "fit_budget", "unbeaten"]
 

@@ -13,8 +13,8 @@ from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.nets.depth import block_names, first_blocks
 from unskip.nets.shapes import light_copy
-from unskip.planning.steps import StepSearch, removal_of
-from unskip.planning.traced import Traced
+from unskip.search.steps import StepSearch, removal_of
+from unskip.search.traced import Traced
 from unskip.surgery import Edit, with_grouped_convs, with_lean_stem
 
 __all__ = ["Search", "Student"]

@@ -1,7 +1,7 @@
 """Measurements with known figures."""
 
-from unskip.budget.timing import Timed
 from unskip.records import Figure, TimeShare
+from unskip.search.timing import Timed
 
 
 def timed(low, median, high, file_bytes=1000):

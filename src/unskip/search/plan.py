@@ -14,8 +14,8 @@ from unskip.dataflow import count_macs, forecast, num_parameters
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.nets.shapes import light_copy
-from unskip.planning.steps import Step, StepSearch, fewest, removal_of
-from unskip.planning.traced import Traced
+from unskip.search.steps import Step, StepSearch, fewest, removal_of
+from unskip.search.traced import Traced
 from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks, with_lean_stem
 
 __all__ = ["PlanLine", "edit_text", "plan"]
