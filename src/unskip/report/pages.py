@@ -13,7 +13,7 @@ from unskip.files import write_text
 from unskip.records import Comparison, Run
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.drawings import Drawn, cost_drawings, memory_drawings
-from unskip.report.lines import files_table, nets_table, run_table, setting_of
+from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.table import Table, definitions
 
@@ -43,7 +43,7 @@ def render(run: Run) -> str:
     return _fill(
         "run.html.j2",
         run.comparison,
-        run_table(run),
+        nets_table(run.comparison, run),
         run.metric,
         title=run.title,
         run=run,
