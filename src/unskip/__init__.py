@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from unskip.inspection import inspect_net
     from unskip.measure import measure_latency
     from unskip.methods import Method, method_from
-    from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
+    from unskip.nets import NetSpec, Residual, StagedNet, kept_branches, make_net, parse, unopened_modules
+    from unskip.own_code import allow_module
     from unskip.planning import plan
     from unskip.preprocessing import prepare
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
@@ -61,12 +62,12 @@ _HOMES = {
         "NetSpec",
         "Residual",
         "StagedNet",
-        "allow_module",
         "kept_branches",
         "make_net",
         "parse",
         "unopened_modules",
     ),
+    "own_code": ("allow_module",),
     "planning": ("plan",),
     "preprocessing": ("prepare",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),

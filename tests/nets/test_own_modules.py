@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from unskip import DataInfo, NetSpec, StagedNet, UnskipError, allow_module, build, load_net, make_net, save_net
+from unskip import (
+    DataInfo,
+    NetSpec,
+    StagedNet,
+    UnskipError,
+    allow_module,
+    build,
+    load_net,
+    make_net,
+    own_code,
+    save_net,
+)
 from unskip.cli import main
-from unskip.nets import own_modules
 
 HOME = """
     import functools, os, pathlib, shutil, subprocess
@@ -88,7 +98,7 @@ def home(tmp_path, monkeypatch):
     """A folder with a module of the user's own, and nothing allowed."""
     (tmp_path / "home_nets.py").write_text(textwrap.dedent(HOME))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(own_modules, "_allowed", set())
+    monkeypatch.setattr(own_code, "_allowed", set())
     yield tmp_path
     sys.modules.pop("home_nets", None)
 
@@ -115,7 +125,7 @@ def stranger_s_file(path: Path, source: str, options: dict[str, object]) -> Path
 
 def test_a_spec_alone_imports_nothing(home):
     spec, path = NetSpec("home_nets:build"), list(sys.path)
-    with pytest.raises(UnskipError, match="--allow-module home_nets"):
+    with pytest.raises(UnskipError, match="`allow_module=home_nets`"):
         build(spec, seed=0)
     assert "home_nets" not in sys.modules
     assert not (home / "imported").exists()
@@ -137,7 +147,7 @@ def test_a_package_allows_what_is_in_it_and_no_other(home):
         (home / folder / "inner.py").write_text(textwrap.dedent(HOME))
     allow_module("nets_a")
     assert isinstance(build(NetSpec("nets_a.inner:build"), seed=0), StagedNet)
-    with pytest.raises(UnskipError, match=r"--allow-module nets_ab\.inner"):
+    with pytest.raises(UnskipError, match=r"`allow_module=nets_ab\.inner`"):
         build(NetSpec("nets_ab.inner:build"), seed=0)
     for name in ("nets_a", "nets_a.inner"):
         sys.modules.pop(name)
@@ -145,7 +155,7 @@ def test_a_package_allows_what_is_in_it_and_no_other(home):
 
 @pytest.mark.parametrize("name", ["", "a b", "home_nets:build", "os", "torch.hub", "torchvision", "../x"])
 def test_what_cannot_be_allowed(name):
-    with pytest.raises(UnskipError, match="allow-module"):
+    with pytest.raises(UnskipError, match="allow_module"):
         allow_module(name)
 
 
@@ -177,7 +187,7 @@ def test_a_recipe_runs_nothing_and_a_command_line_may(home, monkeypatch, capsys)
     (home / "recipe.yaml").write_text("teacher: {net: 'home_nets:build'}\ndata: {path: nowhere, name: image_folder}\n")
     code, said = command(monkeypatch, capsys, "run", "recipe.yaml")
     assert (code, (home / "imported").exists()) == (2, False)
-    assert "say --allow-module home_nets" in said
+    assert "allow it: --allow-module home_nets" in said
     for words in (
         ("recipe.yaml", "--allow-module", "home_nets"),
         ("recipe.yaml", "--teacher", "home_nets:build"),
@@ -185,7 +195,7 @@ def test_a_recipe_runs_nothing_and_a_command_line_may(home, monkeypatch, capsys)
         ("recipe.yaml", "--set", "teacher={net: 'home_nets:build'}"),
         ("recipe.yaml", "--set", "teacher.net=resnet8", "--set", "student.net=home_nets:build", "--method", "kd"),
     ):
-        own_modules._allowed.clear()
+        own_code._allowed.clear()
         code, said = command(monkeypatch, capsys, "run", *words)
         assert code == 2
         assert "nowhere" in said  # it went on to the images
@@ -201,7 +211,7 @@ def test_a_deployed_file_names_no_code(home, monkeypatch, capsys):
     onnx.save(model, home / "a.onnx")
     code, said = command(monkeypatch, capsys, "bench", "a.onnx")
     assert (code, (home / "imported").exists()) == (2, False)
-    assert "say --allow-module home_nets" in said
+    assert "allow it: --allow-module home_nets" in said
 
 
 # What a factory may be
