@@ -54,7 +54,7 @@ def bench(
     from unskip.files import check_writable, write_json
     from unskip.report import write_bench_report
 
-    settings = BenchSettings(
+    wanted = BenchSettings(
         runtimes=names_in(runtime),
         threads=numbers_in("--threads", threads, 1024),
         batch_sizes=numbers_in("--batch", batch, 65_536),
@@ -70,7 +70,7 @@ def bench(
         if file is not None:
             check_writable(file, option)
     with out.status("reading the targets") as status:
-        found = compare(targets, settings, say=status.update)
+        found = compare(targets, wanted, say=status.update)
     render(found, out)
     if json_file is not None:
         write_json(json_file, found.model_dump(mode="json"))

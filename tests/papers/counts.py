@@ -1,29 +1,26 @@
 """Every count of parameters, operations and layers that the papers print, and the networks that have them.
 
-The figures are in counts.csv, a line each, those of one network together. ``exact`` is the count that the printed
-figure rounds, found independently of this package; ``note`` says why a figure of a paper is not that of its network.
+docs/counts.md is written from it. The figures are in counts.csv, a line each, those of one network together.
+``exact`` is the count that the printed figure rounds, found independently of this package; ``note`` says why a figure
+of a paper is not that of its network.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
-from importlib import resources
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from unskip.dataflow import count_macs, num_layers, num_parameters
-from unskip.errors import UnskipError
 from unskip.nets import NetSpec, StagedNet, make_net
-from unskip.settings import nearest
 from unskip.surgery import edited
-
-__all__ = ["CheckedCount", "CountedNet", "PrintedCount", "check_counts", "counted_net", "printed_counts"]
 
 _UNITS = {"M": Decimal(10**6), "G": Decimal(10**9), "layers": Decimal(1)}
 
@@ -67,10 +64,6 @@ class CheckedCount:
         """Whether the figure differs and no note says why."""
         return not self.matches and not self.cell.note
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {**asdict(self.cell), "computed": self.computed, "matches": self.matches}
-
 
 @dataclass(frozen=True)
 class CountedNet:
@@ -81,16 +74,10 @@ class CountedNet:
     convention: str
 
 
-def printed_counts(paper: str | None = None) -> list[PrintedCount]:
-    """The figures of one paper, or of all. Raises `UnskipError` for a paper that has none."""
-    text = resources.files(__package__).joinpath("counts.csv").read_text(encoding="utf-8")
-    cells = [_cell(row) for row in csv.DictReader(text.splitlines())]
-    papers = list(dict.fromkeys(cell.paper for cell in cells))
-    if paper is None:
-        return cells
-    if paper not in papers:
-        raise UnskipError(f"no counts of a paper {paper!r}{nearest(paper, papers)} (known: {', '.join(papers)})")
-    return [cell for cell in cells if cell.paper == paper]
+def printed_counts() -> list[PrintedCount]:
+    """The figures of all papers."""
+    with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
+        return [_cell(row) for row in csv.DictReader(file)]
 
 
 def _cell(row: dict[str, str]) -> PrintedCount:
@@ -137,28 +124,14 @@ _NETS: dict[str, Callable[[PrintedCount], CountedNet]] = {
 }
 
 
-def check_counts(paper: str | None = None, progress: Callable[[int, int], None] | None = None) -> list[CheckedCount]:
-    """Count the networks behind the figures of one paper, or of all, and set the counts beside the figures.
-
-    ``progress`` is told how many figures are done, of how many. Nothing is computed but shapes, so it takes seconds.
-    Raises `UnskipError` for a paper that has no figures.
-    """
-    cells = printed_counts(paper)
-    checked: list[CheckedCount] = []
-    for _, group in groupby(cells, key=counted_net):
-        of_one_net = tuple(group)
-        checked += map(CheckedCount, of_one_net, _counts(of_one_net))
-        if progress:
-            progress(len(checked), len(cells))
-    return checked
-
-
 @cache
-def _counts(cells: tuple[PrintedCount, ...]) -> list[int]:
-    """The counts of one network, which is built once, and once in a process."""
-    counted = counted_net(cells[0])
-    net = edited(_on_meta(counted.spec.source, **counted.spec.options), counted.spec.edits, seed=0)
-    return [_count(net, counted, cell.metric) for cell in cells]
+def check_counts() -> list[CheckedCount]:
+    """Count the networks behind the figures; nothing is computed but shapes, so it takes seconds."""
+    checked: list[CheckedCount] = []
+    for counted, cells in groupby(printed_counts(), key=counted_net):
+        net = edited(_on_meta(counted.spec.source, **counted.spec.options), counted.spec.edits, seed=0)
+        checked += [CheckedCount(cell, _count(net, counted, cell.metric)) for cell in cells]
+    return checked
 
 
 @cache
