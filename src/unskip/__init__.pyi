@@ -7,7 +7,7 @@ from .nets import Residual as Residual
 from .nets import StagedNet as StagedNet
 from .nets import make_net as make_net
 from .nets import parse as parse
-from .nets import allow_module as allow_module
+from .own_code import allow_module as allow_module
 from .surgery import build as build
 from .weights import load_net as load_net
 from .weights import save_net as save_net

@@ -47,7 +47,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
 
 def _allow(modules: list[str] | None) -> list[str] | None:
     if modules:
-        from unskip.nets import allow_module
+        from unskip.own_code import allow_module
 
         for name in modules:
             allow_module(name)
