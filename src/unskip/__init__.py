@@ -24,7 +24,7 @@ _LEAVING = {
     "data": ("Data",),
     "data_info": ("DataInfo",),
     "dataflow": ("count_macs", "num_parameters"),
-    "measure": ("measure_latency",),
+    "compare": ("measure_latency",),
     "methods": ("method_from",),
     "nets": ("kept_branches", "unopened_modules"),
     "search": ("plan",),

@@ -212,8 +212,9 @@ class StudentRecipe(Section):
 class MeasureRecipe(Section):
     """How the exported files are measured."""
 
-    latency: bool = Field(True, description="time the exported files in ONNX Runtime")
-    threads: int = Field(1, ge=1, le=1024, description="ONNX Runtime's intra-op threads")
+    runtime: str = Field("onnxruntime", description="the runtime that the exported files are for, and are measured in")
+    latency: bool = Field(True, description="time the exported files")
+    threads: int = Field(1, ge=1, le=1024, description="the runtime's threads")
     batch_size: int = Field(1, ge=1, le=65_536, description="images per timed call")
     repeats: int = Field(50, ge=5, le=10**6, description="rounds in which every file is timed once, in fresh processes")
     parity_images: int = Field(
