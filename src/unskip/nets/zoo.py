@@ -14,10 +14,10 @@ from torch import Tensor
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
 from unskip.nets.foreign import ForeignNet, PublishedWeights, find_foreign
-from unskip.nets.own_modules import allow_module_of
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.nets.within_memory import WithinMemory
+from unskip.own_code import allow_module_of
 from unskip.settings import checked_arguments, nearest, shortened
 
 __all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "fresh_net", "make_net"]

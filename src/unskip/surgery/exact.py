@@ -47,7 +47,8 @@ def without_shortcuts_exactly(net: StagedNet, *, keep: Sequence[str] = ()) -> St
 
     Nothing is trained: wider convolutions carry each block's input to the block's last one, which adds it (RMNet; see
     `unskip.surgery.exact`). The copy is larger and slower, and its maps hold what the shortcuts held: compare
-    :func:`unskip.num_parameters`, :func:`unskip.count_macs` and :func:`unskip.forecast`. The maps of the stages stay.
+    :func:`unskip.dataflow.num_parameters`, :func:`unskip.dataflow.count_macs` and :func:`unskip.forecast`. The maps of
+    the stages stay.
     BatchNorm is folded as by `fold_batchnorm`, dropout and stochastic depth are left out of the blocks, and the copy is
     in eval mode. ``keep`` as in `without_shortcuts`.
 

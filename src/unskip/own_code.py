@@ -1,41 +1,37 @@
-"""Modules that networks of the user's own come from: those that the user named, never those that a file names.
+"""The user's own code, such as a network or a method: of modules that the user named, never of those that a file names.
 
 A weights file, a deployed file, a run folder and a recipe may come from a stranger. What they say is plain data: a
-``PACKAGE.MODULE:FACTORY`` in them is imported only after the user has allowed that module, on the command line or by
+``PACKAGE.MODULE:NAME`` in them is imported only after the user has allowed that module, on the command line or by
 :func:`allow_module`.
 """
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import re
 import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from typing import Any, get_type_hints
-
-from torch import nn
+from typing import Any
 
 from unskip.errors import UnskipError, first_line
 from unskip.settings import nearest
 
-__all__ = ["allow_module", "allow_module_of", "own_factory", "own_module_of", "running_own_code"]
+__all__ = ["allow_module", "allow_module_of", "own_module_of", "own_object", "running_own_code"]
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-# Their functions do many things with arguments from a file; no network of a user's own is defined there.
+# Their functions do many things with arguments from a file; nothing of a user's own is defined there.
 _OF_OTHERS = {*sys.stdlib_module_names, "torch", "torchvision", "timm", "numpy", "unskip"}
 
 _allowed: set[str] = set()  # of this process; who starts others, such as torchrun, gives them the same command line
 
 
 def allow_module(name: str) -> None:
-    """Let networks come from a module of your own and from the modules below it, for the rest of this process.
+    """Let networks and methods come from a module of your own and those below it, for the rest of this process.
 
-    Needed before a file that names ``MODULE:FACTORY`` is used: a recipe, a run folder, a weights file. A net that is
+    Needed before a file that names ``MODULE:NAME`` is used: a recipe, a run folder, a weights file. A net that is
     given to `unskip.make_net` by its name is allowed by that. Raises `UnskipError` for what is no module's name, and
     for a module of Python or of a package that unskip builds on.
     """
@@ -44,7 +40,7 @@ def allow_module(name: str) -> None:
 
 
 def allow_module_of(source: str) -> None:
-    """Allow the module of a network that the user named; nothing for networks that come from no module."""
+    """Allow the module of a thing that the user named; nothing for things that come from no module of theirs."""
     module = own_module_of(source)
     if module is not None:
         _check_name(module, source)
@@ -52,38 +48,35 @@ def allow_module_of(source: str) -> None:
 
 
 def own_module_of(source: str) -> str | None:
-    """The module that a network comes from; None for this package's, torchvision's and timm's."""
+    """The module that a named thing comes from; None for this package's, and torchvision's and timm's networks."""
     module, colon, _ = source.partition(":")
     return module if colon and module not in ("torchvision", "timm") else None
 
 
-def own_factory(source: str) -> Callable[..., Any]:
-    """The class or function that a source ``MODULE:FACTORY`` names.
+def own_object(source: str, what: str, fits: Callable[[Any, str], bool], expected: str) -> Any:
+    """What ``source``, ``MODULE:NAME``, names in a module of the user's own.
 
-    It is a subclass of `nn.Module`, or a function that does not say it returns something else, defined in that module
-    or in another of the same package. Raises `UnskipError` for a module that nobody allowed, before anything is
-    imported, for one that cannot be imported, and for anything else than such a class or function.
+    ``what`` a sentence calls it ("network"); ``fits`` says of an object and the module's name whether it is one, and
+    ``expected`` says the same in words. Raises `UnskipError` for a module that nobody allowed, before anything is
+    imported, for one that cannot be imported, and for a name that stands for something else.
     """
     module, _, name = source.partition(":")
     _check_name(module, source)
     parents = module.split(".")
     if not any(".".join(parents[:depth]) in _allowed for depth in range(1, len(parents) + 1)):
         raise UnskipError(
-            f"the network {source} is code of the module {module}, and a file alone may not have code run; "
+            f"the {what} {source} is code of the module {module}, and a file alone may not have code run; "
             f"if you trust that module, allow it: `allow_module={module}` (in Python: unskip.allow_module({module!r}))"
         )
-    found = _imported(source, module)
+    imported = _imported(source, module)
     with running_own_code(f"{source}: {module} does not let itself be looked at"):
-        factory = getattr(found, name, None)
-        if callable(factory) and _is_factory(factory, module):
-            return factory
-        near = nearest(name, [key for key, value in vars(found).items() if _is_factory(value, module)])
-        if not callable(factory):
-            raise UnskipError(f"{module} has nothing to call named {name!r}{near}")
-        raise UnskipError(
-            f"{source} is no network: expected a class that is a torch.nn.Module or a function that returns one, "
-            f"defined in {module}{near}"
-        )
+        named = getattr(imported, name, None)
+        if named is not None and fits(named, module):
+            return named
+        near = nearest(name, [key for key, value in vars(imported).items() if fits(value, module)])
+        if named is None:
+            raise UnskipError(f"{module} has nothing named {name!r}{near}")
+        raise UnskipError(f"{source} is no {what}: expected {expected}, defined in {module}{near}")
 
 
 @contextmanager
@@ -110,7 +103,7 @@ def _check_name(module: str, said: str) -> None:
     top = module.partition(".")[0]
     if top in _OF_OTHERS:
         hint = f"; its networks are named {top}:NAME" if top in ("torchvision", "timm") else ""
-        raise UnskipError(f"{said}: {top} is not a module of your own{hint or ', and gives no networks'}")
+        raise UnskipError(f"{said}: {top} is not a module of your own{hint}")
 
 
 def _imported(source: str, module: str) -> types.ModuleType:
@@ -135,27 +128,3 @@ def _working_folder_importable() -> Iterator[None]:
     finally:
         with suppress(ValueError):  # the module may have taken it away itself
             sys.path.remove(folder)
-
-
-def _is_factory(value: Any, module: str) -> bool:
-    while isinstance(value, partial):
-        value = value.func
-    if not isinstance(value, type):
-        if not callable(value):
-            return False
-        value = inspect.unwrap(value)
-    home = str(getattr(value, "__module__", ""))
-    if home.partition(".")[0] != module.partition(".")[0]:
-        return False
-    if isinstance(value, type):
-        return issubclass(value, nn.Module)
-    return inspect.isfunction(value) and _may_return_module(value)
-
-
-def _may_return_module(function: Callable[..., Any]) -> bool:
-    """Whether what a function says of its result leaves room for a module."""
-    try:
-        said = get_type_hints(function).get("return", object)
-    except Exception:  # hints that cannot be read say nothing
-        return True
-    return not isinstance(said, type) or issubclass(said, nn.Module) or issubclass(nn.Module, said)
