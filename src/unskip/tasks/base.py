@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from unskip.chance import is_at_chance
 
@@ -55,6 +55,14 @@ class Task(ABC):
     def name(self) -> str:
         """The file's name."""
         return type(self).__module__.rpartition(".")[2]
+
+    def with_teacher(self, teacher: nn.Module) -> Self:
+        """The task of a run with this teacher; the task itself where answers are not compared with a teacher's."""
+        return self
+
+    def scaled(self, mean: Sequence[float], std: Sequence[float]) -> Self:
+        """The task on images scaled to 0..1 that would be normalised by these: for what normalises them itself."""
+        return self
 
     @abstractmethod
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
