@@ -1,5 +1,8 @@
 """The library's sentences name arguments and keys; commands say them as their readers type them."""
 
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,29 @@ ROOT = Path(unskip.__file__).parent
 )
 def test_a_sentence_in_the_words_of_a_command(command, sentence, typed):
     assert as_typed(sentence, typer.main.get_command(app()).commands[command].params) == typed
+
+
+WRITES_FLAGS = {"report": "CSS has variables", "budget/recipes.py": "commands to copy"}
+NOT_YET = ("trained.py", "teacher_check.py", "teacher_causes.py", "data", "export", "bench", "budget")
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """The texts in a file's code; docstrings are none."""
+    tree = ast.parse(path.read_text())
+    docstrings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings:
+            yield node.value
+
+
+def test_only_the_command_line_speaks_of_flags():
+    """A flag stands nowhere else but in a whole command."""
+    speaking = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        name = str(path.relative_to(ROOT))
+        if name.startswith(("cli/", *WRITES_FLAGS, *NOT_YET)):
+            continue
+        found = [text for text in texts_of(path) if re.search(r"--[a-z]", re.sub(r"`unskip [^`]*`", "", text))]
+        if found:
+            speaking[name] = found
+    assert not speaking

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
-from importlib import import_module, metadata
-from pkgutil import iter_modules
+from importlib import metadata
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -18,16 +16,14 @@ import typer
 from unskip.cli._ending import ExitCode, ended, say
 from unskip.cli._sentences import Command
 from unskip.errors import UnskipError
+from unskip.listing import FunctionListing
 
-__all__ = ["app", "commands", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer raises for a command line that it cannot parse
 
 
-def commands() -> dict[str, Callable[..., None]]:
-    """The function of every command, by the command's name."""
-    files = sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
-    return {file.replace("_", "-"): getattr(import_module(f"{__name__}.{file}"), file) for file in files}
+COMMANDS: FunctionListing[None] = FunctionListing(__name__, "command")
 
 
 def app() -> typer.Typer:
@@ -43,8 +39,8 @@ def app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     program.callback()(_before_any)
-    for name, function in commands().items():
-        program.command(name, cls=Command)(function)
+    for name, function in COMMANDS.items():
+        program.command(name.replace("_", "-"), cls=Command)(function)
     return program
 
 

@@ -16,7 +16,7 @@ def evaluate(
         Path,
         typer.Argument(help="A run folder (its best student), a .safetensors file, or a deployed file of any format."),
     ],
-    net: NetLabel = None,
+    label: NetLabel = None,
     depth: Annotated[
         str | None,
         typer.Option(metavar="DEPTH", help="Which network of a file of several depths; by default the full one."),
@@ -35,7 +35,7 @@ def evaluate(
     """
     from unskip.trained import evaluate_target
 
-    score = evaluate_target(target, data, settings or (), label=net, depth=depth)
+    score = evaluate_target(target, data, settings or (), label=label, depth=depth)
     figures = "  ".join(f"{name.replace('top', 'top-')} {100 * share:.2f} %" for name, share in score.figures.items())
     chance = f", at chance: naming one class always gives {100 * (score.chance or 0):.2f} %" if score.at_chance else ""
     out.print(f"{figures}  on {score.images:,} images{chance}", highlight=False)

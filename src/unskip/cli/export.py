@@ -26,7 +26,7 @@ def export(
             "called as the network is: align_kd.pte, with --int8 align_kd-int8.pte.",
         ),
     ] = None,
-    net: NetLabel = None,
+    label: NetLabel = None,
     int8: Annotated[
         bool,
         typer.Option("--int8", help="Quantise to 8 bits (onnx, executorch), calibrated on the run's training images."),
@@ -95,7 +95,7 @@ def export(
         to or (),
         data=data,
         settings=settings or (),
-        label=net,
+        label=label,
         batch_size=batch,
         normalization=normalization,
         backend=backend,
