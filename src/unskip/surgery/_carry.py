@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unskip.surgery.ranges import Range, unchanged_by
+from unskip.surgery._ranges import Range, unchanged_by
 
-__all__ = ["ELEMENTWISE", "CannotCarryError", "Channels", "PartialActivation", "activating", "adding", "carrying"]
-
-# The same function of every value, in all channels. A PReLU, which has slopes of channels, is treated on its own.
-ELEMENTWISE = (nn.ReLU, nn.Hardtanh, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Mish)
+__all__ = ["CannotCarryError", "Channels", "PartialActivation", "activating", "adding", "carrying"]
 
 
 class CannotCarryError(Exception):

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 from torch import nn
 
 from unskip.errors import UnskipError
+from unskip.nets.depth import block_names
 from unskip.nets.staged import Residual, StagedNet
-from unskip.surgery.chains import chain
+from unskip.surgery._chains import Place, chain
+from unskip.surgery._edit import edit
 
 __all__ = ["with_lean_stem"]
 
-Place = tuple[nn.Sequential, str]
 Pool = nn.MaxPool2d | nn.AvgPool2d
 
 _SIDES = range(32, 257)
 
 
+@edit
 def with_lean_stem(net: StagedNet) -> StagedNet:
     """A copy of a network whose stem has no pool: a convolution in front of it takes over its stride.
 
@@ -33,27 +34,21 @@ def with_lean_stem(net: StagedNet) -> StagedNet:
 
     Raises `UnskipError` for a network without such a stem, as those for small images are.
     """
-    lean = copy.deepcopy(net)
-    layers = _until_pool(lean)
-    index, stride = _takes_stride(layers)
-    (container, name), (pool_container, pool_name) = layers[index], layers[-1]
-    conv = _module(layers[index])
-    assert isinstance(conv, nn.Conv2d)
-    setattr(container, name, _best_padded([_module(place) for place in layers], index, stride))
-    delattr(pool_container, pool_name)
-    lean.spec = net.spec.edited("with_lean_stem") if net.spec else None
-    return lean
+    places = _until_pool(net)
+    index, stride = _takes_stride(places)
+    places[index].replace(_best_padded([place.layer for place in places], index, stride))
+    places[-1].remove()
+    return net
 
 
 def _until_pool(net: StagedNet) -> list[Place]:
     """The layers in front of the first block, up to the first pool with stride 2."""
-    layers = []
+    places = []
     for place in _in_front_of_blocks(net):
-        layer = _module(place)
-        layers.append(place)
-        if isinstance(layer, Pool) and _pair(layer.stride) == (2, 2):
-            return layers
-        if next(layer.children(), None) is not None:
+        places.append(place)
+        if isinstance(place.layer, Pool) and _pair(place.layer.stride) == (2, 2):
+            return places
+        if next(place.layer.children(), None) is not None:
             break
     raise _no_pattern()
 
@@ -62,22 +57,22 @@ def _in_front_of_blocks(net: StagedNet) -> Iterator[Place]:
     for part_name, part in net.named_parts():
         if not isinstance(part, nn.Sequential):
             return
-        if not part_name.startswith("stage"):
-            yield from chain(part)
-            continue
+        is_stage = part_name in net.stage_names
+        blocks = block_names(part) if is_stage else []
         for name, child in part._modules.items():
-            if name.startswith("block") or isinstance(child, Residual):
+            if name in blocks or isinstance(child, Residual):
                 return
             if isinstance(child, nn.Sequential):
                 yield from chain(child)
             else:
-                yield part, name
-        return
+                yield Place(part, name, name)
+        if is_stage:
+            return
 
 
-def _takes_stride(layers: Sequence[Place]) -> tuple[int, int]:
+def _takes_stride(places: Sequence[Place]) -> tuple[int, int]:
     """Which of the layers takes over the pool's stride, and the stride that it has then."""
-    convs = [(index, layer) for index, place in enumerate(layers) if isinstance(layer := _module(place), nn.Conv2d)]
+    convs = [(index, layer) for index, place in enumerate(places) if isinstance(layer := place.layer, nn.Conv2d)]
     strided = [number for number, (_, conv) in enumerate(convs) if conv.stride != (1, 1)]
     if not strided or convs[strided[-1]][1].stride != (2, 2):
         raise _no_pattern()
@@ -85,16 +80,15 @@ def _takes_stride(layers: Sequence[Place]) -> tuple[int, int]:
         stride = 2 * conv.stride[0]
         if type(conv) is nn.Conv2d and min(conv.kernel_size) >= stride:
             return index, stride
-    container, name = layers[convs[strided[-1]][0]]
+    index, conv = convs[strided[-1]]
     raise UnskipError(
-        f"with_lean_stem: with stride 4, the stem's {name} ({container._modules[name]}) would not read every pixel; "
-        "the pool behind it stays"
+        f"with stride 4, the stem's {places[index].name} ({conv}) would not read every pixel; the pool behind it stays"
     )
 
 
 def _no_pattern() -> UnskipError:
     return UnskipError(
-        "with_lean_stem: in front of its blocks, this network has no convolution with stride 2 and behind it a pool "
+        "in front of its blocks, this network has no convolution with stride 2 and behind it a pool "
         "with stride 2; networks for small images have none and need none"
     )
 
@@ -169,10 +163,3 @@ def _padding(layer: nn.Conv2d | Pool) -> tuple[int, int]:
 def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
     high, wide = value if isinstance(value, tuple) else (value, value)
     return high, wide
-
-
-def _module(place: Place) -> nn.Module:
-    container, name = place
-    module = container._modules[name]
-    assert module is not None
-    return module

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.nets.dirac import DiracConv2d
-from unskip.surgery.series import Factor, Layer, in_series
+from unskip.surgery._series import Factor, Layer, in_series
 
 __all__ = ["initialise_as_plain", "tiny_scales"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from typing import Any
 
@@ -11,15 +10,19 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.dirac import DiracConv2d
+from unskip.nets.functions import is_activation
 from unskip.nets.layers import initialise
 from unskip.nets.staged import StagedNet
+from unskip.surgery._blocks import convs_of_bodies
+from unskip.surgery._edit import edit
 
 __all__ = ["with_grouped_convs"]
 
-# What may stand between a spatial convolution and the 1x1 that mixes its groups.
-_BETWEEN = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU, nn.Dropout, nn.Identity)
+# What may stand, besides activations, between a spatial convolution and the 1x1 that mixes its groups.
+_BETWEEN = (nn.BatchNorm2d, nn.Dropout, nn.Identity)
 
 
+@edit
 def with_grouped_convs(
     net: StagedNet, *, groups: PositiveInt | None = None, channels_per_group: PositiveInt | None = None
 ) -> StagedNet:
@@ -34,68 +37,48 @@ def with_grouped_convs(
     Raises `UnskipError` unless one of the two numbers is given and divides the channels of every such convolution.
     """
     if (groups is None) == (channels_per_group is None):
-        raise UnskipError("with_grouped_convs: give groups or channels_per_group, one of the two")
-    if (groups or channels_per_group or 0) < 1:
-        raise UnskipError(f"with_grouped_convs: {groups or channels_per_group or 0} is no number of groups or channels")
-    edited = copy.deepcopy(net)
-    for name in _spatial_convs(edited):
-        parent, _, child = name.rpartition(".")
-        conv = edited.get_submodule(name)
-        assert isinstance(conv, nn.Conv2d)
-        if isinstance(conv, DiracConv2d):
-            raise UnskipError(f"with_grouped_convs: {name} is a Dirac convolution; group first, then make it Dirac")
-        count = groups or _num_groups(name, conv.in_channels, channels_per_group or 1)
-        _check_divides(name, conv.in_channels, count)
-        container = edited.get_submodule(parent)
-        if conv.groups > 1 or _is_mixed(container, child):
-            _check_divides(name, conv.out_channels, count)
-            made: nn.Module = _conv(conv, conv.out_channels, count, bias=conv.bias is not None)
-        else:
-            made = _unit(conv, count)
-        initialise(made)
-        setattr(container, child, made.train(conv.training))
-    arguments = {"groups": groups, "channels_per_group": channels_per_group}
-    named = {key: value for key, value in arguments.items() if value is not None}
-    edited.spec = net.spec.edited("with_grouped_convs", **named) if net.spec else None
-    return edited
-
-
-def _spatial_convs(net: StagedNet) -> list[str]:
-    """The places of the convolutions in the stages that look at more than one pixel, but for the net's first one."""
-    convs = [(name, module) for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
-    spatial = [
-        name
-        for name, module in convs[1:]
-        if name.startswith("stage") and ".shortcut" not in name and max(module.kernel_size) > 1
-    ]
+        raise UnskipError("give groups or channels_per_group, one of the two")
+    first = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
+    convs = convs_of_bodies(net)
+    spatial = {place: conv for place, conv in convs.items() if conv is not first and max(conv.kernel_size) > 1}
     if not spatial:
-        raise UnskipError("with_grouped_convs: the stages have no convolution larger than 1x1")
-    return spatial
+        raise UnskipError("the stages have no convolution larger than 1x1")
+    for place, conv in spatial.items():
+        if isinstance(conv, DiracConv2d):
+            raise UnskipError(f"{place} is a Dirac convolution; group first, then make it Dirac")
+        count = groups or _num_groups(place, conv.in_channels, channels_per_group or 1)
+        _check_divides(place, conv.in_channels, count)
+        container, _, name = place.rpartition(".")
+        if conv.groups > 1 or _is_mixed(net.get_submodule(container), name):
+            _check_divides(place, conv.out_channels, count)
+            grouped: nn.Module = _conv(conv, conv.out_channels, count, bias=conv.bias is not None)
+        else:
+            grouped = _unit(conv, count)
+        initialise(grouped)
+        net.set_submodule(place, grouped.train(conv.training))
+    return net
 
 
-def _num_groups(name: str, channels: int, channels_per_group: int) -> int:
+def _num_groups(place: str, channels: int, channels_per_group: int) -> int:
     if channels % channels_per_group:
-        raise UnskipError(f"with_grouped_convs: {name} has {channels} channels, no multiple of {channels_per_group}")
+        raise UnskipError(f"{place} has {channels} channels, no multiple of {channels_per_group}")
     return channels // channels_per_group
 
 
-def _check_divides(name: str, channels: int, groups: int) -> None:
+def _check_divides(place: str, channels: int, groups: int) -> None:
     if channels % groups:
-        raise UnskipError(
-            f"with_grouped_convs: the {channels} channels of {name} cannot be divided into {groups} groups"
-        )
+        raise UnskipError(f"the {channels} channels of {place} cannot be divided into {groups} groups")
 
 
 def _is_mixed(container: nn.Module, child: str) -> bool:
     """Whether a 1x1 convolution follows, with nothing but normalisation and activation between."""
     if not isinstance(container, nn.Sequential):
         return False
-    names = list(container._modules)
-    for name in names[names.index(child) + 1 :]:
-        module = container._modules[name]
+    following = list(container)[list(container._modules).index(child) + 1 :]
+    for module in following:
         if isinstance(module, nn.Conv2d):
             return module.kernel_size == (1, 1)
-        if not isinstance(module, _BETWEEN):
+        if not isinstance(module, _BETWEEN) and not is_activation(module):
             return False
     return False
 

@@ -30,49 +30,47 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from unskip.errors import UnskipError
+from unskip.nets.fading import FadingResidual
+from unskip.nets.functions import ELEMENTWISE
 from unskip.nets.staged import Residual, StagedNet, plain_block
-from unskip.surgery.batchnorm import fold_batchnorm, fused
-from unskip.surgery.carry import ELEMENTWISE, CannotCarryError, Channels, activating, adding, carrying
-from unskip.surgery.chains import chain
-from unskip.surgery.fade import FadingResidual
-from unskip.surgery.ranges import Range, ranges_into_blocks
-from unskip.surgery.shortcuts import residual_blocks, without_shortcuts
-from unskip.surgery.stochastic_depth import is_stochastic_depth
+from unskip.surgery._blocks import chosen_blocks, residual_blocks
+from unskip.surgery._carry import CannotCarryError, Channels, activating, adding, carrying
+from unskip.surgery._chains import Place, chain
+from unskip.surgery._edit import edit
+from unskip.surgery._ranges import Range, ranges_into_blocks
+from unskip.surgery._stochastic_depth import is_stochastic_depth
+from unskip.surgery.fold_batchnorm import fold_batchnorm, fused
 
 __all__ = ["without_shortcuts_exactly"]
 
 
+@edit
 def without_shortcuts_exactly(net: StagedNet, *, keep: Sequence[str] = ()) -> StagedNet:
     """A copy for inference without shortcuts that computes what the network computes in eval mode, up to rounding.
 
-    Nothing is trained: wider convolutions carry each block's input to the block's last one, which adds it (RMNet; see
-    `unskip.surgery.exact`). The copy is larger and slower, and its maps hold what the shortcuts held: compare
-    :func:`unskip.dataflow.num_parameters`, :func:`unskip.dataflow.count_macs` and :func:`unskip.forecast`. The maps of
-    the stages stay.
-    BatchNorm is folded as by `fold_batchnorm`, dropout and stochastic depth are left out of the blocks, and the copy is
-    in eval mode. ``keep`` as in `without_shortcuts`.
+    Nothing is trained: wider convolutions carry each block's input to the block's last one, which adds it (RMNet; the
+    head of this function's file says how). The copy is larger and slower, and its maps hold what the shortcuts held:
+    compare :func:`unskip.dataflow.count_macs` and :func:`unskip.forecast`. The maps of the stages stay. BatchNorm is
+    folded as by `fold_batchnorm`, dropout and stochastic depth are left out of the blocks, and the copy is in eval
+    mode. ``keep`` as in `without_shortcuts`.
 
     Raises `UnskipError` with the block and the reason for a body that is anything but convolutions with activations
     between, ending with a convolution; for convolutions whose kernel has no centre on the pixel, or whose groups leave
     no room; for a projection other than a 1x1 convolution; for a shortcut that fades; and for a name in ``keep`` that
     fits no shortcut.
     """
-    stays = residual_blocks(without_shortcuts(net, keep=keep))
+    chosen = chosen_blocks(net, keep=keep, only=())
     plain = fold_batchnorm(net)
     ranges = ranges_into_blocks(plain)
     # Innermost first: a block within a body is a sequence by the time of the outer one.
     for place, block in reversed(residual_blocks(plain).items()):
-        if place in stays:
+        if place not in chosen:
             continue
         try:
             body = _merged(block, ranges.get(place, Range()))
         except CannotCarryError as reason:
-            raise UnskipError(
-                f"without_shortcuts_exactly: the shortcut of {place} cannot be merged: {reason} (keep lets it stay)"
-            ) from None
-        parent, _, child = place.rpartition(".")
-        setattr(plain.get_submodule(parent), child, plain_block(body, block.activation).eval())
-    plain.spec = net.spec.edited("without_shortcuts_exactly", keep=list(keep)) if net.spec else None
+            raise UnskipError(f"the shortcut of {place} cannot be merged: {reason} (keep lets it stay)") from None
+        plain.set_submodule(place, plain_block(body, block.activation).eval())
     return plain
 
 
@@ -83,40 +81,38 @@ def _merged(block: Residual, values: Range) -> nn.Module:
         raise CannotCarryError("it fades; take the network before it was made to fade, or after it has faded")
     holder = nn.Sequential(OrderedDict(body=copy.deepcopy(block.body)))
     places = _without_dropout(holder)
-    layers = [container.get_submodule(name) for container, name in places]
+    layers = [place.layer for place in places]
     convs = _checked_convs(layers)
     projection = _checked_projection(block, convs)
     if layers[0] is not convs[0]:
-        places = _opened(holder, places, convs[0])
+        places = _opened(holder, places[0], convs[0])
     inputs = list(range(convs[0].in_channels))
     channels = Channels(inputs, inputs)
-    for container, name in places[:-1]:
-        layer = container.get_submodule(name)
+    for place in places[:-1]:
+        layer = place.layer
         if isinstance(layer, nn.Conv2d):
             layer, channels = carrying(layer, channels)
         else:
             layer = activating(layer, channels, values, like=convs[0].weight)
-        setattr(container, name, layer)
-    container, name = places[-1]
-    setattr(container, name, adding(convs[-1], channels, projection))
+        place.replace(layer)
+    places[-1].replace(adding(convs[-1], channels, projection))
     return holder.get_submodule("body")
 
 
-def _without_dropout(holder: nn.Sequential) -> list[tuple[nn.Sequential, str]]:
+def _without_dropout(holder: nn.Sequential) -> list[Place]:
     """Take out what does nothing in eval mode; the places of the layers that are left, in the order in which they run.
 
     Raises where a layer runs twice, since it would have to be widened in two ways.
     """
     places = list(chain(holder))
-    if len({(id(container), name) for container, name in places}) < len(places):
+    if len({(id(place.container), place.name) for place in places}) < len(places):
         raise CannotCarryError("its body runs a sequence of layers twice")
     left = []
-    for container, name in places:
-        layer = container.get_submodule(name)
-        if isinstance(layer, nn.Identity | _DropoutNd) or is_stochastic_depth(layer):
-            delattr(container, name)
+    for place in places:
+        if isinstance(place.layer, nn.Identity | _DropoutNd) or is_stochastic_depth(place.layer):
+            place.remove()
         else:
-            left.append((container, name))
+            left.append(place)
     return left
 
 
@@ -150,8 +146,7 @@ def _checked_projection(block: Residual, convs: Sequence[nn.Conv2d]) -> nn.Conv2
     """The projection of a block, a 1x1 convolution; None for an identity. Raises for what cannot be merged."""
     stride = tuple(math.prod(conv.stride[side] for conv in convs) for side in (0, 1))
     inputs, outputs = convs[0].in_channels, convs[-1].out_channels
-    order = chain(nn.Sequential(block.shortcut))
-    layers = [container.get_submodule(name) for container, name in order]
+    layers = [place.layer for place in chain(nn.Sequential(block.shortcut))]
     layers = [layer for layer in layers if not isinstance(layer, nn.Identity)]
     if not layers:
         if (stride, inputs) != ((1, 1), outputs):
@@ -168,9 +163,7 @@ def _checked_projection(block: Residual, convs: Sequence[nn.Conv2d]) -> nn.Conv2
     return projection
 
 
-def _opened(
-    holder: nn.Sequential, places: list[tuple[nn.Sequential, str]], conv: nn.Conv2d
-) -> list[tuple[nn.Sequential, str]]:
+def _opened(holder: nn.Sequential, first: Place, conv: nn.Conv2d) -> list[Place]:
     """Let a body that begins with a BatchNorm or an activation begin with a 1x1 convolution, the BatchNorm in it.
 
     There the block's input and what the body makes of it part.
@@ -178,14 +171,11 @@ def _opened(
     weight = nn.init.dirac_(conv.weight.new_empty(conv.in_channels, conv.in_channels, 1, 1))
     opening = nn.Conv2d(conv.in_channels, conv.in_channels, kernel_size=1, bias=False, device="meta").eval()
     opening.weight = nn.Parameter(weight, requires_grad=conv.weight.requires_grad)
-    container, name = places[0]
-    first = container.get_submodule(name)
-    if isinstance(first, nn.BatchNorm2d):
-        opening = fused(opening, first)
-        delattr(container, name)
-        places = places[1:]
+    if isinstance(first.layer, nn.BatchNorm2d):
+        opening = fused(opening, first.layer)
+        first.remove()
     body = holder.get_submodule("body")
     assert isinstance(body, nn.Sequential)
     assert "opening" not in body._modules
     holder.body = nn.Sequential(OrderedDict([("opening", opening), *body.named_children()]))
-    return [(holder.body, "opening"), *((holder.body if c is body else c, n) for c, n in places)]
+    return list(chain(holder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,14 +14,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from unskip.errors import UnskipError
 from unskip.nets.shapes import meta_copy
 from unskip.nets.staged import Residual, StagedNet
-from unskip.surgery.chains import named_chain
-from unskip.surgery.shortcuts import chosen_blocks
+from unskip.surgery._blocks import chosen_blocks
+from unskip.surgery._chains import chain
+from unskip.surgery._edit import edit
 
 __all__ = ["can_be_shortened", "with_shortened_shortcuts"]
 
 Layers = list[tuple[str, nn.Module]]
 
 
+@edit
 def with_shortened_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequence[str] = ()) -> StagedNet:
     """A copy of a network whose shortcuts span one convolution each, as Tailor's shortened ones (Weng et al., 2024).
 
@@ -42,24 +43,18 @@ def with_shortened_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: 
     """
     chosen = chosen_blocks(net, keep=keep, only=only)
     refused = {}
-    shortened = copy.deepcopy(net)
-    for place in chosen:
-        parent, _, child = place.rpartition(".")
-        block = shortened.get_submodule(place)
-        assert isinstance(block, Residual)
+    for place, block in chosen.items():
         try:
-            setattr(shortened.get_submodule(parent), child, _shortened(block))
+            net.set_submodule(place, _shortened(block))
         except _CannotShortenError as error:
             refused[place] = str(error)
     if refused:
         place, reason = next(iter(refused.items()))
         raise UnskipError(
-            f"with_shortened_shortcuts: {len(refused)} of {len(chosen)} cannot be shortened, {place} because {reason}; "
-            f"leave such shortcuts as they are with keep: [{', '.join([*keep, *refused])}]"
+            f"{len(refused)} of {len(chosen)} cannot be shortened, {place} because {reason}; leave such shortcuts as "
+            f"they are with keep: [{', '.join([*keep, *refused])}]"
         )
-    arguments = {"keep": list(keep), "only": list(only)}
-    shortened.spec = net.spec.edited("with_shortened_shortcuts", **arguments) if net.spec else None
-    return shortened
+    return net
 
 
 def can_be_shortened(block: Residual) -> bool:
@@ -104,7 +99,7 @@ def _cut(body: nn.Module) -> tuple[Layers, list[_Unit]]:
     """What stands in front of the first convolution, and a unit for each; the last unit has all that follows."""
     if not isinstance(body, nn.Sequential):
         raise _CannotShortenError(f"its body is a {type(body).__name__}, not a sequence of layers")
-    layers = named_chain(body)
+    layers = [(place.path, place.layer) for place in chain(body)]
     for name, layer in layers:
         if not isinstance(layer, nn.Conv2d) and any(isinstance(inner, nn.Conv2d) for inner in layer.modules()):
             raise _CannotShortenError(f"there is a convolution inside of {name}, a {type(layer).__name__}")

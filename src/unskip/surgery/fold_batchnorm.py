@@ -10,13 +10,15 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
 from unskip.nets.staged import StagedNet
-from unskip.surgery.chains import chain
-from unskip.surgery.depth import extract
-from unskip.surgery.dirac import fold_dirac
+from unskip.surgery._chains import Place, chain
+from unskip.surgery._edit import edit
+from unskip.surgery._sub_nets import extract
+from unskip.surgery.fold_dirac import fold_dirac
 
 __all__ = ["fold_batchnorm", "fused"]
 
 
+@edit
 def fold_batchnorm(net: StagedNet) -> StagedNet:
     """A copy for inference in which every BatchNorm that follows a convolution is part of it.
 
@@ -34,25 +36,23 @@ def fold_batchnorm(net: StagedNet) -> StagedNet:
     used = [id(module) for _, module in folded.named_modules(remove_duplicate=False)]
     for places in chains:
         _fold(list(places), used)
-    folded.spec = net.spec.edited("fold_batchnorm") if net.spec else None
     return folded
 
 
-def _fold(places: list[tuple[nn.Sequential, str]], used: list[int]) -> None:
-    for (container, name), (next_container, next_name) in pairwise(places):
-        first, second = container._modules.get(name), next_container._modules[next_name]
+def _fold(places: list[Place], used: list[int]) -> None:
+    for before, place in pairwise(places):
+        conv, norm = before.container._modules.get(before.name), place.layer  # a BatchNorm in front has gone
         if (
-            isinstance(first, nn.Conv2d)
-            and isinstance(second, nn.BatchNorm2d)
-            and second.track_running_stats
-            and not is_parametrized(first)
-            and used.count(id(first)) == used.count(id(second)) == 1
+            isinstance(conv, nn.Conv2d)
+            and isinstance(norm, nn.BatchNorm2d)
+            and norm.track_running_stats
+            and not is_parametrized(conv)
+            and used.count(id(conv)) == used.count(id(norm)) == 1
         ):
-            made = fused(first, second)
-            if type(first) is not nn.Conv2d and not _computes_the_same(first, second, made):
-                continue
-            setattr(container, name, made)
-            delattr(next_container, next_name)
+            one = fused(conv, norm)
+            if type(conv) is nn.Conv2d or _computes_the_same(conv, norm, one):
+                before.replace(one)
+                place.remove()
 
 
 def fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -13,7 +13,7 @@ from torch import nn
 
 from unskip.nets.by_mode import ByMode
 from unskip.nets.piece import kind_of
-from unskip.surgery.series import Layer, in_series, remove_layer
+from unskip.surgery._series import Layer, in_series, remove_layer
 
 __all__ = ["is_stochastic_depth", "remove_stochastic_depth"]
 
