@@ -345,7 +345,7 @@ def test_a_label_that_another_methods_network_takes_is_refused(finished, runs):
 
 def test_a_student_that_a_method_cannot_have_stops_before_the_data_is_read(runs):
     wrong = recipe_from(SMALL, ["methods={deep: {method: embedded_kd, depths: [[1, 1, 3]]}}", "data.path=/nowhere"])
-    with pytest.raises(UnskipError, match=r"methods\.deep: at_depth: stage3 has 2 blocks, 3 cannot be kept"):
+    with pytest.raises(UnskipError, match=r"methods\.deep: .*stage3 has 2 blocks, 3 cannot be kept"):
         run_recipe(wrong, runs / "too_deep")
     assert not (runs / "too_deep").exists()
 

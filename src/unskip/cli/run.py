@@ -86,7 +86,7 @@ def asked_recipe(
     command line names is allowed to be of a module of the user's own; one that only the recipe names is not.
     """
     from unskip.data import data_section
-    from unskip.nets import allow_module_of
+    from unskip.own_code import allow_module_of
     from unskip.recipe import digest, load_tree, recipe_from
 
     if source is None and teacher is None and data is None and not methods and not settings:
