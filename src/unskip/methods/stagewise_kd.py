@@ -110,21 +110,11 @@ class _AllParts(Objective):
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         with torch.no_grad():
-            teacher_maps = _outputs(self.teacher.net, images)
-        *student_maps, logits = _outputs(self.student, images)
+            teacher_maps = self.teacher.net.outputs(images).values()
+        *student_maps, logits = self.student.outputs(images).values()
         distances = [feature_mse(student, teacher) for student, teacher in zip(student_maps, teacher_maps, strict=True)]
         terms = len(distances) + 1
         return {"ce": cross_entropy(logits, labels) / terms, "feature": torch.stack(distances).sum() / terms}
-
-
-def _outputs(net: StagedNet, images: Tensor) -> list[Tensor]:
-    """What each part gives, the stem's map too."""
-    outputs = []
-    x = images
-    for part in net:
-        x = part(x)
-        outputs.append(x)
-    return outputs
 
 
 def _check_maps(teacher: StagedNet, student: StagedNet) -> None:
