@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from unskip import run_recipe
-from unskip.request import request_run
+from unskip.cli.run import asked_recipe
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     results = []
     for seed in arguments.seeds:
         settings = [*arguments.set, f"seed={seed}"]
-        recipe, _ = request_run(arguments.recipe, data=arguments.data, settings=settings)
+        recipe, _ = asked_recipe(arguments.recipe, data=arguments.data, settings=settings)
         folder = arguments.out / f"{Path(arguments.recipe).stem}-seed{seed}"
         results.append(run_recipe(recipe, folder, console=Console(stderr=True)))
     print(table(results))

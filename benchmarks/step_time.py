@@ -40,6 +40,7 @@ from unskip.methods.joint_rd import JointRD
 from unskip.nets import StagedNet, make_net
 from unskip.recipe import SGD, TrainingRecipe
 from unskip.surgery import without_shortcuts
+from unskip.tasks import Classification
 from unskip.training.device import describe_numerics, keep_freed_memory, uses_bf16, uses_channels_last
 from unskip.training.optim import make_optimizer
 
@@ -69,7 +70,7 @@ class Setup:
         if method.name not in ("embedded_kd", "stagewise_kd"):
             requested = without_shortcuts(requested)
         student = self._placed(method.student_of(self.teacher, requested))
-        phases = method.phases(self.teacher, student, epochs=60)
+        phases = method.phases(self.teacher, student, 60, Classification())
         for phase in phases:
             phase.objective.to(self.device)
         return student, phases

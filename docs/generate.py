@@ -12,6 +12,7 @@ import inspect
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -21,18 +22,21 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from unskip.budget import Budget, fit_budget, render_fit
+from unskip.analyses import inspect_net
 from unskip.cli import app
-from unskip.measure import CONVENTIONS
+from unskip.dataflow import CONVENTIONS
 from unskip.methods import method_card, method_class, method_names
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
-from unskip.papers import CheckedCount, check_counts, summary
-from unskip.planning import plan, render_plan
 from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.search import Budget, fit_budget, render_fit
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
+
 NOTE = "<!-- Written by docs/generate.py. Change the code it is made from, then run it again. -->"
 
 Schema = Mapping[str, Any]
@@ -123,7 +127,7 @@ def recipe_page() -> str:
 
 def command_line_page() -> str:
     """Every command with its arguments and options."""
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(app())
     assert isinstance(group, TyperGroup)
     lines = [NOTE, "", "# Command line", "", *_help(group.help)]
     for name, command in group.commands.items():
@@ -143,8 +147,7 @@ def command_line_page() -> str:
         "| code | meaning |",
         "|---|---|",
         "| 0 | done |",
-        "| 1 | from `unskip counts`: a printed count differs and nothing explains it; from `unskip fit-budget NET`: "
-        "nothing meets the budget |",
+        "| 1 | from `unskip fit-budget NET`: nothing meets the budget |",
         "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
         "an exception; one sentence on stderr says what to change |",
         "| 70 | unskip itself is at fault: an exception that nobody foresaw; the sentence on stderr names the file "
@@ -170,13 +173,10 @@ def counts_page() -> str:
         "",
         "# Counts",
         "",
-        "Papers print parameters, FLOPs and depths of their networks. `unskip counts` builds the same networks, "
+        "Papers print parameters, FLOPs and depths of their networks. `tests/papers/` builds the same networks, "
         "without weights, and counts them. A printed figure matches (✓) when the count, rounded half up to the printed "
-        "digits, is that figure. " + summary(checked).replace("above", "[below](#slips)"),
-        "",
-        "```bash",
-        "unskip counts --paper stagewise-kd",
-        "```",
+        f"digits, is that figure. {len(checked) - len(slips)} of {len(checked)} printed counts match; {len(slips)} are "
+        "slips of the papers, explained [below](#slips).",
         "",
         "## Conventions",
         "",
@@ -251,14 +251,14 @@ def counts_page() -> str:
 
 
 def planning_page() -> str:
-    """The plans of three networks and the students of two, as `inspect --plan peak` and `fit-budget` print them."""
+    """The plans of three networks and the students of two, as `inspect --also plan` and `fit-budget` print them."""
     lines = [
         NOTE,
         "",
         "# Planning",
         "",
         "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
-        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --plan peak` "
+        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
         "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
         "[Edits](recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
@@ -270,7 +270,7 @@ def planning_page() -> str:
         "[Memory](concepts.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        lines += ["", f"## {name}", "", *_printed(partial(render_plan, plan(make_net(name), (3, 224, 224))))]
+        lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
     lines += [
         "",
         "## Students for a budget",
@@ -299,6 +299,12 @@ def planning_page() -> str:
         command = f"unskip fit-budget {name} {options} --no-latency"
         lines += ["", f"### {name}, {options}", "", "```bash", command, "```", "", *_printed(partial(render_fit, fit))]
     return "\n".join(lines) + "\n"
+
+
+def _show_plan(name: str, console: Console) -> None:
+    for part in inspect_net(make_net(name), (3, 224, 224), also=["plan"]).analyses["plan"].show(console):
+        console.print(part)
+        console.print()
 
 
 def _printed(render: Callable[[Console], None]) -> list[str]:

@@ -20,11 +20,11 @@ from typer.testing import CliRunner
 
 import unskip
 from unskip.cli import app
+from unskip.cli.run import asked_recipe
 from unskip.nets import find_net
 from unskip.preprocessing import Preprocessing
 from unskip.recipe import DataRecipe, named_recipes
 from unskip.report import bench_record, record
-from unskip.request import request_run
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -212,7 +212,7 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
             assert ended.stdout.strip() == "(1, 1, 8, 8)", (line, ended.stderr)
         elif line != "unskip run demo":
             arguments = shlex.split(line)[1:]
-            result = CliRunner().invoke(app, [*arguments, "--max-drop", "1"] if "--int8" in arguments else arguments)
+            result = CliRunner().invoke(app(), [*arguments, "--max-drop", "1"] if "--int8" in arguments else arguments)
             assert result.exit_code == 0, (line, result.output, result.exception)
     for block in blocks_of(DEPLOY):
         if block.language == "python" and "prepare.py" not in block.text:
@@ -235,26 +235,26 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     words = shlex.split(command.partition(">")[0])[1:]
     if words == ["--help"]:
-        assert CliRunner().invoke(app, words).exit_code == 0
+        assert CliRunner().invoke(app(), words).exit_code == 0
         return
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(app())
     assert words[0] in group.commands, command
     if {"NAME", "NET"} & set(words) or words in (["inspect"], ["bench"]):
         return  # a placeholder stands for the argument, or the command is only mentioned
     given = group.commands[words[0]].make_context(words[0], words[1:]).params
     if words[0] == "run" and words[1:]:
-        recipe, folder = request_run(
+        recipe, folder = asked_recipe(
             given["recipe"],
             teacher=given["teacher"],
-            methods=given["method"],
+            methods=given["methods"],
             data=given["data"],
-            settings=given["set_"] or (),
+            settings=given["settings"] or (),
         )
         assert find_net(recipe.teacher.net)
         assert given["recipe"] in named_recipes() or Path(given["recipe"] or ".").exists()
         assert folder.parent == Path("runs")
     elif words[0] in ("methods", "recipes", "nets", "inspect"):
-        result = CliRunner().invoke(app, words)
+        result = CliRunner().invoke(app(), words)
         assert result.exit_code == 0, result.output
 
 
@@ -263,7 +263,7 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
 )
 def test_a_commands_output_is_as_shown(block):
     command, *shown = block.text.splitlines()
-    output = CliRunner().invoke(app, shlex.split(command.removeprefix("$ unskip "))).output
+    output = CliRunner().invoke(app(), shlex.split(command.removeprefix("$ unskip "))).output
     expected = " ".join(line for line in shown if line != "...")
     assert " ".join(expected.split()) in " ".join(output.split())
 

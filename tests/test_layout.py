@@ -1,83 +1,80 @@
-"""The rules of docs/concepts.md about which part of the package may import which."""
+"""The rules of docs/concepts.md about the package's parts: imports point one way, and a file fits in the head."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import unskip
 
 ROOT = Path(unskip.__file__).parent
-
-# Each part and all that it may import; imports inside functions count too.
-ALLOWED = {
-    "errors": set(),
-    "ending": {"errors"},
-    "chance": set(),
-    "settings": {"errors"},
-    "files": {"errors"},
-    "environment": set(),
-    "quiet": set(),
-    "images": set(),
-    "preprocessing": {"errors", "images"},
-    "data_info": {"errors", "files", "preprocessing"},
-    "torchvision_compat": set(),
-    "losses": set(),
-    "recipe": {"errors", "settings", "methods", "surgery"},
-    "nets": {"errors", "settings", "torchvision_compat"},
-    "surgery": {"errors", "settings", "nets"},
-    "methods": {"errors", "settings", "nets", "surgery", "losses"},
-    "data": {"errors", "images", "data_info", "preprocessing", "recipe", "torchvision_compat"},
-    "runtimes": {"errors", "files", "settings", "quiet"},
-    "measure": {"errors", "chance", "settings", "nets", "surgery", "runtimes"},
-    "export": {"errors", "files", "nets", "surgery", "environment", "quiet", "runtimes", "settings"},
-    "state_dicts": {"errors"},
-    "weights": {"errors", "files", "data_info", "nets", "state_dicts", "surgery"},
-    "training": {"errors", "files", "nets", "surgery", "recipe", "methods", "data", "measure"},
-    "report": {"errors", "chance", "files"},
-    "papers": {"errors", "settings", "nets", "surgery", "measure"},
-    "figures": set(),
-    "planning": {"errors", "nets", "surgery", "measure", "figures"},
-    "bench": {
-        *("errors", "settings", "environment", "figures", "data_info", "recipe", "nets", "surgery", "weights", "data"),
-        *("measure", "runtimes", "export", "report", "request", "run_folder", "trained"),
-    },
-    "budget": {
-        *("errors", "settings", "files", "figures", "nets", "surgery", "methods", "runtimes", "measure", "export"),
-        "planning",
-    },
-    "inspection": {"errors", "nets", "surgery", "measure", "figures"},
-}
-TOP = {
-    *("__main__", "run", "results", "run_folder", "request", "inputs", "teacher_check", "teacher_causes", "trained"),
-    *("cli", "__init__"),
-}
+CONCEPTS = Path(__file__).resolve().parents[1] / "docs" / "concepts.md"
+ABOVE_ALL = {"__main__", "__init__", "cli"}  # what users begin with
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+def module_of(path: Path) -> str:
+    """The name under which a file is imported."""
+    return ".".join(("unskip", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def imported_parts(path: Path) -> set[str]:
-    names = set()
+FILES = {module_of(path): path for path in ROOT.rglob("*.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the package that a file imports, inside functions and for type checkers too."""
+    modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "unskip":
-            names |= {node.module.split(".")[1]} if "." in node.module else {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules |= {name if name in FILES else str(node.module) for name in names}
         elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("unskip.")}
-    return names
+            modules |= {alias.name for alias in node.names}
+    return modules & set(FILES)
 
 
-def test_imports_point_one_way():
-    wrong = {}
-    for path in ROOT.rglob("*.py"):
-        part = part_of(path)
-        if part in TOP:
-            continue
-        extra = imported_parts(path) - ALLOWED[part] - {part}
-        if extra:
-            wrong[str(path.relative_to(ROOT))] = extra
+IMPORTS = {module: imported(path) for module, path in FILES.items()}
+
+
+def part_of(module: str) -> str:
+    return "__init__" if module == "unskip" else module.split(".")[1]
+
+
+def layers() -> list[set[str]]:
+    """The parts of every layer, the lowest layer first, as the page lists them."""
+    _, _, section = CONCEPTS.read_text().partition("## Which part imports which")
+    rows = re.findall(r"^\| [^|]+ \| (`[^|]+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+    return [set(re.findall(r"`(\w+)`", row)) for row in reversed(rows)]
+
+
+def test_every_part_has_its_layer():
+    named = [part for layer in layers() for part in layer]
+    assert sorted(named) == sorted({part_of(module) for module in FILES} - ABOVE_ALL)
+
+
+def test_imports_point_to_lower_layers():
+    height = {part: index for index, layer in enumerate(layers()) for part in layer}
+    height |= dict.fromkeys(ABOVE_ALL, len(height))
+    wrong = {
+        module: other
+        for module, others in IMPORTS.items()
+        for other in others
+        if part_of(other) != part_of(module) and height[part_of(other)] >= height[part_of(module)]
+        if {part_of(module), part_of(other)} != {"__main__", "cli"}
+    }
     assert not wrong
+
+
+def test_no_module_imports_itself_through_others():
+    TopologicalSorter(IMPORTS).prepare()  # raises CycleError with the circle
+
+
+def test_a_file_fits_in_the_head():
+    still_long = {"unskip.run", "unskip.search.fit", "unskip.data.load"}
+    lines = {module: len(path.read_text().splitlines()) for module, path in FILES.items()}
+    assert {module: count for module, count in lines.items() if count > 300 and module not in still_long} == {}
 
 
 def test_the_loop_names_no_method():
@@ -90,7 +87,7 @@ def test_the_loop_names_no_method():
 
 
 def test_the_command_line_answers_without_torch():
-    code = "import sys, unskip.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys, unskip.cli; unskip.cli.app(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -27,7 +27,7 @@ from unskip import (
     run_recipe,
     save_net,
 )
-from unskip.measure import evaluate_file
+from unskip.evaluation import evaluate_file
 from unskip.recipe import load_recipe
 from unskip.report import Run, summarise
 from unskip.surgery import residual_blocks
@@ -71,7 +71,7 @@ def test_the_results_are_the_nets(finished):
     teacher, *students = results["nets"]
     assert results["best"] == max(students, key=lambda net: net["top1"])["label"]
     for net in results["nets"]:
-        assert net["top1"] == pytest.approx(results["history"][net["label"]][-1]["top1"], abs=0.05)
+        assert net["top1"] == pytest.approx(results["history"][net["label"]][-1]["score"], abs=0.05)
         assert net["parity"]["max_difference"] < net["parity"]["tolerance"]
         assert net["file_top1"] == net["top1"]
         assert net["latency"]["median_ms"] > 0
@@ -265,7 +265,7 @@ def test_networks_of_several_depths_come_out_of_one_training(family):
     assert [(net["depth"], net["shortcuts"]) for net in students] == [(None, 6), ([1, 1, 1], 3), ([1, 2, 1], 4)]
     assert {net["training"] for net in students} == {"embedded_kd"}
     assert list(results["history"]) == ["teacher", "embedded_kd"]
-    assert students[0]["top1"] == pytest.approx(results["history"]["embedded_kd"][-1]["top1"], abs=0.05)
+    assert students[0]["top1"] == pytest.approx(results["history"]["embedded_kd"][-1]["score"], abs=0.05)
     assert students[0]["macs"] > students[2]["macs"] > students[1]["macs"]
     assert [row["label"] for row in results["nets"] if row["latency"]["median_ms"] > 0] == ["teacher", *labels]
 
@@ -275,14 +275,14 @@ def test_each_of_them_is_evaluated_and_exported_by_its_file(family, tmp_path):
     for net in results["nets"]:
         file = folder / "nets" / f"{net['label']}.safetensors"
         for target in (file, folder / net["file"]):
-            assert evaluate_target(target, None, ()).top1 == pytest.approx(net["top1"], abs=0.011), target
+            assert evaluate_target(target, None, ()).value == pytest.approx(net["top1"], abs=0.011), target
         assert net["parameters"] == sum(p.numel() for p in load_net(file)[0].parameters())
     best = max(net["top1"] for net in results["nets"][1:])
-    assert evaluate_target(folder, None, ()).top1 == pytest.approx(best, abs=0.011)
+    assert evaluate_target(folder, None, ()).value == pytest.approx(best, abs=0.011)
     file = folder / "nets" / "embedded_kd-1-2-1.safetensors"
     (exported,) = export_target(file, tmp_path / "again.onnx", images=20)
     images = load_data(DataRecipe(limit=300, test_limit=100)).scaled().test_batches(50).epoch(0)
-    assert evaluate_file(exported.path, images).top1 == pytest.approx(results["nets"][3]["top1"], abs=0.011)
+    assert evaluate_file(exported.path, images).value == pytest.approx(results["nets"][3]["top1"], abs=0.011)
 
 
 def test_all_of_them_in_one_file(family, tmp_path):
@@ -293,7 +293,7 @@ def test_all_of_them_in_one_file(family, tmp_path):
     assert [each.accuracies.file for each in done] == pytest.approx(top1, abs=0.011)
     data = ["data.limit=300", "data.test_limit=100"]
     for depth, expected in zip(("full", "1-1-1", "1-2-1"), top1, strict=True):
-        found = evaluate_target(done[0].path, "digits", data, depth=depth).top1
+        found = evaluate_target(done[0].path, "digits", data, depth=depth).value
         assert found == pytest.approx(expected, abs=0.011), depth
 
 

@@ -19,9 +19,9 @@ from unskip import (
     train,
 )
 from unskip.data import named_normalization
-from unskip.measure import Accuracy
 from unskip.recipe import DataRecipe
 from unskip.run_folder import RunFolder
+from unskip.tasks import Score
 from unskip.teacher_check import stated_accuracy, weakness
 
 NET = {"net": "resnet14", "options": {"width": 8}}
@@ -106,7 +106,7 @@ def test_a_normalisation_of_other_channels_is_refused(teachers, tmp_path):
 
 
 def accuracy(top1, images=1000, chance=0.1):
-    return Accuracy(top1, None, images, chance)
+    return Score("top1", {"top1": top1}, images, chance)
 
 
 @pytest.mark.parametrize(

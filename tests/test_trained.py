@@ -72,7 +72,7 @@ def test_a_run_on_rectangles_is_evaluated_exported_and_compared_anywhere(run, tm
     assert done.accuracies.net == done.accuracies.file == top1
     data = str(folder.parents[1] / "data")
     for target, argument in ((folder, None), (folder / "export" / "ce.onnx", None), (done.path, data)):
-        assert evaluate_target(target, argument, ()).top1 == top1, target
+        assert evaluate_target(target, argument, ()).value == top1, target
     found = bench([str(folder), "ce.onnx"], BenchSettings(repeats=1, processes=1, data=data))
     assert [cell.accuracy.top1 for cell in found.groups[0].cells] == [top1, top1]
     assert {subject.input_shape for subject in found.subjects} == {shape}
@@ -96,7 +96,7 @@ def test_a_file_alone_is_evaluated_as_it_was_measured(run, tmp_path):
     for name in ("export/ce.onnx", "nets/ce.safetensors"):
         lone = shutil.copy(folder / name, tmp_path)
         alone = evaluate_target(tmp_path / lone, str(folder.parents[1] / "data"), ["data.workers=0"])
-        assert alone.top1 == evaluate_target(folder / name, None, ()).top1
+        assert alone.value == evaluate_target(folder / name, None, ()).value
 
 
 def test_files_of_earlier_versions_are_evaluated_as_before(run, tmp_path):

@@ -10,21 +10,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unskip.budget import Budget, fit_budget
+    from unskip.analyses import inspect_net
     from unskip.data import Data, load_data
     from unskip.data_info import DataInfo
+    from unskip.dataflow import count_macs, forecast, inventory, num_parameters
     from unskip.errors import UnskipError
+    from unskip.evaluation import evaluate
     from unskip.export import export_net
-    from unskip.inspection import inspect_net
-    from unskip.measure import count_macs, evaluate, forecast, inventory, measure_latency, num_parameters
+    from unskip.measure import measure_latency
     from unskip.methods import Method, method_from
     from unskip.nets import NetSpec, Residual, StagedNet, allow_module, kept_branches, make_net, parse, unopened_modules
-    from unskip.planning import plan
     from unskip.preprocessing import prepare
     from unskip.recipe import DataRecipe, Recipe, TrainingRecipe, load_recipe, recipe_from
     from unskip.report import write_report
     from unskip.run import run_recipe
     from unskip.runtimes import read_metadata
+    from unskip.search import Budget, fit_budget, plan
     from unskip.surgery import (
         build,
         extract,
@@ -45,13 +46,14 @@ if TYPE_CHECKING:
     from unskip.weights import load_net, load_weights, save_net
 
 _HOMES = {
-    "budget": ("Budget", "fit_budget"),
+    "analyses": ("inspect_net",),
     "data": ("Data", "load_data"),
+    "dataflow": ("count_macs", "forecast", "inventory", "num_parameters"),
     "data_info": ("DataInfo",),
     "errors": ("UnskipError",),
+    "evaluation": ("evaluate",),
     "export": ("export_net",),
-    "inspection": ("inspect_net",),
-    "measure": ("count_macs", "evaluate", "forecast", "inventory", "measure_latency", "num_parameters"),
+    "measure": ("measure_latency",),
     "methods": ("Method", "method_from"),
     "nets": (
         "NetSpec",
@@ -63,12 +65,12 @@ _HOMES = {
         "parse",
         "unopened_modules",
     ),
-    "planning": ("plan",),
     "preprocessing": ("prepare",),
     "recipe": ("DataRecipe", "Recipe", "TrainingRecipe", "load_recipe", "recipe_from"),
     "report": ("write_report",),
     "run": ("run_recipe",),
     "runtimes": ("read_metadata",),
+    "search": ("Budget", "fit_budget", "plan"),
     "surgery": (
         "build",
         "extract",

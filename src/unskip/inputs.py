@@ -32,7 +32,7 @@ def check_inputs(folder: RunFolder, recipe: Recipe, data: Data, *, write: bool) 
         raise UnskipError(
             f"{folder.path} began with other inputs, and to go on would mix the two; changed since then: "
             f"{'; '.join(_change(name, before[name], found[name]) for name in changed)}. Bring back what was there, "
-            "or begin anew in another folder (--out)"
+            "or begin anew in another `folder`"
         )
     if write:
         write_json(folder.inputs, found)

@@ -5,28 +5,33 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from unskip.errors import UnskipError
 from unskip.settings import nearest, shortened
 
-__all__ = ["Listing"]
+__all__ = ["FunctionListing", "Listing"]
 
 T = TypeVar("T")
 
 
-class Listing(Mapping[str, type[T]], Generic[T]):
-    """The classes of one kind, each in a file of a folder; the file's name is the thing's name everywhere.
+class _Folder(Mapping[str, T]):
+    """Things by name, each in a file of a folder; the file's name is the thing's name everywhere.
 
-    ``package`` is the folder as a module, ``what`` what a sentence calls the kind. A file holds one public class that
-    is a ``kind``; ``base`` and what begins with an underscore hold none. Adding a thing is adding a file.
+    ``package`` is the folder as a module, ``what`` what a sentence calls the kind. ``base`` and what begins with an
+    underscore hold none. Adding a thing is adding a file.
     """
 
-    def __init__(self, package: str, kind: type[T], what: str) -> None:
+    def __init__(self, package: str, what: str) -> None:
         self._package = package
-        self._kind = kind
         self._what = what
+
+    @abstractmethod
+    def _in(self, module: ModuleType, name: str) -> T:
+        """The thing that a file holds."""
 
     def __iter__(self) -> Iterator[str]:
         folder: Any = importlib.import_module(self._package)
@@ -36,14 +41,27 @@ class Listing(Mapping[str, type[T]], Generic[T]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __getitem__(self, name: str) -> type[T]:
-        """The class of that name; `UnskipError`, with the nearest and all known names, where there is none."""
+    def __getitem__(self, name: str) -> T:
+        """The thing of that name; `UnskipError`, with the nearest and all known names, where there is none."""
         known = list(self)
         if name not in known:
             near = nearest(name, known)
             raise UnskipError(f"no {self._what} {shortened(name)!r}{near} (known: {', '.join(known)})")
-        module = importlib.import_module(f"{self._package}.{name}")
-        (found,) = [
+        return self._in(importlib.import_module(f"{self._package}.{name}"), name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in list(self)
+
+
+class Listing(_Folder[type[T]], Generic[T]):
+    """The classes of one kind: a file holds one public class that is a ``kind``."""
+
+    def __init__(self, package: str, kind: type[T], what: str) -> None:
+        super().__init__(package, what)
+        self._kind = kind
+
+    def _in(self, module: ModuleType, name: str) -> type[T]:
+        (listed,) = [
             member
             for key, member in vars(module).items()
             if inspect.isclass(member)
@@ -51,11 +69,20 @@ class Listing(Mapping[str, type[T]], Generic[T]):
             and member.__module__ == module.__name__
             and not key.startswith("_")
         ]
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in list(self)
+        return listed
 
     def card(self, name: str) -> str:
         """What a thing's file says at its head."""
         return inspect.getdoc(inspect.getmodule(self[name])) or ""
+
+
+class FunctionListing(_Folder[Callable[..., T]], Generic[T]):
+    """The functions of one kind, which give a T: a file holds one of its own name. Its docstring is its card."""
+
+    def _in(self, module: ModuleType, name: str) -> Callable[..., T]:
+        function: Callable[..., T] = getattr(module, name)
+        return function
+
+    def card(self, name: str) -> str:
+        """What a function says of itself."""
+        return inspect.getdoc(self[name]) or ""

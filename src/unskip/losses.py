@@ -15,6 +15,7 @@ __all__ = [
     "kl_divergence",
     "margin_distance",
     "nst",
+    "relative_squared_error",
     "squared_distance",
 ]
 
@@ -49,6 +50,16 @@ def squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
     Maps (batch, channels, height, width). No gradient reaches the teacher.
     """
     return _sum_of_squares(student, teacher) / student.shape[0]
+
+
+def relative_squared_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """``sum (student - teacher)^2 / sum teacher^2`` over all elements of two tensors of one shape.
+
+    The same for answers of any scale; 1 for a student that answers zeros, and the numerator for a teacher that does.
+    No gradient reaches the teacher.
+    """
+    size = torch.linalg.vector_norm(teacher.detach(), dtype=torch.promote_types(teacher.dtype, torch.float32)).square()
+    return _sum_of_squares(student, teacher) / torch.where(size > 0, size, 1)
 
 
 class _SumOfSquares(torch.autograd.Function):

@@ -11,24 +11,16 @@ from typing import Any
 import torch
 
 from unskip.data import Data
+from unskip.dataflow import MemoryTimeline, count_macs, forecast, num_parameters
 from unskip.environment import describe_environment, package_version
+from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import export_net
-from unskip.measure import (
-    Accuracy,
-    Latency,
-    MemoryTimeline,
-    count_macs,
-    evaluate,
-    evaluate_file,
-    forecast,
-    measure_latency,
-    num_parameters,
-    speedup,
-)
+from unskip.measure import Latency, measure_latency, speedup
 from unskip.nets import NetSpec, StagedNet, unopened_modules
 from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
 from unskip.surgery import residual_blocks
+from unskip.tasks import Score
 
 __all__ = ["Trained", "gather_results"]
 
@@ -38,7 +30,7 @@ class Trained:
     """A network that is ready to be exported and measured. ``role`` is ``teacher`` or ``student``.
 
     ``training`` is the label of the training that it comes out of, by default its own: several networks may share one,
-    and the first of them is the one that was validated meanwhile. ``accuracy``: where it was evaluated already.
+    and the first of them is the one that was validated meanwhile. ``score``: where it was evaluated already.
     """
 
     label: str
@@ -48,7 +40,7 @@ class Trained:
     history: list[dict[str, Any]]
     reused: bool = False
     training: str = ""
-    accuracy: Accuracy | None = None
+    score: Score | None = None
 
     def __post_init__(self) -> None:
         self.training = self.training or self.label
@@ -96,7 +88,7 @@ def gather_results(
             "classes": list(data.classes),
             "image_shape": list(data.image_shape),
             "fingerprint": data.fingerprint,
-            "chance": nets[0].accuracy and nets[0].accuracy.chance,
+            "chance": nets[0].score and nets[0].score.chance,
         },
         "nets": [row | {"latency": _latency_row(latencies.get(row["label"]))} for row in rows],
         "history": {trained.training: trained.history for trained in nets},
@@ -112,7 +104,7 @@ def gather_results(
 
 def _net_row(trained: Trained, recipe: Recipe, data: Data, folder: RunFolder, device: torch.device) -> dict[str, Any]:
     net = trained.net
-    accuracy = trained.accuracy = trained.accuracy or evaluate(net.to(device), data.test_batches(512).epoch(0))
+    score = trained.score = trained.score or evaluate(net.to(device), data.test_batches(512).epoch(0))
     net.cpu()
     assert net.spec is not None
     path = folder.exported(trained.label)
@@ -136,14 +128,14 @@ def _net_row(trained: Trained, recipe: Recipe, data: Data, folder: RunFolder, de
         "epochs": len(trained.history),
         "training_seconds": trained.history[-1]["seconds"] if trained.history else None,
         "reused": trained.reused,
-        "top1": accuracy.top1,
-        "top5": accuracy.top5,
+        "top1": score.value,
+        "top5": score.figures.get("top5"),
         "parameters": num_parameters(net),
         "macs": count_macs(net, data.image_shape),
         "peak_bytes": forecast(net, data.image_shape).peak_bytes,
         "file": str(path.relative_to(folder.path)),
         "file_bytes": exported.file_bytes,
-        "file_top1": evaluate_file(path, scaled.test_batches(256).epoch(0)).top1,
+        "file_top1": evaluate_file(path, scaled.test_batches(256).epoch(0)).value,
         "parity": {
             "max_difference": exported.max_difference,
             "tolerance": exported.tolerance,

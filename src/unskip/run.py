@@ -16,11 +16,11 @@ from rich.console import Console
 from torch import Tensor
 
 from unskip.data import Data, Normalization, load_data
+from unskip.dataflow import forecast
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
 from unskip.inputs import check_inputs, file_hash
-from unskip.measure import forecast
 from unskip.methods import Method, method_from
 from unskip.nets import NetSpec, StagedNet, find_net, num_kept_additions, unknown_shortcuts
 from unskip.nets.within_memory import check_memory
@@ -29,6 +29,7 @@ from unskip.report import write_report
 from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import Edit, build, edited, residual_blocks
+from unskip.tasks import Classification
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
 from unskip.training import Checkpoint, Monitor, can_synchronize, describe_numerics, make_fabric, train
 from unskip.training.fit import TrainingBatches
@@ -74,7 +75,7 @@ def _check_nets(recipe: Recipe) -> None:
         for label, fields in recipe.methods.items():
             try:
                 method = method_from(label, fields)
-                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs)
+                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs, Classification())
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
 
@@ -220,7 +221,7 @@ class _Run:
     def _looked_at(self, teacher: Trained) -> Trained:
         """The teacher with its accuracy, saved. `UnskipError` for one that nobody should learn from."""
         net = teacher.net.to(self.fabric.device)
-        teacher.accuracy = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
+        teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
         self._save("teacher", net.cpu())
         return teacher
 

@@ -152,20 +152,20 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
             before = load_recipe(folder.recipe)
         except UnskipError as error:
             raise UnskipError(
-                f"{error}; so {path} cannot be gone on with: choose another with --out, or delete it"
+                f"{error}; so {path} cannot be gone on with: choose another `folder`, or delete it"
             ) from error
         differing = _differences(_decisive(before), _decisive(recipe))
         if differing and folder.started:
             raise UnskipError(
                 f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
-                f"{', ..' if len(differing) > 5 else ''}. Choose another folder with --out, or delete this one"
+                f"{', ..' if len(differing) > 5 else ''}. Choose another `folder`, or delete this one"
             )
         if before != recipe:
             write_text(folder.recipe, recipe.to_yaml())
         if not differing:
             data = folder.located(data)
     elif path.exists() and (not path.is_dir() or any(entry.name != ".lock" for entry in path.iterdir())):
-        raise UnskipError(f"{path} exists and is no run folder; choose another with --out")
+        raise UnskipError(f"{path} exists and is no run folder; choose another `folder`")
     else:
         write_text(folder.recipe, recipe.to_yaml())
     for leftover in list(path.rglob(".*.tmp")):  # of a process that was killed while it wrote
@@ -195,7 +195,7 @@ def net_file(target: Path, label: str | None = None) -> Path:
     if not target.is_file():
         raise UnskipError(f"no file or run folder {target}")
     if label is not None:
-        raise UnskipError(f"--net names a network of a run folder, and {target} is a file")
+        raise UnskipError(f"`label` names a network of a run folder, and {target} is a file")
     return target
 
 
@@ -208,10 +208,10 @@ def only_process(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UnskipError(
-            f"another unskip run is working in {folder}; wait for it, or choose another with --out"
+            f"another unskip run is working in {folder}; wait for it, or choose another `folder`"
         ) from error
     except OSError as error:
-        raise UnskipError(f"cannot write into {folder}: {error.strerror}; choose another folder with --out") from error
+        raise UnskipError(f"cannot write into {folder}: {error.strerror}; choose another `folder`") from error
     try:
         yield
     finally:

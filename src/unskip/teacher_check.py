@@ -11,10 +11,11 @@ import torch
 from unskip.chance import chance_limit, tells_chance
 from unskip.data import Data, Normalization, named_normalization
 from unskip.errors import UnskipError
-from unskip.measure import Accuracy, evaluate
+from unskip.evaluation import evaluate
 from unskip.methods import method_from
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe
+from unskip.tasks import Score
 from unskip.teacher_causes import examine
 from unskip.weights import PRETRAINED, read_data_info
 
@@ -42,27 +43,27 @@ def normalized_for_teacher(data: Data, wanted: str | dict[str, tuple[float, ...]
         raise UnskipError(f"teacher.normalization: {error}") from error
 
 
-def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, say: Callable[[str], None]) -> Accuracy:
+def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, say: Callable[[str], None]) -> Score:
     """Evaluate and print a teacher, in eval mode on the images' device, that was given or trained for ``epochs``.
 
     Raises `UnskipError`, with the likely cause, for one that nobody should learn from, unless the recipe goes on all
     the same or no method of it learns from a teacher; then it is only said.
     """
     wanted = recipe.teacher
-    accuracy = evaluate(net, data.test_batches(512).epoch(0))
-    found = f"{100 * accuracy.top1:.2f} % top-1 on {accuracy.images:,} test images"
+    score = evaluate(net, data.test_batches(512).epoch(0))
+    found = f"{100 * score.value:.2f} % top-1 on {score.images:,} test images"
     say(f"teacher: {found}")
     if wanted.weights is None:
-        weak = weakness(accuracy)
+        weak = weakness(score)
         length = f"{epochs} epoch{'s' * (epochs != 1)}"
         cause = f"its training, {length}, was too short or failed; see its loss and training.epochs, teacher.training"
     else:
-        weak, cause = _given_teacher(net, data, recipe, accuracy)
+        weak, cause = _given_teacher(net, data, recipe, score)
     if weak is None:
-        for note in (cause if wanted.weights else "", _near_chance(accuracy)):
+        for note in (cause if wanted.weights else "", _near_chance(score)):
             if note:
                 say(f"teacher: {note}")
-        return accuracy
+        return score
     learns = any(method_from(label, fields).needs_teacher for label, fields in recipe.methods.items())
     if learns and not wanted.accept_weak:
         raise UnskipError(
@@ -70,17 +71,17 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
             "--set teacher.accept_weak=true goes on all the same"
         )
     say(f"teacher: {weak}; {cause}")
-    return accuracy
+    return score
 
 
-def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, accuracy: Accuracy) -> tuple[str | None, str]:
+def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, score: Score) -> tuple[str | None, str]:
     """What makes it worthless, or None, and what explains it, or may be better."""
     weights = recipe.teacher.weights
     assert weights is not None
     file = None if weights == PRETRAINED else Path(weights)
-    weak = weakness(accuracy, given=True, stated=None if file is None else stated_accuracy(file))
+    weak = weakness(score, given=True, stated=None if file is None else stated_accuracy(file))
     known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
-    if not tells_chance(accuracy.images) or (weak is None and known):
+    if not tells_chance(score.images) or (weak is None and known):
         return None, ""
     found = examine(net, data, thoroughly=weak is not None)
     guessed = 1 / len(data.classes)  # what is tried on has as many images of every class
@@ -89,24 +90,24 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, accuracy: Accurac
     return weak, str(found) if weak or found.cause else ""
 
 
-def _near_chance(accuracy: Accuracy) -> str:
-    if not accuracy.at_chance:
+def _near_chance(score: Score) -> str:
+    if score.chance is None or not score.at_chance:
         return ""
-    return f"within noise of chance ({_percent(accuracy.chance)}), and so will be who learns from it"
+    return f"within noise of chance ({_percent(score.chance)}), and so will be who learns from it"
 
 
-def weakness(accuracy: Accuracy, *, given: bool = False, stated: float | None = None) -> str | None:
+def weakness(score: Score, *, given: bool = False, stated: float | None = None) -> str | None:
     """What makes a teacher worthless, in words, or None.
 
     It is no better than an answer without a look at the image; if it was ``given`` and not trained here, it is near
     that, or far below the share of right answers that its file states. With fewer than 100 test images nothing can be
     told.
     """
-    top1, chance, images = accuracy.top1, accuracy.chance, accuracy.images
-    if not tells_chance(images):
+    top1, chance, images = score.value, score.chance, score.images
+    if chance is None or not tells_chance(images):
         return None
     guessing = f"always naming the most frequent class gives {_percent(chance)}"
-    if top1 <= chance or (given and accuracy.at_chance):
+    if top1 <= chance or (given and score.at_chance):
         return f"it is at chance ({guessing})"
     if given and top1 - chance <= min(chance, _NEAR * (1 - chance)):
         return f"it is near chance ({guessing})"

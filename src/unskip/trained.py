@@ -10,19 +10,20 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from unskip.data import Data, Normalization, load_data
+from unskip.data import Data, Normalization, data_section, load_data
 from unskip.data_info import DataInfo
+from unskip.dataflow import forecast
 from unskip.errors import UnskipError
+from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import FORMATS, Exported, Format, export_net, export_switchable, find_format, format_for
 from unskip.files import check_writable
-from unskip.measure import Accuracy, evaluate, evaluate_file, forecast
 from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
-from unskip.request import data_settings
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import RUNTIMES, read_metadata
 from unskip.settings import nearest
+from unskip.tasks import Classification, Score
 from unskip.weights import load_net
 
 __all__ = ["data_for", "evaluate_target", "export_target"]
@@ -34,7 +35,7 @@ _CALIBRATION = 256
 
 def evaluate_target(
     target: Path, data: str | None, settings: Sequence[str], *, label: str | None = None, depth: str | None = None
-) -> Accuracy:
+) -> Score:
     """Accuracy of a run's network, a network's file or a deployed file.
 
     Of a run, ``label`` names the network, by default its best student; of a file with several depths, ``depth``. The
@@ -51,7 +52,7 @@ def evaluate_target(
         if where == "inside":
             images = images.scaled()
         batches = images.test_batches(_BATCH).epoch(0)
-        return evaluate_file(file, batches, depth=depth, classes=len(info.classes))
+        return evaluate_file(file, batches, Classification(len(info.classes)), depth=depth)
     if depth is not None:
         raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
@@ -203,7 +204,7 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
             raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
     recipe = load_recipe(run.recipe).data if run else None
     tree = recipe.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
-    tree |= data_settings(argument) if argument else {}
+    tree |= data_section(argument) if argument else {}
     tree["image_size"] = list(info.image_shape[1:])
     wanted = recipe_from({"data": tree}, settings).data
     if wanted.size != info.image_shape[1:]:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from unskip.bench import find_targets
+from unskip.dataflow import forecast
 from unskip.errors import UnskipError
-from unskip.measure import forecast
 from unskip.weights import load_net
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from unskip.errors import UnskipError
+from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import FORMATS, export_net, find_format, format_for
-from unskip.measure import evaluate, evaluate_file
 from unskip.nets import NetSpec
 from unskip.runtimes import read_metadata, runtime_for
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from unskip.errors import UnskipError
+from unskip.evaluation import evaluate_file
 from unskip.export import FORMATS, export_net
-from unskip.measure import evaluate_file
 from unskip.nets import make_net
 from unskip.runtimes import read_metadata
 
@@ -51,7 +51,7 @@ def test_a_quantised_file_keeps_the_accuracy(ending, batch_size, net, scaled, te
     assert 1e-4 < done.max_difference < 0.3, "it computes with fewer bits, but the same"
     assert done.accuracies.net == 1
     assert done.accuracies.images == 37
-    assert done.accuracies.file == evaluate_file(done.path, test).top1 >= 0.8
+    assert done.accuracies.file == evaluate_file(done.path, test).value >= 0.8
     assert done.file_bytes < 0.8 * whole.file_bytes
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
+from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.methods import method_class, method_names
 from unskip.recipe import Recipe, parse_edits, recipe_from
-from unskip.request import request_budget
 
 from .harness import fuzz
 from .values import NOT_A_NUMBER, NOT_AN_INTEGER, PLAIN, TEXTS
@@ -135,15 +135,6 @@ QUANTITY = st.text("0123456789.+-eEkMGiB ", max_size=12) | TEXTS
 @fuzz(60, 400, memory=QUANTITY, macs=QUANTITY)
 def test_quantities(world, memory, macs):
     with world.sentence():
-        budget = request_budget(
-            memory=memory,
-            parameters=None,
-            macs=macs,
-            file_size=None,
-            latency_ratio=None,
-            latency_ms=None,
-            element="float32",
-            measures=True,
-        )
+        budget = Budget(peak_bytes=parse_bytes(memory, "memory"), macs=parse_count(macs, "macs"))
         assert budget.peak_bytes >= 1
         assert budget.macs >= 1

@@ -19,6 +19,7 @@ from unskip import (
 )
 from unskip.losses import attention_transfer, feature_mse, nst
 from unskip.nets.connector import to_one_size
+from unskip.tasks import Classification
 
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -35,7 +36,7 @@ def pair():
 
 
 def terms_of(method, pair, progress):
-    (phase,) = method.phases(*pair, 10)
+    (phase,) = method.phases(*pair, 10, Classification())
     phase.objective.eval()
     return {name: float(term.detach()) for name, term in phase.objective(IMAGES, LABELS, progress).items()}
 
@@ -115,11 +116,11 @@ def test_a_decay_share_of_nothing_starts_at_the_end():
 @pytest.mark.parametrize(("taps", "says"), [(["stage4"], "no stage of both"), (["head"], "no stage of both")])
 def test_wrong_taps(pair, taps, says):
     with pytest.raises(UnskipError, match=says):
-        method_from("align_kd", {"taps": taps}).phases(*pair, 1)
+        method_from("align_kd", {"taps": taps}).phases(*pair, 1, Classification())
 
 
 def phase_of(teacher, student, **fields):
-    (phase,) = method_from("align_kd", fields).phases(teacher, student, 10)
+    (phase,) = method_from("align_kd", fields).phases(teacher, student, 10, Classification())
     return phase
 
 
@@ -212,4 +213,4 @@ def test_pooling_to_one_size_takes_each_side_by_itself():
 def test_nets_of_different_stages_are_refused(pair):
     other = make_net("resnet18-cifar", {"width": 4, "num_classes": 3})
     with pytest.raises(UnskipError, match="different stages"):
-        method_from("align_kd", {}).phases(other, pair[1], 1)
+        method_from("align_kd", {}).phases(other, pair[1], 1, Classification())

@@ -9,6 +9,7 @@ from torch import nn
 from unskip import UnskipError, build, make_net, without_shortcuts
 from unskip.methods import method_card, method_class, method_from, method_names
 from unskip.surgery import residual_blocks
+from unskip.tasks import Classification
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(5))
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -28,7 +29,7 @@ def set_up(name, teacher, epochs=7):
     torch.manual_seed(1)
     requested = without_shortcuts(make_net("resnet14", {"width": 4, "num_classes": 3}))
     student = method.student_of(teacher, requested)
-    return method, student, method.phases(teacher, student, epochs)
+    return method, student, method.phases(teacher, student, epochs, Classification())
 
 
 def loss_of(phase, progress=0.4):

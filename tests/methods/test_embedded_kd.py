@@ -9,6 +9,7 @@ from torch import nn
 
 from unskip import UnskipError, build, make_net, method_from, without_shortcuts
 from unskip.surgery import extract, residual_blocks, with_recalibrated_statistics
+from unskip.tasks import Classification
 
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -28,7 +29,7 @@ def set_up(net, **fields):
     """Method, student and objective in train mode."""
     method = method_from("embedded_kd", fields)
     student = method.student_of(None, net)
-    (phase,) = method.phases(None, student, 3)
+    (phase,) = method.phases(student, student, 3, Classification())
     return method, student, phase.objective.train()
 
 
@@ -306,7 +307,7 @@ def test_wrong_fields():
 
 def test_a_net_that_student_of_did_not_make_is_refused():
     with pytest.raises(UnskipError, match="train what student_of makes"):
-        method_from("embedded_kd", {}).phases(None, full_net(), 1)
+        method_from("embedded_kd", {}).phases(full_net(), full_net(), 1, Classification())
 
 
 def test_a_copy_of_the_objective_is_one_of_its_own():

@@ -22,6 +22,7 @@ from unskip import (
 )
 from unskip.surgery import residual_blocks, with_lean_stem
 from unskip.surgery.fade import fading_blocks
+from unskip.tasks import Classification
 from unskip.training import Checkpoint
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -40,7 +41,7 @@ def trained(name="resnet14", **options):
 def objective_of(teacher, requested=None, **fields):
     method = method_from("fade_kd", fields)
     student = method.student_of(teacher, requested or without_shortcuts(teacher))
-    (phase,) = method.phases(teacher, student, 4)
+    (phase,) = method.phases(teacher, student, 4, Classification())
     return phase.objective, student
 
 
@@ -92,7 +93,7 @@ def test_it_starts_as_the_teacher():
     teacher = trained()
     fading, student = objective_of(teacher)
     terms = fading.eval()(IMAGES, LABELS, 0.0)
-    (align,) = method_from("align_kd", {}).phases(teacher, teacher, 4)
+    (align,) = method_from("align_kd", {}).phases(teacher, teacher, 4, Classification())
     expected = align.objective.eval()(IMAGES, LABELS, 0.0)
     assert torch.equal(student(IMAGES), teacher(IMAGES))
     assert all(torch.equal(terms[name], expected[name]) for name in expected)
@@ -251,7 +252,7 @@ def test_a_student_that_loses_nothing_is_refused():
     with pytest.raises(UnskipError, match="no shortcut to fade"):
         method_from("fade_kd", {}).student_of(trained(), trained())
     with pytest.raises(UnskipError, match="student_of"):
-        method_from("fade_kd", {}).phases(trained(), without_shortcuts(trained()), 4)
+        method_from("fade_kd", {}).phases(trained(), without_shortcuts(trained()), 4, Classification())
 
 
 class StoppingError(Exception):

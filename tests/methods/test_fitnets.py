@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from unskip import UnskipError, make_net, method_from, without_shortcuts
+from unskip.tasks import Classification
 
 IMAGES = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -37,7 +38,7 @@ def make_pair(name):
 
 
 def phases_of(teacher, student, epochs=10, **fields):
-    return method_from("fitnets", fields).phases(teacher, student, epochs)
+    return method_from("fitnets", fields).phases(teacher, student, epochs, Classification())
 
 
 def loss_of(phase):
@@ -145,7 +146,9 @@ def test_the_second_phase_is_kd_of_the_whole_student(pair):
     teacher, student = pair
     for fields in ({}, {"alpha": 0.9, "temperature": 4.0}):
         _, phase = phases_of(teacher, student, **fields)
-        (expected,) = method_from("kd", {"alpha": 0.3, "temperature": 3.0, **fields}).phases(teacher, student, 1)
+        (expected,) = method_from("kd", {"alpha": 0.3, "temperature": 3.0, **fields}).phases(
+            teacher, student, 1, Classification()
+        )
         terms = []
         for each in (phase, expected):
             each.objective.eval()

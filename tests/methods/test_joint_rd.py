@@ -13,6 +13,7 @@ from unskip import UnskipError, make_net, method_from, without_shortcuts
 from unskip.losses import margin_distance, squared_distance
 from unskip.methods.joint_rd import _mean_of_negatives
 from unskip.nets import Residual
+from unskip.tasks import Classification
 
 LABELS = torch.tensor([0, 1, 2, 1])
 FIELDS = [{}, {"tap": "pre_relu"}, {"tap": "pre_relu", "distance": "margin"}]
@@ -46,7 +47,7 @@ def pair_of(source, options, side=16, keep=()):
 
 
 def objective_of(teacher, student, fields):
-    (phase,) = method_from("joint_rd", fields).phases(teacher, student, 10)
+    (phase,) = method_from("joint_rd", fields).phases(teacher, student, 10, Classification())
     phase.objective.double().train()
     return phase.objective
 
@@ -229,7 +230,7 @@ def test_every_stage_runs_as_often_as_it_must(net, fields):
 @pytest.mark.parametrize("fields", FIELDS)
 def test_every_parameter_that_trains_gets_a_gradient(fields):
     teacher, student, images = pair_of(*THREE)
-    (phase,) = method_from("joint_rd", fields).phases(teacher, student, 10)
+    (phase,) = method_from("joint_rd", fields).phases(teacher, student, 10, Classification())
     phase.objective.double().train()
     sum(phase.objective(images, LABELS, 0.0).values()).backward()
     connectors = 3 * 3 if fields.get("distance") == "margin" else 0
@@ -241,7 +242,7 @@ def test_every_parameter_that_trains_gets_a_gradient(fields):
 def test_connectors_do_not_ship():
     teacher, student, _ = pair_of(*THREE)
     method = method_from("joint_rd", FIELDS[2])
-    method.phases(teacher, student, 10)
+    method.phases(teacher, student, 10, Classification())
     (shipped,) = method.deployables(student, []).values()
     assert list(shipped.state_dict()) == list(student.state_dict())
 
@@ -249,7 +250,7 @@ def test_connectors_do_not_ship():
 @pytest.mark.parametrize("fields", FIELDS)
 def test_terms_are_float32_under_autocast(fields):
     teacher, student, images = pair_of(*THREE)
-    (phase,) = method_from("joint_rd", fields).phases(teacher.float(), student.float(), 10)
+    (phase,) = method_from("joint_rd", fields).phases(teacher.float(), student.float(), 10, Classification())
     with torch.autocast("cpu", torch.bfloat16):
         terms = phase.objective(images.float(), LABELS, 0.0)
     assert {term.dtype for term in terms.values()} == {torch.float32}

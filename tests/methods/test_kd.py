@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from unskip import make_net, method_from, without_shortcuts
+from unskip.tasks import Classification
 
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(3))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -15,7 +16,7 @@ def test_the_loss(fields):
     torch.manual_seed(0)
     teacher = make_net("resnet14", {"width": 4, "num_classes": 3}).eval()
     student = without_shortcuts(make_net("resnet14", {"width": 4, "num_classes": 3})).eval()
-    (phase,) = method_from("kd", fields).phases(teacher, student, 3)
+    (phase,) = method_from("kd", fields).phases(teacher, student, 3, Classification())
     phase.objective.eval()
     terms = {name: float(term.detach()) for name, term in phase.objective(IMAGES, LABELS, 0.5).items()}
     p, q = (torch.softmax(net(IMAGES).detach().double() / t, 1) for net in (teacher, student))

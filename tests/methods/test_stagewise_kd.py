@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net, method_from, train, without_shortcuts
+from unskip.tasks import Classification
 from unskip.training import Checkpoint
 
 IMAGES = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(3))
@@ -40,7 +41,7 @@ def pair_of(name, **options):
 
 
 def phases_of(teacher, student, epochs=6, **fields):
-    return method_from("stagewise_kd", fields).phases(teacher, student, epochs)
+    return method_from("stagewise_kd", fields).phases(teacher, student, epochs, Classification())
 
 
 def loss_of(phase):

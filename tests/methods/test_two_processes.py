@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from unskip import fold_batchnorm, make_net, method_from, without_shortcuts
 from unskip.methods import method_names
+from unskip.tasks import Classification
 from unskip.training.fit import _only_trainable
 
 BATCH = 8
@@ -31,7 +32,7 @@ def phases_of(name):
     requested = fold_batchnorm(make_net("resnet14", {"width": 4, "num_classes": 3}))
     method = method_from(name, {})
     student = method.student_of(teacher, requested if name == "embedded_kd" else without_shortcuts(requested))
-    phases = method.phases(teacher, student, epochs=10)
+    phases = method.phases(teacher, student, 10, Classification())
     for phase in phases:
         phase.objective.train()
         for layer in phase.objective.modules():  # of connectors

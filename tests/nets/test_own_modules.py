@@ -115,7 +115,7 @@ def stranger_s_file(path: Path, source: str, options: dict[str, object]) -> Path
 
 def test_a_spec_alone_imports_nothing(home):
     spec, path = NetSpec("home_nets:build"), list(sys.path)
-    with pytest.raises(UnskipError, match="--allow-module home_nets"):
+    with pytest.raises(UnskipError, match="`allow_module=home_nets`"):
         build(spec, seed=0)
     assert "home_nets" not in sys.modules
     assert not (home / "imported").exists()
@@ -137,7 +137,7 @@ def test_a_package_allows_what_is_in_it_and_no_other(home):
         (home / folder / "inner.py").write_text(textwrap.dedent(HOME))
     allow_module("nets_a")
     assert isinstance(build(NetSpec("nets_a.inner:build"), seed=0), StagedNet)
-    with pytest.raises(UnskipError, match=r"--allow-module nets_ab\.inner"):
+    with pytest.raises(UnskipError, match=r"`allow_module=nets_ab\.inner`"):
         build(NetSpec("nets_ab.inner:build"), seed=0)
     for name in ("nets_a", "nets_a.inner"):
         sys.modules.pop(name)
@@ -145,7 +145,7 @@ def test_a_package_allows_what_is_in_it_and_no_other(home):
 
 @pytest.mark.parametrize("name", ["", "a b", "home_nets:build", "os", "torch.hub", "torchvision", "../x"])
 def test_what_cannot_be_allowed(name):
-    with pytest.raises(UnskipError, match="allow-module"):
+    with pytest.raises(UnskipError, match="allow_module"):
         allow_module(name)
 
 
@@ -177,7 +177,7 @@ def test_a_recipe_runs_nothing_and_a_command_line_may(home, monkeypatch, capsys)
     (home / "recipe.yaml").write_text("teacher: {net: 'home_nets:build'}\ndata: {path: nowhere, name: image_folder}\n")
     code, said = command(monkeypatch, capsys, "run", "recipe.yaml")
     assert (code, (home / "imported").exists()) == (2, False)
-    assert "say --allow-module home_nets" in said
+    assert "allow it: --allow-module home_nets" in said
     for words in (
         ("recipe.yaml", "--allow-module", "home_nets"),
         ("recipe.yaml", "--teacher", "home_nets:build"),
@@ -201,7 +201,7 @@ def test_a_deployed_file_names_no_code(home, monkeypatch, capsys):
     onnx.save(model, home / "a.onnx")
     code, said = command(monkeypatch, capsys, "bench", "a.onnx")
     assert (code, (home / "imported").exists()) == (2, False)
-    assert "say --allow-module home_nets" in said
+    assert "allow it: --allow-module home_nets" in said
 
 
 # What a factory may be

@@ -26,7 +26,7 @@ def curve(
                 "images_per_second": 7800.0,
                 "loss": sum(values.values()),
                 "terms": values,
-                "top1": (final if epoch == epochs else top1) if validated else None,
+                "score": (final if epoch == epochs else top1) if validated else None,
             }
         )
     return history

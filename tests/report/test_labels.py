@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unskip.report.labels import margin, short_label, spread, text_width
+from unskip.report.labels import short_label, spread
 
 
 def test_long_names_are_cut_in_the_middle():
@@ -11,11 +11,6 @@ def test_long_names_are_cut_in_the_middle():
     cut = short_label("resnet50+without_shortcuts")
     assert (cut[:8], cut[-7:], len(cut)) == ("resnet50", "ortcuts", 16)
     assert short_label("resnet50+without_shortcuts", 30) == "resnet50+without_shortcuts"
-
-
-def test_wide_characters_take_twice_the_room():
-    assert text_width("日本") == text_width("abcd")
-    assert margin(["a", "日本"]) == margin(["abcd"])
 
 
 @given(st.lists(st.floats(0, 200), min_size=1, max_size=8))

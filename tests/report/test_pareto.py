@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unskip.report.pareto import Point, front, pareto_plot
-from unskip.report.units import SPACE
+from unskip.units import SPACE
 
 costs, accuracies = st.integers(1, 6).map(float), st.integers(0, 5).map(lambda value: value / 5)
 points = st.lists(st.builds(Point, st.text("ab", min_size=1), costs, accuracies, st.just(0)), min_size=1, max_size=8)

@@ -10,7 +10,7 @@ from unskip.report.memory import DrawnTimeline, memory_plot
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.record import Run
 from unskip.report.svg import NUM_COLORS
-from unskip.report.units import SPACE
+from unskip.units import SPACE
 
 
 def texts(svg) -> list[str]:
@@ -52,7 +52,7 @@ def test_nets_of_one_training_share_its_curve_and_its_loss_terms():
         for label, curved in (("embedded_kd-full", True), ("embedded_kd-2-2-2", False), ("ce", True)):
             color = f"stroke: var(--net-{plots.color_index(record, label)})"
             paths = [path for path in re.findall(r"<path[^>]*>", str(svg)) if color in path]
-            assert any(path.count(" L ") > 10 for path in paths) is curved, label
+            assert any(path.count("L ") > 10 for path in paths) is curved, label
 
 
 def test_drawings_are_the_same_each_time_and_share_no_ids():
@@ -73,7 +73,7 @@ def test_drawings_are_the_same_each_time_and_share_no_ids():
     assert all(ids)
     assert not any(one & other for one, other in itertools.combinations(ids, 2))
     for svg, own in zip(first, ids, strict=True):
-        assert set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg)) == own
+        assert set(re.findall(r'href="#([^"]+)"', svg)) | set(re.findall(r"url\(#([^)]+)\)", svg)) <= own
 
 
 def test_colours_are_the_pages():

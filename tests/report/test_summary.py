@@ -6,7 +6,7 @@ from sample_runs import diverged, one_training, run, with_accuracies, without_la
 
 from unskip.report.record import Run
 from unskip.report.summary import noise, summarise
-from unskip.report.units import SPACE
+from unskip.units import SPACE
 
 MINUS = "\N{MINUS SIGN}"
 

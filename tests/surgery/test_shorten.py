@@ -21,7 +21,7 @@ from unskip import (
     with_shortened_shortcuts,
     without_shortcuts,
 )
-from unskip.measure import num_layers
+from unskip.dataflow import num_layers
 from unskip.surgery import can_be_shortened, residual_blocks, with_fading_shortcuts, with_grouped_convs
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -90,7 +90,7 @@ def test_every_method_resumes_bit_by_bit_at_any_step(name, teacher, data, tmp_pa
     settings = SETTINGS.model_copy(update={"epochs": 5})  # one for each phase of the method that has most
     expected, history = fit(name, teacher, data, settings)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
-    assert [row["top1"] is None for row in history] == [True, False, True, False, False]
+    assert [row["score"] is None for row in history] == [True, False, True, False, False]
     for stop in (1, 4, 6, 11, 15, 18):
         checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
         with pytest.raises(StoppingError):
@@ -187,7 +187,7 @@ def test_tensorboard_gets_every_epoch(teacher, data, tmp_path):
     events = EventAccumulator(str(tmp_path / "student"))
     events.Reload()
     assert [e.value for e in events.Scalars("terms/kl")] == pytest.approx([r["terms"]["kl"] for r in history], rel=1e-5)
-    assert [e.step for e in events.Scalars("top1")] == [2, 3]
+    assert [e.step for e in events.Scalars("score")] == [2, 3]
 
 
 def test_progress_shows_rate_terms_and_time_left(teacher, data):
@@ -196,4 +196,4 @@ def test_progress_shows_rate_terms_and_time_left(teacher, data):
     fit("kd", teacher, data, monitor=monitor)
     shown = console.export_text()
     assert "images/s" in shown
-    assert "top-1" in shown
+    assert "score" in shown

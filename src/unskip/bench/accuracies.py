@@ -8,12 +8,12 @@ from pathlib import Path
 from torch import Tensor
 
 from unskip.bench.targets import Target
-from unskip.data import Data
+from unskip.data import Data, data_section
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
-from unskip.measure import Accuracy, evaluate_file
+from unskip.evaluation import evaluate_file
 from unskip.recipe import recipe_from
-from unskip.request import data_settings
+from unskip.tasks import Score
 from unskip.trained import data_for
 
 __all__ = ["Accuracies"]
@@ -32,19 +32,19 @@ class Accuracies:
         for setting in settings:
             if not setting.startswith("data."):
                 raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
-        recipe_from({"data": data_settings(data or "digits")}, settings, origin="command line")
+        recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
         self._wanted = wanted
         self._argument = data
         self._settings = settings
         self._data: dict[tuple[Path, DataInfo], Data | str] = {}
-        self._known: dict[str, Accuracy | str] = {}
+        self._known: dict[str, Score | str] = {}
 
     def test_images(self, target: Target, count: int) -> Tensor | None:
         """Test images as a target's network expects them, None where its data is not known or not wanted."""
         data = self._data_of(target)
         return None if isinstance(data, str) else data.test_images(count)
 
-    def of(self, target: Target, file: Path, content: str) -> Accuracy | str:
+    def of(self, target: Target, file: Path, content: str) -> Score | str:
         """The accuracy of a file with a content of that hash, in the runtime that it was written for."""
         if content not in self._known:
             data = self._data_of(target)
@@ -67,7 +67,7 @@ class Accuracies:
         return self._data[place]
 
 
-def _evaluated(file: Path, data: Data) -> Accuracy | str:
+def _evaluated(file: Path, data: Data) -> Score | str:
     try:
         return evaluate_file(file, data.test_batches(_BATCH).epoch(0))
     except UnskipError as error:

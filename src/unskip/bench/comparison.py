@@ -19,11 +19,12 @@ from unskip.bench.forecasts import Forecasts
 from unskip.bench.targets import Target, find_targets
 from unskip.environment import describe_environment, package_version
 from unskip.errors import UnskipError
-from unskip.measure import Accuracy, Job, Latency, Measurement, measure_files, speedup
+from unskip.measure import Job, Latency, Measurement, measure_files, speedup
 from unskip.nets.within_memory import check_memory
 from unskip.report.bench_record import Bench, Cell, FileAccuracy, Group, Load, PeakMemory, Ratio, Times
 from unskip.runtimes import find_runtime
 from unskip.settings import nearest, shortened
+from unskip.tasks import Score
 
 __all__ = ["BenchSettings", "bench", "names_in", "numbers_in"]
 
@@ -172,7 +173,7 @@ class _Table:
             latency=_times(found.latency),
             ratio=_ratio(measured[self._targets[0].label], found),
             memory=self._memory(target, found, batch_size),
-            accuracy=_accuracy(accuracy) if isinstance(accuracy, Accuracy) else None,
+            accuracy=_accuracy(accuracy) if isinstance(accuracy, Score) else None,
             no_accuracy=accuracy if isinstance(accuracy, str) else None,
             parity=file.parity,
         )
@@ -264,8 +265,8 @@ def _ratio(first: Measurement | UnskipError, this: Measurement) -> Ratio | None:
     return Ratio(median=found.median, p10=found.low, p90=found.high, difference_shown=found.shows_difference)
 
 
-def _accuracy(accuracy: Accuracy) -> FileAccuracy:
-    return FileAccuracy(top1=accuracy.top1, top5=accuracy.top5, images=accuracy.images)
+def _accuracy(score: Score) -> FileAccuracy:
+    return FileAccuracy(top1=score.value, top5=score.figures.get("top5"), images=score.images)
 
 
 def _or(value: int | None, reason: str) -> int | str:

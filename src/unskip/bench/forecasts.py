@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field
 
 from unskip.bench.targets import Target
+from unskip.dataflow import MemoryTimeline, count_macs, forecast, num_parameters
 from unskip.errors import UnskipError, first_line
 from unskip.export import arena_of_file, planned_arena
-from unskip.measure import MemoryTimeline, count_macs, forecast, num_parameters
 from unskip.report.bench_record import Subject
 from unskip.report.record import Operation, Timeline
 from unskip.surgery import residual_blocks

@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from unskip.figures import bare_table
 from unskip.report.bench_record import Bench, Group
 from unskip.report.bench_tables import DEFINITIONS, Figure, columns, conclusions, footnotes, rows, setting_of
+from unskip.terminal import bare_table
 
 __all__ = ["render"]
 

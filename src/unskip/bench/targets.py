@@ -13,10 +13,11 @@ import torch
 from unskip.data_info import DataInfo, image_shape_in
 from unskip.errors import UnskipError
 from unskip.nets import PACKAGES, StagedNet
-from unskip.request import request_net
+from unskip.recipe import parse_edits, parse_settings
 from unskip.run_folder import net_file
 from unskip.runtimes import RUNTIMES, read_metadata, runtime_for
 from unskip.surgery import build
+from unskip.targets import resolve_net
 from unskip.weights import described_net, load_net
 
 __all__ = ["RANDOM_SEED", "Target", "find_targets"]
@@ -94,7 +95,7 @@ def _by_name(text: str, image_size: tuple[int, int] | None) -> Target:
     edits = [change for change in changes if change not in options]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        net, shape = request_net(name, options, edits, image_size)
+        net, shape = resolve_net(name, parse_settings(options), parse_edits(edits), image_size)
     return Target(text, "name", shape, net.eval())
 
 

@@ -4,6 +4,15 @@ from unskip.data.batches import Batches
 from unskip.data.decode import Progress
 from unskip.data.load import Data, load_data
 from unskip.data.normalize import Normalization, named_normalization
-from unskip.data.sources import recipe_for
+from unskip.data.sources import data_section, recipe_for
 
-__all__ = ["Batches", "Data", "Normalization", "Progress", "load_data", "named_normalization", "recipe_for"]
+__all__ = [
+    "Batches",
+    "Data",
+    "Normalization",
+    "Progress",
+    "data_section",
+    "load_data",
+    "named_normalization",
+    "recipe_for",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from unskip.errors import UnskipError
 from unskip.images import shown
 from unskip.recipe import DataRecipe
 
-__all__ = ["Source", "read_source", "recipe_for"]
+__all__ = ["Source", "data_section", "read_source", "recipe_for"]
 
 _NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
 
@@ -50,6 +51,11 @@ def recipe_for(argument: str) -> DataRecipe:
         f"--data {argument}: the layout of this folder is unknown; looked for train-*.parquet, train/*.parquet, "
         f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE and CLASS/IMAGE"
     )
+
+
+def data_section(argument: str) -> dict[str, Any]:
+    """The fields of a recipe's data section that ``--data ARGUMENT`` sets."""
+    return recipe_for(argument).model_dump(mode="json", include={"name", "path"})
 
 
 def read_source(recipe: DataRecipe) -> Source:

@@ -43,12 +43,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unskip.losses import attention_transfer, cross_entropy, feature_mse, kl_divergence, nst
+from unskip.losses import attention_transfer, feature_mse, nst
 from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, check_taps, half_cosine
 from unskip.nets import StagedNet
 from unskip.nets.connector import connectors, to_one_size
+from unskip.tasks import Task
 
-__all__ = ["AlignKD"]
+__all__ = ["AlignKD", "Alignment"]
 
 _DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": feature_mse,
@@ -68,10 +69,9 @@ class AlignKD(Method):
     decay_share: float = Field(0.3, ge=0, le=1, description="share of the training during which eta falls")
     taps: tuple[str, ...] | None = Field(None, strict=False, description="stages to align; all by default")
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
-        assert teacher is not None
-        objective = _Alignment(self, teacher, student)
+        objective = Alignment(self, teacher, student, task)
         trainable = nn.ModuleList([student, objective.connectors])
         return [Phase("align_kd", objective, trainable, epochs)]
 
@@ -80,23 +80,25 @@ class AlignKD(Method):
         return half_cosine(self.feature_weight, self.final_feature_weight, self.decay_share, progress)
 
 
-class _Alignment(Objective):
-    def __init__(self, method: AlignKD, teacher: StagedNet, student: StagedNet) -> None:
-        super().__init__()
+class Alignment(Objective):
+    """The answers' terms, and the distances of the tapped maps."""
+
+    teacher: FrozenTeacher
+
+    def __init__(self, method: AlignKD, teacher: StagedNet, student: StagedNet, task: Task) -> None:
+        super().__init__(student, task, teacher)
         self.method = method
         self.taps = check_taps(method.taps, teacher, student)
-        self.teacher = FrozenTeacher(teacher)
-        self.student = student
         self.connectors = connectors(student, teacher, self.taps) if method.feature == "mse" else nn.ModuleList()
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
-        teacher_maps, teacher_logits = self.teacher.features(images)
-        student_maps, student_logits = self.student.features(images)
+        """The task's terms and ``feature``; see `Objective.forward`."""
+        teacher_maps, teacher_answers = self.teacher.features(images)
+        student_maps, student_answers = self.student.features(images)
         distances = [self._distance(place, student_maps[tap], teacher_maps[tap]) for place, tap in enumerate(self.taps)]
-        alpha = self.method.alpha
+        alpha, temperature = self.method.alpha, self.method.temperature
         return {
-            "ce": (1 - alpha) * cross_entropy(student_logits, labels),
-            "kl": alpha * kl_divergence(student_logits, teacher_logits, self.method.temperature),
+            **self.task.terms(student_answers, teacher_answers, labels, alpha=alpha, temperature=temperature),
             "feature": self.method.feature_weight_at(progress) * torch.stack(distances).sum(),
         }
 

@@ -6,7 +6,7 @@ import functools
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,36 +17,56 @@ from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.settings import Section
 from unskip.surgery import fold_batchnorm, fold_dirac
+from unskip.tasks import Answers, Task
 
 __all__ = ["FrozenTeacher", "Method", "Objective", "Phase", "check_taps", "half_cosine", "split_epochs"]
 
 
-class FrozenTeacher:
+class FrozenTeacher(nn.Module):
     """A copy of a teacher that only answers: in eval mode for ever, BatchNorm folded, its weights without gradients.
 
-    ``requires_grad=False`` alone would let BatchNorm's statistics drift. It is not a module, so an objective that holds
-    one has no teacher in its parameters, its state dict, its checkpoints, or its ``train()``.
+    ``requires_grad=False`` alone would let BatchNorm's statistics drift. It goes where its objective goes (`.to`,
+    `.half`), and is in none of the objective's parameters, state dict or ``train()``.
     """
 
+    net: StagedNet
+
     def __init__(self, teacher: StagedNet) -> None:
+        super().__init__()
         # Each part by itself, so that the maps between them stay what they are.
         folded = [fold_batchnorm(teacher[place : place + 1]) for place in range(len(teacher))]
-        self.net = functools.reduce(operator.add, folded).requires_grad_(False).eval()
+        self.__dict__["net"] = functools.reduce(operator.add, folded).requires_grad_(False).eval()  # no submodule
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenTeacher:
+        self.net._apply(fn, recurse)
+        return self
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Logits (batch, classes); the last map, where the teacher is the front of a network."""
-        logits: Tensor = self.net(images)
-        return logits
+    def forward(self, images: Tensor) -> Answers:
+        """What the teacher answers; the last map, where it is the front of a network."""
+        return self.net(images)
 
     @torch.no_grad()
-    def features(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """One map per stage, and the logits; see `StagedNet.features`."""
+    def features(self, images: Tensor) -> tuple[list[Tensor], Answers]:
+        """One map per stage, and the answers; see `StagedNet.features`."""
         return self.net.features(images)
 
 
 class Objective(nn.Module, ABC):
-    """One phase's loss as a module, so that data parallelism and compilation can wrap it whole."""
+    """One phase's loss as a module, so that data parallelism and compilation can wrap it whole.
+
+    ``student`` is what is trained, ``teacher`` a frozen copy of what it learns from, where there is one.
+    """
+
+    student: StagedNet
+    teacher: FrozenTeacher | None
+    task: Task
+
+    def __init__(self, student: StagedNet, task: Task, teacher: StagedNet | None = None) -> None:
+        super().__init__()
+        self.student = student
+        self.task = task
+        self.teacher = None if teacher is None else FrozenTeacher(teacher)
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
@@ -75,10 +95,11 @@ class Method(Section, ABC):
     """A distillation method.
 
     Its fields are its hyper-parameters with the paper's defaults, its file's name is its name, and its file's docstring
-    is its card.
+    is its card. ``needs_teacher`` and ``needs_labels`` say what it cannot do without.
     """
 
     needs_teacher: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -93,11 +114,11 @@ class Method(Section, ABC):
         return requested
 
     @abstractmethod
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """The stretches of training, in order; their epochs add up to ``epochs``.
 
-        ``teacher`` is None only where the method needs none. New layers may draw from PyTorch's generator, which the
-        training seeds.
+        ``teacher`` is the student itself where the method needs none and there is none. New layers may draw from
+        PyTorch's generator, which the training seeds.
         """
 
     def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:

@@ -50,7 +50,7 @@ from pydantic import Field, NonNegativeInt
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError
-from unskip.losses import cross_entropy, feature_mse, kl_divergence
+from unskip.losses import feature_mse, kl_divergence
 from unskip.methods.base import Method, Objective, Phase
 from unskip.nets import StagedNet
 from unskip.nets.depth import DepthBatchNorm2d, block_names
@@ -60,6 +60,7 @@ from unskip.surgery import (
     with_recalibrated_statistics,
     without_depth_statistics,
 )
+from unskip.tasks import Task
 
 __all__ = ["EmbeddedKD"]
 
@@ -73,6 +74,7 @@ class EmbeddedKD(Method):
     """Fields of EKD-DDNN."""
 
     needs_teacher: ClassVar[bool] = False
+    needs_labels: ClassVar[bool] = True
 
     depths: Depths | None = Field(
         None, description="the blocks of each stage, for every sub-net; by default one with three fifths of them"
@@ -102,14 +104,14 @@ class EmbeddedKD(Method):
                 raise UnskipError(f"depths: {_name(depth)} {which}; name sub-nets of {_name(full)} that differ")
         return depths
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase. The student is what :meth:`student_of` gave."""
         kinds = {type(module) for module in student.modules()}
         if self.batch_norm == "per_depth_statistics" and nn.BatchNorm2d in kinds and DepthBatchNorm2d not in kinds:
             raise UnskipError(
                 "the network has no BatchNorm statistics of its depths; train what student_of makes of it"
             )
-        return [Phase("embedded_kd", _AllDepths(self, student), student, epochs)]
+        return [Phase("embedded_kd", _AllDepths(self, student, task), student, epochs)]
 
     def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
         """The full-net as ``full`` and every sub-net by its blocks (``3-3-3``), each a network of its own.
@@ -126,10 +128,9 @@ class EmbeddedKD(Method):
 
 
 class _AllDepths(Objective):
-    def __init__(self, method: EmbeddedKD, student: StagedNet) -> None:
-        super().__init__()
+    def __init__(self, method: EmbeddedKD, student: StagedNet, task: Task) -> None:
+        super().__init__(student, task)
         self.method = method
-        self.student = student
         # Views of the student: in a list they are no modules of this one, so that its state holds each weight once.
         self.sub_nets = [student.at_depth(*depth) for depth in method.depths_of(student)]
 
@@ -149,8 +150,8 @@ class _AllDepths(Objective):
             kl.append(kl_divergence(full, _mean_probabilities(logits)))
             distances += [feature_mse(stage[0], stage.mean(dim=0)) for stage in stages]
         return {
-            "ce": cross_entropy(full, labels),
-            "sub_ce": torch.stack([cross_entropy(sub, labels) for sub in subs]).mean(),
+            "ce": self.task.label_loss(full, labels),
+            "sub_ce": torch.stack([self.task.label_loss(sub, labels) for sub in subs]).mean(),
             "kl": self.method.kl_weight / len(logits) * torch.stack(kl).sum(),
             "attention": self.method.attention_weight / len(logits) * torch.stack(distances).sum() / len(stages),
         }

@@ -41,14 +41,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from unskip.errors import UnskipError
-from unskip.methods.align_kd import AlignKD
-from unskip.methods.base import Objective, Phase
+from unskip.methods.align_kd import AlignKD, Alignment
+from unskip.methods.base import Phase
 from unskip.nets import StagedNet
 from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts, without_shortcuts
 from unskip.surgery.fade import fading_blocks
+from unskip.tasks import Task
 
 __all__ = ["FadeKD"]
 
@@ -83,12 +84,12 @@ class FadeKD(AlignKD):
         fewer = {"keep": keep} if len(keep) <= len(only) else {"only": only}
         return with_fading_shortcuts(teacher, **fewer).requires_grad_()
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
         if not fading_blocks(student):
             raise UnskipError("fade_kd trains a network whose shortcuts can fade: what its student_of returns")
-        (alignment,) = super().phases(teacher, student, epochs)
-        return [Phase("fade_kd", _Fading(self, alignment.objective, student), alignment.trainable, epochs)]
+        objective = _Fading(self, teacher, student, task)
+        return [Phase("fade_kd", objective, nn.ModuleList([student, objective.connectors]), epochs)]
 
     def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
         """The student without its shortcuts. Raises `UnskipError` when they have not faded, after too few steps."""
@@ -105,20 +106,18 @@ class FadeKD(AlignKD):
         return factors if self.order == "from_front" else factors[::-1]
 
 
-class _Fading(Objective):
-    def __init__(self, method: FadeKD, alignment: Objective, student: StagedNet) -> None:
-        super().__init__()
-        self.method = method
-        self.alignment = alignment
-        self.teacher = alignment.teacher
+class _Fading(Alignment):
+    method: FadeKD
+
+    def __init__(self, method: FadeKD, teacher: StagedNet, student: StagedNet, task: Task) -> None:
+        super().__init__(method, teacher, student, task)
         self.blocks = tuple(fading_blocks(student).values())
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         factors = self.method.shortcut_factors_at(progress, len(self.blocks))
         for block, factor in zip(self.blocks, factors, strict=True):
             block.fade_to(factor)
-        terms: dict[str, Tensor] = self.alignment(images, labels, progress)
-        return terms
+        return super().forward(images, labels, progress)
 
 
 def _structure(net: StagedNet) -> tuple[set[str], dict[str, tuple[int, ...]], dict[str, str]]:

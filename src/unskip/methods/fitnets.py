@@ -43,6 +43,7 @@ from unskip.nets import StagedNet
 from unskip.nets.connector import to_one_size
 from unskip.nets.layers import initialise
 from unskip.nets.shapes import stage_shapes
+from unskip.tasks import Task
 
 __all__ = ["FitNets"]
 
@@ -56,33 +57,29 @@ class FitNets(Method):
     alpha: float = Field(0.3, ge=0, le=1, description="second phase: weight of the teacher; the labels' is 1 - alpha")
     temperature: float = Field(3.0, gt=0, description="second phase: divides both logits before the softmax")
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """The hint, then `kd`."""
-        assert teacher is not None
         if epochs < 2:
             raise UnskipError(f"2 phases (hint, kd) need at least as many epochs, not {epochs}")
         hint_epochs = min(max(1, round(self.hint_share * epochs)), epochs - 1)
         hint = _up_to_stage("hint", self.hint, teacher, "teacher")
         guided = _up_to_stage("guided", self.guided, student, "student")
-        objective = _Hint(hint, student, len(guided))
+        objective = _Hint(hint, student, len(guided), task)
         trainable = nn.ModuleList([guided, objective.regressor])
         kd = KD(alpha=self.alpha, temperature=self.temperature)
         return [
             Phase("hint", objective, trainable, hint_epochs),
-            *kd.phases(teacher, student, epochs - hint_epochs),
+            *kd.phases(teacher, student, epochs - hint_epochs, task),
         ]
 
 
 class _Hint(Objective):
-    """The student's first ``num_guided`` parts against a teacher that is cut behind its hint stage.
+    """The student's first ``num_guided`` parts against a teacher that is cut behind its hint stage."""
 
-    The whole student is in its state, so that a checkpoint has all parts.
-    """
+    teacher: FrozenTeacher
 
-    def __init__(self, teacher: StagedNet, student: StagedNet, num_guided: int) -> None:
-        super().__init__()
-        self.teacher = FrozenTeacher(teacher)
-        self.student = student
+    def __init__(self, teacher: StagedNet, student: StagedNet, num_guided: int, task: Task) -> None:
+        super().__init__(student, task, teacher)
         self.num_guided = num_guided
         self.regressor = _regressor(student[:num_guided], teacher)
 

@@ -44,25 +44,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError
-from unskip.losses import cross_entropy, margin_distance, squared_distance
+from unskip.losses import margin_distance, squared_distance
 from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, half_cosine
 from unskip.nets import Residual, StagedNet
 from unskip.nets.activation import activation_in_head
 from unskip.nets.connector import connector
 from unskip.nets.shapes import stage_shapes
+from unskip.tasks import Task
 
 __all__ = ["JointRD"]
 
 
 class JointRD(Method):
     """Fields of JointRD."""
+
+    needs_labels: ClassVar[bool] = True
 
     hybrid_weight: float = Field(1.0, ge=0, description="eta, the weight of hybrids and features, at the start")
     final_hybrid_weight: float = Field(0.5, ge=0, description="eta after its decay")
@@ -79,10 +82,9 @@ class JointRD(Method):
             raise ValueError("distance: margin compares features before the last activation; set tap: pre_relu too")
         return self
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
-        assert teacher is not None
-        objective = _JointTraining(self, teacher, student)
+        objective = _JointTraining(self, teacher, student, task)
         trainable = nn.ModuleList([student, objective.connectors]) if len(objective.connectors) else student
         return [Phase("joint_rd", objective, trainable, epochs)]
 
@@ -93,15 +95,14 @@ class JointRD(Method):
 
 class _JointTraining(Objective):
     margin: Tensor
+    teacher: FrozenTeacher
 
-    def __init__(self, method: JointRD, teacher: StagedNet, student: StagedNet) -> None:
-        super().__init__()
+    def __init__(self, method: JointRD, teacher: StagedNet, student: StagedNet, task: Task) -> None:
         _check_stages(teacher, student)
         if method.tap == "pre_relu":
             teacher, student = activation_in_head(teacher), activation_in_head(student)
+        super().__init__(student, task, teacher)
         self.method = method
-        self.teacher = FrozenTeacher(teacher)
-        self.student = student
         self.connectors = nn.ModuleList()
         if method.distance == "margin":
             margin = _margin(teacher)
@@ -120,8 +121,8 @@ class _JointTraining(Objective):
         distance = torch.stack([self._distance(k, feature, target) for k, feature in enumerate(features)]).sum()
         eta = self.method.hybrid_weight_at(progress)
         return {
-            "ce": cross_entropy(student_logits, labels),
-            "hybrid_ce": eta * hybrids * cross_entropy(hybrid_logits, labels.repeat(hybrids)),
+            "ce": self.task.label_loss(student_logits, labels),
+            "hybrid_ce": eta * hybrids * self.task.label_loss(hybrid_logits, labels.repeat(hybrids)),
             "feature": eta * self.method.feature_weight * distance,
         }
 

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from pydantic import Field
 from torch import Tensor
 
-from unskip.losses import cross_entropy, kl_divergence
 from unskip.methods.base import FrozenTeacher, Method, Objective, Phase
 from unskip.nets import StagedNet
+from unskip.tasks import Task
 
 __all__ = ["KD"]
 
@@ -33,24 +33,19 @@ class KD(Method):
     alpha: float = Field(0.9, ge=0, le=1, description="weight of the teacher's term; the labels' is 1 - alpha")
     temperature: float = Field(4.0, gt=0, description="divides both logits before the softmax")
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
-        assert teacher is not None
-        objective = _Logits(FrozenTeacher(teacher), student, self.alpha, self.temperature)
+        objective = _Answers(self, teacher, student, task)
         return [Phase("kd", objective, student, epochs)]
 
 
-class _Logits(Objective):
-    def __init__(self, teacher: FrozenTeacher, student: StagedNet, alpha: float, temperature: float) -> None:
-        super().__init__()
-        self.teacher = teacher
-        self.student = student
-        self.alpha = alpha
-        self.temperature = temperature
+class _Answers(Objective):
+    teacher: FrozenTeacher
+
+    def __init__(self, method: KD, teacher: StagedNet, student: StagedNet, task: Task) -> None:
+        super().__init__(student, task, teacher)
+        self.method = method
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
-        student = self.student(images)
-        return {
-            "ce": (1 - self.alpha) * cross_entropy(student, labels),
-            "kl": self.alpha * kl_divergence(student, self.teacher(images), self.temperature),
-        }
+        alpha, temperature = self.method.alpha, self.method.temperature
+        return self.task.terms(self.student(images), self.teacher(images), labels, alpha=alpha, temperature=temperature)

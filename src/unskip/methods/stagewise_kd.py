@@ -44,10 +44,11 @@ from pydantic import Field
 from torch import Tensor
 
 from unskip.errors import UnskipError
-from unskip.losses import cross_entropy, feature_mse
+from unskip.losses import feature_mse
 from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, split_epochs
 from unskip.nets import StagedNet
 from unskip.nets.shapes import part_shapes
+from unskip.tasks import Answers, Task
 
 __all__ = ["StagewiseKD"]
 
@@ -60,32 +61,30 @@ class StagewiseKD(Method):
     )
     drift: bool = Field(False, description="let BatchNorm statistics of finished parts go on moving")
 
-    def phases(self, teacher: StagedNet | None, student: StagedNet, epochs: int) -> Sequence[Phase]:
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase for each part, named after it, or a single one."""
-        assert teacher is not None
         _check_maps(teacher, student)
         if self.order == "simultaneous":
-            return [Phase("simultaneous", _AllParts(teacher, student), student, epochs)]
+            return [Phase("simultaneous", _AllParts(teacher, student, task), student, epochs)]
         shares = split_epochs(epochs, student.part_names)
         return [
-            Phase(name, _OnePart(teacher, student, place, drift=self.drift), student[place], shares[place])
+            Phase(name, _OnePart(self, teacher, student, place, task), student[place], shares[place])
             for place, name in enumerate(student.part_names)
         ]
 
 
 class _OnePart(Objective):
-    """What one part gives, behind the finished ones, against the teacher's map, or, for the head, against the labels.
+    """What one part gives, behind the finished ones, against the teacher's map; the head's answers as `_answer_terms`.
 
-    The whole student is in its state, so that a checkpoint of any phase has all parts.
+    ``is_head``: whether it is the last part.
     """
 
-    def __init__(self, teacher: StagedNet, student: StagedNet, place: int, *, drift: bool) -> None:
-        super().__init__()
+    def __init__(self, method: StagewiseKD, teacher: StagedNet, student: StagedNet, place: int, task: Task) -> None:
         is_head = place == len(student) - 1
-        self.teacher = None if is_head else FrozenTeacher(teacher[: place + 1])
-        self.student = student
+        super().__init__(student, task, None if is_head and task.has_labels else teacher[: place + 1])
+        self.is_head = is_head
         self.place = place
-        self.drift = drift
+        self.drift = method.drift
 
     def train(self, mode: bool = True) -> _OnePart:
         super().train(mode)
@@ -97,24 +96,36 @@ class _OnePart(Objective):
         with torch.no_grad():
             x = self.student[: self.place](images)
         output = self.student[self.place](x)
-        if self.teacher is None:
-            return {"ce": cross_entropy(output, labels)}
-        return {"feature": feature_mse(output, self.teacher(images))}
+        target: Answers = None if self.teacher is None else self.teacher(images)
+        if self.is_head:
+            return _answer_terms(self.task, output, target, labels)
+        return {"feature": feature_mse(output, target)}
 
 
 class _AllParts(Objective):
-    def __init__(self, teacher: StagedNet, student: StagedNet) -> None:
-        super().__init__()
-        self.teacher = FrozenTeacher(teacher[:-1])
-        self.student = student
+    teacher: FrozenTeacher
+
+    def __init__(self, teacher: StagedNet, student: StagedNet, task: Task) -> None:
+        super().__init__(student, task, teacher[:-1] if task.has_labels else teacher)
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         with torch.no_grad():
-            teacher_maps = self.teacher.net.outputs(images).values()
-        *student_maps, logits = self.student.outputs(images).values()
-        distances = [feature_mse(student, teacher) for student, teacher in zip(student_maps, teacher_maps, strict=True)]
-        terms = len(distances) + 1
-        return {"ce": cross_entropy(logits, labels) / terms, "feature": torch.stack(distances).sum() / terms}
+            targets = list(self.teacher.net.outputs(images).values())
+        *maps, answers = self.student.outputs(images).values()
+        distances = [feature_mse(student, teacher) for student, teacher in zip(maps, targets, strict=False)]
+        count = len(distances) + 1
+        terms = _answer_terms(self.task, answers, targets[-1], labels)
+        return {
+            **{name: term / count for name, term in terms.items()},
+            "feature": torch.stack(distances).sum() / count,
+        }
+
+
+def _answer_terms(task: Task, answers: Answers, targets: Answers, labels: Tensor) -> dict[str, Tensor]:
+    """The loss of the labels or, for a task that has none, of the teacher's answers ``targets``."""
+    if task.has_labels:
+        return {"ce": task.label_loss(answers, labels)}
+    return task.terms(answers, targets, labels, alpha=1.0, temperature=1.0)
 
 
 def _check_maps(teacher: StagedNet, student: StagedNet) -> None:

@@ -3,6 +3,7 @@
 from unskip.nets.by_mode import ByMode
 from unskip.nets.own_modules import allow_module, allow_module_of, own_module_of
 from unskip.nets.parse import kept_branches, num_kept_additions, original_place, parse
+from unskip.nets.plain_modules import staged
 from unskip.nets.shapes import image_channels
 from unskip.nets.staged import NetSpec, Residual, StagedNet
 from unskip.nets.unopened import Unopened, unknown_shortcuts, unopened_modules
@@ -29,6 +30,7 @@ __all__ = [
     "original_place",
     "own_module_of",
     "parse",
+    "staged",
     "unknown_shortcuts",
     "unopened_modules",
 ]

@@ -6,7 +6,6 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import torch
@@ -14,15 +13,15 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from unskip.errors import UnskipError, first_line
+from unskip.errors import UnskipError
 from unskip.nets.own_modules import own_factory, running_own_code
 from unskip.nets.parse import parse
+from unskip.nets.plain_modules import images_for
 from unskip.nets.staged import StagedNet
 from unskip.settings import nearest
 
 __all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
 
-_SIDES = (224, 32, 64, 96, 128, 256, 28)
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")
 _READS_FILES = ("checkpoint_path", "cache_dir")
 _TIMM_NAME = re.compile(r"\w+(\.\w+)?")  # timm takes hf-hub:, local-dir: and paths too, which bring files of their own
@@ -70,9 +69,9 @@ class ForeignNet:
         try:
             with running_own_code("its forward fails"):
                 if _is_lazy(model):
-                    _example(model, self.image_size, in_channels)  # its layers learn their shapes from what they see
+                    images_for(model, self.image_size, in_channels)  # its layers learn their shapes from what they see
                 _adapt(model, **rest)
-                return parse(model, _example(model, self.image_size, in_channels))
+                return parse(model, images_for(model, self.image_size, in_channels))
         except UnskipError as error:
             raise UnskipError(f"{self.source}: {error}") from error
 
@@ -225,32 +224,3 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
 
 def _is_lazy(model: nn.Module) -> bool:
     return any(map(is_lazy, (*model.parameters(), *model.buffers())))
-
-
-def _example(model: nn.Module, image_size: int, in_channels: int | None) -> Tensor:
-    """Two images of a size that the network takes: the one it was designed for, or else the first that runs."""
-    parameter = next((each for each in model.parameters() if each.is_floating_point()), torch.zeros(()))
-    first = next((layer.in_channels for layer in model.modules() if isinstance(layer, nn.Conv2d)), 3)
-    known = dict.fromkeys(
-        (first or 3, 3) if in_channels is None else (in_channels,)
-    )  # it need not be what reads the images
-    modes = {module: module.training for module in model.modules()}
-    failure = None
-    for side, channels in product((image_size, *_SIDES), known):
-        images = torch.linspace(-2, 2, 2 * channels * side * side, device=parameter.device, dtype=parameter.dtype)
-        images = images.sin().reshape(2, channels, side, side)
-        try:
-            with torch.no_grad():
-                model.eval()(images)
-        except Exception as error:  # whatever a forward of others raises
-            failure = failure or error
-        else:
-            return images
-        finally:
-            for module, training in modes.items():
-                module.training = training
-    sides = ", ".join(map(str, dict.fromkeys((image_size, *_SIDES))))
-    said = first_line(failure or ValueError())
-    if parameter.is_meta and "meta" in said:
-        raise UnskipError(f"its forward needs values, and nets are looked at without any before a run: {said}")
-    raise UnskipError(f"no image size of {sides} fits it: {type(failure).__name__}: {said}")

@@ -39,7 +39,7 @@ def allow_module(name: str) -> None:
     given to `unskip.make_net` by its name is allowed by that. Raises `UnskipError` for what is no module's name, and
     for a module of Python or of a package that unskip builds on.
     """
-    _check_name(name, f"--allow-module {name!r}")
+    _check_name(name, f"`allow_module` {name!r}")
     _allowed.add(name)
 
 
@@ -70,7 +70,7 @@ def own_factory(source: str) -> Callable[..., Any]:
     if not any(".".join(parents[:depth]) in _allowed for depth in range(1, len(parents) + 1)):
         raise UnskipError(
             f"the network {source} is code of the module {module}, and a file alone may not have code run; "
-            f"if you trust that module, say --allow-module {module} (in Python: unskip.allow_module({module!r}))"
+            f"if you trust that module, allow it: `allow_module={module}` (in Python: unskip.allow_module({module!r}))"
         )
     found = _imported(source, module)
     with running_own_code(f"{source}: {module} does not let itself be looked at"):

@@ -25,7 +25,7 @@ from unskip.nets.sameness import check_same
 from unskip.nets.sizes import with_sizes_read_nearby
 from unskip.nets.staged import StagedNet
 
-__all__ = ["kept_branches", "num_kept_additions", "original_place", "parse"]
+__all__ = ["check_weights", "kept_branches", "num_kept_additions", "original_place", "parse"]
 
 
 def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
@@ -56,7 +56,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     if example_input.dim() != 4:
         shape = " x ".join(map(str, example_input.shape))
         raise UnskipError(f"example_input must be images (batch, channels, height, width), not {shape or 'a number'}")
-    _check_weights(model)
+    check_weights(model)
     copied = _copy(model)
     tensors = [*copied.named_parameters(), *copied.named_buffers()]
     names = {id(tensor): name for name, tensor in tensors}
@@ -75,7 +75,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     return net
 
 
-def _check_weights(model: nn.Module) -> None:
+def check_weights(model: nn.Module) -> None:
     """Raise `UnskipError` for weights that cannot be compared bit by bit, or that are not there yet."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if is_lazy(tensor):

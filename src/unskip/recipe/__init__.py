@@ -4,7 +4,7 @@ A recipe says everything that decides a run's result: data, teacher, student, me
 measured, and the seed. Unknown keys and wrong types are errors that name the nearest right key.
 """
 
-from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_edits, parse_setting, recipe_from
+from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_edits, parse_settings, recipe_from
 from unskip.recipe.sections import DataRecipe, Edits, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
 from unskip.recipe.training import (
     SGD,
@@ -41,6 +41,6 @@ __all__ = [
     "load_tree",
     "named_recipes",
     "parse_edits",
-    "parse_setting",
+    "parse_settings",
     "recipe_from",
 ]

@@ -14,7 +14,7 @@ from unskip.recipe.sections import Recipe
 from unskip.recipe.yaml_text import read_yaml, yaml_file
 from unskip.settings import explain, nearest, shortened
 
-__all__ = ["load_recipe", "load_tree", "named_recipes", "parse_edits", "parse_setting", "recipe_from"]
+__all__ = ["load_recipe", "load_tree", "named_recipes", "parse_edits", "parse_settings", "recipe_from"]
 
 
 _MOST_PARTS = 8  # of a key; no setting lies as deep
@@ -63,35 +63,39 @@ def recipe_from(tree: Mapping[str, Any], settings: Sequence[str] = (), *, origin
         raise UnskipError(explain(error, Recipe, origin)) from error
 
 
-def parse_setting(setting: str) -> tuple[str, Any]:
-    """Key and value of a setting such as ``training.epochs=8``; the value is YAML."""
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """The keys and values of settings such as ``training.epochs=8``, of which the last one of a key counts."""
+    return dict(map(_parsed, settings))
+
+
+def _parsed(setting: str) -> tuple[str, Any]:
     key, equals, text = setting.partition("=")
     parts = key.split(".")
     if not equals or not all(parts) or len(parts) > _MOST_PARTS:
-        raise UnskipError(f"--set {shortened(setting)!r}: expected KEY=VALUE, such as training.epochs=8")
-    return key, read_yaml(text, f"--set {shortened(setting)!r}: the value")
+        raise UnskipError(f"`settings` {shortened(setting)!r}: expected KEY=VALUE, such as training.epochs=8")
+    return key, read_yaml(text, f"`settings` {shortened(setting)!r}: the value")
 
 
 def parse_edits(texts: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Edits as a command line says them: ``without_shortcuts``, or YAML, ``with_grouped_convs: {groups: 2}``."""
+    """Edits from texts: ``without_shortcuts``, or YAML, ``with_grouped_convs: {groups: 2}``."""
     edits: list[tuple[str, dict[str, Any]]] = []
     for text in texts:
-        found = read_yaml(text, f"--edit {shortened(text)!r}")
+        found = read_yaml(text, f"`edits` {shortened(text)!r}")
         entry = {found: {}} if isinstance(found, str) else found
         if not isinstance(entry, dict) or len(entry) != 1 or not all(isinstance(a, dict) for a in entry.values()):
-            raise UnskipError(f"--edit {shortened(text)!r}: expected NAME or 'NAME: {{argument: value}}'")
+            raise UnskipError(f"`edits` {shortened(text)!r}: expected NAME or 'NAME: {{argument: value}}'")
         edits += entry.items()
     return edits
 
 
 def _apply(tree: dict[str, Any], setting: str) -> None:
-    key, value = parse_setting(setting)
+    key, value = _parsed(setting)
     *parents, last = key.split(".")
     node = tree
     for parent in parents:
         child = node.get(parent)
         node[parent] = child = {} if child is None else child
         if not isinstance(child, dict):
-            raise UnskipError(f"--set {shortened(setting)!r}: {parent} is a value and has no fields of its own")
+            raise UnskipError(f"`settings` {shortened(setting)!r}: {parent} is a value and has no fields of its own")
         node = child
     node[last] = value

@@ -27,7 +27,7 @@ from unskip.report.pareto import Point, pareto_plot
 from unskip.report.record import Timeline
 from unskip.report.svg import NUM_COLORS
 from unskip.report.tables import Column
-from unskip.report.units import byte_unit, duration
+from unskip.units import byte_unit, duration
 
 __all__ = ["render_bench", "write_bench_report"]
 

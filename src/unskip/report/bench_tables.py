@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unskip.report.bench_record import Bench, Cell, Group, Ratio
 from unskip.report.tables import DASH, Column
-from unskip.report.units import SPACE, Unit, byte_unit, milliseconds, small, times
+from unskip.units import SPACE, Unit, byte_unit, milliseconds, small, times
 
 __all__ = [
     "DEFINITIONS",

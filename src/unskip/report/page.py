@@ -16,7 +16,7 @@ from unskip.report.memory import DrawnTimeline, memory_plot
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.record import Run
 from unskip.report.summary import summarise
-from unskip.report.units import byte_unit, duration
+from unskip.units import byte_unit, duration
 
 __all__ = ["fill", "readable_time", "render", "write_report"]
 

@@ -12,10 +12,10 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from unskip.report.labels import End, label_ends, margin, short_label, titles
+from unskip.report.labels import End, label_ends, short_label
 from unskip.report.record import Net, Run
 from unskip.report.svg import NUM_COLORS, canvas, net_color, to_svg
-from unskip.report.units import percent
+from unskip.units import percent
 
 __all__ = ["accuracy_plot", "color_index", "loss_plots"]
 
@@ -47,8 +47,7 @@ def accuracy_plot(run: Run, against: Literal["epoch", "seconds"], width: int = 4
     longest = max(x for net in drawn for x in curves[net.label][0])
     scale, unit = (1, "epoch") if against == "epoch" else _time_unit(longest)
 
-    texts = [short_label(net.label) for net in (teacher, *drawn)]
-    with canvas(width, 300, right=margin(texts)) as axes:
+    with canvas(width, 300) as axes:
         ends = [End(short_label(teacher.label), longest / scale, 100 * teacher.top1, net_color(0))]
         axes.axhline(100 * teacher.top1, color=net_color(0), linewidth=1.2, linestyle=(0, (4, 3)))
         if teacher.label in curves:
@@ -63,7 +62,8 @@ def accuracy_plot(run: Run, against: Literal["epoch", "seconds"], width: int = 4
             ends.append(End(short_label(net.label), x[-1], y[-1], color, best))
         _epochs_axis(axes, longest) if against == "epoch" else axes.set_xlim(0, 1.02 * longest / scale)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        titles(axes, "top-1 accuracy, %", "epoch" if against == "epoch" else f"training time, {unit}")
+        axes.set_title("top-1 accuracy, %")
+        axes.set_xlabel("epoch" if against == "epoch" else f"training time, {unit}")
         label_ends(axes, ends)
         results = ", ".join(f"{net.label} {percent(net.top1)}" for net in (teacher, *drawn))
         against_what = "epochs" if against == "epoch" else "training time"
@@ -86,7 +86,7 @@ def _loss_plot(run: Run, net: Net, logarithmic: bool) -> Markup:
     color = net_color(color_index(run, net.label))
     names = dict.fromkeys(name for epoch in epochs for name in epoch.terms)
     terms = {name: [_finite(epoch.terms.get(name, math.nan)) for epoch in epochs] for name in names}
-    with canvas(340, 200, right=margin(terms), top=10) as axes:
+    with canvas(340, 200) as axes:
         axes.set_yscale("log" if logarithmic else "linear")
         numbers = [epoch.epoch for epoch in epochs]
         ends = []
@@ -104,7 +104,7 @@ def _loss_plot(run: Run, net: Net, logarithmic: bool) -> Markup:
         else:
             axes.yaxis.set_major_locator(MaxNLocator(4))
         _epochs_axis(axes, numbers[-1])
-        axes.set_xlabel("epoch", loc="left")
+        axes.set_xlabel("epoch")
         label_ends(axes, ends)
         last = ", ".join(f"{end.text} {end.y:.3g}" for end in ends) or "no finite value"
         index = run.nets.index(net)
@@ -113,11 +113,11 @@ def _loss_plot(run: Run, net: Net, logarithmic: bool) -> Markup:
 
 def _validated(run: Run, net: Net, against: Literal["epoch", "seconds"]) -> tuple[list[float], list[float]]:
     """The curve of a net; of one that comes out of another's training, the end alone."""
-    known = [epoch for epoch in run.epochs_of(net) if epoch.top1 is not None]
+    known = [epoch for epoch in run.epochs_of(net) if epoch.score is not None]
     x = [float(epoch.epoch if against == "epoch" else epoch.seconds) for epoch in known]
     if run.validated(net) != net:
         return x[-1:], [100 * net.top1][: len(x)]
-    return x, [100 * epoch.top1 for epoch in known if epoch.top1 is not None]
+    return x, [100 * epoch.score for epoch in known if epoch.score is not None]
 
 
 def _finite(value: float) -> float:

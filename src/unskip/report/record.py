@@ -103,13 +103,13 @@ class Net(Record):
 
 
 class Epoch(Record):
-    """One epoch of training; ``seconds`` counts from its start, ``top1`` is null without a validation."""
+    """One epoch of training; ``seconds`` counts from its start, ``score`` is null without a validation."""
 
     epoch: int
     seconds: float
     loss: float
     terms: dict[str, float]
-    top1: Share | None = None
+    score: Share | None = None
 
 
 class Operation(Record):

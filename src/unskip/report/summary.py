@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from unskip.chance import chance_limit, tells_chance
 from unskip.report.record import Net, Run
-from unskip.report.units import SPACE, byte_unit, milliseconds, percent, points, signed_points, times
+from unskip.units import SPACE, byte_unit, milliseconds, percent, points, signed_points, times
 
 __all__ = ["Summary", "noise", "summarise"]
 

@@ -13,14 +13,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from xml.etree import ElementTree
 
 from markupsafe import Markup
 from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MUTED", "NUM_COLORS", "RULE", "canvas", "net_color", "to_svg", "visible"]
+__all__ = ["INK", "MUTED", "NUM_COLORS", "RULE", "canvas", "lay_out", "net_color", "to_svg", "visible"]
 
 NUM_COLORS = 7  # the page's --net-0, which is the teacher's, to --net-6
 
@@ -29,8 +28,13 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule"}
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 72,
+    "figure.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0,
+    "figure.constrained_layout.h_pad": 0.04,
     "font.size": 12,
     "text.color": INK,
+    "axes.facecolor": "none",
     "axes.edgecolor": RULE,
     "axes.labelcolor": MUTED,
     "axes.axisbelow": True,
@@ -39,9 +43,14 @@ STYLE: dict[Any, Any] = {
     "axes.spines.left": False,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlecolor": MUTED,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.titlesize": "medium",
     "grid.color": RULE,
     "grid.linewidth": 1,
     "lines.solid_capstyle": "round",
+    "xaxis.labellocation": "left",
     "xtick.color": RULE,
     "ytick.color": RULE,
     "xtick.labelcolor": MUTED,
@@ -66,26 +75,19 @@ def visible(text: str) -> str:
 
 
 @contextmanager
-def canvas(
-    width: int, height: int, *, left: int = 40, right: int = 12, top: int = 26, bottom: int = 38
-) -> Iterator[Axes]:
-    """Axes in the report's style, with sizes and margins in pixels, for drawing and then :func:`to_svg`."""
-    with (
-        style.context(["default", STYLE]),
-        warnings.catch_warnings(),
-    ):  # whatever the user's matplotlibrc says
+def canvas(width: int, height: int) -> Iterator[Axes]:
+    """Axes in the report's style, of a figure with a size in pixels, for drawing and then :func:`to_svg`."""
+    with style.context(["default", STYLE]), warnings.catch_warnings():  # whatever the user's matplotlibrc says
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has it
-        figure = Figure(figsize=(width / 72, height / 72))
-        figure.patch.set_visible(False)
-        box = (
-            left / width,
-            bottom / height,
-            (width - left - right) / width,
-            (height - top - bottom) / height,
-        )
-        axes = figure.add_axes(box)
-        axes.patch.set_visible(False)
-        yield axes
+        yield Figure(figsize=(width / 72, height / 72)).subplots()
+
+
+def lay_out(axes: Axes) -> Figure:
+    """The figure of ``axes``, everything in its place, so that what comes next can go by that."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    return figure
 
 
 def to_svg(axes: Axes, name: str, alt: str) -> Markup:
@@ -96,50 +98,18 @@ def to_svg(axes: Axes, name: str, alt: str) -> Markup:
         name: Unique in the page; every id of the drawing starts with it.
         alt: What the figure shows, for those who cannot see it.
     """
-    buffer = io.StringIO()
+    figure, buffer = lay_out(axes), io.StringIO()
     with rc_context({"svg.hashsalt": name}):
-        figure = axes.get_figure(root=True)
-        assert figure is not None
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    root = ElementTree.fromstring(buffer.getvalue())
-    _drop(root, "metadata", "style")
-    box = root.attrib["viewBox"]
-    root.attrib.clear()
-    root.attrib.update({"viewBox": box, "role": "img", "aria-label": visible(alt)})
-    targets = set(re.findall(r"#([pm]\w+)", buffer.getvalue()))
-    for element in root.iter():
-        _simplify(element, f"{name}-", targets)
-    return Markup(ElementTree.tostring(root, encoding="unicode"))
+    drawing = buffer.getvalue().partition("</defs>")[2]  # before it lie a licence and a style for the whole page
+    inside = re.sub(r"<[^>]*>", lambda tag: _on_page(tag[0], f"{name}-"), drawing)
+    head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">')
+    return head.format(*figure.bbox.size, visible(alt)) + Markup(inside)
 
 
-def _drop(parent: ElementTree.Element, *tags: str) -> None:
-    for child in list(parent):
-        if child.tag.rpartition("}")[2] in tags:
-            parent.remove(child)
-        else:
-            _drop(child, *tags)
-
-
-def _simplify(element: ElementTree.Element, prefix: str, targets: set[str]) -> None:
-    """Plain tags and attributes as HTML wants them, ids unique in the page, the page's colours and font."""
-    element.tag = element.tag.rpartition("}")[2]
-    if not (element.text or "").strip():
-        element.text = None
-    element.tail = None
-    for key, value in list(element.attrib.items()):
-        del element.attrib[key]
-        key = key.rpartition("}")[2]
-        if key == "id":
-            if value in targets:
-                element.set("id", prefix + value)
-            continue
-        if key == "href":
-            value = value.replace("#", f"#{prefix}")
-        elif key == "clip-path":
-            value = value.replace("url(#", f"url(#{prefix}")
-        elif key == "style":
-            value = re.sub(r"#0000\w\w", lambda found: f"var({VARIABLES[found[0]]})", value)
-            value = re.sub(r"font-family: [^;]*; ?", "", value)
-        elif key == "d":
-            value = re.sub(r"(\d\.\d\d)\d+", r"\1", value).replace(" \n", " ").strip()
-        element.set(key, value)
+def _on_page(tag: str, prefix: str) -> str:
+    """A tag with ids that are unique in the page, the page's colours and its font."""
+    tag = re.sub(r'\bid="|(?:xlink:)?href="#|url\(#', lambda match: match[0].removeprefix("xlink:") + prefix, tag)
+    tag = re.sub(r"#0000\w\w", lambda match: f"var({VARIABLES[match[0]]})", tag)
+    tag = re.sub(r"font-family: [^;]*; ?", "", tag)
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", tag)

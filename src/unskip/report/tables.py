@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unskip.report.plots import color_index
 from unskip.report.record import Net, Run, Spread
-from unskip.report.units import (
+from unskip.units import (
     SPACE,
     Unit,
     byte_unit,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from unskip.chance import is_at_chance
 
 __all__ = ["Answers", "Predict", "Score", "Task"]
 
@@ -33,6 +35,11 @@ class Score:
         """The figure that decides; the higher, the better."""
         return self.figures[self.metric]
 
+    @property
+    def at_chance(self) -> bool:
+        """Whether `value` is no better than guessing; see `unskip.chance`."""
+        return self.chance is not None and is_at_chance(self.value, self.chance, self.images)
+
 
 class Task(ABC):
     """What a network answers, what that is compared with, and the metric: all that the rest of the house asks.
@@ -49,6 +56,14 @@ class Task(ABC):
         """The file's name."""
         return type(self).__module__.rpartition(".")[2]
 
+    def with_teacher(self, teacher: nn.Module) -> Self:
+        """The task of a run with this teacher; the task itself where answers are not compared with a teacher's."""
+        return self
+
+    def scaled(self, mean: Sequence[float], std: Sequence[float]) -> Self:
+        """The task on images scaled to 0..1 that would be normalised by these: for what normalises them itself."""
+        return self
+
     @abstractmethod
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
         """The loss against the right answers, a scalar; `UnskipError` for a task without labels."""
@@ -62,6 +77,10 @@ class Task(ABC):
         ``alpha`` is the weight of the teacher's answers; the rest is for the labels, where there are any. No gradient
         reaches the teacher.
         """
+
+    @abstractmethod
+    def check(self, answers: Answers) -> None:
+        """Raise `UnskipError`, saying what was expected, for answers that are none of this task."""
 
     @abstractmethod
     def evaluate(self, predict: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:

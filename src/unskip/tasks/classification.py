@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -17,8 +18,14 @@ __all__ = ["Classification"]
 MIN_CLASSES_FOR_TOP5 = 6
 
 
+@dataclass(frozen=True)
 class Classification(Task):
-    """Top-1, and from six classes on top-5, on labelled images; chance is the share of the most frequent label."""
+    """Top-1, and from six classes on top-5, on labelled images; chance is the share of the most frequent label.
+
+    ``num_classes``: how many the answers must tell apart, None where any number will do.
+    """
+
+    num_classes: int | None = None
 
     metric: ClassVar[str] = "top1"
     has_labels: ClassVar[bool] = True
@@ -36,6 +43,13 @@ class Classification(Task):
             "kl": alpha * kl_divergence(student, teacher, temperature),
         }
 
+    def check(self, answers: Answers) -> None:
+        """Raise `UnskipError` for answers that are no logits (batch, classes)."""
+        shape = tuple(answers.shape[1:]) if isinstance(answers, Tensor) else type(answers).__name__
+        if not isinstance(answers, Tensor) or answers.ndim != 2 or self.num_classes not in (None, answers.shape[1]):
+            classes = "each class" if self.num_classes is None else f"each of {self.num_classes} classes"
+            raise UnskipError(f"the answer to an image is {shape}, not one number for {classes}")
+
     def evaluate(self, predict: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Score:
         """Count on the device, in integers, and look at the counts once at the end."""
         images_seen, classes = 0, 0
@@ -43,6 +57,7 @@ class Classification(Task):
         frequencies: Tensor | None = None  # of the labels
         for images, labels in batches:
             logits = predict(images)
+            self.check(logits)
             classes = logits.shape[1]
             labels = labels.to(logits.device)
             first = logits.argmax(dim=1) == labels  # of equal logits, as quantised files give them, the first counts

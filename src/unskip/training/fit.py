@@ -68,9 +68,9 @@ def fit(
     """Train the phases one after the other and return a record of every epoch.
 
     A checkpoint that is there is gone on from, with the same result, bit by bit, as if there had been no interruption:
-    data order, augmentation and dropout are functions of seed, epoch and step. ``validate`` gives the top-1 accuracy, 0
-    to 1. Records hold epoch (from 1), phase, loss and terms (means over the epoch), lr, images_per_second, seconds
-    (training only, so far) and top1 (None where it was not validated).
+    data order, augmentation and dropout are functions of seed, epoch and step. ``validate`` gives what the task's
+    metric says of the student. Records hold epoch (from 1), phase, loss and terms (means over the epoch), lr,
+    images_per_second, seconds (training only, so far) and score (None where it was not validated).
 
     ``data`` is what identifies the images, as plain data; it is saved with the state.
 
@@ -224,7 +224,7 @@ class _Loop:
             "lr": self.optimizer.param_groups[0]["lr"],
             "images_per_second": state.images / state.epoch_seconds,
             "seconds": state.seconds,
-            "top1": self.validate() if due else None,
+            "score": self.validate() if due else None,
         }
         state.history.append(record)
         state.epoch, state.step, state.images, state.sums, state.epoch_seconds = state.epoch + 1, 0, 0, {}, 0.0

@@ -44,7 +44,7 @@ class Monitor:
         self._task = self._bar.add_task(label, total=None, detail="")
         self._shown = 0.0
         self._epochs = self._steps_per_epoch = 1
-        self._top1 = ""
+        self._score = ""
 
     def __enter__(self) -> Monitor:
         self._bar.start()
@@ -82,7 +82,7 @@ class Monitor:
             self._task,
             completed=done,
             description=f"  {self.label}  epoch {epoch}/{self._epochs}",
-            detail=f"  {images_per_second:,.0f} images/s  {numbers}{self._top1}",
+            detail=f"  {images_per_second:,.0f} images/s  {numbers}{self._score}",
         )
         self._shown = time.monotonic()
 
@@ -95,10 +95,10 @@ class Monitor:
         if self._events is not None:
             for name, value in _scalars(record).items():
                 self._events.add_scalar(name, value, record["epoch"])
-        top1 = "" if record["top1"] is None else f"  top-1 {100 * record['top1']:.2f}"
-        self._top1 = top1 or self._top1
+        score = "" if record["score"] is None else f"  score {100 * record['score']:.2f} %"
+        self._score = score or self._score
         line = (
-            f"  {self.label}  epoch {record['epoch']}/{self._epochs}  loss {record['loss']:.4f}{top1}"
+            f"  {self.label}  epoch {record['epoch']}/{self._epochs}  loss {record['loss']:.4f}{score}"
             f"  {record['images_per_second']:,.0f} images/s  {record['seconds']:.0f} s"
         )
         if not self.console.is_terminal:

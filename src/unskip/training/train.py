@@ -11,10 +11,11 @@ from rich.console import Console
 
 from unskip.data import Data
 from unskip.errors import UnskipError
-from unskip.measure import evaluate
+from unskip.evaluation import evaluate
 from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
 from unskip.recipe import TrainingRecipe
+from unskip.tasks import Classification, Task
 from unskip.training.can_learn import check_batch, check_can_learn, first_obstacle, num_images_to_look_at
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.device import make_fabric, place, uses_channels_last
@@ -31,6 +32,7 @@ def train(
     method: Method,
     teacher: StagedNet | None = None,
     training: TrainingRecipe | None = None,
+    task: Task | None = None,
     seed: int = 0,
     fabric: Fabric | None = None,
     monitor: Monitor | None = None,
@@ -42,7 +44,7 @@ def train(
     data do not fit, when the network cannot learn (see `unskip.training.can_learn`; it is looked at once, not when a
     training goes on), or when the loss is no longer finite.
     """
-    training = training or TrainingRecipe()
+    training, task = training or TrainingRecipe(), task or Classification()
     fabric = fabric or make_fabric(training)
     if teacher is None and method.needs_teacher:
         raise UnskipError(f"the method {method.name} needs a teacher")
@@ -64,11 +66,11 @@ def train(
 
     def validate() -> float:
         with fabric.autocast():
-            return evaluate(net, test.epoch(0)).top1
+            return evaluate(net, test.epoch(0), task).value
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has
-        phases = method.phases(teacher, net, training.epochs)
+        phases = method.phases(teacher or net, net, training.epochs, task)
     if checkpoint is None or not checkpoint.exists():
         _check_start(net, phases, data, training, fabric)
         obstacle = first_obstacle(net)

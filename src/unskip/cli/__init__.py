@@ -1,0 +1,93 @@
+"""The command line: a command is a file of this folder, with a function of the file's name; nothing lists them.
+
+The function's docstring is the command's help, its arguments are the command's. What commands share begins with an
+underscore. Files import what is heavy inside their functions, so that ``unskip --help`` answers without torch.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import metadata
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from unskip.cli._ending import ExitCode, ended, say
+from unskip.cli._sentences import Command
+from unskip.errors import UnskipError
+from unskip.listing import FunctionListing
+
+__all__ = ["COMMANDS", "app", "main"]
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer raises for a command line that it cannot parse
+
+
+COMMANDS: FunctionListing[None] = FunctionListing(__name__, "command")
+
+
+def app() -> typer.Typer:
+    """All commands as one program."""
+    program = typer.Typer(
+        name="unskip",
+        help="Train with shortcuts, deploy without: remove the shortcuts of a residual CNN, keep its accuracy by "
+        "distillation, export it, and measure what was gained.\n\nStart with `unskip inspect resnet50`, then "
+        "`unskip run demo`. Wrong input ends with exit code 2 and a sentence that says what to change.",
+        add_completion=False,
+        rich_markup_mode="markdown",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(_before_any)
+    for name, function in COMMANDS.items():
+        program.command(name.replace("_", "-"), cls=Command)(function)
+    return program
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"unskip {metadata.version('unskip')}")
+        raise typer.Exit
+
+
+def _before_any(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _print_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one sentence, without the place in the code that Python shows."""
+    say(f"warning: {message}")
+
+
+def _carry_out(arguments: list[str]) -> int:
+    """Parse and call; the exit code. Typer's own way would take any `SystemExit` for the end of the command."""
+    program = typer.main.get_command(app())
+    with warnings.catch_warnings():
+        warnings.showwarning = _print_warning
+        try:
+            with program.make_context("unskip", arguments or ["--help"]) as context:
+                program.invoke(context)
+        except typer.Exit as stop:
+            return stop.exit_code
+        except _UsageError as error:
+            context_ = getattr(error, "ctx", None)
+            asked = context_.command_path if context_ else "unskip"
+            raise UnskipError(f"{error.format_message().rstrip('.')}; see `{asked} --help`") from error
+    return ExitCode.DONE
+
+
+def main() -> None:
+    """Run the command line; whatever happens ends with an exit code and at most one sentence on stderr."""
+    saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
+    sys.exit(ended(lambda: _carry_out(sys.argv[1:]), saved=saved))

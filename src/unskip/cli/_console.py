@@ -1,0 +1,30 @@
+"""Where commands print, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["out", "print_pairs"]
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the command end as one whose reader is gone; rich itself would end the process."""
+        raise BrokenPipeError
+
+
+out = _Console(soft_wrap=False)
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Two columns: names, and what they are; long texts wrap within their column."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, text in pairs:
+        table.add_row(Text(name), Text(text))
+    out.print(table)

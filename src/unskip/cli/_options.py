@@ -1,0 +1,95 @@
+"""Options that several commands have, and the texts that they take."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import typer
+
+from unskip.errors import UnskipError
+
+__all__ = [
+    "AllowedModules",
+    "AsJson",
+    "DataName",
+    "DataSettings",
+    "ImageSize",
+    "NetLabel",
+    "NetSettings",
+    "finite",
+    "parse_size",
+]
+
+
+def finite(value: float | None) -> float | None:
+    """A number that is no infinity and no NaN, which an option's type lets through."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) in pixels as ``--image-size`` says it: a side, ``96``, or both, ``96x64``; None for none."""
+    from unskip.recipe.sections import LARGEST_SIDE, SMALLEST_SIDE
+
+    if text is None:
+        return None
+    words = text.lower().split("x")
+    sides = [int(word) if word.isdecimal() and len(word) < 9 else 0 for word in words]
+    if len(sides) > 2 or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
+        raise UnskipError(
+            f"--image-size {text!r}: expected a side in pixels, from {SMALLEST_SIDE} to {LARGEST_SIDE}, such as 96, or "
+            "height and width, such as 96x64"
+        )
+    return sides[0], sides[-1]
+
+
+def _allow(modules: list[str] | None) -> list[str] | None:
+    if modules:
+        from unskip.nets import allow_module
+
+        for name in modules:
+            allow_module(name)
+    return modules
+
+
+# What stands before KEY in the metavar of --set is what all its keys begin with: see _sentences.py.
+NetSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="OPTION=VALUE", help="An option of the net, such as width=32. Repeat for more."),
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="data.KEY=VALUE", help="Change a field of the data, such as data.test_limit=1000."),
+]
+DataName = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="digits, cifar10, cifar100, or a folder: class folders or Parquet files.",
+    ),
+]
+AllowedModules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-module",
+        metavar="NAME",
+        callback=_allow,
+        help="A module of your own that a file may name a network of. Repeat for more.",
+    ),
+]
+NetLabel = Annotated[
+    str | None,
+    typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        "--image-size",
+        metavar="SIZE",
+        help="Side in pixels, or height and width, such as 96x64; by default as the net expects.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]

@@ -1,0 +1,80 @@
+"""``unskip bench``: networks and deployed files side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unskip.cli._console import out
+from unskip.cli._options import AllowedModules, DataName, DataSettings, ImageSize, parse_size
+
+
+def bench(
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TARGET..",
+            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
+        ),
+    ],
+    runtime: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of onnxruntime, executorch, openvino, torch; with commas.")
+    ] = "onnxruntime",
+    threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
+    batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda (onnxruntime, torch).")] = "cpu",
+    repeats: Annotated[int, typer.Option(min=1, max=10**6, help="Rounds in which every file is timed once.")] = 50,
+    processes: Annotated[
+        int, typer.Option(min=1, max=1000, help="Fresh processes of every file that share the rounds.")
+    ] = 3,
+    image_size: ImageSize = None,
+    accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
+    data: DataName = None,
+    settings: DataSettings = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
+    ] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report as a page.")] = None,
+    allowed: AllowedModules = None,
+) -> None:
+    """Compare networks and deployed files: latency, peak memory, size, and the accuracy of the files themselves.
+
+    Every file runs in fresh processes of its own, which take turns; ratios are to the first target, and are taken
+    within the rounds. Networks are exported for each runtime and batch size first; networks by name have random
+    weights. What a runtime cannot run is shown with the reason.
+
+    Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
+    `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`.
+    """
+    from unskip.bench import BenchSettings, names_in, numbers_in, render
+    from unskip.bench import bench as compare
+    from unskip.files import check_writable, write_json
+    from unskip.report import write_bench_report
+
+    wanted = BenchSettings(
+        runtimes=names_in(runtime),
+        threads=numbers_in("--threads", threads, 1024),
+        batch_sizes=numbers_in("--batch", batch, 65_536),
+        device=device,
+        repeats=repeats,
+        processes=processes,
+        image_size=parse_size(image_size),
+        accuracy=accuracy,
+        data=data,
+        data_settings=settings or (),
+    )
+    for option, file in (("--json", json_file), ("--html", html_file)):
+        if file is not None:
+            check_writable(file, option)
+    with out.status("reading the targets") as status:
+        found = compare(targets, wanted, say=status.update)
+    render(found, out)
+    if json_file is not None:
+        write_json(json_file, found.model_dump(mode="json"))
+    if html_file is not None:
+        write_bench_report(found, html_file)
+    for file in filter(None, (json_file, html_file)):
+        out.print(str(file), highlight=False, soft_wrap=True)

@@ -1,0 +1,41 @@
+"""``unskip evaluate``: the accuracy of a trained network or a deployed file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unskip.cli._console import out
+from unskip.cli._options import AllowedModules, DataName, DataSettings, NetLabel
+
+
+def evaluate(
+    target: Annotated[
+        Path,
+        typer.Argument(help="A run folder (its best student), a .safetensors file, or a deployed file of any format."),
+    ],
+    label: NetLabel = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(metavar="DEPTH", help="Which network of a file of several depths; by default the full one."),
+    ] = None,
+    data: DataName = None,
+    settings: DataSettings = None,
+    allowed: AllowedModules = None,
+) -> None:
+    """Top-1 and top-5 of a trained network or a deployed file on test images.
+
+    The data is that of the network's run, unless `--data` names another; `--set data.test_limit=1000` takes fewer
+    images. A deployed file is run by its own runtime, and gets images as its metadata says.
+
+    Examples: `unskip evaluate runs/demo`, `unskip evaluate runs/demo --net teacher`,
+    `unskip evaluate model.onnx --data MY_IMAGES`.
+    """
+    from unskip.trained import evaluate_target
+
+    score = evaluate_target(target, data, settings or (), label=label, depth=depth)
+    figures = "  ".join(f"{name.replace('top', 'top-')} {100 * share:.2f} %" for name, share in score.figures.items())
+    chance = f", at chance: naming one class always gives {100 * (score.chance or 0):.2f} %" if score.at_chance else ""
+    out.print(f"{figures}  on {score.images:,} images{chance}", highlight=False)

@@ -1,0 +1,110 @@
+"""``unskip export``: files for deployment, checked against the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from unskip.cli._console import out
+from unskip.cli._options import AllowedModules, DataName, DataSettings, NetLabel, finite
+
+
+def export(
+    target: Annotated[Path, typer.Argument(help="A run folder (its best student) or a .safetensors file.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT", help="onnx (the default), executorch, openvino or torch. Repeat for more."),
+    ] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="PLACE",
+            help="A file, whose ending says the format, or a folder, by default this one. In a folder the file is "
+            "called as the network is: align_kd.pte, with --int8 align_kd-int8.pte.",
+        ),
+    ] = None,
+    label: NetLabel = None,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8", help="Quantise to 8 bits (onnx, executorch), calibrated on the run's training images."),
+    ] = False,
+    calibration: Annotated[
+        int | None, typer.Option(min=1, help="With --int8: how many training images; by default 256.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="With --int8: how much top-1 may be lost, as a share of 1; by default 0.05.",
+            callback=finite,
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65_536, help="Images that the file takes at once; by default any number (executorch: 1)."
+        ),
+    ] = None,
+    normalization: Annotated[
+        Literal["inside", "outside"],
+        typer.Option(
+            help="Where images are normalised: inside the file, which then takes them scaled to 0..1, or outside, by "
+            "the mean and std in its metadata."
+        ),
+    ] = "inside",
+    backend: Annotated[
+        str | None, typer.Option(metavar="NAME", help="For executorch: xnnpack (the default) or portable.")
+    ] = None,
+    switchable: Annotated[
+        bool,
+        typer.Option(
+            "--switchable", help="One file for all depths of a training such as embedded_kd's (onnx, executorch)."
+        ),
+    ] = False,
+    data: DataName = None,
+    settings: DataSettings = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            callback=finite,
+            min=0,
+            help="Without --int8: largest difference to the network, relative to the largest logit; by default 0.001.",
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Test images on which file and network are compared.")] = 256,
+    allowed: AllowedModules = None,
+) -> None:
+    """Write a trained network for deployment and check the file against the network on real images.
+
+    Every file is run by its own runtime: its logits are compared with the network's, and its accuracy on all test
+    images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is not
+    left behind. executorch and openvino are extras: `pip install 'unskip[executorch]'`.
+
+    Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
+    `unskip export runs/demo --int8 --out student.onnx`.
+    """
+    from unskip.trained import export_target
+
+    written = export_target(
+        target,
+        place,
+        to or (),
+        data=data,
+        settings=settings or (),
+        label=label,
+        batch_size=batch,
+        normalization=normalization,
+        backend=backend,
+        int8=int8,
+        calibration=calibration,
+        max_drop=max_drop,
+        tolerance=tolerance,
+        images=images,
+        switchable=switchable,
+    )
+    for done in written:
+        out.print(done.describe(), highlight=False, soft_wrap=True)

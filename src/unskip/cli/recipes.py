@@ -1,0 +1,24 @@
+"""``unskip recipes``: the recipes that come with unskip."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unskip.cli._console import print_pairs
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe, with every default filled in.")] = None,
+) -> None:
+    """List the recipes that come with unskip, or print one; `unskip run NAME` runs it.
+
+    Example: `unskip recipes demo > mine.yaml`, then change it and `unskip run mine.yaml`.
+    """
+    from unskip.recipe import load_recipe, named_recipes
+
+    if name is None:
+        print_pairs((known, load_recipe(known).title) for known in named_recipes())
+    else:
+        typer.echo(load_recipe(name).to_yaml(), nl=False)

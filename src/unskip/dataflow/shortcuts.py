@@ -1,0 +1,122 @@
+"""What the shortcuts of a network cost: memory held, parameters, multiply-accumulates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from unskip.dataflow.counts import count_macs, num_parameters
+from unskip.dataflow.memory import live_elements
+from unskip.dataflow.operations import Dataflow, trace
+from unskip.nets import Residual
+from unskip.surgery import residual_blocks
+
+__all__ = ["Shortcut", "bypass_of", "inventory", "shortcut_share"]
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """One shortcut and what it costs.
+
+    ``place`` is the block (``stage2.block1``), ``kind`` is ``identity`` or ``projection``. ``bytes_held`` is
+    the largest number of bytes of feature maps that are alive only because of the shortcut; ``held_during``
+    names the operations during which there are any. Shapes are ``(channels, height, width)``. ``parameters``
+    and ``macs`` are those of the projection, 0 for an identity; its BatchNorm counts among the parameters.
+    """
+
+    place: str
+    kind: str
+    bytes_held: int
+    held_during: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+
+
+def inventory(
+    net: nn.Module, input_shape: tuple[int, int, int], *, inplace: bool = True, bytes_per_element: int = 4
+) -> list[Shortcut]:
+    """The shortcuts of a network in order, for one image of ``(channels, height, width)``.
+
+    What a shortcut holds at an operation is the difference between the live bytes and those without this one
+    shortcut, all that does not belong to it staying as it is; see :func:`unskip.dataflow.forecast` for what is
+    alive and what ``inplace`` means.
+    """
+    dataflow = trace(net, input_shape)
+    full = live_elements(dataflow, inplace=inplace)
+    shortcuts = []
+    for place, block in residual_blocks(net).items():
+        addition = _addition(dataflow, place)
+        without = live_elements(dataflow, inplace=inplace, bypass=bypass_of(dataflow, [place]))
+        held = [with_it - without_it for with_it, without_it in zip(full, without, strict=True)]
+        shortcuts.append(
+            Shortcut(
+                place=place,
+                kind=block.kind,
+                bytes_held=max(held) * bytes_per_element,
+                held_during=tuple(
+                    operation.name
+                    for operation, elements in zip(dataflow.operations, held, strict=True)
+                    if elements > 0
+                ),
+                input_shape=_input_shape(dataflow, place, addition),
+                output_shape=dataflow.operations[addition].shape,
+                parameters=num_parameters(block.shortcut),
+                macs=_macs(block, _input_shape(dataflow, place, addition)),
+            )
+        )
+    return shortcuts
+
+
+def shortcut_share(net: nn.Module, input_shape: tuple[int, int, int], *, inplace: bool = True) -> float:
+    """The share of live feature-map bytes that the shortcuts hold, from 0 to 1.
+
+    Live bytes are summed over the operations of the network, once as it is and once without any shortcut; the
+    share is the difference divided by the first sum. Both sums run over the same operations: where a
+    projection or an addition no longer runs, the second counts what is alive in its place. This is about time
+    under load, not about the peak.
+    """
+    dataflow = trace(net, input_shape)
+    full = sum(live_elements(dataflow, inplace=inplace))
+    bypass = bypass_of(dataflow, residual_blocks(net))
+    return 1 - sum(live_elements(dataflow, inplace=inplace, bypass=bypass)) / full
+
+
+def bypass_of(dataflow: Dataflow, places: Iterable[str]) -> dict[int, int]:
+    """What :func:`unskip.dataflow.memory.live_elements` must bypass to leave out the shortcuts at ``places``.
+
+    That is each one's addition, which hands on what the block's body gives.
+    """
+    additions = [_addition(dataflow, place) for place in places]
+    return {addition: dataflow.operations[addition].inputs[0] for addition in additions}
+
+
+def _addition(dataflow: Dataflow, place: str) -> int:
+    """The operation at which the shortcut of the block at ``place`` ends."""
+    additions = [
+        index
+        for index, operation in enumerate(dataflow.operations)
+        if operation.scope == place and operation.kind == "add"
+    ]
+    assert additions, f"the block {place} adds nothing"
+    return additions[-1]
+
+
+def _input_shape(dataflow: Dataflow, place: str, addition: int) -> tuple[int, ...]:
+    """The shape of what enters a shortcut: the input of its first layer, or what the addition reads."""
+    inputs: Sequence[int] = next(
+        (
+            operation.inputs
+            for operation in dataflow.operations
+            if operation.name.startswith(f"{place}.shortcut.") or operation.name == f"{place}.shortcut"
+        ),
+        dataflow.operations[addition].inputs[-1:],
+    )
+    return dataflow.shapes[inputs[0]]
+
+
+def _macs(block: Residual, input_shape: tuple[int, ...]) -> int:
+    return count_macs(block.shortcut, input_shape) if block.kind == "projection" else 0

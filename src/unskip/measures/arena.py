@@ -1,0 +1,74 @@
+"""The memory that a planner sets aside for feature maps, in a file of this network."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import ClassVar, Literal
+
+from unskip.errors import UnskipError, first_line
+from unskip.measures.base import NO_NET, Measure, MeasuredFile
+from unskip.records import Figure
+
+__all__ = ["Arena"]
+
+
+class Arena(Measure):
+    """What ExecuTorch's planner sets aside: the same on every machine."""
+
+    title: ClassVar[str] = "Arena"
+    unit: ClassVar[str] = "bytes"
+    kind: ClassVar[Literal["memory"]] = "memory"
+    order: ClassVar[int] = 31
+    definition: ClassVar[str] = (
+        "Arena: what ExecuTorch's planner sets aside for feature maps, float32, portable kernels"
+    )
+    quick: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._planned: dict[object, Figure] = {}
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """The plan in the file itself, where one is there; else what a file of this network would have."""
+        place = _same_plan(file), file.net.input_shape, file.batch_size
+        if place not in self._planned:
+            self._planned[place] = _figure(file)
+        return self._planned[place]
+
+
+def _figure(file: MeasuredFile) -> Figure:
+    try:
+        return _planned(file)
+    except UnskipError as error:
+        return Figure(unknown=str(error))
+    except Exception as error:  # ExecuTorch does not have every operation
+        return Figure(unknown=f"ExecuTorch cannot plan it: {first_line(error)}")
+
+
+def _planned(file: MeasuredFile) -> Figure:
+    from unskip.export import arena_of_file, planned_arena
+
+    if _has_own_plan(file):
+        planned = arena_of_file(file.path)
+        if planned is not None:
+            return Figure(value=planned)
+    net = file.net.net
+    if net is None:
+        return Figure(unknown=NO_NET)
+    if file.net.precision != "float32":
+        return Figure(unknown="planned for float32 only")
+    if next(net.parameters()).is_meta:
+        net = copy.deepcopy(net).to_empty(device="cpu")
+    return Figure(value=planned_arena(net, file.net.input_shape, file.batch_size))
+
+
+def _has_own_plan(file: MeasuredFile) -> bool:
+    return file.deployed and file.path.suffix.lower() == ".pte"
+
+
+def _same_plan(file: MeasuredFile) -> str:
+    """Equal for files whose plan is the same."""
+    net = file.net.net
+    if _has_own_plan(file) or net is None or net.spec is None:
+        return str(file.path)
+    return json.dumps([net.spec.to_json(), file.net.precision])

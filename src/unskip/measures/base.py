@@ -1,0 +1,148 @@
+"""What a measure is, and what it is given to measure."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from unskip.errors import UnskipError
+from unskip.records import About, Figure
+
+if TYPE_CHECKING:
+    from unskip.dataflow import MemoryTimeline
+    from unskip.nets import StagedNet
+    from unskip.tasks import Score
+
+__all__ = ["ELEMENT_BYTES", "Limit", "Measure", "MeasuredFile", "MeasuredNet", "Proof", "Timing"]
+
+ELEMENT_BYTES = {"float32": 4, "int8": 1}
+"""Bytes of an element of a feature map or a weight."""
+
+NO_NET = "the file does not say which network it holds"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a budget can say of a measure's figure: that it may not be above.
+
+    ``name`` is that of the argument and of the option; ``parse`` reads its text and raises `UnskipError`, which names
+    the argument it is given, for what cannot be. A ``relative`` limit is one of the part of the teacher's figure.
+    """
+
+    name: str
+    help: str
+    parse: Callable[[str, str], float]
+    relative: bool = False
+
+
+@dataclass
+class MeasuredNet:
+    """A network by itself, for one image of ``input_shape`` (channels, height, width).
+
+    ``net`` is None where a file does not say what it holds, and may be on the meta device. ``score`` is what its task
+    says of it on the test images, None where nobody asks, or the sentence that says why there is none.
+    """
+
+    net: StagedNet | None
+    input_shape: tuple[int, int, int]
+    precision: str = "float32"
+    score: Score | str | None = None
+    metric: str = "top1"
+
+    @cached_property
+    def timeline(self) -> MemoryTimeline | str:
+        """Live feature maps, or why they are not known."""
+        from unskip.dataflow import forecast
+
+        if self.net is None:
+            return NO_NET
+        if self.precision not in ELEMENT_BYTES:
+            return f"{self.precision} feature maps are not forecast"
+        try:
+            return forecast(self.net, self.input_shape, bytes_per_element=ELEMENT_BYTES[self.precision])
+        except UnskipError as error:
+            return str(error)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How far a file that was exported here is from its network, relative to the largest answer.
+
+    ``same`` is the share of images with the same answer, which says nothing where the network is ``constant``.
+    """
+
+    max_difference: float
+    tolerance: float | None
+    same: float
+    images: int
+    real_images: bool
+    constant: bool
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the processes that ran a file tell: milliseconds by round, bytes by process, None where nobody knows."""
+
+    milliseconds: tuple[float, ...]
+    resident_rise_bytes: tuple[int | None, ...]
+    device_peak_bytes: tuple[int | None, ...]
+
+
+@dataclass
+class MeasuredFile:
+    """A network's file in a setting.
+
+    ``num_bytes`` counts all that belongs to it. ``timing`` is None where it was not run, ``proof`` where it was not
+    exported here. ``score``: as in `MeasuredNet`.
+    """
+
+    path: Path
+    num_bytes: int
+    net: MeasuredNet
+    batch_size: int
+    device: str
+    deployed: bool = False
+    timing: Timing | None = None
+    proof: Proof | None = None
+    score: Score | str | None = None
+
+
+class Measure(ABC):
+    """Something that networks or files are compared by. Its file's name is its name everywhere.
+
+    ``title`` and ``unit`` head its column, ``order`` is that column's place, ``kind`` says with which others it
+    stands; see `About` for the units that tables know. ``definition`` is the sentence that must be known to read a
+    figure. ``limits`` are what a budget can say of it. ``quick`` measures take no time worth mentioning; the others
+    are left to `unskip bench`.
+    """
+
+    title: ClassVar[str]
+    unit: ClassVar[str]
+    better: ClassVar[Literal["lower", "higher"]] = "lower"
+    kind: ClassVar[Literal["answers", "time", "memory", "size", "file"]]
+    order: ClassVar[int]
+    definition: ClassVar[str]
+    limits: ClassVar[tuple[Limit, ...]] = ()
+    quick: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def about(self) -> About:
+        """What a record says of it."""
+        return About(title=self.title, unit=self.unit, better=self.better, kind=self.kind, definition=self.definition)
+
+    def of_net(self, net: MeasuredNet) -> Figure | None:
+        """The figure of a network by itself; None where it has none, since it is one of files or of other tasks."""
+        return None
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """The figure of a file in a setting; None where it is that of its network, or there is none."""
+        return None

@@ -1,0 +1,26 @@
+"""How large a deployed file is."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from unskip.measures.base import Limit, Measure, MeasuredFile
+from unskip.records import Figure
+from unskip.units import bytes_from
+
+__all__ = ["FileBytes"]
+
+
+class FileBytes(Measure):
+    """All that belongs to a file."""
+
+    title: ClassVar[str] = "File"
+    unit: ClassVar[str] = "bytes"
+    kind: ClassVar[Literal["file"]] = "file"
+    order: ClassVar[int] = 50
+    definition: ClassVar[str] = "File: all that belongs to the deployed file, weights included"
+    limits: ClassVar[tuple[Limit, ...]] = (Limit("file_size", "the exported file, such as 20MB", bytes_from),)
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """Counted on the disk."""
+        return Figure(value=file.num_bytes)

@@ -1,0 +1,52 @@
+"""How long a file takes for a batch."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+from unskip.errors import UnskipError
+from unskip.measures.base import Limit, Measure, MeasuredFile
+from unskip.records import Figure
+from unskip.settings import shortened
+
+__all__ = ["Latency"]
+
+
+def _milliseconds(text: str, name: str) -> float:
+    return _number(text, name, math.inf, "milliseconds above 0, such as 10")
+
+
+def _share(text: str, name: str) -> float:
+    return _number(text, name, 1, "a number above 0 and up to 1, the student's time divided by the teacher's")
+
+
+def _number(text: str, name: str, most: float, expected: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= most or math.isinf(value):
+        raise UnskipError(f"`{name}` {shortened(text)}: expected {expected}")
+    return value
+
+
+class Latency(Measure):
+    """Milliseconds for one call with a whole batch."""
+
+    title: ClassVar[str] = "Latency"
+    unit: ClassVar[str] = "ms"
+    kind: ClassVar[Literal["time"]] = "time"
+    order: ClassVar[int] = 20
+    definition: ClassVar[str] = (
+        "Latency: of one call with a whole batch, the median of the rounds and the 10th to 90th percentile; files take "
+        "turns within a round, and ratios are taken within the rounds"
+    )
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("latency_ratio", "the student's time divided by the teacher's, up to 1", _share, relative=True),
+        Limit("latency_ms", "milliseconds for one image", _milliseconds),
+    )
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """None where the file was not run."""
+        return None if file.timing is None else Figure.of_samples(file.timing.milliseconds)

@@ -1,0 +1,28 @@
+"""How many numbers a network has learned."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from unskip.measures.base import Limit, Measure, MeasuredNet
+from unskip.records import Figure
+from unskip.units import count_from
+
+__all__ = ["Parameters"]
+
+
+class Parameters(Measure):
+    """Parameters, shared ones once."""
+
+    title: ClassVar[str] = "Parameters"
+    unit: ClassVar[str] = "count"
+    kind: ClassVar[Literal["size"]] = "size"
+    order: ClassVar[int] = 40
+    definition: ClassVar[str] = "Parameters: weights and biases of the network; BatchNorm's statistics do not count"
+    limits: ClassVar[tuple[Limit, ...]] = (Limit("parameters", "parameters of the network, such as 5M", count_from),)
+
+    def of_net(self, net: MeasuredNet) -> Figure | None:
+        """Counted in the network, which an exported file holds with BatchNorm folded."""
+        from unskip.dataflow import num_parameters
+
+        return None if net.net is None else Figure(value=num_parameters(net.net))

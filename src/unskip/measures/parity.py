@@ -1,0 +1,30 @@
+"""How far an exported file's answers are from its network's."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from unskip.measures.base import Measure, MeasuredFile
+from unskip.records import Figure
+
+__all__ = ["Parity"]
+
+
+class Parity(Measure):
+    """The largest difference of an answer, as the export was proved."""
+
+    title: ClassVar[str] = "Parity"
+    unit: ClassVar[str] = "relative"
+    kind: ClassVar[Literal["file"]] = "file"
+    order: ClassVar[int] = 51
+    definition: ClassVar[str] = (
+        "Parity: the largest difference between an answer of the file and the network's, relative to the largest answer"
+    )
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """Unknown for files that were not exported here."""
+        proof = file.proof
+        if proof is None:
+            return Figure(unknown="the file was not exported here")
+        remark = None if proof.real_images else "on random images"
+        return Figure(value=proof.max_difference, allowed=proof.tolerance, images=proof.images, remark=remark)

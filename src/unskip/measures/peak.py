@@ -1,0 +1,38 @@
+"""The most memory that feature maps need at once, forecast from the network."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from unskip.measures.base import Limit, Measure, MeasuredFile, MeasuredNet
+from unskip.records import Figure
+from unskip.units import bytes_from
+
+__all__ = ["Peak"]
+
+
+class Peak(Measure):
+    """Live feature maps at their peak; see `unskip.forecast` for what is alive."""
+
+    title: ClassVar[str] = "Forecast"
+    unit: ClassVar[str] = "bytes"
+    kind: ClassVar[Literal["memory"]] = "memory"
+    order: ClassVar[int] = 30
+    definition: ClassVar[str] = (
+        "Forecast: live feature maps of the whole batch at their peak, computed from the network"
+    )
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("memory", "live feature maps of one image at their peak, such as 4MiB", bytes_from),
+    )
+
+    def of_net(self, net: MeasuredNet) -> Figure | None:
+        """For one image."""
+        return self._figure(net, 1)
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """For a batch, in which every image needs as much."""
+        return self._figure(file.net, file.batch_size)
+
+    def _figure(self, net: MeasuredNet, images: int) -> Figure:
+        timeline = net.timeline
+        return Figure(unknown=timeline) if isinstance(timeline, str) else Figure(value=images * timeline.peak_bytes)

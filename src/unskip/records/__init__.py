@@ -1,0 +1,26 @@
+"""What ``run.json`` and a benchmark's JSON file hold, as typed data; no torch."""
+
+from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
+from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
+from unskip.records.run import Data, Epoch, Net, Run
+
+__all__ = [
+    "About",
+    "Cell",
+    "Comparison",
+    "Data",
+    "Epoch",
+    "Figure",
+    "Group",
+    "Load",
+    "Net",
+    "Operation",
+    "Record",
+    "Run",
+    "Speedup",
+    "Subject",
+    "TimeShare",
+    "Timeline",
+    "speedup",
+    "time_share",
+]

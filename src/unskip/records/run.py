@@ -1,0 +1,196 @@
+"""A run's results as ``run.json`` holds them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from unskip.chance import is_at_chance
+from unskip.errors import UnskipError
+from unskip.records.comparison import Cell, Comparison, Group, Subject
+from unskip.records.figures import Figure, Record
+
+__all__ = ["Data", "Epoch", "Net", "Run"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Data(Record):
+    """The images of the run; ``image_shape`` is (channels, height, width), ``classes`` are none without labels.
+
+    ``chance`` is the score of an answer without a look at the test images, None where nobody can tell.
+    """
+
+    name: str
+    path: str | None = None
+    num_train: int
+    num_test: int = Field(ge=1)
+    classes: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int]
+    fingerprint: str
+    chance: Share | None = None
+
+
+class Net(Record):
+    """One network of the run and where it comes from; its figures are in the comparison, under the same label.
+
+    ``training`` names the training that it comes out of, where that is not its own.
+    """
+
+    label: str
+    role: Literal["teacher", "student"]
+    method: str | None = None
+    training: str | None = None
+    epochs: int
+    seconds: float | None = None
+    reused: bool = False
+
+
+class Epoch(Record):
+    """One epoch of training; ``seconds`` counts from its start, ``score`` is null without a validation."""
+
+    epoch: int
+    seconds: float
+    loss: float
+    terms: dict[str, float]
+    score: Share | None = None
+
+
+class Run(Record):
+    """The whole of ``run.json``. ``metric`` names the measure that the task decides by."""
+
+    unskip: str
+    title: str
+    started: str
+    seconds: float
+    task: str = "classification"
+    metric: str = "top1"
+    best: str
+    seed: int
+    data: Data
+    nets: tuple[Net, ...]
+    history: dict[str, tuple[Epoch, ...]]
+    comparison: Comparison
+    recipe: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Run:
+        if sum(net.role == "teacher" for net in self.nets) != 1:
+            raise ValueError("nets must hold exactly one teacher")
+        labels = [net.label for net in self.nets]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"the labels of nets must differ, got {labels}")
+        if self.best not in [net.label for net in self.students]:
+            raise ValueError(f"best is {self.best!r}, which is no student among {labels}")
+        if labels != [subject.label for subject in self.comparison.subjects]:
+            raise ValueError(f"the comparison must have the subjects {labels}")
+        scores = {net.label: self.figure(net, self.metric).value for net in self.nets}
+        if not all(value is not None and 0 <= value <= 1 for value in scores.values()):
+            raise ValueError(f"every net must have {self.metric} from 0 to 1, got {scores}")
+        return self
+
+    @property
+    def teacher(self) -> Net:
+        """The net with shortcuts."""
+        return next(net for net in self.nets if net.role == "teacher")
+
+    @property
+    def students(self) -> tuple[Net, ...]:
+        """All students, in the order of the recipe."""
+        return tuple(net for net in self.nets if net.role == "student")
+
+    @property
+    def best_student(self) -> Net:
+        """The student that the run names as its best."""
+        return next(net for net in self.students if net.label == self.best)
+
+    @property
+    def group(self) -> Group:
+        """The setting in which the run's files were measured."""
+        return self.comparison.groups[0]
+
+    def subject(self, net: Net) -> Subject:
+        """A net as the comparison has it."""
+        return self.comparison.subject(net.label)
+
+    def cell(self, net: Net) -> Cell:
+        """A net's file as the comparison has it."""
+        return self.group.cell(net.label)
+
+    def figure(self, net: Net, measure: str) -> Figure:
+        """A net's own figure, and its file's where a net has none; without a value where it was not measured."""
+        return self.subject(net).figures.get(measure) or self.cell(net).figures.get(measure, Figure())
+
+    def score(self, net: Net) -> float:
+        """What the task decides by, on the test images."""
+        value = self.figure(net, self.metric).value
+        assert value is not None, "every net of a run was evaluated"
+        return value
+
+    def is_at_chance(self, net: Net) -> bool:
+        """Whether a net is no better than guessing, beyond the noise of the test images."""
+        chance = self.data.chance
+        return chance is not None and is_at_chance(self.score(net), chance, self.data.num_test)
+
+    def same_architecture(self, net: Net, other: Net) -> bool:
+        """Whether two nets differ in their training alone."""
+        return self._architecture(net) == self._architecture(other)
+
+    def _architecture(self, net: Net) -> tuple[object, ...]:
+        subject = self.subject(net)
+        counts = [self.figure(net, name).value for name in ("parameters", "macs")]
+        return subject.net, subject.depth, subject.shortcuts, *counts
+
+    def training_of(self, net: Net) -> str:
+        """The label under which :attr:`history` has the training that a net comes out of."""
+        return net.training or net.label
+
+    def epochs_of(self, net: Net) -> tuple[Epoch, ...]:
+        """The epochs of the training that a net comes out of; none where it was not trained in this run."""
+        return self.history.get(self.training_of(net), ())
+
+    def validated(self, net: Net) -> Net:
+        """The net whose score the training's epochs have: the first of those that come out of it."""
+        return self.trainings[self.training_of(net)][0]
+
+    @property
+    def trainings(self) -> dict[str, list[Net]]:
+        """The nets by the training that they come out of, in the order of the run."""
+        nets: dict[str, list[Net]] = {}
+        for net in self.nets:
+            nets.setdefault(self.training_of(net), []).append(net)
+        return nets
+
+    @property
+    def baseline(self) -> Net | None:
+        """The best student's twin that was trained without a teacher, if there is one beside it."""
+        best = self.best_student
+        twins = (net for net in self.students if net != best and self.same_architecture(net, best))
+        return next((net for net in twins if net.method == "ce"), None)
+
+    @classmethod
+    def read(cls, run_folder: Path) -> Run:
+        """The results in ``run_folder``; :class:`UnskipError` if there are none that can be read."""
+        path = run_folder / "run.json"
+        try:
+            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UnskipError(
+                f"{path} is missing: a report needs the results of a finished run; run `unskip run` first"
+            ) from None
+        except ValidationError as error:
+            problems = "; ".join(_problem(details["loc"], details["msg"]) for details in error.errors()[:3])
+            raise UnskipError(
+                f"{path} does not hold a run's results ({problems}); delete it and give the same `unskip run` again"
+            ) from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UnskipError(
+                f"{path} cannot be read as JSON ({error}); delete it and give the same `unskip run` again"
+            ) from None
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place))}: {message}" if place else message
