@@ -10,9 +10,10 @@ from torch import nn
 from unskip import UnskipError, forecast, inventory, kept_branches, parse, with_fading_shortcuts, without_shortcuts
 from unskip.answers import answer_names, named_answers, with_names_filled
 from unskip.nets import StagedNet
+from unskip.nets.fading import set_shortcut_factor
 from unskip.nets.shapes import part_shapes, stage_shapes
 from unskip.nets.staged import Joining
-from unskip.surgery import fold_batchnorm, residual_blocks, set_shortcut_factor, without_faded_shortcuts
+from unskip.surgery import fold_batchnorm, residual_blocks, without_faded_shortcuts
 from unskip.torchvision_compat import torchvision
 
 from .random_statistics import with_random_statistics

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from search.known import timed
 from unskip import build, count_macs, forecast, make_net, num_parameters
-from unskip.measure import Speedup
 from unskip.nets import NetSpec
+from unskip.records import TimeShare
 from unskip.search import Budget, fit_budget
 from unskip.search.fit import _verdict, unbeaten
 from unskip.search.students import Search
@@ -192,17 +192,17 @@ def test_untrained_exports_are_timed_beside_the_network():
     fit = fit_budget(net(), SHAPE, Budget(parameters=OWN["parameters"], macs=fewest, latency_ratio=1.0), limit=30)
     assert 1 <= fit.num_timed <= MAX_TIMED
     assert fit.runtime.startswith("ONNX Runtime")
-    assert fit.own.timed.ratio == Speedup(1.0, 1.0, 1.0)
+    assert fit.own.timed.ratio == TimeShare(median=1, low=1, high=1)
     assert fit.lines
     structures = {}
     for line in fit.lines:
         assert line.verdict != "not timed"
-        assert line.timed.latency.median_ms > 0
+        assert line.timed.latency.value > 0
         assert line.timed.file_bytes >= 4 * line.student.parameters
         assert structures.setdefault(line.student.structure, line.timed) == line.timed, "sub-nets are the same nets"
     verdicts = [line.verdict for line in fit.lines]
     assert verdicts == sorted(verdicts, key=["meets", "borderline", "too slow"].index)
-    assert len(fit.fastest.timed.latency.samples_ms) > 1
+    assert len(fit.fastest.timed.latency.samples) > 1
     slow = replace(fit.budget, latency_ratio=1e-9)
     assert not any(_verdict(line.student, line.timed, slow) == "meets" for line in fit.lines)
 

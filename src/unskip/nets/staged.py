@@ -168,6 +168,10 @@ class StagedNet(nn.Sequential):
         """The names of the stages, in order."""
         return tuple(name for name in self._modules if name.startswith("stage"))
 
+    def is_in_stage(self, place: str) -> bool:
+        """Whether a module of that name (``stage2.block1.body``) is a stage or in one."""
+        return place.split(".")[0] in self.stage_names
+
     def named_parts(self) -> Iterator[tuple[str, nn.Module]]:
         """Names and parts, in order."""
         for name, part in self._modules.items():
@@ -207,7 +211,7 @@ class StagedNet(nn.Sequential):
         """
         if len(blocks_per_stage) != len(self.stage_names):
             raise UnskipError(
-                f"at_depth needs a number of blocks for each of {len(self.stage_names)} stages, "
+                f"a depth is a number of blocks for each of {len(self.stage_names)} stages, "
                 f"not {len(blocks_per_stage)}: {', '.join(map(str, blocks_per_stage))}"
             )
         wanted = dict(zip(self.stage_names, blocks_per_stage, strict=True))

@@ -50,13 +50,11 @@ def front(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
-def pareto_plot(points: Sequence[Point], cost: str, name: str, width: int = 480) -> Markup | None:
-    """Accuracy against ``cost``, the title of its axis; ``name`` is unique in the page. None below two points.
+def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, width: int = 480) -> Markup:
+    """Scores against costs, with the titles of the two; ``name`` is unique in the page.
 
     The line joins those that no other beats in both: up and to the left is better.
     """
-    if len(points) < 2:
-        return None
     best = front(points)
     with canvas(width, 300) as axes:
         _limits(axes, points)
@@ -83,12 +81,12 @@ def pareto_plot(points: Sequence[Point], cost: str, name: str, width: int = 480)
             axes.plot(point.cost, height, "o", clip_on=False, zorder=4, **marker)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        axes.set_title("top-1 accuracy, %")
+        axes.set_title(f"{score}, %")
         axes.set_xlabel(cost)
         _name_points(axes, points, best, [*pairwise(corners), *strokes])
         said = ", ".join(point.label for point in best)
         all_points = ", ".join(f"{point.label} {percent(point.accuracy)} at {point.cost:.3g}" for point in points)
-        return to_svg(axes, name, f"Top-1 accuracy against {cost}: {all_points}. Not beaten in both: {said}.")
+        return to_svg(axes, name, f"{score} against {cost}: {all_points}. Not beaten in both: {said}.")
 
 
 def _limits(axes: Axes, points: Sequence[Point]) -> None:

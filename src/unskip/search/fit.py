@@ -54,8 +54,8 @@ class Line:
             "shortcuts": self.student.shortcuts,
             **self.figures,
             "verdict": self.verdict,
-            "latency_ms": timed and timed.latency and timed.latency.median_ms,
-            "latency_ratio": timed and timed.ratio and vars(timed.ratio),
+            "latency_ms": timed and timed.latency and timed.latency.value,
+            "latency_ratio": timed and timed.ratio and timed.ratio.model_dump(),
             "exported_file_bytes": timed and timed.file_bytes,
             "not_exported": (timed and timed.failure) or None,
             "method": self.method,
@@ -192,7 +192,7 @@ def fit_budget(
         peak = own.figures(ELEMENTS["float32"])["peak_bytes"]
         check_memory(peak, f"an image for {net.spec}", "lower --image-size, or say --no-latency")
         with Stopwatch(net.spec, input_shape, runtime=runtime, threads=threads, progress=progress) as watch:
-            version = watch.runtime.version
+            version = watch.runtime
             alone = [student for student in chosen if not student.sub_net]
             timed = time_students(watch, alone if budget.limits_latency else alone[:limit], budget, own.macs)
             timed[own.structure] = watch.teacher
@@ -277,7 +277,10 @@ def _verdict(student: Student, timed: Timed | None, budget: Budget) -> Verdict:
     if budget.latency_ratio is not None:
         spreads.append((timed.ratio.low, timed.ratio.high, budget.latency_ratio))
     if budget.latency_ms is not None:
-        spreads.append((timed.latency.low_ms, timed.latency.high_ms, budget.latency_ms))
+        low, high = timed.latency.low, timed.latency.high
+        assert low is not None
+        assert high is not None
+        spreads.append((low, high, budget.latency_ms))
     if any(low > limit for low, _, limit in spreads):
         return "too slow"
     return "borderline" if any(high > limit for _, high, limit in spreads) else "meets"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
+from unskip.compare import Settings, Target, Workbench
 from unskip.errors import UnskipError
-from unskip.export import export_untrained
-from unskip.measure import Latency, Speedup, measure_latency, speedup
 from unskip.nets import NetSpec
-from unskip.runtimes import find_runtime
+from unskip.records import Cell, Figure, Group, TimeShare
 from unskip.search.budget import Budget
 from unskip.search.students import Student
 from unskip.surgery import Edit, build
@@ -25,10 +22,10 @@ MAX_TIMED = 8
 
 @dataclass(frozen=True)
 class Timed:
-    """A student's exported file; ``ratio`` is its time divided by the teacher's. ``failure`` says why there is none."""
+    """A student's exported file; ``ratio`` is its part of the teacher's time. ``failure`` says why there is none."""
 
-    latency: Latency | None = None
-    ratio: Speedup | None = None
+    latency: Figure | None = None
+    ratio: TimeShare | None = None
     file_bytes: int | None = None
     failure: str = ""
 
@@ -49,59 +46,47 @@ class Stopwatch:
         threads: int,
         progress: Callable[[str], None] = lambda said: None,
     ) -> None:
-        self.runtime = find_runtime(runtime)
         self._spec = spec
         self._shape = input_shape
-        self._threads = threads
-        self._progress = progress
-        self._home = tempfile.TemporaryDirectory(prefix="unskip-")
-        self._folder = Path(self._home.name)
+        self._workbench = Workbench(Settings((runtime,), (threads,), quick=True), say=progress)
         try:
-            self._teacher_file, file_bytes = self._export("teacher", ())
-            self.teacher = Timed(self._measure({})["teacher"], Speedup(1.0, 1.0, 1.0), file_bytes)
+            self._own = self._target("the network", ())
+            group = self._workbench.measure([self._own]).groups[0]
+            if group.cells[0].refused is not None:
+                raise UnskipError(group.cells[0].refused)
+            self.runtime = group.runtime
+            self.teacher = _timed(group, group.cells[0])
         except BaseException:
-            self._home.cleanup()
+            self.__exit__()
             raise
 
     def __enter__(self) -> Stopwatch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._home.cleanup()
+        self._workbench.__exit__(None, None, None)
 
     def time(self, students: Sequence[Student]) -> dict[Hashable, Timed]:
         """Export students and time them together, by their structure.
 
         One that cannot be exported has a failure in the place of figures.
         """
-        files: dict[str, tuple[Student, int, Path]] = {}
-        found: dict[Hashable, Timed] = {}
-        for number, student in enumerate(students):
-            name = f"student{number}"
-            self._progress(f"exporting {number + 1} of {len(students)} students")
-            try:
-                path, file_bytes = self._export(name, student.edits)
-            except UnskipError as error:
-                found[student.structure] = Timed(failure=str(error))
-            else:
-                files[name] = student, file_bytes, path
-        latencies = self._measure({name: path for name, (_, _, path) in files.items()}) if files else {}
-        for name, (student, file_bytes, _) in files.items():
-            ratio = speedup(latencies[name], latencies["teacher"])
-            found[student.structure] = Timed(latencies[name], ratio, file_bytes)
-        return found
+        targets = [self._target(f"{student} {student.structure}", student.edits) for student in students]
+        group = self._workbench.measure([self._own, *targets]).groups[0]
+        cells = zip(students, group.cells[1:], strict=True)
+        return {student.structure: _timed(group, cell) for student, cell in cells}
 
-    def _export(self, name: str, edits: Sequence[Edit]) -> tuple[Path, int]:
+    def _target(self, label: str, edits: Sequence[Edit]) -> Target:
         spec = NetSpec(self._spec.source, self._spec.options, (*self._spec.edits, *edits))
-        path = self._folder / f"{name}{self.runtime.endings[0]}"
-        exported = export_untrained(build(spec, seed=0), path, self._shape)
-        return exported.path, exported.file_bytes
+        return Target(label, "net", self._shape, build(spec, seed=0).eval())
 
-    def _measure(self, files: dict[str, Path]) -> dict[str, Latency]:
-        self._progress(f"timing {len(files) + 1} files")
-        return measure_latency(
-            {"teacher": self._teacher_file, **files}, self._shape, runtime=self.runtime.name, threads=self._threads
-        )
+
+def _timed(group: Group, cell: Cell) -> Timed:
+    if cell.refused is not None:
+        return Timed(failure=cell.refused)
+    file_bytes = cell.figures["file_bytes"].value
+    assert file_bytes is not None
+    return Timed(cell.figures["latency"], group.time_share(cell.subject), round(file_bytes))
 
 
 def time_students(watch: Stopwatch, students: Sequence[Student], budget: Budget, macs: int) -> dict[Hashable, Timed]:
@@ -137,7 +122,8 @@ def _target(budget: Budget, watch: Stopwatch) -> float | None:
     assert watch.teacher.latency is not None
     limits = [] if budget.latency_ratio is None else [budget.latency_ratio]
     if budget.latency_ms is not None:
-        limits.append(budget.latency_ms / watch.teacher.latency.median_ms)
+        assert watch.teacher.latency.value is not None
+        limits.append(budget.latency_ms / watch.teacher.latency.value)
     return min(limits, default=None)
 
 

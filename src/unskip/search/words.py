@@ -45,7 +45,7 @@ def verdict(fit: Fit) -> str:
 def _own_figures(fit: Fit) -> str:
     said = [f"{_figure(name, fit.own.figures[name])} of {_value(name, limit)}" for name, limit in _limits(fit)]
     if fit.budget.latency_ms is not None and fit.own.timed and fit.own.timed.latency:
-        said.append(f"{fit.own.timed.latency.median_ms:.2f} ms of {fit.budget.latency_ms:g}")
+        said.append(f"{fit.own.timed.latency.value:.2f} ms of {fit.budget.latency_ms:g}")
     return ", ".join(said)
 
 
@@ -112,7 +112,7 @@ def _unit(fit: Fit) -> Unit:
 def _latency(timed: Timed) -> str:
     assert timed.latency is not None
     assert timed.ratio is not None
-    return f"{timed.latency.median_ms:.2f} ms, {_ratio(timed)} of the network's own time"
+    return f"{timed.latency.value:.2f} ms, {_ratio(timed)} of the network's own time"
 
 
 def _ratio(timed: Timed) -> str:
@@ -164,7 +164,7 @@ def _costs(fit: Fit) -> Table:
         "parameters": lambda line: f"{line.figures['parameters']:,}",
     }
     if fit.runtime is not None:
-        columns["ms"] = lambda line: f"{_of(line).latency.median_ms:.2f}" if _of(line).latency else "-"  # type: ignore[union-attr]
+        columns["ms"] = lambda line: f"{_of(line).latency.value:.2f}" if _of(line).latency else "-"  # type: ignore[union-attr]
         columns["ratio"] = lambda line: _ratio(_of(line)) if _of(line).ratio else "-"
     if fit.budget.file_bytes is not None:
         columns["file"] = lambda line: _value("file_bytes", _of(line).file_bytes or line.figures["file_bytes"])
