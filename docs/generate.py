@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+import unskip
 from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
@@ -326,6 +327,34 @@ def _show_plan(name: str, console: Console) -> None:
         console.print()
 
 
+GROUPS = {
+    "Networks and edits": "A network by name or from any model, edits that return new networks, and weights files.",
+    "Distilling": "From a teacher and data to a network without shortcuts, by a method; or a whole recipe at once.",
+    "Measuring and deploying": "What a network holds and costs before any training, and files for other runtimes.",
+}
+
+
+def python_page() -> str:
+    """The public names, in the groups of the package's stub."""
+    lines = [
+        NOTE,
+        "",
+        "# Python",
+        "",
+        "Everything public is a name of `unskip`, in three groups. What is imported from deeper places, such as "
+        "`unskip.nets`, may move. A name is imported when it is first used, so `import unskip` takes no time; type "
+        "checkers read the names in `src/unskip/__init__.pyi`.",
+    ]
+    for line in (HERE.parent / "src" / "unskip" / "__init__.pyi").read_text(encoding="utf-8").splitlines():
+        if line.removeprefix("# ") in GROUPS:
+            group = line.removeprefix("# ")
+            lines += ["", f"## {group}", "", GROUPS[group], "", "| name | what it is |", "|---|---|"]
+        elif line.startswith("from "):
+            name = line.rpartition(" ")[2]
+            lines.append(f"| `{name}` | {_cell(_docstring(getattr(unskip, name))[0])} |")
+    return "\n".join(lines) + "\n"
+
+
 def _printed(render: Callable[[Console], None]) -> list[str]:
     """What is printed on a console 100 columns wide, as a block of text."""
     file = io.StringIO()
@@ -339,6 +368,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": command_line_page,
     "counts.md": counts_page,
     "planning.md": planning_page,
+    "python.md": python_page,
 }
 
 

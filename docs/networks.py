@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from unskip import UnskipError, kept_branches, make_net
+from unskip import UnskipError, make_net
 from unskip.analyses import Network
 from unskip.analyses.memory import Memory
 from unskip.analyses.shortcuts import Shortcuts
-from unskip.nets import find_net
+from unskip.nets import find_net, kept_branches
 
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/networks.py. Change the code it is made from, then run it again. -->"

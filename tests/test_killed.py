@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from unskip import recipe_from, run_recipe
-from unskip.report import Run
-from unskip.report.page import render
+from unskip.records import Run
+from unskip.report.pages import render
 
 KILLS = int(os.environ.get("UNSKIP_KILLS", "6"))
 SEED = int(os.environ.get("UNSKIP_KILL_SEED", "0"))

@@ -30,7 +30,7 @@ from unskip import (
 from unskip.evaluation import evaluate_file
 from unskip.recipe import load_recipe
 from unskip.records import Run
-from unskip.report import summarise
+from unskip.report.sentences import sentences
 from unskip.surgery import residual_blocks
 from unskip.trained import evaluate_target, export_target
 
@@ -311,14 +311,12 @@ def test_no_sentence_says_that_their_shortcuts_are_gone(family):
     learned = results.model_dump(mode="json")
     for subject in learned["comparison"]["subjects"]:
         subject["figures"]["top1"]["value"] = 0.9  # the headline is of those that learned something
-    summary = summarise(Run.model_validate(learned))
-    assert "ithout" not in summarise(Run.read(folder)).headline
+    (headline,) = sentences(Run.model_validate(learned), "headline")
+    assert "with embedded_kd:" in headline
+    assert "without" not in " ".join([headline, *sentences(results, "headline")])
     page = (folder / "report.html").read_text()
-    assert "ithout" not in summary.headline
-    assert "with embedded_kd " in summary.headline
     assert "without shortcuts" not in page
-    assert "Without its" not in page
-    assert any(note.startswith("One training gave embedded_kd-full (") for note in summary.notes)
+    assert any("embedded_kd-full" in note and "embedded_kd-1-1-1" in note for note in sentences(results, "notes"))
     assert page.count("Loss terms of embedded_kd by epoch") == 1
 
 
@@ -347,7 +345,7 @@ def test_a_label_that_another_methods_network_takes_is_refused(finished, runs):
 
 def test_a_student_that_a_method_cannot_have_stops_before_the_data_is_read(runs):
     wrong = recipe_from(SMALL, ["methods={deep: {method: embedded_kd, depths: [[1, 1, 3]]}}", "data.path=/nowhere"])
-    with pytest.raises(UnskipError, match=r"methods\.deep: at_depth: stage3 has 2 blocks, 3 cannot be kept"):
+    with pytest.raises(UnskipError, match=r"methods\.deep: .*stage3 has 2 blocks, 3 cannot be kept"):
         run_recipe(wrong, runs / "too_deep")
     assert not (runs / "too_deep").exists()
 

@@ -20,8 +20,8 @@ from unskip import (
     train,
     without_shortcuts,
 )
+from unskip.nets.fading import fading_blocks
 from unskip.surgery import residual_blocks, with_lean_stem
-from unskip.surgery.fade import fading_blocks
 from unskip.tasks import Classification
 from unskip.training import Checkpoint
 

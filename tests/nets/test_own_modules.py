@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from unskip import DataInfo, NetSpec, StagedNet, UnskipError, allow_module, build, load_net, make_net, save_net
+from unskip import (
+    DataInfo,
+    NetSpec,
+    StagedNet,
+    UnskipError,
+    allow_module,
+    build,
+    load_net,
+    make_net,
+    own_code,
+    save_net,
+)
 from unskip.cli import main
-from unskip.nets import own_modules
 
 HOME = """
     import functools, os, pathlib, shutil, subprocess
@@ -88,7 +98,7 @@ def home(tmp_path, monkeypatch):
     """A folder with a module of the user's own, and nothing allowed."""
     (tmp_path / "home_nets.py").write_text(textwrap.dedent(HOME))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(own_modules, "_allowed", set())
+    monkeypatch.setattr(own_code, "_allowed", set())
     yield tmp_path
     sys.modules.pop("home_nets", None)
 
@@ -185,7 +195,7 @@ def test_a_recipe_runs_nothing_and_a_command_line_may(home, monkeypatch, capsys)
         ("recipe.yaml", "--set", "teacher={net: 'home_nets:build'}"),
         ("recipe.yaml", "--set", "teacher.net=resnet8", "--set", "student.net=home_nets:build", "--method", "kd"),
     ):
-        own_modules._allowed.clear()
+        own_code._allowed.clear()
         code, said = command(monkeypatch, capsys, "run", *words)
         assert code == 2
         assert "nowhere" in said  # it went on to the images

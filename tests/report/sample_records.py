@@ -73,7 +73,8 @@ def subject(label: str, shortcuts: int, score: float | None = None, stem: int = 
     if score is not None:
         figures["top1"] = Figure(value=score)
         figures["top5"] = Figure(value=min(1.0, score + 0.06))
-    standard = {"label": label, "kind": "net", "net": "resnet32", "shortcuts": shortcuts, "input_shape": (3, 32, 32)}
+    net = "resnet32" if shortcuts else "resnet32 without shortcuts"
+    standard = {"label": label, "kind": "net", "net": net, "shortcuts": shortcuts, "input_shape": (3, 32, 32)}
     return Subject(**{**standard, "memory": memory, "figures": figures, **other})
 
 

@@ -65,7 +65,7 @@ def numbers_in(option: str, text: str, most: int) -> tuple[int, ...]:
 
 def _allow(modules: list[str] | None) -> list[str] | None:
     if modules:
-        from unskip.nets import allow_module
+        from unskip.own_code import allow_module
 
         for name in modules:
             allow_module(name)

@@ -52,8 +52,7 @@ def bench(
     from unskip.compare import Settings
     from unskip.compare import bench as compare
     from unskip.files import check_writable, write_json
-    from unskip.report import write_bench_report
-    from unskip.report.terminal import show_bench
+    from unskip.report import show_bench, write_bench_report
 
     wanted = Settings(
         runtimes=names_in(runtime),

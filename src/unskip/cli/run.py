@@ -58,18 +58,16 @@ def run(
     unskip run cifar10-quick --data MY_IMAGES --set teacher.weights=FILE
     ```
     """
-    from unskip.report import Run, summarise
+    from unskip.report import show_run
     from unskip.run import run_recipe
 
     resolved, default_folder = asked_recipe(
         recipe, teacher=teacher, methods=methods or (), data=data, settings=settings or ()
     )
     where = folder or default_folder
-    run_recipe(resolved, where, console=out)
-    summary = summarise(Run.read(where))
+    record = run_recipe(resolved, where, console=out)
     out.print()
-    for sentence in (summary.headline, summary.costs, *summary.notes):
-        out.print(sentence, highlight=False, markup=False)
+    show_run(record, out)
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
 
 
@@ -88,7 +86,7 @@ def asked_recipe(
     command line names is allowed to be of a module of the user's own; one that only the recipe names is not.
     """
     from unskip.data import data_section
-    from unskip.nets import allow_module_of
+    from unskip.own_code import allow_module_of
     from unskip.recipe import digest, load_tree, recipe_from
 
     if source is None and teacher is None and data is None and not methods and not settings:

@@ -1,7 +1,6 @@
 """Networks in the project's vocabulary."""
 
 from unskip.nets.by_mode import ByMode
-from unskip.nets.own_modules import allow_module, allow_module_of, own_module_of
 from unskip.nets.parse import kept_branches, num_kept_additions, original_place, parse
 from unskip.nets.plain_modules import staged
 from unskip.nets.shapes import image_channels
@@ -19,8 +18,6 @@ __all__ = [
     "Residual",
     "StagedNet",
     "Unopened",
-    "allow_module",
-    "allow_module_of",
     "find_net",
     "fresh_net",
     "image_channels",
@@ -28,7 +25,6 @@ __all__ = [
     "make_net",
     "num_kept_additions",
     "original_place",
-    "own_module_of",
     "parse",
     "staged",
     "unknown_shortcuts",

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError
-from unskip.nets.own_modules import own_factory, running_own_code
+from unskip.nets.factories import own_factory
 from unskip.nets.parse import parse
 from unskip.nets.plain_modules import images_for
 from unskip.nets.staged import StagedNet
+from unskip.own_code import running_own_code
 from unskip.settings import nearest
 
 __all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.own_modules import running_own_code
 from unskip.nets.parse import check_weights, parse
 from unskip.nets.staged import StagedNet
+from unskip.own_code import running_own_code
 from unskip.settings import shortened
 
 __all__ = ["images_for", "staged"]

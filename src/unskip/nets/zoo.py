@@ -14,10 +14,10 @@ from torch import Tensor
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
 from unskip.nets.foreign import ForeignNet, PublishedWeights, find_foreign
-from unskip.nets.own_modules import allow_module_of
 from unskip.nets.staged import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.nets.within_memory import WithinMemory
+from unskip.own_code import allow_module_of
 from unskip.settings import checked_arguments, nearest, shortened
 
 __all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "fresh_net", "make_net"]
@@ -214,11 +214,11 @@ def fresh_net(source: str, options: Mapping[str, Any]) -> StagedNet:
     """
     factory = find_net(source).factory
     full = checked_arguments(factory, options, source)
-    with WithinMemory(shortened(source)):
+    with WithinMemory(f"{shortened(source)}: its weights"):
         if not isinstance(factory, ForeignNet) and torch.get_default_device().type != "meta":
             with torch.device("meta"), torch.random.fork_rng(devices=[]):  # else nearly all memory is taken before
                 factory(**full)
-    with WithinMemory(shortened(source)):
+    with WithinMemory(f"{shortened(source)}: its weights"):
         net = factory(**full)
     net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})
     return net

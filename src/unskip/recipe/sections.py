@@ -94,8 +94,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # names files
 class DataRecipe(Section):
     """Which images, how many of them, at which size, and how they are augmented."""
 
-    name: Literal["digits", "cifar10", "cifar100", "image_folder", "parquet"] = Field(
-        "digits", description="where the images come from"
+    name: Literal["digits", "cifar10", "cifar100", "image_folder", "images", "parquet"] = Field(
+        "digits",
+        description="where the images come from; images is a folder of them without classes, for `task: matching`",
     )
     path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
     image_size: ImageSize | None = Field(

@@ -6,7 +6,7 @@ from unskip.records import About, Comparison, Figure, Group, Net, Run, Subject
 from unskip.report.drawings import colors_of
 from unskip.report.table import Line, Table, build
 
-__all__ = ["about", "files_table", "nets_table", "run_table", "setting_of", "shape_of"]
+__all__ = ["about", "files_table", "nets_table", "setting_of", "shape_of"]
 
 _TRAINING = About(
     title="Training",
@@ -18,12 +18,10 @@ _TRAINING = About(
 
 
 def about(comparison: Comparison, subject: Subject) -> str:
-    """What a subject is besides its label: its net, depth and shortcuts, and what sets it apart from the others."""
+    """What a subject is besides its label: its net and shortcuts, and what sets it apart from the others."""
     words = [subject.net] if subject.net and subject.net != subject.label else []
-    if subject.depth is not None:
-        words.append(f"{'-'.join(map(str, subject.depth))} blocks")
-    if subject.shortcuts is not None:
-        words.append(f"{subject.shortcuts or 'no'} shortcut{'s' * (subject.shortcuts != 1)}")
+    if subject.shortcuts:
+        words.append(f"{subject.shortcuts} shortcut{'s' * (subject.shortcuts != 1)}")
     if subject.unopened:
         words.append(f"those of {subject.unopened} modules unknown")
     if subject.precision != "float32":
@@ -46,33 +44,18 @@ def setting_of(group: Group, *, version: bool = True) -> str:
     return f"{runtime}{device}, {threads}, batch {group.batch_size}"
 
 
-def nets_table(comparison: Comparison) -> Table:
-    """The subjects' networks by themselves."""
-    colors = colors_of(comparison)
-    lines = [
-        Line(subject.label, about(comparison, subject), subject.figures, color=colors[subject.label])
-        for subject in comparison.subjects
-    ]
-    return build("Net", comparison.measures, lines)
-
-
-def run_table(run: Run) -> Table:
-    """The run's nets with how they were trained; the best student is marked."""
-    colors = colors_of(run.comparison)
-    lines = []
-    for net in run.nets:
-        subject = run.subject(net)
-        epochs = f"{net.epochs} epoch{'s' * (net.epochs != 1)}"
-        lines.append(
-            Line(
-                net.label,
-                f"{about(run.comparison, subject)}, {epochs}",
-                {**subject.figures, "training": _training(run, net)},
-                color=colors[net.label],
-                mark="best student" if net.label == run.best else "",
-            )
-        )
-    return build("Net", {**run.comparison.measures, "training": _TRAINING}, lines)
+def nets_table(comparison: Comparison, run: Run | None = None) -> Table:
+    """The subjects' networks by themselves; those of a run with how they were trained, the best student marked."""
+    colors, lines = colors_of(comparison), []
+    for subject in comparison.subjects:
+        words, figures, mark = about(comparison, subject), subject.figures, ""
+        if run is not None:
+            net = next(net for net in run.nets if net.label == subject.label)
+            words += f", {net.epochs} epoch{'s' * (net.epochs != 1)}"
+            figures = {**figures, "training": _training(run, net)}
+            mark = "best student" if net.label == run.best else ""
+        lines.append(Line(subject.label, words, figures, color=colors[subject.label], mark=mark))
+    return build("Net", {**comparison.measures, "training": _TRAINING}, lines)
 
 
 def _training(run: Run, net: Net) -> Figure:

@@ -14,7 +14,6 @@ from unskip.units import signed_points, times, writer
 
 __all__ = [
     "NO_DIFFERENCE",
-    "Column",
     "Entry",
     "Line",
     "Row",
@@ -53,21 +52,7 @@ class Line:
     mark: str = ""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A heading, the unit below it, and what must be known to read it."""
-
-    title: str
-    unit: str
-    definition: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A number as it is written, and the lines below it in small."""
-
-    text: str = DASH
-    below: tuple[str, ...] = ()
+Entry = tuple[str, ...]  # a number as it is written, and the lines below it in small
 
 
 @dataclass(frozen=True)
@@ -80,10 +65,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` heads the labels; ``footnotes`` say what dashes mean and on how many images a column stands."""
+    """Columns are headed by what their measures say, in the unit that the entries are written in.
+
+    ``name`` heads the labels; ``footnotes`` say what dashes mean and on how many images a column stands.
+    """
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[About, ...]
     rows: tuple[Row, ...]
     footnotes: tuple[str, ...]
 
@@ -93,23 +81,20 @@ def build(name: str, measures: Mapping[str, About], lines: Sequence[Line]) -> Ta
 
     The figures of later lines are compared with those of the first; speed-ups stand beside latencies.
     """
-    columns: list[Column] = []
-    entries: dict[str, list[Entry]] = {line.label: [] for line in lines}
+    columns: list[tuple[About, list[Entry]]] = []
     for measure, about in measures.items():
-        figures = {line.label: line.figures[measure] for line in lines if measure in line.figures}
-        if not figures:
+        figures = [line.figures.get(measure) for line in lines]
+        if not any(figures):
             continue
-        unit, write = writer(about.unit, [figure.value for figure in figures.values() if figure.value is not None])
-        columns.append(Column(about.title, unit, about.definition))
-        first = lines[0].figures.get(measure)
-        for label in entries:
-            entries[label].append(_entry(figures.get(label), first, about, write))
-        if any(line.speedup for line in lines) and measure == TIMED:
-            columns.append(Column(SPEEDUP.title, SPEEDUP.unit, SPEEDUP.definition))
-            for line in lines:
-                entries[line.label].append(_speedup(line.speedup))
-    rows = tuple(Row(line, () if line.refused else tuple(entries[line.label])) for line in lines)
-    return Table(name, tuple(columns), rows, tuple(_footnotes(measures, [line for line in lines if not line.refused])))
+        unit, write = writer(about.unit, [each.value for each in figures if each and each.value is not None])
+        entries = [_entry(each or Figure(), figures[0] or Figure(), about, write) for each in figures]
+        columns.append((about.model_copy(update={"unit": unit}), entries))
+        if measure == TIMED and any(line.speedup for line in lines):
+            columns.append((SPEEDUP, [_speedup(line.speedup) for line in lines]))
+    across = zip(*(entries for _, entries in columns), strict=True) if columns else ((),) * len(lines)
+    rows = tuple(Row(line, () if line.refused else entries) for line, entries in zip(lines, across, strict=True))
+    remarks = _footnotes(measures, [line for line in lines if not line.refused])
+    return Table(name, tuple(about for about, _ in columns), rows, tuple(remarks))
 
 
 def definitions(*tables: Table) -> list[str]:
@@ -122,7 +107,7 @@ def compared(figure: Figure, first: Figure, about: About) -> str:
     if figure.value is None or first.value is None or first.samples:
         return ""
     if about.unit == "share":
-        return f"{signed_points(figure.value - first.value, decimals=2)} points"
+        return signed_points(figure.value - first.value, decimals=2)
     if about.unit not in ("bytes", "count") or not figure.value or not first.value:
         return ""
     if figure.value == first.value:
@@ -136,25 +121,25 @@ def speedup_text(speedup: Speedup) -> str:
     return f"{times(speedup.median)} as fast" if speedup.shows_difference else NO_DIFFERENCE
 
 
-def _entry(figure: Figure | None, first: Figure | None, about: About, write: Callable[[float], str]) -> Entry:
-    if figure is None or figure.value is None:
-        return Entry()
-    below = []
+def _entry(figure: Figure, first: Figure, about: About, write: Callable[[float], str]) -> Entry:
+    if figure.value is None:
+        return (DASH,)
+    entry = [write(figure.value)]
     if figure.low is not None and figure.high is not None:
-        below.append(f"{write(figure.low)} to {write(figure.high)}")
-    if first is not None and figure.value != first.value:
-        below.append(compared(figure, first, about).replace(NEARLY, ""))
+        entry.append(f"{write(figure.low)} to {write(figure.high)}")
+    if figure.value != first.value:
+        entry.append(compared(figure, first, about).replace(NEARLY, ""))
     if figure.allowed is not None and figure.value != figure.allowed:
-        below += ["beyond what is allowed"] * ((figure.value > figure.allowed) == (about.better == "lower"))
-    return Entry(write(figure.value), tuple(filter(None, below)))
+        entry += ["beyond what is allowed"] * ((figure.value > figure.allowed) == (about.better == "lower"))
+    return tuple(filter(None, entry))
 
 
 def _speedup(speedup: Speedup | None) -> Entry:
     """A ratio whose spread holds 1 is never without the words that say so."""
     if speedup is None:
-        return Entry()
-    spread = f"{speedup.low:.2f} to {speedup.high:.2f}"
-    return Entry(times(speedup.median), (spread,) if speedup.shows_difference else (spread, NO_DIFFERENCE))
+        return (DASH,)
+    entry = (times(speedup.median), f"{speedup.low:.2f} to {speedup.high:.2f}")
+    return entry if speedup.shows_difference else (*entry, NO_DIFFERENCE)
 
 
 def _footnotes(measures: Mapping[str, About], lines: Sequence[Line]) -> Iterator[str]:

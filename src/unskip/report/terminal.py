@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from unskip.records import Comparison, Run
-from unskip.report.lines import files_table, nets_table, run_table, setting_of
+from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import sentences
 from unskip.report.table import Table, definitions
 from unskip.terminal import bare_table
@@ -24,7 +24,7 @@ def show_run(run: Run, console: Console) -> None:
     for sentence in sentences(run, "headline") + sentences(run, "costs"):
         console.print(Text(sentence))
     console.print()
-    show_table(run_table(run), console)
+    show_table(nets_table(run.comparison, run), console)
     _dim(sentences(run, "notes"), console)
 
 
@@ -51,7 +51,7 @@ def show_table(table: Table, console: Console) -> None:
     rows = [row for row in table.rows if not row.line.refused]
     labels = [row.line.label.replace("+", " +") for row in rows]  # where it may be broken
     columns = [
-        [f"{column.title}\n{column.unit}", *("\n".join((entry.text, *entry.below)) for entry in entries)]
+        [f"{column.title}\n{column.unit}", *map("\n".join, entries)]
         for column, *entries in zip(table.columns, *(row.entries for row in rows), strict=True)
     ]
     room = console.width - min(max(map(cell_len, labels), default=0), _LABELS)

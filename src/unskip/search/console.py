@@ -144,7 +144,7 @@ def _cell(figure: Figure, write: Callable[[float], str]) -> str:
 def _students(answer: BudgetAnswer, rows: Sequence[tuple[str, Candidate]]) -> Table:
     """The edits in words, the method that trains the student; the verdict only where one of them is not to meet."""
     told = any(candidate.verdict != "meets" for _, candidate in rows)
-    lines = [("0", f"{answer.net} as it is", "", answer.own.verdict if told else "")]
+    lines: list[tuple[str, str, str, str]] = [("0", f"{answer.net} as it is", "", answer.own.verdict if told else "")]
     for number, (words, candidate) in enumerate(rows, start=1):
         verdict = " ".join((candidate.verdict, _limits(answer, candidate.exceeded))) if told else ""
         lines.append((str(number), str(candidate.student), candidate.method or "", words or verdict))

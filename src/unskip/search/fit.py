@@ -133,9 +133,9 @@ def fit_budget(
         num_thinned=len(within) - len(thin),
         num_usable=sum(each.is_usable for each in candidates),
         num_measured=max(0, len(files) - 1),
-        runtime=bench and bench.runtime,
+        runtime=bench.runtime if bench else None,
         threads=threads,
-        load=bench and bench.load,
+        load=bench.load if bench else None,
         smallest={
             name: candidate(min(students, key=lambda student: counting.figures(student)[name]))
             for name in counting.most

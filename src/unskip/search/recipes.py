@@ -13,7 +13,8 @@ import yaml
 from unskip.errors import UnskipError
 from unskip.files import write_text
 from unskip.methods import method_from
-from unskip.nets import NetSpec, StagedNet, find_net, own_module_of
+from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.own_code import own_module_of
 from unskip.search.students import Student
 from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
