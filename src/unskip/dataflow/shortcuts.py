@@ -10,7 +10,7 @@ from torch import nn
 from unskip.dataflow.counts import count_macs, num_parameters
 from unskip.dataflow.memory import live_elements
 from unskip.dataflow.operations import Dataflow, trace
-from unskip.nets import Residual
+from unskip.nets import Residual, staged
 from unskip.surgery import residual_blocks
 
 __all__ = ["Shortcut", "bypass_of", "inventory", "shortcut_share"]
@@ -43,8 +43,9 @@ def inventory(
 
     What a shortcut holds at an operation is the difference between the live bytes and those without this one
     shortcut, all that does not belong to it staying as it is; see :func:`unskip.dataflow.forecast` for what is
-    alive and what ``inplace`` means.
+    alive and what ``inplace`` means. A network that is no `StagedNet` is parsed. Raises `UnskipError` where that fails.
     """
+    net = staged(net)
     dataflow = trace(net, input_shape)
     full = live_elements(dataflow, inplace=inplace)
     shortcuts = []
