@@ -42,10 +42,9 @@ def inventory(
 ) -> list[Shortcut]:
     """The shortcuts of a network in order, for one image of ``(channels, height, width)``.
 
-    A plain `torch.nn.Module` is parsed first; raises `UnskipError` where it cannot be.
     What a shortcut holds at an operation is the difference between the live bytes and those without this one
     shortcut, all that does not belong to it staying as it is; see :func:`unskip.dataflow.forecast` for what is
-    alive and what ``inplace`` means.
+    alive and what ``inplace`` means. A network that is no `StagedNet` is parsed. Raises `UnskipError` where that fails.
     """
     net = _staged(net, input_shape)
     dataflow = trace(net, input_shape)
