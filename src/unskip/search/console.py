@@ -138,7 +138,7 @@ def _cell(figure: Figure, write: Callable[[float], str]) -> str:
         return "-"
     if figure.low is None or figure.high is None:
         return write(figure.value)
-    return f"{write(figure.value)} ({write(figure.low)}-{write(figure.high)})"
+    return f"{write(figure.value)}\n{write(figure.low)} to {write(figure.high)}"
 
 
 def _students(answer: BudgetAnswer, rows: Sequence[tuple[str, Candidate]]) -> Table:
