@@ -129,7 +129,7 @@ def test_latency_is_told_with_its_spread_and_with_the_load(answers):
     answer = with_latency(answers["many"], ["meets", "borderline", "exceeds"])
     text = " ".join(printed(answer, width=100).split())
     assert "meet the budget: 2 (2 listed). Borderline" in text
-    assert all(spread in text for spread in ("7.00", "6.00 to 9.00", "0.600 to 0.900"))
+    assert all(spread in text for spread in ("7.00", "6.00 to 9.00", "0.60 to 0.90"))
     assert "a runtime 1.0, 1 thread(s), batch 1" in text
     assert f"2 {answer.candidates[1].student} align_kd borderline" in text
     assert f"3 {answer.candidates[2].student} {answer.candidates[2].method} exceeds latency ratio" in text
