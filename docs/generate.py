@@ -1,6 +1,6 @@
-"""Write the pages that are made from the code: methods.md, recipe.md, command-line.md, counts.md and planning.md.
+"""Write the pages that are made from the code, by default all of them: `PAGES` names them.
 
-    python docs/generate.py
+    python docs/generate.py [PAGE..]
 
 Method cards, field descriptions and command helps have one home, the code; tests/test_docs.py fails when a page says
 something else.
@@ -206,7 +206,8 @@ def counts_page() -> str:
         "networks has: element-wise products and layer norms in torchprofile, softmax and upsampling in thop.",
         "",
         "```python",
-        "from unskip import count_macs, make_net",
+        "from unskip import make_net",
+        "from unskip.dataflow import count_macs",
         "",
         'net = make_net("resnet18")',
         "macs = count_macs(net, (3, 224, 224))",
@@ -532,6 +533,6 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page, write in PAGES.items():
-        (HERE / page).write_text(write(), encoding="utf-8")
+    for page in sys.argv[1:] or PAGES:
+        (HERE / page).write_text(PAGES[page](), encoding="utf-8")
         print(HERE / page)

@@ -6,17 +6,9 @@ import pytest
 from data.small_sets import picture, write_class_folders
 from PIL import Image
 
-from unskip import (
-    DataRecipe,
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    make_net,
-    method_from,
-    recipe_from,
-    run_recipe,
-    train,
-)
+from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net, run_recipe, train
+from unskip.methods import method_from
+from unskip.recipe import recipe_from
 from unskip.training import Checkpoint
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from unskip import Recipe, UnskipError, load_recipe, recipe_from
+from unskip import UnskipError, load_recipe
 from unskip.methods import method_class
-from unskip.recipe import DataRecipe, OneCycle, named_recipes
+from unskip.recipe import DataRecipe, OneCycle, Recipe, named_recipes, recipe_from
 from unskip.run import _check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}

@@ -15,20 +15,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from unskip import (
-    DataInfo,
-    DataRecipe,
-    UnskipError,
-    build,
-    load_data,
-    load_net,
-    make_net,
-    recipe_from,
-    run_recipe,
-    save_net,
-)
+from unskip import DataRecipe, UnskipError, build, load_data, load_net, make_net, run_recipe, save_net
+from unskip.data_info import DataInfo
 from unskip.evaluation import evaluate_file
-from unskip.recipe import load_recipe
+from unskip.recipe import load_recipe, recipe_from
 from unskip.records import Run
 from unskip.report.sentences import sentences
 from unskip.surgery import residual_blocks

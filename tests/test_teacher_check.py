@@ -8,19 +8,10 @@ import torch
 from records import samples
 from rich.console import Console
 
-from unskip import (
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    load_net,
-    make_net,
-    method_from,
-    recipe_from,
-    run_recipe,
-    train,
-)
+from unskip import TrainingRecipe, UnskipError, load_data, load_net, make_net, run_recipe, train
 from unskip.data import named_normalization
-from unskip.recipe import DataRecipe
+from unskip.methods import method_from
+from unskip.recipe import DataRecipe, recipe_from
 from unskip.records import Run
 from unskip.run_folder import RunFolder
 from unskip.tasks import Score

@@ -20,7 +20,6 @@ import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import unskip.cli as unskip_cli
 from unskip.cli import COMMANDS, main
 from unskip.nets import make_net
 from unskip.recipe import load_recipe
@@ -115,14 +114,6 @@ TINY = ["--teacher", "resnet14", "--set", "teacher.options.width=2", *FAST]
 
 
 # What commands say
-
-
-def test_a_command_is_a_file(tmp_path, monkeypatch):
-    function = 'def greet_all(name: str = "you") -> None:\n    """Say hello."""\n    print("hello", name)\n'
-    (tmp_path / "greet_all.py").write_text(function)
-    monkeypatch.setattr("unskip.cli.__path__", [*unskip_cli.__path__, str(tmp_path)])
-    assert "greet-all Say hello." in re.sub(r"\W*\n\W*|  +", " ", unskip("--help", at=tmp_path).out)
-    assert unskip("greet-all", "--name", "all", at=tmp_path).out == "hello all"
 
 
 @pytest.mark.parametrize("command", HELPED)

@@ -7,17 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import (
-    DataRecipe,
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    make_net,
-    method_from,
-    train,
-    without_shortcuts,
-)
+from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net, train
+from unskip.edits import without_shortcuts
 from unskip.losses import attention_transfer, feature_mse, nst
+from unskip.methods import method_from
 from unskip.nets.connector import to_one_size
 from unskip.tasks import Classification
 

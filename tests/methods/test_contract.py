@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, build, make_net, without_shortcuts
+from unskip import UnskipError, build, make_net
+from unskip.edits import without_shortcuts
 from unskip.methods import method_card, method_class, method_from, method_names
 from unskip.surgery import residual_blocks
 from unskip.tasks import Classification

@@ -7,20 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import (
-    DataRecipe,
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    load_net,
-    make_net,
-    method_from,
-    recipe_from,
-    run_recipe,
-    train,
-    without_shortcuts,
-)
+from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, load_net, make_net, run_recipe, train
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.nets.fading import fading_blocks
+from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks, with_lean_stem
 from unskip.tasks import Classification
 from unskip.training import Checkpoint

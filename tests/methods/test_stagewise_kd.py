@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net, method_from, train, without_shortcuts
+from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net, train
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.tasks import Classification
 from unskip.training import Checkpoint
 

@@ -14,8 +14,9 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unskip import fold_batchnorm, make_net, method_from, without_shortcuts
-from unskip.methods import method_names
+from unskip import make_net
+from unskip.edits import fold_batchnorm, without_shortcuts
+from unskip.methods import method_from, method_names
 from unskip.tasks import Classification
 from unskip.training.fit import _only_trainable
 

@@ -11,29 +11,28 @@ import torch
 from torch import nn
 
 from unskip import (
-    DataInfo,
     NetSpec,
     StagedNet,
     UnskipError,
     allow_module,
     build,
     export_net,
-    fold_batchnorm,
     forecast,
     inventory,
-    kept_branches,
     load_net,
-    load_weights,
     make_net,
     parse,
-    recipe_from,
     run_recipe,
     save_net,
-    without_shortcuts,
 )
 from unskip.cli import main
+from unskip.data_info import DataInfo
+from unskip.edits import fold_batchnorm, without_shortcuts
+from unskip.nets import kept_branches
+from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks
 from unskip.torchvision_compat import torchvision
+from unskip.weights import load_weights
 
 from .foreign_nets import FAST, LONG, REFUSED, SIDES
 from .random_statistics import with_random_statistics

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import UnskipError, forecast, inventory, kept_branches, parse, with_fading_shortcuts, without_shortcuts
+from unskip import UnskipError, forecast, inventory, parse
 from unskip.answers import answer_names, named_answers, with_names_filled
-from unskip.nets import StagedNet
+from unskip.edits import with_fading_shortcuts, without_shortcuts
+from unskip.nets import StagedNet, kept_branches
 from unskip.nets.fading import set_shortcut_factor
 from unskip.nets.shapes import part_shapes, stage_shapes
 from unskip.nets.staged import Joining

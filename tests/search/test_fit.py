@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.known import timed
-from unskip import build, count_macs, forecast, make_net, num_parameters
+from unskip import build, forecast, make_net
+from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
 from unskip.records import TimeShare
 from unskip.search import Budget, fit_budget

@@ -9,20 +9,9 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from unskip import (
-    DataRecipe,
-    Residual,
-    StagedNet,
-    TrainingRecipe,
-    UnskipError,
-    build,
-    load_data,
-    make_net,
-    method_from,
-    train,
-    without_shortcuts,
-)
-from unskip.methods import method_names
+from unskip import DataRecipe, Residual, StagedNet, TrainingRecipe, UnskipError, build, load_data, make_net, train
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from, method_names
 from unskip.surgery import with_fading_shortcuts
 from unskip.training import Checkpoint, Monitor
 from unskip.training.can_learn import check_can_learn

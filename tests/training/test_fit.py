@@ -6,8 +6,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from unskip import DataRecipe, TrainingRecipe, UnskipError, build, load_data, make_net, method_from, train
-from unskip.methods import method_names
+from unskip import DataRecipe, TrainingRecipe, UnskipError, build, load_data, make_net, train
+from unskip.methods import method_from, method_names
 from unskip.surgery import without_shortcuts
 from unskip.training import Checkpoint, Monitor
 
