@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from unskip.export import export_net
     from unskip.inspection import inspect_net
     from unskip.measure import measure_latency
-    from unskip.methods import Method, method_from
+    from unskip.methods import FrozenTeacher, Method, Objective, Phase, method_from
+    from unskip.methods.align_kd import AlignKD
+    from unskip.methods.ce import CE
+    from unskip.methods.embedded_kd import EmbeddedKD
+    from unskip.methods.fade_kd import FadeKD
+    from unskip.methods.fitnets import FitNets
+    from unskip.methods.joint_rd import JointRD
+    from unskip.methods.kd import KD
+    from unskip.methods.stagewise_kd import StagewiseKD
     from unskip.nets import NetSpec, Residual, StagedNet, kept_branches, make_net, parse, unopened_modules
     from unskip.own_code import allow_module
     from unskip.planning import plan
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
         without_shortcuts,
         without_shortcuts_exactly,
     )
-    from unskip.training import train
+    from unskip.training import distill, plain
     from unskip.weights import load_net, load_weights, save_net
 
 _HOMES = {
@@ -57,7 +65,21 @@ _HOMES = {
     "export": ("export_net",),
     "inspection": ("inspect_net",),
     "measure": ("measure_latency",),
-    "methods": ("Method", "method_from"),
+    "methods": (
+        "AlignKD",
+        "CE",
+        "EmbeddedKD",
+        "FadeKD",
+        "FitNets",
+        "FrozenTeacher",
+        "JointRD",
+        "KD",
+        "Method",
+        "Objective",
+        "Phase",
+        "StagewiseKD",
+        "method_from",
+    ),
     "nets": (
         "NetSpec",
         "Residual",
@@ -90,26 +112,38 @@ _HOMES = {
         "without_shortcuts",
         "without_shortcuts_exactly",
     ),
-    "training": ("train",),
+    "training": ("distill", "plain"),
     "weights": ("load_net", "load_weights", "save_net"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CE",
+    "KD",
+    "AlignKD",
     "Budget",
     "Data",
     "DataInfo",
     "DataRecipe",
+    "EmbeddedKD",
+    "FadeKD",
+    "FitNets",
+    "FrozenTeacher",
+    "JointRD",
     "Method",
     "NetSpec",
+    "Objective",
+    "Phase",
     "Recipe",
     "Residual",
     "StagedNet",
+    "StagewiseKD",
     "TrainingRecipe",
     "UnskipError",
     "allow_module",
     "build",
     "count_macs",
+    "distill",
     "evaluate",
     "export_net",
     "extract",
@@ -129,13 +163,13 @@ __all__ = [
     "method_from",
     "num_parameters",
     "parse",
+    "plain",
     "plan",
     "prepare",
     "read_metadata",
     "recipe_from",
     "run_recipe",
     "save_net",
-    "train",
     "unopened_modules",
     "with_depth_statistics",
     "with_dirac_convs",
