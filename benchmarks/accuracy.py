@@ -11,12 +11,12 @@ import argparse
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from unskip import run_recipe
 from unskip.cli.run import asked_recipe
+from unskip.records import Run
 
 
 def main() -> None:
@@ -37,22 +37,23 @@ def main() -> None:
     print(table(results))
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
+def table(results: Sequence[Run]) -> str:
     """Top-1 in per cent over the runs (mean, sample standard deviation, each figure), training time and peak memory."""
-    seeds = [str(result["seed"]) for result in results]
+    seeds = [str(result.seed) for result in results]
     lines = [
         f"| net | top-1, mean ± sd of {len(results)} | seeds {', '.join(seeds)} | training, s | peak memory, KiB |",
         "|---|---|---|---|---|",
     ]
-    for nets in zip(*(result["nets"] for result in results), strict=True):
-        top1 = [100 * net["top1"] for net in nets]
+    for nets in zip(*(result.nets for result in results), strict=True):
+        top1 = [100 * result.score(net) for result, net in zip(results, nets, strict=True)]
         spread = f" ± {statistics.stdev(top1):.2f}" if len(top1) > 1 else ""
-        seconds = [net["training_seconds"] for net in nets if net["training_seconds"] is not None]
+        seconds = [net.seconds for net in nets if net.seconds is not None]
+        peak = results[0].figure(nets[0], "peak").value or 0
         lines.append(
-            f"| {nets[0]['label']} | {statistics.mean(top1):.2f}{spread} | {', '.join(f'{t:.2f}' for t in top1)} "
-            f"| {statistics.median(seconds) if seconds else 0:.0f} | {nets[0]['peak_bytes'] / 1024:.1f} |"
+            f"| {nets[0].label} | {statistics.mean(top1):.2f}{spread} | {', '.join(f'{t:.2f}' for t in top1)} "
+            f"| {statistics.median(seconds) if seconds else 0:.0f} | {peak / 1024:.1f} |"
         )
-    environment = results[0]["environment"]
+    environment = results[0].comparison.environment
     machine = ", ".join(
         f"{key} {environment[key]}" for key in ("cpu", "threads", "bf16_on_cpu", "accelerator", "torch")
     )

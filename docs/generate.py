@@ -22,13 +22,14 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from unskip.budget import Budget, fit_budget, render_fit
+import unskip
+from unskip.analyses import inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
 from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
-from unskip.planning import plan, render_plan
 from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.search import Budget, fit_budget, render_fit
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
 
@@ -251,14 +252,14 @@ def counts_page() -> str:
 
 
 def planning_page() -> str:
-    """The plans of three networks and the students of two, as `inspect --plan peak` and `fit-budget` print them."""
+    """The plans of three networks and the students of two, as `inspect --also plan` and `fit-budget` print them."""
     lines = [
         NOTE,
         "",
         "# Planning",
         "",
         "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
-        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --plan peak` "
+        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
         "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
         "[Edits](recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
@@ -270,7 +271,7 @@ def planning_page() -> str:
         "[Memory](concepts.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        lines += ["", f"## {name}", "", *_printed(partial(render_plan, plan(make_net(name), (3, 224, 224))))]
+        lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
     lines += [
         "",
         "## Students for a budget",
@@ -301,6 +302,40 @@ def planning_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _show_plan(name: str, console: Console) -> None:
+    for part in inspect_net(make_net(name), (3, 224, 224), also=["plan"]).analyses["plan"].show(console):
+        console.print(part)
+        console.print()
+
+
+GROUPS = {
+    "Networks and edits": "A network by name or from any model, edits that return new networks, and weights files.",
+    "Distilling": "From a teacher and data to a network without shortcuts, by a method; or a whole recipe at once.",
+    "Measuring and deploying": "What a network holds and costs before any training, and files for other runtimes.",
+}
+
+
+def python_page() -> str:
+    """The public names, in the groups of the package's stub."""
+    lines = [
+        NOTE,
+        "",
+        "# Python",
+        "",
+        "Everything public is a name of `unskip`, in three groups. What is imported from deeper places, such as "
+        "`unskip.nets`, may move. A name is imported when it is first used, so `import unskip` takes no time; type "
+        "checkers read the names in `src/unskip/__init__.pyi`.",
+    ]
+    for line in (HERE.parent / "src" / "unskip" / "__init__.pyi").read_text(encoding="utf-8").splitlines():
+        if line.removeprefix("# ") in GROUPS:
+            group = line.removeprefix("# ")
+            lines += ["", f"## {group}", "", GROUPS[group], "", "| name | what it is |", "|---|---|"]
+        elif line.startswith("from "):
+            name = line.rpartition(" ")[2]
+            lines.append(f"| `{name}` | {_cell(_docstring(getattr(unskip, name))[0])} |")
+    return "\n".join(lines) + "\n"
+
+
 def _printed(render: Callable[[Console], None]) -> list[str]:
     """What is printed on a console 100 columns wide, as a block of text."""
     file = io.StringIO()
@@ -314,6 +349,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": command_line_page,
     "counts.md": counts_page,
     "planning.md": planning_page,
+    "python.md": python_page,
 }
 
 

@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from unskip import UnskipError, inspect_net, kept_branches, make_net
-from unskip.nets import find_net
+from unskip import UnskipError, make_net
+from unskip.analyses import Network
+from unskip.analyses.memory import Memory
+from unskip.analyses.shortcuts import Shortcuts
+from unskip.nets import find_net, kept_branches
 
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/networks.py. Change the code it is made from, then run it again. -->"
@@ -125,12 +128,13 @@ def row(source: str) -> str:
     except UnskipError as error:
         return f"| `{source}` | | refused: {str(error).removeprefix(f'{source}: ')} | | | | |"
     side = find_net(source).image_size
-    found = inspect_net(net, (3, side, side))
-    kinds = Counter(shortcut.kind for shortcut in found.inventory)
+    network = Network(net, (3, side, side))
+    inventory, memory = network.analysis(Shortcuts).inventory, network.analysis(Memory)
+    kinds = Counter(shortcut.kind for shortcut in inventory)
     kept = Counter(kept_branches(net).values())
-    with_, without = found.timeline.peak_bytes, found.plain_timeline.peak_bytes
+    with_, without = memory.timeline.peak_bytes, memory.plain_timeline.peak_bytes
     peaks = f"{with_ / 2**20:.2f} | "
-    if found.inventory:
+    if inventory:
         peaks += f"{without / 2**20:.2f} | {with_ / without:.2f}x"
     else:
         peaks += "|"

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from records import samples
 from rich.console import Console
 
 from unskip import (
@@ -20,6 +21,7 @@ from unskip import (
 )
 from unskip.data import named_normalization
 from unskip.recipe import DataRecipe
+from unskip.records import Run
 from unskip.run_folder import RunFolder
 from unskip.tasks import Score
 from unskip.teacher_check import stated_accuracy, weakness
@@ -88,9 +90,9 @@ def test_the_mended_recipe_runs_in_the_same_folder(teachers, tmp_path):
     for label in ("teacher", "kd"):
         _, info = load_net(tmp_path / "run" / "nets" / f"{label}.safetensors")
         assert (info.mean, info.std) == ((0.0,), (1 / 255,))
-    results = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert f"{100 * results['nets'][0]['top1']:.2f}" in said
-    assert results["data"]["chance"] == pytest.approx(0.1, abs=0.02)
+    results = Run.read(tmp_path / "run")
+    assert f"{100 * results.score(results.teacher):.2f}" in said
+    assert results.data.chance == pytest.approx(0.1, abs=0.02)
 
 
 @pytest.mark.parametrize("setting", ["teacher.accept_weak=true", "methods={ce: {}}"])
@@ -148,8 +150,8 @@ def test_what_a_checkpoint_states(tmp_path, extra, stated):
 
 def test_what_a_run_states_of_its_networks(tmp_path):
     (tmp_path / "nets").mkdir()
-    (tmp_path / "run.json").write_text(json.dumps({"nets": [{"label": "kd", "top1": 0.7}]}))
-    assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") == 0.7
-    assert stated_accuracy(tmp_path / "nets" / "teacher.safetensors") is None
+    (tmp_path / "run.json").write_text(json.dumps(samples.run(("kd",))))
+    assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") == samples.ACCURACY["kd"]
+    assert stated_accuracy(tmp_path / "nets" / "ce.safetensors") is None
     (tmp_path / "run.json").write_text("[]")
     assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") is None

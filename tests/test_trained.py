@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 import unskip
-from unskip.bench import BenchSettings, bench
+from unskip.compare import Settings, bench
 from unskip.errors import UnskipError
 from unskip.recipe import load_recipe, recipe_from
+from unskip.records import Run
 from unskip.run import run_recipe
 from unskip.runtimes import read_metadata
 from unskip.trained import _places, data_for, evaluate_target, export_target
@@ -58,23 +59,19 @@ def run(request, tmp_path_factory):
     return home / "runs" / "r", shape
 
 
-def results_of(folder):
-    return json.loads((folder / "run.json").read_text())
-
-
 def test_a_run_on_rectangles_is_evaluated_exported_and_compared_anywhere(run, tmp_path, monkeypatch):
     folder, shape = run
     monkeypatch.chdir(tmp_path)  # where the run's relative path leads nowhere
-    results = results_of(folder)
-    assert tuple(results["data"]["image_shape"]) == shape
-    top1 = {net["label"]: net["top1"] for net in results["nets"]}["ce"]
+    results = Run.read(folder)
+    assert results.data.image_shape == shape
+    top1 = results.score(results.best_student)
     (done,) = export_target(folder, "ce.onnx")
     assert done.accuracies.net == done.accuracies.file == top1
     data = str(folder.parents[1] / "data")
     for target, argument in ((folder, None), (folder / "export" / "ce.onnx", None), (done.path, data)):
         assert evaluate_target(target, argument, ()).value == top1, target
-    found = bench([str(folder), "ce.onnx"], BenchSettings(repeats=1, processes=1, data=data))
-    assert [cell.accuracy.top1 for cell in found.groups[0].cells] == [top1, top1]
+    found = bench([str(folder), "ce.onnx"], Settings(repeats=1, processes=1), data=data)
+    assert [cell.figures["top1"].value for cell in found.groups[0].cells] == [top1, top1]
     assert {subject.input_shape for subject in found.subjects} == {shape}
 
 
@@ -137,14 +134,14 @@ def test_images_that_moved(run, tmp_path, monkeypatch):
 
 def test_a_run_goes_on_elsewhere_with_the_images_that_it_had(run, tmp_path, monkeypatch):
     folder, _ = run
-    if RUNS["equal"][2] != tuple(results_of(folder)["data"]["image_shape"]):
+    if RUNS["equal"][2] != Run.read(folder).data.image_shape:
         pytest.skip("once is enough")
     again = shutil.copytree(folder, tmp_path / "again" / "r")
     (again / "run.json").unlink()
     monkeypatch.chdir(tmp_path)
     write_images(tmp_path / "data", (12, 20), each=3)  # other images under the same relative path
     found = run_recipe(load_recipe(again / "recipe.yaml"), again)
-    assert found["data"]["fingerprint"] == results_of(folder)["data"]["fingerprint"]
+    assert found.data.fingerprint == Run.read(folder).data.fingerprint
 
 
 @pytest.mark.parametrize("key", ["teacher.weights", "teacher.initial_weights", "student.initial_weights"])

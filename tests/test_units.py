@@ -1,6 +1,11 @@
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unskip import units
+from unskip.errors import UnskipError
 
 
 @pytest.mark.parametrize(
@@ -46,3 +51,64 @@ def test_small_numbers():
 @pytest.mark.parametrize(("value", "text"), [(0.0412, "0.041"), (1.314, "1.31"), (123.44, "123.4")])
 def test_milliseconds(value, text):
     assert units.milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4MiB", 4 * 2**20),
+        ("1.5 MiB", 3 * 2**19),
+        ("256kB", 256_000),
+        ("256KiB", 2**18),
+        (".5GiB", 2**29),
+        ("2GB", 2 * 10**9),
+        ("17B", 17),
+        ("1e3MB", 10**9),
+    ],
+)
+def test_sizes(text, size):
+    assert units.bytes_from(text, "memory") == size
+
+
+@pytest.mark.parametrize(("text", "count"), [("5M", 5 * 10**6), ("800m", 8 * 10**8), ("1.2G", 12 * 10**8), ("70", 70)])
+def test_counts(text, count):
+    assert units.count_from(text, "macs") == count
+
+
+@pytest.mark.parametrize(
+    ("text", "saying"),
+    [
+        ("4", "say in which unit, such as 4MiB"),
+        ("4Mb", r"no unit 'Mb'; did you mean 'MB'\?"),
+        ("4mib", r"no unit 'mib'; did you mean 'MiB'\?"),
+        ("4XiB", "no unit 'XiB'.*known: B, kB, KiB, MB, MiB"),
+        ("-4MiB", "expected 1 or more"),
+        ("0MiB", "expected 1 or more"),
+        ("1e999GiB", "expected 1 or more"),
+        ("MiB", "expected a number and a unit, such as 4MiB"),
+        ("four", "expected a number and a unit"),
+        ("4 Mi B", "expected a number and a unit"),
+        ("", "expected a number and a unit"),
+    ],
+)
+def test_wrong_sizes_name_the_option(text, saying):
+    with pytest.raises(UnskipError, match=f"`memory` {text}: {saying}"):
+        units.bytes_from(text, "memory")
+
+
+@pytest.mark.parametrize("text", ["5X", "5MB", "-5M", "0", "nan", "inf", "5,5"])
+def test_wrong_counts(text):
+    with pytest.raises(UnskipError, match=f"`macs` {text}: "):
+        units.count_from(text, "macs")
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["B", "kB", "KiB", "MB", "MiB", "GB", "GiB"]), st.sampled_from(["", " "]))
+def test_a_size_is_its_number_of_units(number, unit, space):
+    assert units.bytes_from(f"{number}{space}{unit}", "memory") == number * units.bytes_from(f"1{unit}", "memory")
+
+
+@given(st.text(max_size=8))
+def test_any_text_is_a_size_or_refused(text):
+    for parse in (units.bytes_from, units.count_from):
+        with suppress(UnskipError):
+            assert parse(text, "memory") >= 1

@@ -291,7 +291,6 @@ def test_the_header_as_it_is_reads(tmp_path):
         ({"std": [0.25, 0.25, math.nan]}, "std in its header"),
         ({"mean": [0.5, 0.5]}, "not one for each of 3 channels"),
         ({"mean": ["0.5"] * 3}, "mean in its header"),
-        ({"classes": []}, "classes in its header"),
         ({"classes": [1, 2]}, "classes in its header"),
         ({"net": []}, "no network: expected a name under 'source'"),
         ({"net": NET | {"edits": ["without_shortcuts"]}}, "pairs of a name and its arguments"),

@@ -20,9 +20,9 @@ __all__ = ["DataInfo", "image_shape_in"]
 class DataInfo:
     """What a network expects and answers.
 
-    ``classes`` in the order of the logits, ``image_shape`` (channels, height, width), by channel the ``mean`` and
-    ``std`` that images scaled to 0..1 are normalised with, and how tests bring an image to that shape, None where an
-    earlier version wrote the file.
+    ``classes`` in the order of the logits, none where it was trained without labels, ``image_shape`` (channels, height,
+    width), by channel the ``mean`` and ``std`` that images scaled to 0..1 are normalised with, and how tests bring an
+    image to that shape, None where an earlier version wrote the file.
     """
 
     classes: tuple[str, ...]
@@ -87,7 +87,7 @@ _MOST_CHANNELS, _MOST_PIXELS = 4096, 2**26  # of an image; beyond, a header is w
 
 
 def _are_classes(values: list[Any]) -> bool:
-    return bool(values) and all(isinstance(value, str) for value in values)
+    return all(isinstance(value, str) for value in values)
 
 
 def _are_sides(values: list[Any]) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from unskip.compare import Trained, results_of
+from unskip.compare.runs import settings_of
 from unskip.data import Data, Normalization, load_data
 from unskip.environment import package_version
 from unskip.errors import UnskipError
@@ -20,6 +22,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet, find_net, num_kept_additions, unknown_shortcuts
 from unskip.recipe import Recipe, TrainingRecipe, digest
+from unskip.records import Run
 from unskip.report import write_report
 from unskip.requested import (
     check_files,
@@ -30,9 +33,9 @@ from unskip.requested import (
     student_spec,
     teacher_spec,
 )
-from unskip.results import Trained, gather_results
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import build, edited, residual_blocks
+from unskip.tasks import Classification
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
 from unskip.training import (
     Checkpoint,
@@ -48,8 +51,8 @@ from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weig
 __all__ = ["run_recipe"]
 
 
-def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) -> dict[str, Any]:
-    """Do all that a recipe says, or what is left of it, and return what ``run.json`` then holds.
+def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) -> Run:
+    """Do all that a recipe says, or what is left of it, and return the results, which ``run.json`` then holds.
 
     Interrupted at any instant, the same call goes on where it stopped and ends with the same weights, bit by bit, on
     the same machine. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
@@ -72,21 +75,23 @@ class _Run:
         self.fabric = fabric
         self.console = console
 
-    def complete(self) -> dict[str, Any]:
+    def complete(self) -> Run:
         leader = self.fabric.is_global_zero
         if not self.folder.results.exists():
             results = self._results()
-            if leader:
-                write_json(self.folder.results, results)
+            if results is not None:
+                write_json(self.folder.results, results.model_dump(mode="json"))
         elif leader and self.folder.load_results():
             self._say(f"{self.folder.path} is complete; delete it to run again")
         if leader:
             write_report(self.folder.path)
         self.fabric.barrier()
-        return self.folder.load_results()
+        return Run.read(self.folder.path)
 
-    def _results(self) -> dict[str, Any]:
+    def _results(self) -> Run | None:
+        """What the process that writes makes of the run; None in the others."""
         started = time.time()
+        settings_of(self.recipe.measure).check()
         check_files(self.recipe)
         self.data = self._load_data()
         self._say(
@@ -99,11 +104,12 @@ class _Run:
         teacher = self._teacher()
         students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
         if not self.fabric.is_global_zero:
-            return {}
-        return gather_results(
+            return None
+        return results_of(
             [teacher, *students],
             self.recipe,
             self.data,
+            Classification(),
             self.folder,
             device=self.fabric.device,
             say=self._say,

@@ -85,9 +85,9 @@ class RunFolder:
         """A network that ships, or the teacher."""
         return self.path / "nets" / f"{label}.safetensors"
 
-    def exported(self, label: str) -> Path:
+    def exported(self, label: str, ending: str = ".onnx") -> Path:
         """The exported file."""
-        return self.path / "export" / f"{label}.onnx"
+        return self.path / "export" / f"{label}{ending}"
 
     def located(self, data: DataRecipe) -> DataRecipe:
         """The run's data section with the place where its images were found, as long as there is something.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from unskip.evaluation import evaluate
 from unskip.methods import method_from
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe
+from unskip.records import Run
 from unskip.tasks import Score
 from unskip.teacher_causes import examine
 from unskip.weights import PRETRAINED, read_data_info
@@ -121,8 +121,9 @@ def stated_accuracy(path: Path) -> float | None:
     """The top-1, as a share, that a weights file states: under a usual key of a checkpoint, or in its run's results."""
     try:
         if path.suffix == ".safetensors":
-            rows = json.loads((path.resolve().parent.parent / "run.json").read_text(encoding="utf-8"))["nets"]
-            found = {row["label"]: row["top1"] for row in rows}.get(path.stem) if path.parent.name == "nets" else None
+            run = Run.read(path.resolve().parent.parent)
+            scores = {net.label: run.score(net) for net in run.nets}
+            found = scores.get(path.stem) if path.parent.name == "nets" else None
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
             found = next((loaded[key] for key in _STATED if key in loaded), None)

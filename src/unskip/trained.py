@@ -214,7 +214,7 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
         )
     if run is not None and recipe is not None and argument is None and wanted.path == recipe.path:
         wanted = run.located(wanted)
-        if wanted.name in ("image_folder", "parquet") and not wanted.folder.exists():
+        if wanted.name in ("image_folder", "images", "parquet") and not wanted.folder.exists():
             raise UnskipError(
                 f"the images of the run {run.path} are not in {wanted.path}; say with --data where they are"
             )
@@ -223,6 +223,7 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
         device="cpu",
         normalization=Normalization(info.mean, info.std),
         preprocessing=info.preprocessing,
+        labelled=bool(info.classes),
     )
     if data.image_shape != info.image_shape:
         kinds = {1: "grey", 3: "RGB"}

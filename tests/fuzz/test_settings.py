@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
-from unskip.budget import Budget, parse_bytes, parse_count
 from unskip.methods import METHODS, method_class
 from unskip.recipe import Recipe, parse_edits, recipe_from
+from unskip.search import Budget
+from unskip.units import bytes_from as parse_bytes
+from unskip.units import count_from as parse_count
 
 from .harness import fuzz
 from .values import NOT_A_NUMBER, NOT_AN_INTEGER, PLAIN, TEXTS

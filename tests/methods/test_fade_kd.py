@@ -19,8 +19,8 @@ from unskip import (
     run_recipe,
     without_shortcuts,
 )
+from unskip.nets.fading import fading_blocks
 from unskip.surgery import residual_blocks, with_lean_stem
-from unskip.surgery.fade import fading_blocks
 from unskip.tasks import Classification
 from unskip.training import Checkpoint, train_student
 

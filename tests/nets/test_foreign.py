@@ -408,9 +408,9 @@ def test_a_run_with_an_own_teacher(own):
         "measure": {"latency": False, "parity_images": 10},
     }
     results = run_recipe(recipe_from(recipe), own / "run")
-    assert [net["label"] for net in results["nets"]] == ["teacher", "ce", "align_kd", "fade_kd"]
-    assert [net["shortcuts"] for net in results["nets"]] == [1, 0, 0, 0]
-    for net in results["nets"]:
-        loaded, info = load_net(own / "run" / "nets" / f"{net['label']}.safetensors")
+    assert [net.label for net in results.nets] == ["teacher", "ce", "align_kd", "fade_kd"]
+    assert [results.subject(net).shortcuts for net in results.nets] == [1, 0, 0, 0]
+    for net in results.nets:
+        loaded, info = load_net(own / "run" / "nets" / f"{net.label}.safetensors")
         assert len(info.mean) == 1
         assert loaded(torch.randn(2, 1, 8, 8)).shape == (2, 10)

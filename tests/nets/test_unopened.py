@@ -24,9 +24,8 @@ from unskip import (
     without_shortcuts,
     without_shortcuts_exactly,
 )
-from unskip.budget.words import render_fit
-from unskip.inspection import render
 from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts
+from unskip.search import render_fit
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
 from unskip.targets import resolve_net
 from unskip.torchvision_compat import torchvision
@@ -78,7 +77,7 @@ def test_it_survives_what_becomes_of_networks():
 
 def printed(inspection) -> str:
     file = io.StringIO()
-    render(inspection, Console(file=file, width=1000))
+    inspection.show(Console(file=file, width=1000))
     return file.getvalue()
 
 
@@ -88,9 +87,9 @@ def test_inspection_names_them():
     assert "No shortcut was found that can be removed, but 2 of its modules" in said
     assert "has no shortcuts" not in said
     assert "blocks.1" in said
-    assert json.loads(json.dumps(found.to_json()))["unopened"].keys() == {"blocks.0", "blocks.1"}
+    assert json.loads(json.dumps(found.to_json()))["kept"]["unopened"].keys() == {"blocks.0", "blocks.1"}
     half = printed(inspect_net(parse(half_closed(), EXAMPLE), SHAPE))
-    assert "1 shortcut, " in half
+    assert "shortcuts: 1, " in half
     assert "whether that has shortcuts is unknown" in half
 
 

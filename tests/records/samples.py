@@ -76,7 +76,8 @@ def subject(label: str, shortcuts: bool, memory: dict[str, Any] | None = None, *
     return {
         "label": label,
         "kind": "name",
-        "net": "resnet32",
+        "net": "resnet32" if shortcuts else "resnet32 without shortcuts",
+        "source": "resnet32",
         "shortcuts": 15 if shortcuts else 0,
         "input_shape": [3, 32, 32],
         "memory": memory,

@@ -1,19 +1,16 @@
 import re
 from xml.etree import ElementTree
 
-from sample_runs import run, timeline
+from sample_records import changed, timeline
 
 from unskip.report.memory import DrawnTimeline, memory_plot
-from unskip.report.record import Run
+
+TEACHER, STUDENT = timeline(True), timeline(False)
 
 
-def drawing(record):
-    nets = Run.model_validate(record).memory.nets
-    return memory_plot(
-        [DrawnTimeline("teacher", nets.teacher, 0, False), DrawnTimeline("student", nets.student, 1, True)],
-        "memory",
-        480,
-    )
+def drawing(teacher=TEACHER, student=STUDENT) -> str:
+    drawn = [DrawnTimeline("teacher", teacher, 0, False), DrawnTimeline("student", student, 1, True)]
+    return memory_plot(drawn, "memory", 480)
 
 
 def texts(svg) -> list[str]:
@@ -21,28 +18,22 @@ def texts(svg) -> list[str]:
 
 
 def test_memory_peaks_are_marked_with_their_size():
-    labels = texts(drawing(run()))
+    labels = texts(drawing())
     assert any("192.0" in label for label in labels)
     assert any("128.0" in label for label in labels)
     assert {"stage1", "stage2", "stage3"} <= set(labels)
 
 
 def test_nets_of_different_parts_share_the_whole_width():
-    record = run()
-    other = timeline(False)
-    other["operations"] = other["operations"][:7]
-    record["memory"]["nets"]["student"] = other
-    labels = texts(drawing(record))
+    labels = texts(drawing(student=changed(STUDENT, operations=STUDENT.operations[:7])))
     assert "stage1" not in labels
     assert any("128.0" in label for label in labels)
 
 
 def test_one_net_alone_and_three_together():
-    record = run()
-    nets = Run.model_validate(record).memory.nets
-    alone = [DrawnTimeline("only", nets.student, 0, True)]
+    alone = [DrawnTimeline("only", STUDENT, 0, True)]
     assert "only" in texts(memory_plot(alone, "memory", 480))
-    three = [*alone, DrawnTimeline("second", nets.teacher, 1, True), DrawnTimeline("third", nets.student, 2, False)]
+    three = [*alone, DrawnTimeline("second", TEACHER, 1, True), DrawnTimeline("third", STUDENT, 2, False)]
     svg = memory_plot(three, "memory", 1040)
     assert {"only", "second", "third", "stage2"} <= set(texts(svg))
     assert {"--net-0", "--net-1", "--net-2"} <= set(re.findall(r"--net-\d", str(svg)))

@@ -27,7 +27,7 @@ def test_the_front_are_those_that_none_beats(given_points):
 
 def test_every_point_has_its_name_and_the_alternative_text_has_the_figures():
     drawn = [Point("teacher", 12.0, 0.99, 0, (11.0, 13.0)), Point("plain", 8.0, 0.95, 1), Point("bad", 9.0, 0.2, 2)]
-    svg = pareto_plot(drawn, "latency, ms", "pareto")
+    svg = pareto_plot(drawn, "Top-1", "latency, ms", "pareto")
     root = ElementTree.fromstring(svg)
     assert {"teacher", "plain", "bad", "latency, ms"} <= {element.text for element in root.iter("text")}
     said = root.get("aria-label", "").replace(SPACE, " ")
@@ -36,14 +36,10 @@ def test_every_point_has_its_name_and_the_alternative_text_has_the_figures():
 
 
 def test_names_of_points_in_one_place_do_not_cover_each_other():
-    svg = pareto_plot([Point(f"net {i}", 5.0, 0.5, i) for i in range(4)], "cost", "pareto")
+    svg = pareto_plot([Point(f"net {i}", 5.0, 0.5, i) for i in range(4)], "score", "cost", "pareto")
     heights = [
         (element.get("x"), element.get("y"), element.get("transform"))
         for element in ElementTree.fromstring(svg).iter("text")
         if (element.text or "").startswith("net ")
     ]
     assert len(set(heights)) == 4
-
-
-def test_one_point_is_no_plot():
-    assert pareto_plot([Point("only", 1.0, 0.5, 0)], "cost", "pareto") is None

@@ -158,7 +158,7 @@ def test_a_sub_net_of_a_sub_net():
             "stage2.block1 cannot be left out: it changes the resolution",
         ),
         ("resnet20", {"width": 4}, (4, 1, 1), "stage1 has 3 blocks, 4 cannot be kept"),
-        ("resnet20", {"width": 4}, (-1, 1, 1), "stage1 has 3 blocks, -1 cannot be kept"),
+        ("resnet20", {"width": 4}, (-1, 1, 1), "stage1 has 3 blocks, -1 cannot be kept|greater than or equal to 0"),
         ("resnet20", {"width": 4}, (1, 1), "each of 3 stages, not 2: 1, 1"),
         ("resnet20", {"width": 4}, (), "each of 3 stages, not 0"),
         ("resnet20", {"width": 4}, (1, 1, 1, 1), "each of 3 stages, not 4"),

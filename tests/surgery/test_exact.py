@@ -30,7 +30,7 @@ from unskip import (
 from unskip.data_info import DataInfo
 from unskip.nets.resnet import basic_block, bottleneck_block
 from unskip.surgery import residual_blocks, with_depth_statistics
-from unskip.surgery.carry import PartialActivation
+from unskip.surgery._carry import PartialActivation
 
 NETS = {
     "basic": ("resnet20", {"width": 8}),

@@ -8,14 +8,13 @@ from torch import fx, nn
 
 from unskip import Residual, UnskipError, build, forecast, inventory, load_net, make_net, save_net, without_shortcuts
 from unskip.data_info import DataInfo
+from unskip.nets.fading import FadingResidual, fading_blocks, set_shortcut_factor
 from unskip.surgery import (
     fold_batchnorm,
     residual_blocks,
-    set_shortcut_factor,
     with_fading_shortcuts,
     without_faded_shortcuts,
 )
-from unskip.surgery.fade import FadingResidual, fading_blocks
 
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 NETS = {

@@ -9,7 +9,7 @@ from torch import nn
 
 from unskip import build, make_net, parse, without_shortcuts
 from unskip.surgery import edited, residual_blocks
-from unskip.surgery.initialisation import initialise_as_plain, tiny_scales
+from unskip.surgery._initialisation import initialise_as_plain, tiny_scales
 from unskip.torchvision_compat import torchvision
 from unskip.training.can_learn import check_can_learn
 

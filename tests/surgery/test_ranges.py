@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unskip import Residual, StagedNet, make_net
-from unskip.surgery.ranges import Range, ranges_into_blocks, unchanged_by
+from unskip.surgery._ranges import Range, ranges_into_blocks, unchanged_by
 
 ANY, NOT_NEGATIVE, RELU6 = Range(), Range(0.0), Range(0.0, 6.0)
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from unskip import parse, without_shortcuts, without_shortcuts_exactly
-from unskip.surgery import residual_blocks, set_shortcut_factor, with_fading_shortcuts, without_faded_shortcuts
-from unskip.surgery.stochastic_depth import is_stochastic_depth
+from unskip.nets.fading import set_shortcut_factor
+from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts
+from unskip.surgery._stochastic_depth import is_stochastic_depth
 from unskip.torchvision_compat import torchvision
 
 IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unskip.errors import UnskipError
+from unskip.settings import shortened
 
 __all__ = [
     "AllowedModules",
@@ -18,6 +19,8 @@ __all__ = [
     "NetLabel",
     "NetSettings",
     "finite",
+    "names_in",
+    "numbers_in",
     "parse_size",
 ]
 
@@ -43,6 +46,21 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
             "height and width, such as 96x64"
         )
     return sides[0], sides[-1]
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Names that are separated by commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def numbers_in(option: str, text: str, most: int) -> tuple[int, ...]:
+    """Whole numbers from 1 to ``most``, separated by commas, each once; `UnskipError`, naming the option, otherwise."""
+    words = names_in(text)
+    if not words or not all(word.isdecimal() and len(word) < 10 and 1 <= int(word) <= most for word in words):
+        raise UnskipError(
+            f"{option} {shortened(text)!r}: expected whole numbers of 1 or more, up to {most:,}, such as 1,8"
+        )
+    return tuple(dict.fromkeys(map(int, words)))
 
 
 def _allow(modules: list[str] | None) -> list[str] | None:

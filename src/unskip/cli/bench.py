@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unskip.cli._console import out
-from unskip.cli._options import AllowedModules, DataName, DataSettings, ImageSize, parse_size
+from unskip.cli._options import AllowedModules, DataName, DataSettings, ImageSize, names_in, numbers_in, parse_size
 
 
 def bench(
@@ -49,32 +49,36 @@ def bench(
     Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
     `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`.
     """
-    from unskip.bench import BenchSettings, names_in, numbers_in, render
-    from unskip.bench import bench as compare
+    from unskip.compare import Settings
+    from unskip.compare import bench as compare
     from unskip.files import check_writable, write_json
-    from unskip.report import write_bench_report
+    from unskip.report import show_bench, write_bench_report
 
-    wanted = BenchSettings(
+    wanted = Settings(
         runtimes=names_in(runtime),
         threads=numbers_in("--threads", threads, 1024),
         batch_sizes=numbers_in("--batch", batch, 65_536),
         device=device,
         repeats=repeats,
         processes=processes,
-        image_size=parse_size(image_size),
-        accuracy=accuracy,
-        data=data,
-        data_settings=settings or (),
     )
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None:
             check_writable(file, option)
     with out.status("reading the targets") as status:
-        found = compare(targets, wanted, say=status.update)
-    render(found, out)
+        comparison = compare(
+            targets,
+            wanted,
+            image_size=parse_size(image_size),
+            accuracy=accuracy,
+            data=data,
+            data_settings=settings or (),
+            say=status.update,
+        )
+    show_bench(comparison, out)
     if json_file is not None:
-        write_json(json_file, found.model_dump(mode="json"))
+        write_json(json_file, comparison.model_dump(mode="json"))
     if html_file is not None:
-        write_bench_report(found, html_file)
+        write_bench_report(comparison, html_file)
     for file in filter(None, (json_file, html_file)):
         out.print(str(file), highlight=False, soft_wrap=True)

@@ -71,19 +71,20 @@ def fit_budget(
     """
     import torch
 
-    from unskip.budget import Budget, parse_bytes, parse_count, render_fit
-    from unskip.budget import fit_budget as find_students
     from unskip.files import check_writable
     from unskip.recipe import parse_settings
+    from unskip.search import Budget, render_fit
+    from unskip.search import fit_budget as find_students
     from unskip.targets import resolve_net, trained_file
+    from unskip.units import bytes_from, count_from
 
     if folder is not None:
         check_writable(folder / "recipe.yaml", "--out")
     budget = Budget(
-        peak_bytes=None if memory is None else parse_bytes(memory, "`memory`"),
-        parameters=None if parameters is None else parse_count(parameters, "`parameters`"),
-        macs=None if macs is None else parse_count(macs, "`macs`"),
-        file_bytes=None if file_size is None else parse_bytes(file_size, "`file_size`"),
+        peak_bytes=None if memory is None else bytes_from(memory, "`memory`"),
+        parameters=None if parameters is None else count_from(parameters, "`parameters`"),
+        macs=None if macs is None else count_from(macs, "`macs`"),
+        file_bytes=None if file_size is None else bytes_from(file_size, "`file_size`"),
         latency_ratio=latency_ratio,
         latency_ms=latency_ms,
         element=element,

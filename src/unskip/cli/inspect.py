@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -25,9 +25,9 @@ def inspect(
             help="Change the net first: NAME or 'NAME: {argument: value}'. Repeat for more, in order.",
         ),
     ] = None,
-    plan: Annotated[
-        Literal["peak"] | None,
-        typer.Option(help="Also search the smallest edits that lower the peak of live feature maps, step by step."),
+    also: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An analysis that takes time, such as plan. Repeat for more."),
     ] = None,
     as_json: AsJson = False,
     allowed: AllowedModules = None,
@@ -39,21 +39,15 @@ def inspect(
 
     Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
-    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --plan peak`.
+    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --also plan`.
     """
-    from unskip.inspection import inspect_net, render
-    from unskip.planning import plan as plan_of
-    from unskip.planning import plan_to_json, render_plan
+    from unskip.analyses import inspect_net
     from unskip.recipe import parse_edits, parse_settings
     from unskip.targets import resolve_net
 
     target = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
-    found = inspect_net(*target)
-    lines = plan_of(*target) if plan else []
+    inspection = inspect_net(*target, also=also or ())
     if as_json:
-        typer.echo(json.dumps({**found.to_json(), **({"plan": plan_to_json(lines)} if plan else {})}, indent=1))
-        return
-    render(found, out)
-    if plan:
-        out.print()
-        render_plan(lines, out)
+        typer.echo(json.dumps(inspection.to_json(), indent=1))
+    else:
+        inspection.show(out)

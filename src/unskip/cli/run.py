@@ -58,18 +58,16 @@ def run(
     unskip run cifar10-quick --data MY_IMAGES --set teacher.weights=FILE
     ```
     """
-    from unskip.report import Run, summarise
+    from unskip.report import show_run
     from unskip.run import run_recipe
 
     resolved, default_folder = asked_recipe(
         recipe, teacher=teacher, methods=methods or (), data=data, settings=settings or ()
     )
     where = folder or default_folder
-    run_recipe(resolved, where, console=out)
-    summary = summarise(Run.read(where))
+    record = run_recipe(resolved, where, console=out)
     out.print()
-    for sentence in (summary.headline, summary.costs, *summary.notes):
-        out.print(sentence, highlight=False, markup=False)
+    show_run(record, out)
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
 
 

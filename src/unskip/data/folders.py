@@ -76,7 +76,8 @@ def _layout(path: Path) -> _Layout:
         found = (
             f"its images lie directly in it ({few([image.name for image in loose])})" if loose else "it has no images"
         )
-        raise UnskipError(f"{path} has no class folders: {_EXPECTED}; {found}")
+        hint = "; `task: matching` learns from images without classes" if loose else ""
+        raise UnskipError(f"{path} has no class folders: {_EXPECTED}; {found}{hint}")
     splits = [folder for folder in holding if split_named(folder.name)]
     others = [folder for folder in holding if folder not in splits]
     with_classes = [folder for folder in splits if _class_folders(folder, scan)]
@@ -215,9 +216,7 @@ def _labelled(folder: Path, classes: Mapping[int, Path], scan: Scan) -> FileSet:
 
 
 def _warn(scan: Scan, loose: Sequence[Path]) -> None:
-    if scan.passed_over:
-        names = sorted(set(scan.passed_over))
-        warnings.warn(f"{scan.root}: {len(names)} file(s) passed over, being no images: {few(names)}", stacklevel=4)
+    scan.warn_of_others()
     if loose:
         names = [shown(os.path.relpath(image, scan.root)) for image in loose]
         warnings.warn(

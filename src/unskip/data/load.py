@@ -143,13 +143,14 @@ class Data:
 def load_data(
     recipe: DataRecipe,
     *,
+    labelled: bool = True,
     device: str | torch.device | None = None,
     default_size: int = _LARGE_SIZE,
     normalization: Normalization | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress | None = None,
 ) -> Data:
-    """Read the images that a recipe names.
+    """Read the images that a recipe names; those that need not be ``labelled`` come without classes.
 
     Images of at most 64 pixels are decoded once and kept on ``device`` (by default the best there is); larger ones are
     streamed by loader processes. ``default_size`` is the side in pixels of images that have no common size of at most
@@ -158,7 +159,7 @@ def load_data(
     recipe says; by default the images are normalised by the training images, or as ImageNet's if streamed.
     `UnskipError` when the images cannot be used, naming the folder or file.
     """
-    source = read_source(recipe)
+    source = read_source(recipe, labelled=labelled)
     train = _subset(source.train, source, recipe, "limit")
     test = _subset(source.test, source, recipe, "test_limit")
     size = preprocessing.size if preprocessing else _size(recipe, train, test, default_size)

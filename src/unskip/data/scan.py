@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,12 @@ class Scan:
     def holds_images(self, folder: Path) -> bool:
         """Whether there is an image in a folder, at any depth. Stops at the first one."""
         return any(_is_image_file(path) for path, _ in self._files(folder))
+
+    def warn_of_others(self) -> None:
+        """Count what was passed over, where there is any."""
+        if self.passed_over:
+            names = sorted(set(self.passed_over))
+            warnings.warn(f"{self.root}: {len(names)} file(s) passed over, being no images: {few(names)}", stacklevel=5)
 
     def _files(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Path and real path of the files below a folder, each once; real folders first, then links, by name."""

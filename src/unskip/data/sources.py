@@ -12,7 +12,9 @@ from unskip.data.cifar import CIFAR_FOLDERS, cifar
 from unskip.data.folders import holds_class_folders, image_folder
 from unskip.data.image_set import ArraySet, Listing, Part
 from unskip.data.parquet import parquet_files, parquet_folder
+from unskip.data.scan import loose_images
 from unskip.data.subsets import held_out
+from unskip.data.unlabelled import unlabelled_folder
 from unskip.errors import UnskipError
 from unskip.images import shown
 from unskip.recipe import DataRecipe
@@ -24,7 +26,7 @@ _NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
 
 @dataclass(frozen=True)
 class Source:
-    """Every image that a source has, labels known, images not read yet."""
+    """Every image that a source has, labels known, images not read yet; without classes where nobody asked for them."""
 
     name: str
     classes: tuple[str, ...]
@@ -47,9 +49,11 @@ def recipe_for(argument: str) -> DataRecipe:
             return DataRecipe.model_validate({"name": name, "path": str(root)})
     if holds_class_folders(path):
         return DataRecipe(name="image_folder", path=str(path))
+    if loose_images(path):
+        return DataRecipe(name="images", path=str(path))
     raise UnskipError(
         f"--data {argument}: the layout of this folder is unknown; looked for train-*.parquet, train/*.parquet, "
-        f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE and CLASS/IMAGE"
+        f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE, CLASS/IMAGE and IMAGE"
     )
 
 
@@ -58,37 +62,44 @@ def data_section(argument: str) -> dict[str, Any]:
     return recipe_for(argument).model_dump(mode="json", include={"name", "path"})
 
 
-def read_source(recipe: DataRecipe) -> Source:
+def read_source(recipe: DataRecipe, *, labelled: bool = True) -> Source:
     """List the images that a recipe names; subsets are not applied yet.
 
-    A source without a test split of its own gives ``test_fraction`` of every class. `UnskipError` when it
-    cannot be used.
+    A source without a test split of its own gives ``test_fraction`` of every class, or of all images where they have no
+    classes. Images that are not ``labelled`` may lie in any folders. `UnskipError` when it cannot be used.
     """
-    classes, train, test = _listed(recipe)
-    if len(classes) < 2:
-        found = f"only one class, {classes[0]!r}" if classes else "no images"
-        raise UnskipError(f"{_place(recipe)} has {found}; a classifier needs two classes or more")
+    classes, train, test = _listed(recipe, labelled)
+    place = _place(recipe)
+    if labelled and len(classes) < 2:
+        found = f"only one class, {classes[0]!r}" if classes else "no classes"
+        raise UnskipError(
+            f"{place} has {found}; a classifier needs two or more, in folders CLASS/IMAGE; `task: matching` learns "
+            "from images without classes"
+        )
     counts = np.bincount(train.labels, minlength=len(classes))
+    fewest = f"class {classes[counts.argmin()]!r}" if classes else "all in all"
     if test is None:
         if counts.min() < 2:
             raise UnskipError(
-                f"{_place(recipe)}: class {classes[counts.argmin()]!r} has {counts.min()} image(s), but "
-                f"holding test images out needs two or more; add images, or a test split"
+                f"{place}: {fewest} has {counts.min()} image(s), but holding test images out needs two or more; add "
+                "images, or a test split"
             )
         kept, given = held_out(train.labels, recipe.test_fraction, recipe.seed)
         train, test = Part(train, kept), Part(train, given)
     elif counts.min() == 0:
-        raise UnskipError(f"{_place(recipe)}: class {classes[counts.argmin()]!r} has no training images")
+        raise UnskipError(f"{place}: {fewest} has no training images")
     elif len(test.labels) == 0:
-        raise UnskipError(f"{_place(recipe)} has a test split without images")
-    name = recipe.name if recipe.name not in ("image_folder", "parquet") else _folder(recipe).resolve().name
-    return Source(name, classes, train, test)
+        raise UnskipError(f"{place} has a test split without images")
+    name = recipe.name if recipe.name in ("digits", *CIFAR_FOLDERS) else _folder(recipe).resolve().name
+    return Source(name, classes if labelled else (), train, test)
 
 
-def _listed(recipe: DataRecipe) -> tuple[tuple[str, ...], Listing, Listing | None]:
+def _listed(recipe: DataRecipe, labelled: bool) -> tuple[tuple[str, ...], Listing, Listing | None]:
     if recipe.name == "digits":
         return _digits()
     path = _folder(recipe)
+    if recipe.name == "images" or (recipe.name == "image_folder" and not labelled):
+        return (), *unlabelled_folder(path)
     if recipe.name == "image_folder":
         return image_folder(path)
     if recipe.name == "parquet":

@@ -1,4 +1,4 @@
-"""The share in which a network answers as its teacher does."""
+"""How far a network answers as its teacher does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ __all__ = ["Agreement"]
 
 
 class Agreement(Scored):
-    """The share in which a network answers as its teacher does."""
+    """How far a network answers as its teacher does."""
 
     title: ClassVar[str] = "Agreement"
     order: ClassVar[int] = 12
-    definition: ClassVar[str] = "Agreement: how far the answers to the test images are the teacher's"
+    definition: ClassVar[str] = (
+        "Agreement: the share of the variance of the teacher's answers to the test images that the answers explain"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -83,13 +83,17 @@ class Proof:
     constant: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class Timing:
-    """What the processes that ran a file tell: milliseconds by round, bytes by process, None where nobody knows."""
+    """What the processes that ran a file tell: milliseconds by round, bytes by process, None where nobody knows.
 
-    milliseconds: tuple[float, ...]
-    resident_rise_bytes: tuple[int | None, ...]
-    device_peak_bytes: tuple[int | None, ...]
+    The bytes are those by which the highest resident memory rose while the file was loaded and run, and the most that
+    was held on a device.
+    """
+
+    milliseconds: list[float] = field(default_factory=list)
+    resident_rise_bytes: list[int | None] = field(default_factory=list)
+    device_peak_bytes: list[int | None] = field(default_factory=list)
 
 
 @dataclass

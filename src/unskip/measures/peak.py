@@ -14,12 +14,12 @@ __all__ = ["Peak"]
 class Peak(Measure):
     """Live feature maps at their peak; see `unskip.forecast` for what is alive."""
 
-    title: ClassVar[str] = "Forecast"
+    title: ClassVar[str] = "Peak memory"
     unit: ClassVar[str] = "bytes"
     kind: ClassVar[Literal["memory"]] = "memory"
     order: ClassVar[int] = 30
     definition: ClassVar[str] = (
-        "Forecast: live feature maps of the whole batch at their peak, computed from the network"
+        "Peak memory: live feature maps of the whole batch at their peak, computed from the network"
     )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("memory", "live feature maps of one image at their peak, such as 4MiB", bytes_from),

@@ -47,8 +47,8 @@ from unskip.errors import UnskipError
 from unskip.methods.align_kd import AlignKD, Alignment
 from unskip.methods.base import Phase
 from unskip.nets import StagedNet
+from unskip.nets.fading import fading_blocks
 from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts, without_shortcuts
-from unskip.surgery.fade import fading_blocks
 from unskip.tasks import Task
 
 __all__ = ["FadeKD"]

@@ -8,11 +8,10 @@ from collections import OrderedDict
 from torch import nn
 
 from unskip.errors import UnskipError
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.functions import is_activation
+from unskip.nets.staged import Joining, Residual, StagedNet
 
 __all__ = ["activation_in_head"]
-
-_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Hardswish, nn.Mish)
 
 
 def activation_in_head(net: StagedNet) -> StagedNet:
@@ -23,6 +22,8 @@ def activation_in_head(net: StagedNet) -> StagedNet:
     block, or with a linear bottleneck.
     """
     last, head = net.stage_names[-1], net.part_names[-1]
+    if last in net.handed_on:
+        raise UnskipError(f"the head reads the map of {last} behind its activation too; tap it as it is (post_relu)")
     split = _without_last_activation(net.get_submodule(last))
     if split is None:
         raise UnskipError(
@@ -31,10 +32,11 @@ def activation_in_head(net: StagedNet) -> StagedNet:
         )
     before, activation = split
     behind = net.get_submodule(head)
-    layers = dict(behind.named_children()) if type(behind) is nn.Sequential else {"head": behind}
+    opened = type(behind) is nn.Sequential or isinstance(behind, Joining)
+    layers = {"before_head": activation, **(dict(behind.named_children()) if opened else {"head": behind})}
     parts = dict(net.named_parts())
     parts[last] = before
-    parts[head] = _sequence({"before_head": activation, **layers}, behind.training)
+    parts[head] = Joining(layers, behind.reads) if isinstance(behind, Joining) else _sequence(layers, behind.training)
     made = StagedNet(parts)
     made.training = net.training  # the parts keep their own modes
     return made
@@ -43,7 +45,7 @@ def activation_in_head(net: StagedNet) -> StagedNet:
 def _without_last_activation(module: nn.Module) -> tuple[nn.Module, nn.Module] | None:
     """A view of the module that ends before its last activation, and that activation; None if it ends without one."""
     if isinstance(module, Residual):
-        if not isinstance(module.activation, _ACTIVATIONS):
+        if not is_activation(module.activation):
             return None
         view = Residual(module.body, module.shortcut)
         view.training = view.activation.training = module.training
@@ -53,7 +55,7 @@ def _without_last_activation(module: nn.Module) -> tuple[nn.Module, nn.Module] |
     *names, last = module._modules
     children = {name: module.get_submodule(name) for name in names}
     end = module.get_submodule(last)
-    if isinstance(end, _ACTIVATIONS):
+    if is_activation(end):
         return _sequence(children, module.training), _out_of_place(end)
     split = _without_last_activation(end)
     return None if split is None else (_sequence({**children, last: split[0]}, module.training), split[1])

@@ -28,11 +28,11 @@ def first_blocks(name: str, stage: nn.Module, count: int) -> nn.Module:
     children = OrderedDict(stage.named_children())
     blocks = block_names(stage)
     if not 0 <= count <= len(blocks):
-        raise UnskipError(f"at_depth: {name} has {len(blocks)} blocks, {count} cannot be kept")
+        raise UnskipError(f"{name} has {len(blocks)} blocks, {count} cannot be kept")
     for child in blocks[count:]:
         change = _shape_change(children[child])
         if change:
-            raise UnskipError(f"at_depth: {name}.{child} cannot be left out: {change}")
+            raise UnskipError(f"{name}.{child} cannot be left out: {change}")
     if count == len(blocks):
         return stage
     kept = OrderedDict((child, module) for child, module in children.items() if child not in blocks[count:])

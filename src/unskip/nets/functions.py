@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-__all__ = ["ACTIVATIONS", "LAYERS", "PRODUCTS", "is_activation"]
+__all__ = ["ACTIVATIONS", "ELEMENTWISE", "LAYERS", "PRODUCTS", "is_activation"]
 
 ACTIVATIONS: dict[Any, type[nn.Module]] = {
     **dict.fromkeys((F.relu, torch.relu, "relu"), nn.ReLU),
@@ -28,6 +28,9 @@ ACTIVATIONS: dict[Any, type[nn.Module]] = {
     F.celu: nn.CELU,
     F.softplus: nn.Softplus,
 }
+ELEMENTWISE = tuple(set(ACTIVATIONS.values()))
+"""Layers that are the same function of every value; not PReLU, which has slopes of channels."""
+
 LAYERS: dict[Any, type[nn.Module]] = {
     **ACTIVATIONS,
     **dict.fromkeys((torch.flatten, "flatten"), nn.Flatten),

@@ -43,7 +43,8 @@ def check_memory(wanted: float, what: str, advice: str = "") -> None:
 class WithinMemory(TorchFunctionMode):
     """Within this block, the tensors that are made, real or meta ones, must fit into this machine's memory together.
 
-    Raises `UnskipError` as soon as they would not, and for tensors without end; ``what`` begins its sentence.
+    Raises `UnskipError` as soon as they would not, and for tensors without end; ``what`` begins its sentence, such
+    as "resnet14: its weights".
     """
 
     def __init__(self, what: str) -> None:
@@ -63,9 +64,11 @@ class WithinMemory(TorchFunctionMode):
         if func in _MAKERS:
             self._count += 1
             self._bytes += 4 * _elements(args, options)
-            check_memory(self._bytes, f"{self._what}: its weights")
+            check_memory(self._bytes, self._what)
             if self._count > _MOST_TENSORS:
-                raise UnskipError(f"{self._what}: more than {_MOST_TENSORS:,} tensors; no network has so many layers")
+                raise UnskipError(
+                    f"{self._what} are more than {_MOST_TENSORS:,} tensors; no network has so many layers"
+                )
         return func(*args, **options)
 
 

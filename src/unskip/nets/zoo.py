@@ -214,11 +214,11 @@ def fresh_net(source: str, options: Mapping[str, Any]) -> StagedNet:
     """
     factory = find_net(source).factory
     full = checked_arguments(factory, options, source)
-    with WithinMemory(shortened(source)):
+    with WithinMemory(f"{shortened(source)}: its weights"):
         if not isinstance(factory, ForeignNet) and torch.get_default_device().type != "meta":
             with torch.device("meta"), torch.random.fork_rng(devices=[]):  # else nearly all memory is taken before
                 factory(**full)
-    with WithinMemory(shortened(source)):
+    with WithinMemory(f"{shortened(source)}: its weights"):
         net = factory(**full)
     net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})
     return net

@@ -94,8 +94,9 @@ _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # names files
 class DataRecipe(Section):
     """Which images, how many of them, at which size, and how they are augmented."""
 
-    name: Literal["digits", "cifar10", "cifar100", "image_folder", "parquet"] = Field(
-        "digits", description="where the images come from"
+    name: Literal["digits", "cifar10", "cifar100", "image_folder", "images", "parquet"] = Field(
+        "digits",
+        description="where the images come from; images is a folder of them without classes, for `task: matching`",
     )
     path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
     image_size: ImageSize | None = Field(
@@ -212,8 +213,9 @@ class StudentRecipe(Section):
 class MeasureRecipe(Section):
     """How the exported files are measured."""
 
-    latency: bool = Field(True, description="time the exported files in ONNX Runtime")
-    threads: int = Field(1, ge=1, le=1024, description="ONNX Runtime's intra-op threads")
+    runtime: str = Field("onnxruntime", description="the runtime that the exported files are for, and are measured in")
+    latency: bool = Field(True, description="time the exported files")
+    threads: int = Field(1, ge=1, le=1024, description="the runtime's threads")
     batch_size: int = Field(1, ge=1, le=65_536, description="images per timed call")
     repeats: int = Field(50, ge=5, le=10**6, description="rounds in which every file is timed once, in fresh processes")
     parity_images: int = Field(

@@ -16,14 +16,16 @@ BUSY = 0.25  # of the cores; above that, other processes are worth a warning
 class Subject(Record):
     """One of the things that are compared, under a label that no other has.
 
-    ``net`` is its network in words, ``depth`` the blocks that are left in each stage, None for all of them or where a
-    file does not say. ``unopened`` modules may have more than these ``shortcuts``. ``input_shape`` is (channels,
-    height, width). ``figures``, by their measures' names, are those of the network itself, for one image.
+    ``net`` is its network in words, which ``source`` was before any edit, ``depth`` the blocks that are left in each
+    stage, None for all of them or where a file does not say. ``unopened`` modules may have more than these
+    ``shortcuts``. ``input_shape`` is (channels, height, width). ``figures``, by their measures' names, are those of
+    the network itself, for one image.
     """
 
     label: str
     kind: Literal["run", "weights", "file", "name", "net"]
     net: str | None = None
+    source: str | None = None
     depth: tuple[int, ...] | None = None
     shortcuts: int | None = None
     unopened: int = 0

@@ -142,7 +142,7 @@ class Run(Record):
     def _architecture(self, net: Net) -> tuple[object, ...]:
         subject = self.subject(net)
         counts = [self.figure(net, name).value for name in ("parameters", "macs")]
-        return subject.net, subject.depth, subject.shortcuts, *counts
+        return subject.source, subject.depth, subject.shortcuts, *counts
 
     def training_of(self, net: Net) -> str:
         """The label under which :attr:`history` has the training that a net comes out of."""

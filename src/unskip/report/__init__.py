@@ -1,8 +1,6 @@
-"""Results as pages: a run's ``run.json``, a benchmark's figures, without torch."""
+"""Runs and benchmarks as pages and in the terminal, from their records alone; nothing here imports torch."""
 
-from unskip.report.bench_page import write_bench_report
-from unskip.report.page import write_report
-from unskip.report.record import Run
-from unskip.report.summary import summarise
+from unskip.report.pages import write_bench_report, write_report
+from unskip.report.terminal import show_bench, show_run
 
-__all__ = ["Run", "summarise", "write_bench_report", "write_report"]
+__all__ = ["show_bench", "show_run", "write_bench_report", "write_report"]

@@ -10,8 +10,8 @@ from itertools import accumulate, pairwise
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
+from unskip.records import Timeline
 from unskip.report.labels import End, label_ends, short_label
-from unskip.report.record import Timeline
 from unskip.report.svg import RULE, canvas, net_color, to_svg, visible
 from unskip.units import byte_unit
 

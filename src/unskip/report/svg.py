@@ -12,7 +12,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
 from markupsafe import Markup
 from matplotlib import rc_context, style
@@ -26,39 +26,7 @@ NUM_COLORS = 7  # the page's --net-0, which is the teacher's, to --net-6
 INK, MUTED, RULE = "#0000f1", "#0000f2", "#0000f3"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule"}
 
-STYLE: dict[Any, Any] = {
-    "figure.dpi": 72,
-    "figure.facecolor": "none",
-    "figure.constrained_layout.use": True,
-    "figure.constrained_layout.w_pad": 0,
-    "figure.constrained_layout.h_pad": 0.04,
-    "font.size": 12,
-    "text.color": INK,
-    "axes.facecolor": "none",
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": MUTED,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": MUTED,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 9,
-    "axes.titlesize": "medium",
-    "grid.color": RULE,
-    "grid.linewidth": 1,
-    "lines.solid_capstyle": "round",
-    "xaxis.labellocation": "left",
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "ytick.major.size": 0,
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # labels are the user's: a dollar is a dollar
-}
+STYLE = Path(__file__).with_name("page.mplstyle")
 
 
 def net_color(index: int) -> str:

@@ -15,9 +15,8 @@ from torch.utils._pytree import tree_leaves
 from unskip.errors import UnskipError
 from unskip.methods.base import Phase
 from unskip.nets import StagedNet
-from unskip.surgery import without_shortcuts
-from unskip.surgery.fade import fading_blocks
-from unskip.surgery.initialisation import tiny_scales
+from unskip.nets.fading import fading_blocks
+from unskip.surgery import tiny_scales, without_shortcuts
 from unskip.tasks import Answers
 
 __all__ = ["check_batch", "check_can_learn", "first_obstacle", "num_images_to_look_at"]

@@ -1,0 +1,53 @@
+"""What stays as it is, with shortcuts or without: branches that are no shortcuts, modules that could not be opened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from rich.console import Console, RenderableType
+
+from unskip.analyses.base import Analysis, Network
+from unskip.terminal import bare_table
+
+__all__ = ["Kept"]
+
+
+@dataclass(frozen=True)
+class Kept(Analysis):
+    """``branches`` have the reasons why they stay, by place; ``additions`` of two maps are in them.
+
+    ``unopened`` are modules that could not be looked into, by their names in the original, with the reason; ``unknown``
+    says so in words and is empty where there are none.
+    """
+
+    order: ClassVar[int] = 30
+
+    branches: Mapping[str, str]
+    additions: int
+    unopened: Mapping[str, str]
+    unknown: str
+
+    @classmethod
+    def of(cls, network: Network) -> Self:
+        """Find what parsing left alone."""
+        from unskip.nets import kept_branches, num_kept_additions, unknown_shortcuts, unopened_modules
+
+        net = network.net
+        return cls(kept_branches(net), num_kept_additions(net), unopened_modules(net), unknown_shortcuts(net))
+
+    def show(self, console: Console) -> Iterator[RenderableType]:
+        """A row for every reason, and for every module that is closed."""
+        if self.branches:
+            first = {reason: place for place, reason in reversed(list(self.branches.items()))}
+            yield bare_table(
+                f"stays as it is; additions of two maps in it: {self.additions}",
+                ("branches", "<first", "~because"),
+                ((str(count), first[reason], reason) for reason, count in Counter(self.branches.values()).items()),
+            )
+        if self.unopened:
+            yield bare_table(
+                "not opened, with shortcuts or without", ("<in the original", "~because"), self.unopened.items()
+            )

@@ -1,0 +1,78 @@
+"""Every shortcut of a network, with the bytes it holds and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from rich.console import Console, RenderableType
+
+from unskip.analyses.base import Analysis, Network
+from unskip.terminal import bare_table
+from unskip.units import byte_unit, operations
+
+if TYPE_CHECKING:
+    from unskip.dataflow import Shortcut
+
+__all__ = ["Shortcuts"]
+
+
+@dataclass(frozen=True)
+class Shortcuts(Analysis):
+    """``share`` is that of live feature-map bytes which the shortcuts hold, summed over the operations, 0 to 1.
+
+    ``original_places`` are the modules that the blocks of a parsed network were.
+    """
+
+    order: ClassVar[int] = 20
+
+    inventory: tuple[Shortcut, ...]
+    share: float
+    original_places: Mapping[str, str]
+
+    @classmethod
+    def of(cls, network: Network) -> Self:
+        """List the shortcuts of a network."""
+        from unskip.dataflow import inventory, shortcut_share
+        from unskip.nets import original_place
+
+        net, shape = network.net, network.input_shape
+        shortcuts = tuple(inventory(net, shape))
+        places = [shortcut.place for shortcut in shortcuts] if net.original_names else []
+        return cls(shortcuts, shortcut_share(net, shape), {place: original_place(net, place) for place in places})
+
+    def show(self, console: Console) -> Iterator[RenderableType]:
+        """A row for every shortcut."""
+        if not self.inventory:
+            return
+        size = byte_unit(shortcut.bytes_held for shortcut in self.inventory)
+        last = "in the original" if self.original_places else "while these run"
+        yield bare_table(
+            f"shortcuts: {len(self.inventory)}, with {self.share:.0%} of all live feature-map bytes",
+            ("<block", "<kind", f"holds, {size.name}", "parameters", "MACs", f"~{last}"),
+            (
+                (
+                    shortcut.place,
+                    shortcut.kind,
+                    size.number(shortcut.bytes_held),
+                    *self._projection(shortcut),
+                    self.original_places.get(shortcut.place, _span(shortcut)) or "its own forward",
+                )
+                for shortcut in self.inventory
+            ),
+        )
+
+    @staticmethod
+    def _projection(shortcut: Shortcut) -> tuple[str, str]:
+        if shortcut.kind != "projection":
+            return "-", "-"
+        return f"{shortcut.parameters:,}", operations(shortcut.macs)
+
+
+def _span(shortcut: Shortcut) -> str:
+    """The operations during which a shortcut holds memory: ``relu1..add (3 ops)``."""
+    inside = [name.removeprefix(f"{shortcut.place}.").removeprefix("body.") for name in shortcut.held_during]
+    if len(inside) < 2:
+        return inside[0] if inside else "-"
+    return f"{inside[0]}..{inside[-1]} ({len(inside)} ops)"

@@ -1,0 +1,155 @@
+"""What a run's networks became, side by side: its results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import torch
+
+from unskip.compare.files import Exports
+from unskip.compare.targets import Target
+from unskip.compare.test_sets import TestSet
+from unskip.compare.workbench import Settings, Workbench
+from unskip.data import Data
+from unskip.environment import package_version
+from unskip.errors import UnskipError
+from unskip.evaluation import evaluate
+from unskip.nets import StagedNet
+from unskip.recipe import MeasureRecipe, Recipe
+from unskip.records import Comparison, Net, Run
+from unskip.run_folder import RunFolder
+from unskip.tasks import Score, Task
+
+__all__ = ["Trained", "results_of"]
+
+
+@dataclass
+class Trained:
+    """A network that is ready to be exported and measured.
+
+    ``training`` is the label of the training that it comes out of, by default its own: several networks may share one,
+    and the first of them is the one that was validated meanwhile. ``score``: where it was evaluated already.
+    """
+
+    label: str
+    role: Literal["teacher", "student"]
+    net: StagedNet
+    method: str | None
+    history: list[dict[str, Any]]
+    reused: bool = False
+    training: str = ""
+    score: Score | None = None
+
+    def __post_init__(self) -> None:
+        self.training = self.training or self.label
+
+
+def results_of(
+    nets: Sequence[Trained],
+    recipe: Recipe,
+    data: Data,
+    task: Task,
+    folder: RunFolder,
+    *,
+    device: torch.device,
+    say: Callable[[str], None],
+    started: float,
+) -> Run:
+    """Evaluate all networks, the teacher first among them, export them into the run's folder, and measure the files.
+
+    The best student is the one with the highest score after its last epoch. ``started`` is the run's start as a Unix
+    time. Raises `UnskipError` where a file cannot be written, proved or run.
+    """
+    for trained in nets:
+        # A training may have left it channels-last, and one that was resumed has not: equal runs, equal figures.
+        trained.net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        if trained.score is None:
+            say(f"{trained.label}: evaluating")
+            trained.score = evaluate(trained.net.to(device), data.test_batches(512).epoch(0), task)
+        trained.net.cpu()
+    scores = {trained.label: trained.score for trained in nets if trained.score is not None}
+    best = max((trained.label for trained in nets if trained.role == "student"), key=lambda label: scores[label].value)
+    return Run.model_validate(
+        {
+            "unskip": package_version(),
+            "title": recipe.title or f"{recipe.teacher.net} on {data.name}",
+            "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            "task": task.name,
+            "metric": task.metric,
+            "best": best,
+            "seed": recipe.seed,
+            "data": {
+                "name": data.name,
+                "path": recipe.data.path,
+                "num_train": data.num_train,
+                "num_test": data.num_test,
+                "classes": data.classes,
+                "image_shape": data.image_shape,
+                "fingerprint": data.fingerprint,
+                "chance": scores[nets[0].label].chance,
+            },
+            "nets": [_net(trained) for trained in nets],
+            "history": {trained.training: trained.history for trained in nets},
+            "comparison": _compared(nets, recipe, data, task, folder, say),
+            "recipe": recipe.model_dump(mode="json"),
+            "seconds": time.time() - started,
+        }
+    )
+
+
+def _net(trained: Trained) -> Net:
+    return Net(
+        label=trained.label,
+        role=trained.role,
+        method=trained.method,
+        training=trained.training,
+        epochs=len(trained.history),
+        seconds=trained.history[-1]["seconds"] if trained.history else None,
+        reused=trained.reused,
+    )
+
+
+def _compared(
+    nets: Sequence[Trained],
+    recipe: Recipe,
+    data: Data,
+    task: Task,
+    folder: RunFolder,
+    say: Callable[[str], None],
+) -> Comparison:
+    """Files that take images scaled to 0..1 in any batch, and what they are measured by in the recipe's setting."""
+    exports = Exports(
+        folder.path,
+        lambda label, batch_size, ending: folder.exported(label, ending),
+        images=recipe.measure.parity_images,
+        normalizes=True,
+        any_batch=True,
+        metadata={"recipe": recipe.digest()},
+    )
+    targets = [
+        Target(trained.label, "run", data.image_shape, trained.net, info=data.info, score=trained.score)
+        for trained in nets
+    ]
+    tests = TestSet(data, task)
+    with Workbench(settings_of(recipe.measure), exports=exports, test_set=lambda target: tests, say=say) as workbench:
+        comparison = workbench.measure(targets)
+    for cell in comparison.groups[0].cells:
+        if cell.refused is not None:
+            raise UnskipError(cell.refused)
+    return comparison
+
+
+def settings_of(measure: MeasureRecipe) -> Settings:
+    """The setting that a recipe asks for."""
+    return Settings(
+        runtimes=(measure.runtime,),
+        threads=(measure.threads,),
+        batch_sizes=(measure.batch_size,),
+        repeats=measure.repeats,
+        timed=measure.latency,
+        quick=True,
+    )

@@ -1,0 +1,146 @@
+"""What can be compared: runs, networks on disk, deployed files, networks by name, and networks in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from unskip.data_info import DataInfo, image_shape_in
+from unskip.errors import UnskipError
+from unskip.nets import PACKAGES, StagedNet
+from unskip.recipe import parse_edits, parse_settings
+from unskip.run_folder import net_file
+from unskip.runtimes import RUNTIMES, read_metadata, runtime_for
+from unskip.surgery import build
+from unskip.targets import resolve_net
+from unskip.tasks import Score
+from unskip.weights import described_net, load_net
+
+__all__ = ["RANDOM_SEED", "Target", "find_targets"]
+
+RANDOM_SEED = 0  # of the weights of a network by its name
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One of the things that are compared, under a label that no other has.
+
+    ``input_shape`` is (channels, height, width). Of a ``file``, deployed already, ``net`` is on the meta device, and
+    None where the file does not say what it holds. ``home`` is where the weights come from, None for random ones.
+    ``info`` says which images it expects, as it takes them: mean 0 and standard deviation 1 where it normalises by
+    itself; a network without it is one that nobody has trained. ``score`` is what the network itself does on the test
+    images, where somebody knows.
+    """
+
+    label: str
+    kind: Literal["run", "weights", "file", "name", "net"]
+    input_shape: Shape
+    net: StagedNet | None
+    file: Path | None = None
+    home: Path | None = None
+    info: DataInfo | None = None
+    precision: str = "float32"
+    score: Score | None = None
+
+
+def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None) -> list[Target]:
+    """The targets that a command line names, in its order; equal names are numbered.
+
+    A text is a run folder (its best student), ``RUN:LABEL``, a .safetensors file, a deployed file, or a network by name
+    with options and edits behind plus signs: ``resnet20+width=32+without_shortcuts``. ``image_size`` is the
+    (height, width) for networks by name, and for files that leave it open. Raises `UnskipError` for anything else.
+    """
+    if not texts:
+        raise UnskipError("name what to compare: run folders, files, or networks such as resnet50")
+    targets = [_target(text, image_size) for text in texts]
+    times, seen = Counter(texts), Counter[str]()
+    for place, text in enumerate(texts):
+        seen[text] += 1
+        if times[text] > 1:
+            targets[place] = replace(targets[place], label=f"{text} ({seen[text]})")
+    return targets
+
+
+def _target(text: str, image_size: tuple[int, int] | None) -> Target:
+    path = Path(text)
+    run, colon, label = text.rpartition(":")
+    if path.is_dir():
+        return _trained(text, "run", net_file(path))
+    if colon and f"{run}:NAME" not in PACKAGES and Path(run).is_dir():
+        return _trained(text, "run", net_file(Path(run), label))
+    if path.suffix == ".safetensors":
+        return _trained(text, "weights", net_file(path))
+    endings = sorted({ending for runtime in RUNTIMES.values() for ending in runtime.endings})
+    if path.suffix.lower() in endings:
+        return _deployed(text, path, image_size)
+    if len(path.parts) > 1:
+        if path.is_file():
+            raise UnskipError(f"no runtime runs {text}: deployed files end in {', '.join(endings)}")
+        raise UnskipError(f"no file or run folder {text}")
+    return _by_name(text, image_size)
+
+
+def _trained(label: str, kind: Literal["run", "weights"], file: Path) -> Target:
+    net, info = load_net(file)
+    return Target(label, kind, info.image_shape, net, home=file, info=info)
+
+
+def _by_name(text: str, image_size: tuple[int, int] | None) -> Target:
+    name, *changes = text.split("+")
+    options = [change for change in changes if "=" in change and ":" not in change]
+    edits = [change for change in changes if change not in options]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        net, shape = resolve_net(name, parse_settings(options), parse_edits(edits), image_size)
+    return Target(text, "name", shape, net.eval())
+
+
+def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Target:
+    facts = read_metadata(file)
+    return Target(
+        text,
+        "file",
+        _shape(file, facts, image_size),
+        _described_net(file, facts),
+        file=file,
+        home=file,
+        info=_info(file, facts),
+        precision=facts.get("precision", "float32"),
+    )
+
+
+def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | None) -> Shape:
+    if "image_shape" in facts:
+        return image_shape_in(facts, file)
+    shape = runtime_for(file).load(file).input_shape
+    if shape is None:
+        if image_size is None:
+            raise UnskipError(f"{file} does not say of which size its images are; give `image_size`")
+        return 3, *image_size
+    return shape
+
+
+def _described_net(file: Path, facts: Mapping[str, str]) -> StagedNet | None:
+    """The network that a file says it holds, without weights."""
+    if "net" not in facts:
+        return None
+    spec = described_net(facts, f"the metadata of {file}")
+    with torch.device("meta"):
+        return build(spec, seed=0).eval()
+
+
+def _info(file: Path, facts: Mapping[str, str]) -> DataInfo | None:
+    if "classes" not in facts:
+        return None
+    info = DataInfo.from_json(facts, file)
+    if facts.get("normalization") == "inside":
+        channels = info.image_shape[0]
+        return replace(info, mean=(0.0,) * channels, std=(1.0,) * channels)
+    return info

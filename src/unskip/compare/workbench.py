@@ -1,0 +1,299 @@
+"""The one place that exports, times and measures."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, count, product
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from unskip.compare.files import DeployedFile, Exports, Files
+from unskip.compare.targets import Target
+from unskip.compare.test_sets import TestSet
+from unskip.compare.timing import Job, measure_files
+from unskip.dataflow import MemoryTimeline
+from unskip.environment import describe_environment, package_version
+from unskip.errors import UnskipError
+from unskip.evaluation import evaluate_file
+from unskip.measures import MeasuredFile, MeasuredNet, Timing, measures
+from unskip.nets import NetSpec, unopened_modules
+from unskip.nets.within_memory import check_memory
+from unskip.records import Cell, Comparison, Group, Load, Operation, Subject, Timeline, speedup
+from unskip.runtimes import Runtime, find_runtime
+from unskip.settings import nearest
+from unskip.surgery import residual_blocks
+from unskip.tasks import Score
+
+__all__ = ["Settings", "Workbench"]
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """In which settings subjects are compared: every runtime with every number of threads and every batch size.
+
+    ``repeats`` rounds are shared by ``processes`` launches of each file's process. Without ``timed``, nothing is run
+    but for its answers. ``quick``: measures that take long are left out.
+    """
+
+    runtimes: Sequence[str] = ("onnxruntime",)
+    threads: Sequence[int] = (1,)
+    batch_sizes: Sequence[int] = (1,)
+    device: str = "cpu"
+    repeats: int = 50
+    processes: int = 3
+    timed: bool = True
+    quick: bool = False
+
+    def check(self) -> None:
+        """Raise `UnskipError` for a runtime or a device that is not there, before anything takes time."""
+        if not (self.runtimes and self.threads and self.batch_sizes):
+            raise UnskipError("name at least one runtime, one number of threads and one batch size")
+        if min(*self.threads, *self.batch_sizes, self.repeats, self.processes) < 1:
+            raise UnskipError("threads, batch sizes, rounds and processes are whole numbers of 1 or more")
+        if self.device not in ("cpu", "cuda"):
+            raise UnskipError(f"no device {self.device!r}{nearest(self.device, ('cpu', 'cuda'))} (cpu or cuda)")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UnskipError("there is no CUDA device here that PyTorch sees; without `device` the CPU is measured")
+        for name in self.runtimes:
+            runtime = find_runtime(name)
+            runtime.require()
+            if self.device not in runtime.devices:
+                raise UnskipError(
+                    f"{runtime.title} runs on {' and '.join(runtime.devices)} here, not on {self.device}; "
+                    "leave it out of `runtime`"
+                )
+
+
+class Workbench:
+    """Measures subjects side by side, in rounds if need be: what is exported or computed for a label is kept.
+
+    ``exports`` says how networks become files, by default in a folder that goes with the block in which the workbench
+    is opened. ``test_set`` gives what a target's answers are judged by, or the sentence that says why they are not;
+    ``say`` is told what is being done. Raises `UnskipError` for settings that cannot be.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        exports: Exports | None = None,
+        test_set: Callable[[Target], TestSet | str] = lambda target: "the weights are random",
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._load = _load()  # before this process makes some itself
+        settings.check()
+        self._settings = settings
+        self._home = tempfile.TemporaryDirectory(prefix="unskip-")
+        self._files = Files(exports or _exports_to(Path(self._home.name)), test_set)
+        self._test_set = test_set
+        self._say = say
+        every = measures()
+        self._measures = {name: every[name] for name in every if every[name].quick or not settings.quick}
+        self._nets: dict[str, MeasuredNet] = {}
+        self._scores: dict[str, Score | str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._home.cleanup()
+
+    def measure(self, targets: Sequence[Target]) -> Comparison:
+        """Every target in every setting; what cannot be measured has its reason in its cell.
+
+        Targets of the same label are the same in every call. Raises `UnskipError` where the feature maps of a batch
+        are more than this machine's memory.
+        """
+        started, settings = time.time(), self._settings
+        self._check_fits(targets)
+        wanted = product(settings.runtimes, settings.threads, settings.batch_sizes)
+        groups = tuple(self._group(targets, find_runtime(name), threads, size) for name, threads, size in wanted)
+        subjects = tuple(map(self._subject, targets))
+        present = {name for subject in subjects for name in subject.figures}
+        present |= {name for group in groups for cell in group.cells for name in cell.figures}
+        return Comparison(
+            unskip=package_version(),
+            started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+            seconds=time.time() - started,
+            repeats=settings.repeats,
+            processes=min(settings.processes, settings.repeats),
+            load=self._load,
+            measures={name: measure.about for name, measure in self._measures.items() if name in present},
+            subjects=subjects,
+            groups=groups,
+            notes=tuple(_notes(targets, settings, self._load.cores)),
+            environment=describe_environment(),
+        )
+
+    def _group(self, targets: Sequence[Target], runtime: Runtime, threads: int, batch_size: int) -> Group:
+        settings = self._settings
+        files: dict[str, DeployedFile] = {}
+        refused: dict[str, UnskipError] = {}
+        for target in targets:
+            self._say(f"{target.label}: a file for {runtime.title}, batch {batch_size}")
+            try:
+                files[target.label] = self._files.file_for(target, runtime, batch_size)
+            except UnskipError as error:
+                refused[target.label] = error
+        timings: Mapping[str, Timing | UnskipError] = {}
+        if settings.timed:
+            self._say(f"timing in {runtime.title}: {_plural(threads, 'thread')}, batch {batch_size}")
+            shapes = {target.label: target.input_shape for target in targets}
+            timings = measure_files(
+                {
+                    label: Job(str(file.path), runtime.name, shapes[label], threads, batch_size, settings.device)
+                    for label, file in files.items()
+                },
+                repeats=settings.repeats,
+                processes=settings.processes,
+            )
+        cells: list[Cell] = []
+        for target in targets:
+            timing = timings.get(target.label)
+            failed = refused.get(target.label) or (timing if isinstance(timing, UnskipError) else None)
+            if failed is not None or isinstance(timing, UnskipError):
+                cells.append(Cell(subject=target.label, refused=str(failed)))
+            else:
+                cells.append(self._cell(target, files[target.label], timing, batch_size, cells))
+        return Group(
+            runtime=runtime.version,
+            threads=threads,
+            batch_size=batch_size,
+            device=settings.device,
+            cells=tuple(cells),
+        )
+
+    def _cell(
+        self, target: Target, file: DeployedFile, timing: Timing | None, batch_size: int, before: Sequence[Cell]
+    ) -> Cell:
+        self._say(f"{target.label}: answers and memory")
+        measured = MeasuredFile(
+            path=file.path,
+            num_bytes=file.num_bytes,
+            net=self._net(target),
+            batch_size=batch_size,
+            device=self._settings.device,
+            deployed=target.file is not None,
+            timing=timing,
+            proof=file.proof,
+            score=self._score(target, file),
+        )
+        figures = {name: measure.of_file(measured) for name, measure in self._measures.items()}
+        known = {name: figure for name, figure in figures.items() if figure is not None}
+        first = before[0].figures.get("latency") if before else None
+        compared = first is not None and "latency" in known
+        return Cell(
+            subject=target.label,
+            file=file.name,
+            sha256=file.sha256,
+            figures=known,
+            speedup=speedup(first, known["latency"]) if first is not None and compared else None,
+        )
+
+    def _subject(self, target: Target) -> Subject:
+        net, measured = target.net, self._net(target)
+        figures = {name: measure.of_net(measured) for name, measure in self._measures.items()}
+        timeline = measured.timeline
+        return Subject(
+            label=target.label,
+            kind=target.kind,
+            net=None if net is None or net.spec is None else str(net.spec),
+            source=None if net is None or net.spec is None else net.spec.source,
+            depth=None if net is None or net.spec is None else _depth(net.spec),
+            shortcuts=None if net is None else len(residual_blocks(net)),
+            unopened=0 if net is None else len(unopened_modules(net)),
+            precision=target.precision,
+            input_shape=target.input_shape,
+            memory=_record(timeline) if isinstance(timeline, MemoryTimeline) else None,
+            figures={name: figure for name, figure in figures.items() if figure is not None},
+        )
+
+    def _net(self, target: Target) -> MeasuredNet:
+        if target.label not in self._nets:
+            self._nets[target.label] = MeasuredNet(target.net, target.input_shape, target.precision, target.score)
+        return self._nets[target.label]
+
+    def _score(self, target: Target, file: DeployedFile) -> Score | str:
+        """What a file of that content does on the test images, in the runtime that it was written for."""
+        if file.sha256 not in self._scores:
+            tests = self._test_set(target)
+            self._scores[file.sha256] = tests if isinstance(tests, str) else _evaluated(file, tests)
+        return self._scores[file.sha256]
+
+    def _check_fits(self, targets: Sequence[Target]) -> None:
+        most = max(self._settings.batch_sizes)
+        for target in targets:
+            timeline = self._net(target).timeline
+            images = most * math.prod(target.input_shape) * 4
+            peak = 0 if isinstance(timeline, str) else most * timeline.peak_bytes
+            check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", "lower `batch` or `image_size`")
+
+
+def _evaluated(file: DeployedFile, tests: TestSet) -> Score | str:
+    data, task = tests.data, tests.task
+    if file.normalizes:
+        data, task = data.scaled(), task.scaled(data.mean, data.std)
+    try:
+        return evaluate_file(file.path, data.test_batches(_BATCH).epoch(0), task)
+    except UnskipError as error:
+        return str(error)
+
+
+def _exports_to(folder: Path) -> Exports:
+    """Files that go with the folder, each under a name of its own."""
+
+    def place(label: str, batch_size: int, ending: str) -> Path:
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(label).name)[:80]
+        numbers = chain([""], (f"-{number}" for number in count(2)))
+        places = (folder / f"{name}-{batch_size}{number}{ending}" for number in numbers)
+        return next(place for place in places if not place.exists())
+
+    return Exports(folder, place)
+
+
+def _load() -> Load:
+    cores = os.cpu_count() or 1
+    try:
+        return Load(average=os.getloadavg()[0], cores=cores)
+    except (AttributeError, OSError):  # not every system has one
+        return Load(average=None, cores=cores)
+
+
+def _notes(targets: Sequence[Target], settings: Settings, cores: int) -> list[str]:
+    notes = []
+    if len({target.input_shape for target in targets}) > 1:
+        shapes = ", ".join(f"{target.label} {'x'.join(map(str, target.input_shape))}" for target in targets)
+        notes.append(f"The images differ in their shape, so the ratios compare different work: {shapes}.")
+    if max(settings.threads) > cores:
+        notes.append(f"{max(settings.threads)} threads share {_plural(cores, 'core')}.")
+    return notes
+
+
+def _depth(spec: NetSpec) -> tuple[int, ...] | None:
+    """The blocks per stage of a sub-net; None for a network of all its blocks."""
+    depths = [tuple(arguments["blocks"]) for name, arguments in spec.edits if name == "at_depth"]
+    return depths[-1] if depths else None
+
+
+def _record(timeline: MemoryTimeline) -> Timeline:
+    operations = tuple(Operation(name=op.name, live_bytes=op.live_bytes) for op in timeline.operations)
+    return Timeline(
+        operations=operations, peak_bytes=timeline.peak_bytes, peak_at=timeline.peak_at, policy=timeline.policy
+    )
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'s' * (count != 1)}"

@@ -1,0 +1,87 @@
+"""Runs and benchmarks as self-contained HTML pages: sentences, tables and plots poured into templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unskip.files import write_text
+from unskip.records import Comparison, Run
+from unskip.report.curves import loss_drawings, score_drawings
+from unskip.report.drawings import cost_drawings, memory_drawings
+from unskip.report.lines import files_table, nets_table, setting_of
+from unskip.report.sentences import TEMPLATES, sentences
+from unskip.report.table import Table, definitions
+
+__all__ = ["render", "render_bench", "write_bench_report", "write_report"]
+
+
+def write_report(run_folder: Path) -> Path:
+    """Write ``report.html`` beside the ``run.json`` of a finished run and return its path.
+
+    The file needs nothing but itself: no scripts, no network, no fonts. It appears whole or not at all.
+
+    Raises:
+        UnskipError: The folder holds no ``run.json``, or one that cannot be read.
+    """
+    path = Path(run_folder) / "report.html"
+    write_text(path, render(Run.read(path.parent)))
+    return path
+
+
+def write_bench_report(comparison: Comparison, path: Path) -> None:
+    """Write the page of a benchmark. It needs nothing but itself, and appears whole or not at all."""
+    write_text(path, render_bench(comparison))
+
+
+def render(run: Run) -> str:
+    """The whole page of a run as HTML; the same run gives the same bytes."""
+    return _fill(
+        "run.html.j2",
+        run.comparison,
+        nets_table(run.comparison, run),
+        run.metric,
+        title=run.title,
+        run=run,
+        memory=memory_drawings(run.comparison, run.best),
+        scores=score_drawings(run),
+        losses=loss_drawings(run),
+        recipe=yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True),
+    )
+
+
+def render_bench(comparison: Comparison) -> str:
+    """The whole page of a benchmark as HTML; the same figures give the same bytes."""
+    metric = next((name for name, about in comparison.measures.items() if about.kind == "answers"), None)
+    title = ", ".join(subject.label for subject in comparison.subjects)
+    return _fill(
+        "comparison.html.j2",
+        comparison,
+        nets_table(comparison),
+        metric,
+        title=title,
+        memory=memory_drawings(comparison),
+    )
+
+
+def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None, **values: Any) -> str:
+    """A page as HTML, with what all pages have; values are escaped unless they are markup."""
+    sections: list[dict[str, Any]] = [
+        {
+            "setting": setting_of(group),
+            "table": files_table(comparison, group),
+            "costs": cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
+        }
+        for number, group in enumerate(comparison.groups)
+    ]
+    return TEMPLATES.get_template(template).render(
+        values,
+        unskip=comparison.unskip,
+        comparison=comparison,
+        nets=nets,
+        sections=sections,
+        definitions=definitions(nets, *(section["table"] for section in sections)),
+        sentences=sentences,
+    )

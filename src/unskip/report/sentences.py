@@ -1,0 +1,52 @@
+"""The sentences of runs and benchmarks: templates filled with facts, one form of words for each fact."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from unskip import units
+from unskip.records import Comparison, Run
+from unskip.report import findings, lines, table
+
+__all__ = ["TEMPLATES", "sentences"]
+
+TEMPLATES = Environment(
+    loader=PackageLoader("unskip.report", "."),
+    autoescape=select_autoescape(["html.j2"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.globals |= {
+    name: getattr(module, name)
+    for module, names in (
+        (units, ("duration", "milliseconds", "percent", "points", "signed_points")),
+        (findings, ("COSTS", "Verdict", "fastest", "pairs")),
+        (table, ("compared", "speedup_text")),
+        (lines, ("about", "setting_of", "shape_of")),
+    )
+    for name in names
+}
+
+
+def readable_time(iso_time: str) -> str:
+    """An ISO time to the minute, with its zone; anything else as it is."""
+    try:
+        return datetime.fromisoformat(iso_time).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return iso_time
+
+
+TEMPLATES.globals["readable_time"] = readable_time
+
+
+def sentences(record: Run | Comparison, part: str) -> list[str]:
+    """What a part of the template of runs or of benchmarks says; its parts are the macros that take nothing."""
+    if isinstance(record, Run):
+        name, facts = "run.txt.j2", {"run": record, "facts": findings.find(record)}
+    else:
+        name, facts = "comparison.txt.j2", {"bench": record}
+    text: str = getattr(TEMPLATES.get_template(name).make_module(facts), part)()
+    return [line.strip(" ") for line in text.splitlines() if line.strip(" ")]

@@ -1,0 +1,84 @@
+"""Runs and benchmarks as the terminal shows them: the sentences and the tables of the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from unskip.records import Comparison, Run
+from unskip.report.lines import files_table, nets_table, setting_of
+from unskip.report.sentences import sentences
+from unskip.report.table import Table, definitions
+from unskip.terminal import bare_table
+
+__all__ = ["show_bench", "show_run", "show_table"]
+
+_LABELS = 30  # characters; what is longer is broken
+
+
+def show_run(run: Run, console: Console) -> None:
+    """Print what a run found."""
+    for sentence in sentences(run, "headline") + sentences(run, "costs"):
+        console.print(Text(sentence))
+    console.print()
+    show_table(nets_table(run.comparison, run), console)
+    _dim(sentences(run, "notes"), console)
+
+
+def show_bench(comparison: Comparison, console: Console) -> None:
+    """Print the tables of every setting, and what must be known to read them."""
+    for note in sentences(comparison, "notes"):
+        console.print(Text(note, style="yellow"))
+    tables = [nets_table(comparison)]
+    show_table(tables[0], console)
+    for group in comparison.groups:
+        tables.append(files_table(comparison, group))
+        console.print()
+        console.print(Text(setting_of(group), style="bold"))
+        show_table(tables[-1], console)
+    console.print()
+    for sentence in sentences(comparison, "conclusions"):
+        console.print(Text(sentence))
+    _dim((f"{definition}." for definition in definitions(*tables)), console)
+    _dim(sentences(comparison, "rounds"), console)
+
+
+def show_table(table: Table, console: Console) -> None:
+    """Print a table, in parts below each other where the terminal is too narrow for all of its columns."""
+    rows = [row for row in table.rows if not row.line.refused]
+    labels = [row.line.label.replace("+", " +") for row in rows]  # where it may be broken
+    columns = [
+        [f"{column.title}\n{column.unit}", *map("\n".join, entries)]
+        for column, *entries in zip(table.columns, *(row.entries for row in rows), strict=True)
+    ]
+    room = console.width - min(max(map(cell_len, labels), default=0), _LABELS)
+    for part in _parts(columns, room) if rows else ():
+        heads = ("~", *(column[0] for column in part))
+        cells = (column[1:] for column in part)
+        console.print(bare_table(None, heads, zip(labels, *cells, strict=True)))
+    for row in table.rows:
+        if row.line.refused:
+            console.print(Text(f"{row.line.label}: not measured: {row.line.refused}."))
+    _dim(table.footnotes, console)
+
+
+def _parts(columns: list[list[str]], room: int) -> Iterator[list[list[str]]]:
+    """The columns in groups that are not wider than the room beside the labels."""
+    part: list[list[str]] = []
+    left = room
+    for column in columns:
+        needed = 2 + max(cell_len(line) for text in column for line in text.split("\n"))
+        if part and needed > left:
+            yield part
+            part, left = [], room
+        part.append(column)
+        left -= needed
+    yield part
+
+
+def _dim(sentences: Iterable[str], console: Console) -> None:
+    for sentence in sentences:
+        console.print(Text(sentence, style="dim"))

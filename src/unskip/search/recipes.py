@@ -1,0 +1,130 @@
+"""Students as recipes that can be run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unskip.errors import UnskipError
+from unskip.files import write_text
+from unskip.methods import method_from
+from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.own_code import own_module_of
+from unskip.search.students import Student
+from unskip.settings import arguments_of
+from unskip.surgery import Edit, edited
+from unskip.tasks import Classification
+
+__all__ = ["command", "command_for", "file_name", "method_for", "recipe_tree", "write_recipe"]
+
+_BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
+
+
+def method_for(teacher: StagedNet, student: Student) -> str:
+    """The method that a student is trained with unless somebody knows better, on the meta device.
+
+    Sub-nets are trained together by ``embedded_kd``. For others it is the first that takes the pair: ``fade_kd`` where
+    the student is the teacher without shortcuts, ``align_kd`` where their stages have maps to compare, ``kd``.
+    """
+    if student.sub_net:
+        return "embedded_kd"
+    wanted = edited(teacher, student.edits, seed=0)
+    for name in ("fade_kd", "align_kd"):
+        method = method_from(name, {})
+        try:
+            method.phases(teacher, method.student_of(teacher, wanted), 1, Classification())
+        except UnskipError:
+            continue
+        return name
+    return "kd"
+
+
+def recipe_tree(
+    spec: NetSpec,
+    student: Student,
+    method: str,
+    *,
+    image_size: tuple[int, int],
+    depths: Sequence[Sequence[int]] = (),
+    weights: Path | None = None,
+) -> dict[str, Any]:
+    """A recipe as plain data: the teacher by its spec, the student by its edits, a method with its defaults.
+
+    Which images is left open, but for their (height, width). ``depths`` are those of all sub-nets that are trained
+    together, ``weights`` a file with the teacher's.
+    """
+    defaults = {name: field.default for name, field in arguments_of(find_net(spec.source).factory).model_fields.items()}
+    options = {
+        name: value
+        for name, value in spec.options.items()
+        if name not in _BY_DATA and (name not in defaults or defaults[name] != value)
+    }
+    teacher: dict[str, Any] = {"net": spec.source} | ({"options": options} if options else {})
+    if spec.edits:
+        teacher["edits"] = _entries(spec.edits)
+    if weights is not None:
+        teacher["weights"] = str(weights)
+    edits = student.whole_edits if student.sub_net else student.edits
+    fields = {"depths": [list(depth) for depth in depths]} if student.sub_net else {}
+    return {
+        "title": f"{spec}: {', '.join(_words(student))}",
+        "data": {"image_size": list(image_size) if len(set(image_size)) > 1 else image_size[0]},
+        "teacher": teacher,
+        "student": {"edits": _entries(edits)},
+        "methods": {method: fields},
+    }
+
+
+def command(tree: Mapping[str, Any]) -> str:
+    """The command that runs a recipe without a file; MY_IMAGES stands for the images."""
+    teacher = dict(tree["teacher"])
+    ((method, fields),) = tree["methods"].items()
+    words = ["unskip", "run", "--teacher", teacher.pop("net"), "--method", method]
+    settings = {f"teacher.{key}": value for key, value in teacher.items()}
+    settings |= {"student.edits": tree["student"]["edits"], "data.image_size": tree["data"]["image_size"]}
+    settings |= {f"methods.{method}.{key}": value for key, value in fields.items()}
+    for key, value in settings.items():
+        words += ["--set", f"{key}={_flow(value)}"]
+    return f"{shlex.join(words)} --data MY_IMAGES"
+
+
+def command_for(file: Path, tree: Mapping[str, Any]) -> str:
+    """The command that runs a recipe's file; MY_IMAGES stands for the images."""
+    module = own_module_of(tree["teacher"]["net"])
+    allowed = ["--allow-module", module] if module else []
+    return f"{shlex.join(['unskip', 'run', str(file), *allowed])} --data MY_IMAGES"
+
+
+def file_name(spec: NetSpec, student: Student) -> str:
+    """The name of a recipe's file, one for all sub-nets of a network."""
+    words = f"{spec.source} {' '.join(_words(student))}"
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', words).strip('-')}.yaml"
+
+
+def write_recipe(path: Path, tree: Mapping[str, Any], remarks: Sequence[str]) -> None:
+    """Write a recipe as YAML that `load_recipe` reads, with remarks above it."""
+    head = "".join(f"# {remark}\n" for remark in remarks)
+    write_text(path, head + yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True, width=100))
+
+
+def _words(student: Student) -> list[str]:
+    if not student.sub_net:
+        return [str(student)]
+    before, _, _ = str(student).rpartition("sub-net")
+    return [*([before.rstrip(", ")] if before else []), "sub-nets"]
+
+
+def _entries(edits: Sequence[Edit]) -> list[Any]:
+    """Edits as recipes have them: a name, or a name with its arguments."""
+    return [{name: dict(arguments)} if arguments else name for name, arguments in edits]
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML in one line."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    return text.removesuffix("...\n").strip()

@@ -1,0 +1,129 @@
+"""Each line is a recipe: it is read, builds the student that was counted, and runs."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+
+from unskip import Budget, count_macs, fit_budget, forecast, load_recipe, make_net, num_parameters, recipe_from
+from unskip.cli import app
+from unskip.cli.run import asked_recipe
+from unskip.nets import NetSpec
+from unskip.run import run_recipe
+from unskip.search.recipes import command, method_for
+from unskip.search.students import Search
+from unskip.surgery import build
+
+
+def meta_net(name, options):
+    with torch.device("meta"):
+        return make_net(name, options)
+
+
+def requested(line):
+    """The recipe that the `run` command of a line means."""
+    words = shlex.split(command(line.recipe).removesuffix(" --data MY_IMAGES"))
+    given = typer.main.get_command(app()).commands["run"].make_context("run", words[2:]).params
+    return asked_recipe(None, teacher=given["teacher"], methods=given["methods"], settings=given["settings"])[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "side", "limits"),
+    [
+        ("resnet14", {"width": 4}, 16, {"macs": 0.5}),
+        ("resnet18", {"width": 8, "num_classes": 10}, 64, {"peak_bytes": 0.7, "parameters": 0.9}),
+        ("mobilenetv2", {"width_mult": 0.25}, 64, {"macs": 0.8}),
+        pytest.param("timm:resnet10t", {}, 64, {"macs": 0.9}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_recipe_builds_the_student_of_its_line(name, options, side, limits, tmp_path):
+    net, shape = meta_net(name, options), (3, side, side)
+    own = fit_budget(net, shape, Budget(macs=1), latency=False).own.figures
+    budget = Budget(**{figure: int(share * own[figure]) for figure, share in limits.items()})
+    fit = fit_budget(net, shape, budget, latency=False, limit=6)
+    assert fit.lines
+    written = fit.write_recipes(tmp_path / "students")
+    assert {path.name for path in written} == {line.file for line in fit.lines}
+    assert sorted((tmp_path / "students").iterdir()) == sorted(written)
+    for line in fit.lines:
+        recipe = load_recipe(tmp_path / "students" / line.file)
+        assert recipe == recipe_from(json.loads(json.dumps(line.to_json()["recipe"])))
+        assert list(recipe.methods) == [line.method]
+        assert recipe.data.image_size == side
+        assert requested(line).model_copy(update={"title": recipe.title}) == recipe
+        assert "num_classes" not in recipe.teacher.options, "the data says how many there are"
+        if line.student.sub_net:
+            assert list(line.student.depth) in recipe.methods["embedded_kd"]["depths"]
+            continue
+        built = build(
+            NetSpec(
+                name,
+                options,
+                tuple(pair for entry in recipe.student.edits for pair in entry.items()),
+            ),
+            seed=0,
+        )
+        assert line.figures["peak_bytes"] == forecast(built, shape).peak_bytes <= (budget.peak_bytes or 10**12)
+        assert line.figures["macs"] == count_macs(built, shape) <= (budget.macs or 10**12)
+        assert line.figures["parameters"] == num_parameters(built)
+
+
+def test_one_run_trains_all_sub_nets_of_a_network():
+    net = meta_net("resnet20", {"width": 4})
+    macs = fit_budget(net, (3, 16, 16), Budget(macs=1), latency=False).own.figures["macs"]
+    fit = fit_budget(net, (3, 16, 16), Budget(macs=int(0.7 * macs)), latency=False, limit=20)
+    plain = [line for line in fit.lines if line.student.sub_net and line.student.removed is None]
+    whole = [line for line in fit.lines if line.student.sub_net and line.student.removed == ()]
+    assert len(whole) > 1
+    for lines in (plain, whole):
+        assert len({line.file for line in lines}) <= 1
+        for line in lines:
+            assert line.recipe["methods"] == {"embedded_kd": {"depths": [list(one.student.depth) for one in lines]}}
+            assert "at_depth" not in str(line.recipe["student"])
+
+
+def test_the_method_follows_from_the_edits():
+    net = meta_net("resnet18", {"width": 4})
+    by_words = {str(student): student for student in Search(net, (3, 64, 64)).students}
+    for words, method in {
+        "plain": "fade_kd",
+        "plain in stage1": "fade_kd",
+        "lean stem, plain in stage1": "align_kd",
+        "blocks 2-2-2-1": "align_kd",
+        "2 groups": "align_kd",
+        "plain, blocks 1-1-1-1": "align_kd",
+        "plain, sub-net 1-1-1-1": "embedded_kd",
+    }.items():
+        assert method_for(net, by_words[words]) == method, words
+
+
+def test_a_trained_teacher_stands_in_the_recipe():
+    net = meta_net("resnet14", {"width": 4})
+    weights = Path("runs/a/teacher.safetensors")
+    fit = fit_budget(net, (3, 16, 16), Budget(macs=10**6), latency=False, limit=1, weights=weights)
+    assert fit.lines[0].recipe["teacher"] == {
+        "net": "resnet14",
+        "options": {"width": 4},
+        "weights": "runs/a/teacher.safetensors",
+    }
+    assert "--set teacher.weights=runs/a/teacher.safetensors" in command(fit.lines[0].recipe)
+
+
+@pytest.mark.parametrize("sub_nets", [False, True])
+def test_a_written_recipe_runs(sub_nets, tmp_path):
+    net = meta_net("resnet14", {"width": 4, "in_channels": 1, "num_classes": 10})
+    own = fit_budget(net, (1, 8, 8), Budget(macs=1), latency=False).own.figures
+    budget = Budget(macs=int(0.9 * own["macs"]), peak_bytes=own["peak_bytes"])
+    fit = fit_budget(net, (1, 8, 8), budget, latency=False, limit=20)
+    fit.write_recipes(tmp_path)
+    line = next(line for line in fit.lines if line.student.sub_net == sub_nets)
+    settings = ["data.limit=100", "data.test_limit=50", "training.epochs=1", "training.batch_size=50"]
+    settings += ["measure.latency=false", "measure.parity_images=20"]
+    results = run_recipe(load_recipe(tmp_path / line.file, settings), tmp_path / "run")
+    students = {net["label"]: net for net in results["nets"] if net["role"] == "student"}
+    label = f"embedded_kd-{'-'.join(map(str, line.student.depth))}" if sub_nets else line.method
+    for figure in ("macs", "parameters", "peak_bytes"):
+        assert students[label][figure] == line.figures[figure]

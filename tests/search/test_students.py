@@ -1,0 +1,116 @@
+"""Students are counted on a few traces, and each is what its edits make of the network."""
+
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unskip import count_macs, forecast, make_net, num_parameters
+from unskip.errors import UnskipError
+from unskip.methods import method_from
+from unskip.search.students import MAX_DEPTHS, Search
+from unskip.surgery import edited, residual_blocks, with_depth_statistics
+
+NETS = {
+    "resnet20": ({"width": 8}, 16),
+    "resnet18": ({"width": 8}, 64),
+    "resnet26-bottleneck": ({"width": 8}, 64),
+    "wrn-16x2": ({"width": 8}, 16),
+    "mobilenetv2": ({"width_mult": 0.25}, 64),
+    "vgg11-cifar": ({}, 32),
+    "timm:resnet10t": ({}, 64),
+}
+
+
+@cache
+def searched(name):
+    options, side = NETS[name]
+    with torch.device("meta"):
+        net = make_net(name, options)
+    return net, (3, side, side), Search(net, (3, side, side))
+
+
+@pytest.mark.parametrize("name", NETS)
+@given(data=st.data())
+@settings(max_examples=3, deadline=None)
+def test_a_student_costs_what_its_edits_give(name, data):
+    net, shape, search = searched(name)
+    student = data.draw(st.sampled_from(search.students))
+    built = edited(net, student.edits, seed=0)
+    assert student.peak_elements == forecast(built, shape, bytes_per_element=1).peak_bytes
+    assert student.macs == count_macs(built, shape)
+    assert student.parameters == num_parameters(built)
+    assert student.shortcuts == len(residual_blocks(built))
+    assert student.figures(2)["file_bytes"] == 2 * student.parameters
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_no_student_stands_there_twice_and_the_network_is_the_first(name):
+    net, shape, search = searched(name)
+    assert search.students[0].edits == ()
+    assert search.students[0].macs == count_macs(net, shape)
+    alone = [student.structure for student in search.students if not student.sub_net]
+    assert len(set(alone)) == len(alone)
+    assert all(student.macs <= search.students[0].macs for student in search.students)
+
+
+def test_every_kind_is_among_them():
+    _, _, search = searched("resnet26-bottleneck")
+    said = {str(student) for student in search.students}
+    assert {
+        "as it is",
+        "plain",
+        "plain in stage1, stage2.block1",
+        "plain in stage1, stage2",
+        "blocks 2-2-2-1",
+        "sub-net 2-2-2-1",
+        "plain, sub-net 1-1-1-1",
+        "8 groups",
+        "lean stem",
+        "lean stem, 2 groups, plain in stage1, blocks 2-2-1-1",
+    } <= said
+    assert not search.skipped
+
+
+def test_edits_that_do_not_fit_are_counted_with_the_reason():
+    reasons = " ".join(searched("vgg11-cifar")[2].skipped)
+    assert "no shortcuts" in reasons
+    assert "with_lean_stem" in reasons
+    assert "groups need no fewer MACs" in " ".join(searched("mobilenetv2")[2].skipped)
+    assert {student.groups for student in searched("mobilenetv2")[2].students} == {1}
+
+
+def test_the_way_to_fewer_blocks():
+    _, _, search = searched("resnet20")
+    depths = list(dict.fromkeys(student.depth for student in search.students if student.depth))
+    assert depths == [(3, 3, 2), (3, 2, 2), (2, 2, 2), (2, 2, 1), (2, 1, 1), (1, 1, 1)]
+    with torch.device("meta"):
+        deep = Search(make_net("resnet86", {"width": 2}), (3, 8, 8))
+    depths = list(dict.fromkeys(student.depth for student in deep.students if student.depth))
+    assert len(depths) == MAX_DEPTHS
+    assert depths[0] == (14, 14, 13)
+    assert depths[-1] == (1, 1, 1)
+
+
+def test_embedded_kd_takes_every_sub_net():
+    net, _, search = searched("wrn-16x2")
+    subs = [student for student in search.students if student.sub_net]
+    assert subs
+    for student in subs:
+        whole = edited(net, student.whole_edits, seed=0)
+        assert method_from("embedded_kd", {"depths": [student.depth]}).depths_of(whole) == [student.depth]
+        assert dict(student.edits).keys() - dict(student.whole_edits).keys() == {"at_depth"}
+
+
+def test_depths_without_statistics_are_left_out():
+    net = with_depth_statistics(make_net("resnet14", {"width": 4}), depths=[[2, 1, 1]])
+    search = Search(net, (3, 8, 8))
+    assert {student.depth for student in search.students} == {None, (2, 1, 1)}
+    assert any("no BatchNorm statistics for the depth 2-2-1" in reason for reason in search.skipped)
+
+
+def test_an_image_that_does_not_fit_is_refused():
+    with pytest.raises(UnskipError, match="an image of 3 x 8 x 8 does not fit"):
+        Search(make_net("vgg16-cifar"), (3, 8, 8))
