@@ -53,7 +53,8 @@ class LoaderBatches:
         self._seed(epoch, 0)
         batches = iter(self.loader)
         for step in range(len(self)):
-            self._seed(epoch, step)
+            if step:
+                self._seed(epoch, step)
             batch = next(batches, None)
             if batch is None:
                 return
