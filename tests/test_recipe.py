@@ -192,7 +192,7 @@ def test_infinity_is_no_setting_from_python_either(section):
     made = {"methods": method_class("kd"), "training": OneCycle, "data": DataRecipe}[section]
     field = {"methods": "temperature", "training": "max_lr", "data": "test_fraction"}[section]
     for value in (float("inf"), float("nan")):
-        with pytest.raises(ValidationError, match="finite"):
+        with pytest.raises((ValidationError, UnskipError), match="finite"):
             made(**{field: value})
 
 
