@@ -81,10 +81,10 @@ def fit_budget(
     if folder is not None:
         check_writable(folder / "recipe.yaml", "--out")
     budget = Budget(
-        peak_bytes=None if memory is None else bytes_from(memory, "`memory`"),
-        parameters=None if parameters is None else count_from(parameters, "`parameters`"),
-        macs=None if macs is None else count_from(macs, "`macs`"),
-        file_bytes=None if file_size is None else bytes_from(file_size, "`file_size`"),
+        peak_bytes=None if memory is None else bytes_from(memory, "memory"),
+        parameters=None if parameters is None else count_from(parameters, "parameters"),
+        macs=None if macs is None else count_from(macs, "macs"),
+        file_bytes=None if file_size is None else bytes_from(file_size, "file_size"),
         latency_ratio=latency_ratio,
         latency_ms=latency_ms,
         element=element,
