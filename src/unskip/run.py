@@ -31,7 +31,7 @@ from unskip.records import Run
 from unskip.report import write_report
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import Edit, build, edited, residual_blocks
-from unskip.tasks import Classification
+from unskip.tasks import make_task
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
 from unskip.training import Checkpoint, Monitor, can_synchronize, describe_numerics, make_fabric, train
 from unskip.training.fit import TrainingBatches
@@ -73,12 +73,13 @@ def _check_files(recipe: Recipe) -> None:
 
 def _check_nets(recipe: Recipe) -> None:
     """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""
+    task = make_task(**dict(recipe.task))
     with torch.device("meta"):  # without memory
         teacher, student = (build(spec, seed=0) for spec in (_teacher_spec(recipe), _student_spec(recipe)))
         for label, fields in recipe.methods.items():
             try:
                 method = method_from(label, fields)
-                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs, Classification())
+                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs, task)
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
 
@@ -103,6 +104,7 @@ def _pairs(edits: Edits) -> tuple[Edit, ...]:
 class _Run:
     def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, console: Console) -> None:
         self.recipe = recipe
+        self.task = make_task(**dict(recipe.task))
         self.folder = folder
         self.fabric = fabric
         self.console = console
@@ -127,7 +129,8 @@ class _Run:
         self.data = self._load_data()
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
-            f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
+            f"{f'{len(self.data.classes)} classes, ' if self.data.classes else ''}"
+            f"{'x'.join(map(str, self.data.image_shape))}"
         )
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._say_how_processes_share()
@@ -140,7 +143,7 @@ class _Run:
             [teacher, *students],
             self.recipe,
             self.data,
-            Classification(),
+            self.task,
             self.folder,
             device=self.fabric.device,
             say=self._say,
@@ -157,13 +160,15 @@ class _Run:
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
                 self.folder.located(self.recipe.data),
+                labelled=self.task.has_labels,
                 device=self.fabric.device,
                 default_size=entry.image_size,
                 normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
         data = normalized_for_teacher(data, wanted)
-        if known is not None and known.classes != data.classes and self.recipe.teacher.weights is not None:
+        given = self.recipe.teacher.weights is not None
+        if given and known is not None and known.classes and data.classes and known.classes != data.classes:
             raise UnskipError(
                 f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
                 f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
@@ -205,6 +210,9 @@ class _Run:
             load_weights(net, Path(wanted.weights))
             self._say(f"teacher: {wanted.net} from {wanted.weights}")
             return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
+        if not self.task.has_labels:
+            self._say(f"teacher: {wanted.net} as it is made, since without labels none is trained")
+            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
         home = self.folder.teachers / self._teacher_hash(net)
@@ -228,6 +236,7 @@ class _Run:
         net = teacher.net.to(self.fabric.device)
         teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
         self._save("teacher", net.cpu())
+        self.task = self.task.with_teacher(teacher.net)
         return teacher
 
     def _teacher_hash(self, net: StagedNet) -> str:
@@ -295,6 +304,7 @@ class _Run:
                 method=method,
                 teacher=teacher,
                 training=training,
+                task=self.task,
                 seed=self._seed("teacher batches" if label == "teacher" else "student batches"),
                 monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events),
                 checkpoint=checkpoint,
@@ -312,7 +322,8 @@ class _Run:
 
     def _for_data(self, spec: NetSpec) -> NetSpec:
         """A spec with the data's classes and channels filled in."""
-        needed = {"num_classes": len(self.data.classes), "in_channels": self.data.image_shape[0]}
+        classes = {"num_classes": len(self.data.classes)} if self.data.classes else {}
+        needed = {**classes, "in_channels": self.data.image_shape[0]}
         for option, count in needed.items():
             given = spec.options.get(option, count)
             if given != count:

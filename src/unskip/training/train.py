@@ -122,5 +122,5 @@ def _check_classes(net: StagedNet, data: Data, name: str) -> None:
     """Raise `UnskipError` when a network has another number of classes, or of image channels, than the data."""
     options = net.spec.options if net.spec else {}
     for option, found in (("num_classes", len(data.classes)), ("in_channels", data.image_shape[0])):
-        if option in options and options[option] != found:
+        if found and option in options and options[option] != found:
             raise UnskipError(f"the {name} has {option} = {options[option]}, but {data.name} needs {found}")
