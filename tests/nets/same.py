@@ -6,12 +6,13 @@ import random
 import torch
 from torch import nn
 
+from unskip.answers import named_answers
 from unskip.nets import StagedNet
 from unskip.surgery import residual_blocks
 
 
 def assert_same(model: nn.Module, net: StagedNet, images: torch.Tensor) -> None:
-    """Equal logits and statistics bit by bit, in eval mode and in train mode, and gradients but for rounding."""
+    """Equal answers and statistics bit by bit, in eval mode and in train mode, and gradients but for rounding."""
     assert_all_mapped(model, net)
     for training in (False, True):
         tensors = []
@@ -19,18 +20,19 @@ def assert_same(model: nn.Module, net: StagedNet, images: torch.Tensor) -> None:
             twin = copy.deepcopy(candidate).train(training)
             random.seed(0)
             torch.manual_seed(0)
-            logits = twin(images)
+            answers = named_answers(twin(images))
             gradients = {}
             try:
-                (logits * torch.randn(logits.shape, dtype=logits.dtype)).sum().backward()
+                sum((each * torch.randn(each.shape, dtype=each.dtype)).sum() for each in answers.values()).backward()
                 gradients = {name: parameter.grad for name, parameter in twin.named_parameters()}
             except RuntimeError:  # a network that overwrites what its own gradient needs has none
                 if candidate is net:
                     raise
-            tensors.append((logits, gradients, dict(twin.named_buffers())))
+            tensors.append((answers, gradients, dict(twin.named_buffers())))
         (expected, their_gradients, their_buffers), (found, gradients, buffers) = tensors
         mode = "train" if training else "eval"
-        assert torch.equal(expected, found), f"logits in {mode} mode"
+        assert list(expected) == list(found)
+        assert all(torch.equal(expected[name], found[name]) for name in expected), f"answers in {mode} mode"
         for name, original in net.original_names.items():
             if name in gradients and their_gradients:
                 assert equal(their_gradients[original], gradients[name]), f"gradient of {original} in {mode} mode"

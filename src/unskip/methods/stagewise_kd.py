@@ -110,8 +110,8 @@ class _AllParts(Objective):
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         with torch.no_grad():
-            targets = _outputs(self.teacher.net, images)
-        *maps, answers = _outputs(self.student, images)
+            targets = list(self.teacher.net.outputs(images).values())
+        *maps, answers = self.student.outputs(images).values()
         distances = [feature_mse(student, teacher) for student, teacher in zip(maps, targets, strict=False)]
         count = len(distances) + 1
         terms = _answer_terms(self.task, answers, targets[-1], labels)
@@ -126,16 +126,6 @@ def _answer_terms(task: Task, answers: Answers, targets: Answers, labels: Tensor
     if task.has_labels:
         return {"ce": task.label_loss(answers, labels)}
     return task.terms(answers, targets, labels, alpha=1.0, temperature=1.0)
-
-
-def _outputs(net: StagedNet, images: Tensor) -> list[Tensor]:
-    """What each part gives, the stem's map too."""
-    outputs = []
-    x = images
-    for part in net:
-        x = part(x)
-        outputs.append(x)
-    return outputs
 
 
 def _check_maps(teacher: StagedNet, student: StagedNet) -> None:

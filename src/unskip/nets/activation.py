@@ -9,7 +9,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.functions import is_activation
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.staged import Joining, Residual, StagedNet
 
 __all__ = ["activation_in_head"]
 
@@ -22,6 +22,8 @@ def activation_in_head(net: StagedNet) -> StagedNet:
     block, or with a linear bottleneck.
     """
     last, head = net.stage_names[-1], net.part_names[-1]
+    if last in net.handed_on:
+        raise UnskipError(f"the head reads the map of {last} behind its activation too; tap it as it is (post_relu)")
     split = _without_last_activation(net.get_submodule(last))
     if split is None:
         raise UnskipError(
@@ -30,10 +32,11 @@ def activation_in_head(net: StagedNet) -> StagedNet:
         )
     before, activation = split
     behind = net.get_submodule(head)
-    layers = dict(behind.named_children()) if type(behind) is nn.Sequential else {"head": behind}
+    opened = type(behind) is nn.Sequential or isinstance(behind, Joining)
+    layers = {"before_head": activation, **(dict(behind.named_children()) if opened else {"head": behind})}
     parts = dict(net.named_parts())
     parts[last] = before
-    parts[head] = _sequence({"before_head": activation, **layers}, behind.training)
+    parts[head] = Joining(layers, behind.reads) if isinstance(behind, Joining) else _sequence(layers, behind.training)
     made = StagedNet(parts)
     made.training = net.training  # the parts keep their own modes
     return made

@@ -22,30 +22,23 @@ from unskip.nets.held import Borrowed, Constant
 from unskip.nets.piece import Piece, common_place, free_name, function_name, kind_of, kind_of_graph, named
 from unskip.nets.staged import Residual
 
-__all__ = ["chain_of"]
+__all__ = ["Cutter"]
 
 
-def chain_of(traced: fx.GraphModule, stored: Collection[int]) -> list[Piece]:
-    """The pieces of a network, from the image to the logits; outermost additions become `Residual` blocks.
-
-    Modules are shared with the traced network, but for those without weights that run several times. ``stored`` are the
-    ids of the tensors in its state dict; no others are in that of a piece.
-
-    Raises `UnskipError` where weights would land in two pieces.
-    """
-    image = next(node for node in traced.graph.nodes if node.op == "placeholder")
-    (output,) = (node for node in traced.graph.nodes if node.op == "output")
-    return _with_block_activations(_Cutter(traced, image, stored).chain(image, output.args[0], blocks=True))
-
-
-def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
+def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) -> list[Piece]:
     """The activation behind an addition belongs to the block."""
     merged: list[Piece] = []
     for piece in pieces:
         before = merged[-1] if merged else None
         block = before.module if before else None
         open_ended = isinstance(block, Residual) and isinstance(block.activation, nn.Identity)
-        if before and isinstance(block, Residual) and open_ended and is_activation(piece.module):
+        if (
+            before
+            and isinstance(block, Residual)
+            and open_ended
+            and is_activation(piece.module)
+            and before.nodes[-1] not in kept
+        ):
             block.activation = piece.module
             merged[-1] = Piece("block", block, before.nodes + piece.nodes)
         else:
@@ -53,34 +46,53 @@ def _with_block_activations(pieces: Sequence[Piece]) -> list[Piece]:
     return merged
 
 
-class _Cutter:
-    """Cuts a graph into pieces, and sees to it that no weight lands in two of them."""
+class Cutter:
+    """Cuts a graph into pieces, and sees to it that no weight lands in two of them.
 
-    def __init__(self, traced: fx.GraphModule, image: fx.Node, stored: Collection[int]) -> None:
+    Modules are shared with the traced network, but for those without weights that run several times. ``stored`` are the
+    ids of the tensors in its state dict; no others are in that of a piece.
+    """
+
+    def __init__(self, traced: fx.GraphModule, stored: Collection[int]) -> None:
         self.traced = traced
         self.stored = stored
         self.order = {node: place for place, node in enumerate(traced.graph.nodes)}
-        self.dependent = {image}
-        self.dependent.update(_depending(traced.graph, image))
+        self.image = next(node for node in traced.graph.nodes if node.op == "placeholder")
+        self.dependent = {self.image}
+        self.dependent.update(_depending(traced.graph, self.image))
         self.owners: dict[int, tuple[fx.Node, fx.Node | None]] = {}
         self.block: fx.Node | None = None
 
+    def pieces(self, end: fx.Node, kept: Collection[fx.Node] = ()) -> list[Piece]:
+        """The pieces from the image to a value; outermost additions become `Residual` blocks.
+
+        At each of ``kept``, which are cuts, a piece ends. Raises `UnskipError` where weights would land in two pieces.
+        """
+        return _with_block_activations(self.chain(self.image, end, blocks=True), kept)
+
     def chain(self, start: fx.Node, end: fx.Node, *, blocks: bool) -> list[Piece]:
         """The pieces from one value to another; additions become blocks where ``blocks`` says so."""
+        pieces: list[Piece] = []
+        for region in self.regions(start, end):
+            pieces.append(self._piece(pieces[-1].nodes[-1] if pieces else start, region, blocks=blocks))
+        return pieces
+
+    def regions(self, start: fx.Node, end: fx.Node) -> list[list[fx.Node]]:
+        """The operations between each two neighbouring cuts on the way from one value to another."""
         nodes = self.between(start, end)
         place = {node: number for number, node in enumerate(nodes)}
         last_use = {node: max((place[user] for user in node.users if user in place), default=-1) for node in nodes}
-        pieces: list[Piece] = []
+        regions: list[list[fx.Node]] = []
         region: list[fx.Node] = []
-        entry, reach = start, max((place[user] for user in start.users if user in place), default=-1)
+        reach = max((place[user] for user in start.users if user in place), default=-1)
         for number, node in enumerate(nodes):
             region.append(node)
             if reach <= number and shape_of(node) is not None:
-                pieces.append(self.piece(entry, region, blocks=blocks))
-                entry, region, reach = node, [], last_use[node]
+                regions.append(region)
+                region, reach = [], last_use[node]
             else:
                 reach = max(reach, last_use[node])
-        return pieces
+        return regions
 
     def between(self, start: fx.Node, end: fx.Node) -> list[fx.Node]:
         """What computes ``end`` from ``start``, in order, ``start`` not included; nothing where they are one."""
@@ -93,84 +105,90 @@ class _Cutter:
                 waiting += node.all_input_nodes
         return sorted(found, key=self.order.__getitem__)
 
-    def piece(self, start: fx.Node, region: Sequence[fx.Node], *, blocks: bool) -> Piece:
+    def _piece(self, start: fx.Node, region: Sequence[fx.Node], *, blocks: bool) -> Piece:
         end = region[-1]
-        addends = addends_of(end) or ()
-        operands = [addend.value for addend in addends]
-        if len(set(operands)) < 2 or not self.dependent.issuperset(operands):
-            return self.layer(start, region, "branches that meet in " + function_name(end))
-        if not blocks:
-            return self.layer(start, region, "an addition inside a block")
-        sides = [self.between(start, operand) for operand in operands]
-        reason = self.no_block(end, operands, sides)
+        reason = self.no_block(start, end, blocks=blocks)
         if reason:
-            return self.layer(start, region, reason)
-        shortcut = self.shortcut_side(sides)
+            return self._layer(start, region, reason)
+        addends = addends_of(end)
+        assert addends is not None
+        shortcut = self._shortcut_side([self.between(start, addend.value) for addend in addends])
         assert shortcut is not None
         self.block = end
-        body = nn.Sequential(named(self.addend(start, addends[1 - shortcut])))
-        bypass = nn.Sequential(named(self.addend(start, addends[shortcut])))
+        body = nn.Sequential(named(self._addend(start, addends[1 - shortcut])))
+        bypass = nn.Sequential(named(self._addend(start, addends[shortcut])))
         self.block = None
         return Piece("block", Residual(body, bypass if len(bypass) else None), tuple(region))
 
-    def addend(self, start: fx.Node, addend: Addend) -> list[Piece]:
+    def _addend(self, start: fx.Node, addend: Addend) -> list[Piece]:
         """The pieces from a value to what is added, its factor included."""
         pieces = self.chain(start, addend.value, blocks=False)
         if addend.factor != 1:
             pieces.append(Piece("scale", Scaled(addend.factor), (addend.value,)))
         return pieces
 
-    def no_block(self, end: fx.Node, operands: Sequence[fx.Node], sides: Sequence[Sequence[fx.Node]]) -> str:
-        """Why an addition is no block; nothing if it is one."""
+    def no_block(self, start: fx.Node, end: fx.Node, *, blocks: bool = True) -> str:
+        """Why what lies between two cuts is no block; nothing if it is one."""
+        operands = [addend.value for addend in addends_of(end) or ()]
+        if len(set(operands)) < 2 or not self.dependent.issuperset(operands):
+            return "branches that meet in " + function_name(end)
+        if not blocks:
+            return "an addition inside a block"
+        sides = [self.between(start, operand) for operand in operands]
         if set(sides[0]) & set(sides[1]):
             return "an addition of branches that share more than their beginning"
         if any(shape_of(operand) != shape_of(end) for operand in operands):
             return "an addition of maps of different shapes"
-        if self.shortcut_side(sides) is None:
+        if self._shortcut_side(sides) is None:
             return "an addition of branches of which none is a shortcut"
         return ""
 
-    def shortcut_side(self, sides: Sequence[Sequence[fx.Node]]) -> int | None:
+    def _shortcut_side(self, sides: Sequence[Sequence[fx.Node]]) -> int | None:
         """Which of two branches is the shortcut: the one without an activation, or the far shorter one."""
-        linear = [not any(self.activates(node) for node in side) for side in sides]
+        linear = [not any(self._activates(node) for node in side) for side in sides]
         if linear[0] != linear[1]:
             return linear.index(True)
-        weighted = [sum(self.num_products(node) for node in side) for side in sides]
+        weighted = [sum(self._num_products(node) for node in side) for side in sides]
         if weighted[0] == weighted[1] or min(weighted) > 1:
             return None
         return weighted.index(min(weighted))
 
-    def activates(self, node: fx.Node) -> bool:
+    def _activates(self, node: fx.Node) -> bool:
         if node.op == "call_module":
             called = self.traced.get_submodule(str(node.target))
-            return any(map(is_activation, called.modules())) or any(map(self.activates, _functions_of(called)))
+            return any(map(is_activation, called.modules())) or any(map(self._activates, _functions_of(called)))
         return node.target in ACTIVATIONS
 
-    def num_products(self, node: fx.Node) -> int:
+    def _num_products(self, node: fx.Node) -> int:
         if node.op == "call_module":
             called = self.traced.get_submodule(str(node.target))
             layers = sum(isinstance(module, _ConvNd | nn.Linear) for module in called.modules())
-            return layers + sum(map(self.num_products, _functions_of(called)))
+            return layers + sum(map(self._num_products, _functions_of(called)))
         return int(node.target in PRODUCTS)
 
-    def layer(self, start: fx.Node, region: Sequence[fx.Node], branches: str) -> Piece:
+    def _layer(self, start: fx.Node, region: Sequence[fx.Node], branches: str) -> Piece:
         """One operation as a layer; anything else as a graph of its own."""
-        module = self.as_layer(start, region)
+        module = self._as_layer(start, region)
         if module is not None:
             return Piece(kind_of(module), module, tuple(region))
-        graph = self.as_graph(start, region)
+        graph = self._as_graph(start, region)
         if _has_branches(start, region):
             graph.meta["branches"] = branches
-        graph.meta["additions"] = sum(_adds_what_varies(node, self.dependent) for node in region)
+        graph.meta["additions"] = self.num_additions(region)
         return Piece(kind_of_graph(start, region), graph, tuple(region))
 
-    def as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
+    def num_additions(self, region: Sequence[fx.Node]) -> int:
+        """How many maps (batch, channels, height, width) are sums of two that both depend on the image."""
+        maps = (node for node in region if len(shape_of(node) or ()) == 4)
+        return sum(sum(source in self.dependent for source in maps_added(node)) > 1 for node in maps)
+
+    def _as_layer(self, start: fx.Node, region: Sequence[fx.Node]) -> nn.Module | None:
         node, *more = region
         if more or node.all_input_nodes != [start] or node.args[:1] != (start,):
             return None
         if node.op == "call_module":
             module = self.traced.get_submodule(str(node.target))
-            return self.owned(str(node.target), module, node) if len(node.args) == 1 and not node.kwargs else None
+            return self._owned(str(node.target), module, node) if len(node.args) == 1 and not node.kwargs else None
         if node.target not in LAYERS or start in node.args[1:]:
             return None
         settings = {key: value for key, value in node.kwargs.items() if key != "inplace"}
@@ -179,30 +197,36 @@ class _Cutter:
         except TypeError:  # settings that the layer does not have
             return None
 
-    def as_graph(self, start: fx.Node, region: Sequence[fx.Node]) -> fx.GraphModule:
+    def _as_graph(self, start: fx.Node, region: Sequence[fx.Node]) -> fx.GraphModule:
+        return self.graph_of([start], region, region[-1])
+
+    def graph_of(self, starts: Sequence[fx.Node], region: Sequence[fx.Node], result: Any) -> fx.GraphModule:
+        """A module of the operations in a region that computes a value, or a structure of them, from other values."""
         graph = fx.Graph()
-        twins = {start: graph.placeholder("x")}
-        names, owned = self.belongings(start, region)
-        for node in self.with_sources(start, region):
+        twins = {start: graph.placeholder(f"x{place or ''}") for place, start in enumerate(starts)}
+        names, owned = self._belongings(starts, region)
+        for node in self._with_sources(starts, region):
             name = names.get(str(node.target)) if node.op in ("call_module", "get_attr") else None
             if name and isinstance(owned[name], Constant | Borrowed):
                 twins[node] = graph.call_module(name)
             else:
                 twins[node] = graph.node_copy(node, twins.__getitem__)
                 twins[node].target = name or node.target
-        graph.output(twins[region[-1]])
+        graph.output(fx.node.map_arg(result, twins.__getitem__))
         return fx.GraphModule(owned, graph)
 
-    def belongings(self, start: fx.Node, region: Sequence[fx.Node]) -> tuple[dict[str, str], dict[str, Any]]:
+    def _belongings(
+        self, starts: Sequence[fx.Node], region: Sequence[fx.Node]
+    ) -> tuple[dict[str, str], dict[str, Any]]:
         """The modules and tensors of a region: their new names by the old ones, and they by their new names."""
-        nodes = self.with_sources(start, region)
+        nodes = self._with_sources(starts, region)
         called = dict.fromkeys(str(node.target) for node in nodes if node.op == "call_module")
         read = dict.fromkeys(str(node.target) for node in nodes if node.op == "get_attr")
         names: dict[str, str] = {}
         owned: dict[str, Any] = {}
         empty, prefix = fx.GraphModule({}, fx.Graph()), common_place(region) + "."
         for target in (*called, *read):
-            found = self.owned(target, operator.attrgetter(target)(self.traced), region[-1])
+            found = self._owned(target, operator.attrgetter(target)(self.traced), region[-1])
             holder = next((module for module in called if target.startswith(module + ".")), None)
             if holder:  # a tensor of a module that is here itself
                 names[target] = names[holder] + target.removeprefix(holder)
@@ -212,17 +236,17 @@ class _Cutter:
             owned[names[target]] = Constant(found) if constant else found
         return names, owned
 
-    def with_sources(self, start: fx.Node, region: Sequence[fx.Node]) -> list[fx.Node]:
+    def _with_sources(self, starts: Sequence[fx.Node], region: Sequence[fx.Node]) -> list[fx.Node]:
         """A region and what makes the values in it that do not depend on the image, in order."""
         found, waiting = set(region), list(region)
         while waiting:
             for source in waiting.pop().all_input_nodes:
-                if source is not start and source not in found:
+                if source not in starts and source not in found:
                     found.add(source)
                     waiting.append(source)
         return sorted(found, key=self.order.__getitem__)
 
-    def owned(self, target: str, found: Any, owner: fx.Node) -> Any:
+    def _owned(self, target: str, found: Any, owner: fx.Node) -> Any:
         """A module or a tensor for one piece; what has no weights can be had again, as a copy."""
         tensors = [found] if isinstance(found, Tensor) else [*found.parameters(), *found.buffers()]
         if not tensors and id(found) in self.owners:
@@ -252,14 +276,6 @@ def _functions_of(module: nn.Module) -> Iterator[fx.Node]:
     for inner in module.modules():
         if isinstance(inner, fx.GraphModule):
             yield from (node for node in inner.graph.nodes if node.op in ("call_function", "call_method"))
-
-
-def _adds_what_varies(node: fx.Node, dependent: Collection[fx.Node]) -> bool:
-    """Whether it adds maps (batch, channels, height, width) that both depend on the image."""
-    shape = shape_of(node)
-    if shape is None or len(shape) != 4:
-        return False
-    return sum(source in dependent for source in maps_added(node)) > 1
 
 
 def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:

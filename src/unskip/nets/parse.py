@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence, Sized
-from itertools import pairwise, takewhile
-from math import prod
+from collections.abc import Collection, Mapping
+from itertools import takewhile
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.additions import with_plain_sums
-from unskip.nets.cutting import chain_of
+from unskip.nets.cutting import Cutter
 from unskip.nets.functional import shape_of
+from unskip.nets.joining import trunk_of, with_shapes_apart
 from unskip.nets.logits import check_logits
 from unskip.nets.modes import trace_in_both_modes
-from unskip.nets.piece import Piece, function_name, named
+from unskip.nets.parts import parts_of, parts_with_join
+from unskip.nets.piece import function_name
 from unskip.nets.sameness import check_same
 from unskip.nets.sizes import with_sizes_read_nearby
-from unskip.nets.staged import Residual, StagedNet
-from unskip.nets.unopened import unopened_modules
+from unskip.nets.staged import StagedNet
 
 __all__ = ["check_weights", "kept_branches", "num_kept_additions", "original_place", "parse"]
 
@@ -42,6 +42,11 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     name that it had in ``model``. No layer works in place any more, so that no map is overwritten that somebody looks
     at.
 
+    A network may answer with any structure of tensors. Its trunk, the chain up to where its maps meet, becomes parts;
+    a part also ends where a map lies that the answers need, and the head is what comes behind the module of the last
+    block (a `Joining` where it needs more than the last map). Where the resolution would fall and convolutions are
+    dilated instead, a stage begins too.
+
     A module of the network that cannot be opened stays whole, and what shortcuts it has is unknown
     (:func:`unskip.unopened_modules`).
 
@@ -59,9 +64,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     modes = {id(module): module.training for module in copied.modules()}
     traced = trace_in_both_modes(_with_activations_apart(copied), example_input)
     traced = with_sizes_read_nearby(with_plain_sums(traced), example_input)
-    _check_output(traced)
-    check_logits(traced)
-    net = StagedNet(_parts(chain_of(traced, stored), tuple(example_input.shape)))
+    net = StagedNet(_parts(traced, stored, tuple(example_input.shape)))
     for module in net.modules():
         module.training = modes.get(id(module), model.training)
     own = [*net.named_parameters(), *net.named_buffers()]
@@ -128,8 +131,7 @@ def _with_activations_apart(net: nn.Module) -> nn.Module:
                 layer = getattr(module, name, None)
                 if isinstance(layer, nn.Module):
                     layers[name] = layer
-            parent, _, child = place.rpartition(".")
-            setattr(net.get_submodule(parent), child, nn.Sequential(layers))
+            net.set_submodule(place, nn.Sequential(layers))
     return net
 
 
@@ -140,91 +142,29 @@ def _batchnorm(module: nn.BatchNorm2d) -> nn.Module:
     return plain
 
 
-def _check_output(traced: fx.GraphModule) -> None:
+def _parts(traced: fx.GraphModule, stored: Collection[int], image: tuple[int, ...]) -> Mapping[str, nn.Module]:
+    """Stem, stages and head."""
     (output,) = (node for node in traced.graph.nodes if node.op == "output")
-    given, shape = output.args[0], shape_of(output.args[0])
-    if shape is None or len(shape) != 2:
-        what = (
-            f"a tensor of {len(shape)} dimensions"
-            if shape is not None
-            else f"a {type(given).__name__.removeprefix('immutable_')}"
-        )
-        if isinstance(given, fx.Node) and shape is None:
-            what = f"what {function_name(given)} gives, which is no tensor"
-        elif isinstance(given, Sized) and not isinstance(given, fx.Node):
-            what += f" of {len(given)}"
+    answers = output.args[0]
+    _check_answers(answers)
+    if len(shape_of(answers) or ()) == 2:
+        check_logits(traced)
+        return parts_of(Cutter(traced, stored).pieces(answers), image)
+    cutter = Cutter(with_shapes_apart(traced), stored)
+    trunk = trunk_of(cutter, answers)
+    return parts_with_join(cutter.pieces(trunk.end, trunk.maps), image, trunk)
+
+
+def _check_answers(answers: Any, place: str = "") -> None:
+    """Raise `UnskipError` unless a network answers with a tensor, or with tensors in dicts, lists and tuples."""
+    if isinstance(answers, Mapping | list | tuple) and answers:
+        pairs = answers.items() if isinstance(answers, Mapping) else enumerate(answers)
+        for key, inner in pairs:
+            _check_answers(inner, f"{place}.{key}".removeprefix("."))
+    elif shape_of(answers) is None:
+        what = f"what {function_name(answers)} gives" if isinstance(answers, fx.Node) else repr(answers)
+        where = f", under {place}" if place else ""
         raise UnskipError(
-            f"the network must return logits, one tensor (batch, classes); it returns {what}: let its forward return "
-            "the logits alone"
+            f"the network must return a tensor, or tensors in dicts, lists and tuples; it returns {what}{where}, which "
+            "is no tensor: let its forward leave that out"
         )
-
-
-# Where the parts end
-
-
-def _parts(pieces: Sequence[Piece], image: tuple[int, ...]) -> OrderedDict[str, nn.Module]:
-    """Stem, stages and head of a chain."""
-    head = max((place + 1 for place, piece in enumerate(pieces) if _side(piece.shape) > 1), default=0)
-    drops = _drops(pieces[:head], image)
-    starts = sorted({_module_start(pieces, drop, drops) for drop in drops} - {0})
-    stem = min([head, *starts[:1], *(place for place, piece in enumerate(pieces) if place and _ends_stem(piece))])
-    starts = [stem, *(start for start in starts if start > stem), head]
-    starts = [start for start, end in pairwise(starts) if any(map(_has_weights, pieces[start:end]))]
-    if not starts:
-        raise UnskipError(f"the network has no stages: {_why_no_stages(pieces)}")
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(named(pieces[: starts[0]])))
-    for number, (start, end) in enumerate(pairwise([*starts, head]), 1):
-        parts[f"stage{number}"] = nn.Sequential(named(pieces[start:end]))
-    parts["head"] = nn.Sequential(named(pieces[head:]))
-    return parts
-
-
-def _why_no_stages(pieces: Sequence[Piece]) -> str:
-    unopened = {place: why for piece in pieces for place, why in unopened_modules(piece.module).items()}
-    if unopened:
-        place, why = next(iter(unopened.items()))
-        return f"{place} could not be opened, since {why}"
-    largest = max(pieces, key=lambda piece: sum(weight.numel() for weight in piece.module.parameters()), default=None)
-    if largest and isinstance(largest.module, fx.GraphModule) and any(map(_is_conv, largest.module.modules())):
-        where = largest.place or "its own forward"
-        return (
-            f"{where} holds branches from one end to the other, with no map between on which all that follows depends"
-        )
-    return "between its first convolution and its last map lies no layer"
-
-
-def _is_conv(module: nn.Module) -> bool:
-    return isinstance(module, _ConvNd)
-
-
-def _has_weights(piece: Piece) -> bool:
-    return any(True for _ in piece.module.parameters())
-
-
-def _side(shape: tuple[int, ...]) -> int:
-    """Pixels of a map; 1 for what is no map."""
-    return prod(shape[2:]) if len(shape) == 4 else 1
-
-
-def _drops(pieces: Sequence[Piece], image: tuple[int, ...]) -> list[int]:
-    """The pieces behind which the resolution is lower than in front of them."""
-    before = [image, *(piece.shape for piece in pieces)]
-    return [place for place, piece in enumerate(pieces) if _side(piece.shape) < _side(before[place])]
-
-
-def _module_start(pieces: Sequence[Piece], drop: int, drops: Sequence[int]) -> int:
-    """The first piece of the largest module in which the resolution falls here only, and in which nothing begins."""
-    names = pieces[drop].place.split(".")
-    for depth in range(1, len(names)):
-        module = ".".join(names[:depth])
-        inside = [place for place, piece in enumerate(pieces) if f"{piece.place}.".startswith(f"{module}.")]
-        if inside[0] > 0 and sum(place in inside for place in drops) == 1:
-            return inside[0]
-    return drop
-
-
-def _ends_stem(piece: Piece) -> bool:
-    """Whether a piece is none of a stem: a block, a pool, a 1x1 or grouped convolution, branches with convolutions."""
-    if isinstance(piece.module, _ConvNd):
-        return piece.module.groups > 1 or max(piece.module.kernel_size) == 1
-    return piece.kind == "pool" or any(isinstance(module, Residual | _ConvNd) for module in piece.module.modules())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unskip.answers import named_answers
 from unskip.errors import UnskipError, first_line
 from unskip.nets.logits import refuse_probabilities
 from unskip.nets.staged import StagedNet
@@ -20,7 +23,7 @@ __all__ = ["check_same"]
 
 
 def check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
-    """Raise `UnskipError` unless both give the same logits, in eval mode and with the same randomness in train mode.
+    """Raise `UnskipError` unless both answer the same, in eval mode and with the same randomness in train mode.
 
     In eval mode images of half the size are compared too, where the model takes them.
     """
@@ -31,46 +34,52 @@ def check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
         others = torch.randn_like(images) if images.is_floating_point() else images
     batch = torch.cat([images, others])
     for training in (False, True):
-        logits = _logits(model, {}, batch, training=training)
-        refuse_probabilities(logits)
-        _compare(logits, net, batch, training=training)
+        answers = _answers(model, {}, batch, training=training)
+        if isinstance(answers, Tensor) and answers.dim() == 2:
+            refuse_probabilities(answers)
+        _compare(answers, net, batch, training=training)
     half = batch[:, :, ::2, ::2].contiguous()
     try:
-        expected = _logits(model, {}, half, training=False)
+        expected = _answers(model, {}, half, training=False)
     except UnskipError:  # too small for it
         return
     _compare(expected, net, half, training=False, where=f", images {' x '.join(map(str, half.shape[1:]))}")
 
 
-def _compare(expected: Tensor, net: StagedNet, images: Tensor, *, training: bool, where: str = "") -> None:
-    found = _logits(net, net.original_names, images, training=training)
-    if found.shape == expected.shape and torch.allclose(found, expected, rtol=0, atol=0, equal_nan=True):
-        return
-    mode = "train" if training else "eval"
-    apart = (found - expected).abs().max().item() if found.shape == expected.shape else float("nan")
-    raise UnskipError(
-        f"the network cannot be taken apart: in {mode} mode the pieces together give other logits "
-        f"(by up to {apart:.1e}{where})"
-    )
+def _compare(expected: Any, net: StagedNet, images: Tensor, *, training: bool, where: str = "") -> None:
+    answers = named_answers(_answers(net, net.original_names, images, training=training))
+    wanted = named_answers(expected)
+    apart = max(_apart(answers[name], wanted[name]) for name in wanted) if answers.keys() == wanted.keys() else math.nan
+    if apart != 0:
+        mode = "train" if training else "eval"
+        raise UnskipError(
+            f"the network cannot be taken apart: in {mode} mode the pieces together give other answers "
+            f"(by up to {apart:.1e}{where})"
+        )
 
 
-def _logits(model: nn.Module, names: Mapping[str, str], images: Tensor, *, training: bool) -> Tensor:
+def _apart(one: Tensor, other: Tensor) -> float:
+    if one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=0, equal_nan=True):
+        return 0.0
+    return (one - other).abs().max().item() if one.shape == other.shape else math.nan
+
+
+def _answers(model: nn.Module, names: Mapping[str, str], images: Tensor, *, training: bool) -> Any:
     with _seeded(), torch.no_grad():
         twin = _with_nothing_hidden(model, names).train(training)
         torch.manual_seed(0)
         return _run(twin, images)
 
 
-def _run(net: nn.Module, images: Tensor) -> Tensor:
+def _run(net: nn.Module, images: Tensor) -> Any:
     try:
-        logits: Tensor = net(images)
+        return net(images)
     except Exception as error:  # whatever a forward of others raises
         mode = "train" if net.training else "eval"
         size = " x ".join(map(str, images.shape))
         raise UnskipError(
             f"the network does not run in {mode} mode on images of {size}: {first_line(error)}"
         ) from error
-    return logits
 
 
 def _with_nothing_hidden(net: nn.Module, original_names: Mapping[str, str]) -> nn.Module:

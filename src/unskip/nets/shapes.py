@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from unskip.answers import named_answers
 from unskip.errors import UnskipError, first_line
 from unskip.nets.held import Borrowed
 from unskip.nets.staged import StagedNet
@@ -73,10 +74,11 @@ def stage_shapes(net: StagedNet, side: int | None = None) -> list[tuple[int, ...
     return [shapes[name] for name in net.stage_names]
 
 
-def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, tuple[int, ...]]:
+def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, Any]:
     """The shape, without the batch, of what every part gives for a square image of ``side`` pixels.
 
-    By default 64, or else the first usual size that fits. Raises `UnskipError` where none does.
+    A head that gives several tensors has several shapes, by name. By default the side is 64, or else the first usual
+    size that fits. Raises `UnskipError` where none does.
     """
     sides = _SIDES if side is None else (side,)
     failure: Exception = ValueError()
@@ -90,13 +92,16 @@ def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, tuple[int,
     raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
 
 
-def _shapes_of_parts(twin: nn.Module, x: torch.Tensor) -> dict[str, tuple[int, ...]]:
+def _shapes_of_parts(twin: nn.Module, images: torch.Tensor) -> dict[str, Any]:
     assert isinstance(twin, StagedNet)
-    shapes = {}
-    for name, part in twin.named_parts():
-        x = part(x)
-        shapes[name] = tuple(x.shape[1:])
-    return shapes
+    return {name: _shapes(output) for name, output in twin.outputs(images).items()}
+
+
+def _shapes(output: Any) -> Any:
+    """A shape, or several by the names of the tensors."""
+    if isinstance(output, torch.Tensor):
+        return tuple(output.shape[1:])
+    return {name: tuple(tensor.shape[1:]) for name, tensor in named_answers(output).items()}
 
 
 def image_channels(net: nn.Module, side: int) -> int:

@@ -6,7 +6,7 @@ Every paper of this project is a slice or an edit of such sequences; see docs/co
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, overload
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.nets.depth import first_blocks, norms_at_depth
 
-__all__ = ["NetSpec", "Residual", "StagedNet", "plain_block"]
+__all__ = ["Joining", "NetSpec", "Residual", "StagedNet", "plain_block"]
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,45 @@ def plain_block(body: nn.Module, activation: nn.Module) -> nn.Sequential:
     return nn.Sequential(layers)
 
 
+class Joining(nn.Sequential):
+    """A head that reads, beside the map in front of it, what earlier parts gave: its last module gets both.
+
+    ``reads`` names these parts, ``images`` being what the network itself gets. With ``.shape`` behind it, only the
+    shape is handed on: the map need not live so long.
+    """
+
+    def __init__(self, layers: Mapping[str, nn.Module], reads: Sequence[str]) -> None:
+        super().__init__(OrderedDict(layers))
+        self.reads = tuple(reads)
+
+    @property
+    def parts_read(self) -> frozenset[str]:
+        """The names of the parts whose maps it reads, or looks at the shapes of."""
+        return frozenset(read.removesuffix(".shape") for read in self.reads)
+
+    def forward(self, x: Tensor, *read: Any) -> Any:
+        """What the network answers: a structure of tensors."""
+        *layers, join = self
+        for layer in layers:
+            x = layer(x)
+        return join(x, *read)
+
+    def chosen(self, given: Mapping[str, Tensor]) -> list[Any]:
+        """What it reads of what the parts gave; `UnskipError` in a slice without one of them."""
+        missing = sorted(self.parts_read - given.keys())
+        if missing:
+            raise UnskipError(
+                f"this slice of a network ends in a head that reads {', '.join(missing)}, not a part of it"
+            )
+        maps = [given[read.removesuffix(".shape")] for read in self.reads]
+        return [x.shape if read.endswith(".shape") else x for read, x in zip(self.reads, maps, strict=True)]
+
+
 class StagedNet(nn.Sequential):
     """A network as a sequence of named parts: ``stem, stage1 .. stageN, head``.
+
+    Every part hands its map on to the next. A head that reads maps of earlier parts too, as those of detectors and of
+    segmentation nets do, is a `Joining`, and the network then answers a structure of tensors.
 
     A slice is again a `StagedNet` that shares its parameters, so ``student[:k] + teacher[k:]`` is a hybrid of the two;
     the parts keep their names, and so do all keys of the state dict. ``spec`` says how to build the whole network
@@ -189,16 +226,35 @@ class StagedNet(nn.Sequential):
         made.training = self.training  # the parts keep their own modes
         return made
 
-    def features(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+    @property
+    def handed_on(self) -> frozenset[str]:
+        """The names of the parts whose maps are read by others than the next part."""
+        return frozenset(name for part in self if isinstance(part, Joining) for name in part.parts_read)
+
+    def forward(self, images: Tensor) -> Any:
+        """(batch, channels, height, width) to what the last part gives: logits (batch, classes) for a classifier."""
+        return self._run(images, self.handed_on)[1]
+
+    def features(self, images: Tensor) -> tuple[list[Tensor], Any]:
         """Run the network and keep what its stages give.
 
         images: (batch, channels, height, width). Returns one map per stage, each (batch, C, H, W), after the stage's
-        last activation, and the output of the last part: logits (batch, classes) for a whole network.
+        last activation, and the output of the last part: logits (batch, classes) for a whole network that classifies.
         """
-        maps = []
+        maps, answers = self._run(images, self.handed_on.union(self.stage_names))
+        return [maps[name] for name in self.stage_names], answers
+
+    def outputs(self, images: Tensor) -> dict[str, Any]:
+        """What each part gives, by its name, the stem and the head included."""
+        outputs, _ = self._run(images, self.handed_on.union(self.part_names))
+        return {name: outputs[name] for name in self.part_names}
+
+    def _run(self, images: Tensor, keep: Collection[str]) -> tuple[dict[str, Any], Any]:
+        """What the parts in ``keep`` give, and what the last one does."""
+        kept = {"images": images} if "stem" in self._modules else {}  # else they are what an earlier part gave
         x = images
         for name, part in self.named_parts():
-            x = part(x)
-            if self.is_in_stage(name):
-                maps.append(x)
-        return maps, x
+            x = part(x, *part.chosen(kept)) if isinstance(part, Joining) else part(x)
+            if name in keep:
+                kept[name] = x
+        return kept, x

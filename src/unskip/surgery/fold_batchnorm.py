@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -29,14 +30,25 @@ def fold_batchnorm(net: StagedNet) -> StagedNet:
     copy is in eval mode.
     """
     folded = extract(fold_dirac(net)).eval()
-    chains = [chain(folded)]
+    chains = list(_chains_between_maps(folded))
     for module in folded.modules():
         if not isinstance(module, nn.Sequential):
-            chains += [chain(child) for child in module.children() if isinstance(child, nn.Sequential)]
+            chains += [list(chain(child)) for child in module.children() if isinstance(child, nn.Sequential)]
     used = [id(module) for _, module in folded.named_modules(remove_duplicate=False)]
     for places in chains:
-        _fold(list(places), used)
+        _fold(places, used)
     return folded
+
+
+def _chains_between_maps(net: StagedNet) -> Iterator[list[Place]]:
+    """What a network runs, cut where a map is read by the head too: that has to stay what it is."""
+    places: list[Place] = []
+    for name, part in net.named_parts():
+        places += chain(part) if isinstance(part, nn.Sequential) else [Place(net, name, name)]
+        if name in net.handed_on:
+            yield places
+            places = []
+    yield places
 
 
 def _fold(places: list[Place], used: list[int]) -> None:
