@@ -27,7 +27,7 @@ from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
 from unskip.measures import measures
-from unskip.methods import method_card, method_class, method_names
+from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.recipe import Recipe, load_recipe, named_recipes
 from unskip.runtimes import RUNTIMES
@@ -57,11 +57,11 @@ def methods_page() -> str:
         "card, as `unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
         "with `--set methods.align_kd.alpha=0.3`.",
         "",
-        *(f"- [`{name}`](#{name}): {_summary(method_card(name))}" for name in method_names()),
+        *(f"- [`{name}`](#{name}): {_summary(METHODS.card(name))}" for name in METHODS),
     ]
-    for name in method_names():
+    for name in METHODS:
         schema = method_class(name).model_json_schema()
-        lines += ["", f"## {name}", "", method_card(name), "", *_fields(schema, f"methods.{name}.", {})]
+        lines += ["", f"## {name}", "", METHODS.card(name), "", *_fields(schema, f"methods.{name}.", {})]
     return "\n".join(lines) + "\n"
 
 

@@ -9,15 +9,15 @@ from records import samples
 from rich.console import Console
 
 from unskip import (
+    CE,
     TrainingRecipe,
     UnskipError,
+    distill,
     load_data,
     load_net,
     make_net,
-    method_from,
     recipe_from,
     run_recipe,
-    train,
 )
 from unskip.data import named_normalization
 from unskip.recipe import DataRecipe
@@ -45,7 +45,7 @@ def teachers(tmp_path_factory):
     for name, images in seen.items():
         torch.manual_seed(0)
         net = make_net("resnet14", {"width": 8, "num_classes": 10, "in_channels": 1})
-        train(net, images, method=method_from("ce", {}), training=TrainingRecipe(epochs=6, batch_size=50))
+        distill(None, images, CE(), student=net, training=TrainingRecipe(epochs=6, batch_size=50))
         torch.save(net.state_dict(), folder / f"{name}.pth")
     state = torch.load(folder / "right.pth", weights_only=True)
     for key in ("head.fc.weight", "head.fc.bias"):
