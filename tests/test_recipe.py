@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from unskip import Recipe, UnskipError, load_recipe, recipe_from
 from unskip.methods import method_class
 from unskip.recipe import DataRecipe, OneCycle, named_recipes
-from unskip.run import _check_nets
+from unskip.requested import check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
 
@@ -249,4 +249,4 @@ def test_wrong_edits(edits, says):
 
 @pytest.mark.parametrize("name", named_recipes())
 def test_the_nets_and_students_of_every_recipe_can_be_built(name):
-    _check_nets(load_recipe(name))
+    check_nets(load_recipe(name))
