@@ -14,6 +14,7 @@ from unskip.nets import NetSpec
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import Edits, Recipe
 from unskip.surgery import Edit, build
+from unskip.tasks import make_task
 from unskip.weights import PRETRAINED
 
 __all__ = [
@@ -42,11 +43,12 @@ def check_files(recipe: Recipe) -> None:
 
 def check_nets(recipe: Recipe) -> None:
     """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""
+    task = make_task(**dict(recipe.task))
     with torch.device("meta"):  # without memory
         teacher, student = (build(spec, seed=0) for spec in (teacher_spec(recipe), student_spec(recipe)))
         for label, fields in recipe.methods.items():
             try:
-                method_from(label, fields).loss(teacher, student, epochs=recipe.training.epochs)
+                method_from(label, fields).loss(teacher, student, task=task, epochs=recipe.training.epochs)
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
 
@@ -71,7 +73,8 @@ def edit_pairs(edits: Edits) -> tuple[Edit, ...]:
 
 def spec_for_data(spec: NetSpec, data: Data) -> NetSpec:
     """A spec with the data's classes and channels filled in."""
-    needed = {"num_classes": len(data.classes), "in_channels": data.image_shape[0]}
+    classes = {"num_classes": len(data.classes)} if data.classes else {}
+    needed = {**classes, "in_channels": data.image_shape[0]}
     for option, count in needed.items():
         given = spec.options.get(option, count)
         if given != count:

@@ -35,7 +35,7 @@ from unskip.requested import (
 )
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.surgery import build, edited, residual_blocks
-from unskip.tasks import Classification
+from unskip.tasks import make_task
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
 from unskip.training import (
     Checkpoint,
@@ -71,6 +71,7 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
 class _Run:
     def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, console: Console) -> None:
         self.recipe = recipe
+        self.task = make_task(**dict(recipe.task))
         self.folder = folder
         self.fabric = fabric
         self.console = console
@@ -96,7 +97,8 @@ class _Run:
         self.data = self._load_data()
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
-            f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
+            f"{f'{len(self.data.classes)} classes, ' if self.data.classes else ''}"
+            f"{'x'.join(map(str, self.data.image_shape))}"
         )
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._say_how_processes_share()
@@ -109,7 +111,7 @@ class _Run:
             [teacher, *students],
             self.recipe,
             self.data,
-            Classification(),
+            self.task,
             self.folder,
             device=self.fabric.device,
             say=self._say,
@@ -126,13 +128,15 @@ class _Run:
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
                 self.folder.located(self.recipe.data),
+                labelled=self.task.has_labels,
                 device=self.fabric.device,
                 default_size=entry.image_size,
                 normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
         data = normalized_for_teacher(data, wanted)
-        if known is not None and known.classes != data.classes and self.recipe.teacher.weights is not None:
+        given = self.recipe.teacher.weights is not None
+        if given and known is not None and known.classes and data.classes and known.classes != data.classes:
             raise UnskipError(
                 f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
                 f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
@@ -158,6 +162,9 @@ class _Run:
             load_weights(net, Path(wanted.weights))
             self._say(f"teacher: {wanted.net} from {wanted.weights}")
             return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
+        if not self.task.has_labels:
+            self._say(f"teacher: {wanted.net} as it is made, since without labels none is trained")
+            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
         home = self.folder.teachers / self._teacher_hash(net)
@@ -181,6 +188,7 @@ class _Run:
         net = teacher.net.to(self.fabric.device)
         teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
         self._save("teacher", net.cpu())
+        self.task = self.task.with_teacher(teacher.net)
         return teacher
 
     def _teacher_hash(self, net: StagedNet) -> str:
@@ -248,6 +256,7 @@ class _Run:
                 method,
                 student=net,
                 training=training,
+                task=self.task,
                 seed=self._seed("teacher batches" if label == "teacher" else "student batches"),
                 monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events),
                 checkpoint=checkpoint,

@@ -125,4 +125,6 @@ def _typed_nets(teacher: str | None, settings: Sequence[str]) -> list[str]:
         section, _, field = key.partition(".")
         if section in ("teacher", "student"):
             nets.append(value if field == "net" else value.get("net") if isinstance(value, dict) else None)
+        elif key == "task.score":
+            nets.append(value)
     return [net for net in nets if isinstance(net, str)]

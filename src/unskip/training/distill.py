@@ -218,7 +218,7 @@ def _identity(images: Data | LoaderImages) -> dict[str, Any]:
 def _check_options(images: Data | LoaderImages, teacher: StagedNet | None, student: StagedNet) -> None:
     """Raise `UnskipError` when a network has another number of classes, or of image channels, than the images."""
     needed = {"in_channels": images.image_shape[0]}
-    if isinstance(images, Data):
+    if isinstance(images, Data) and images.classes:
         needed["num_classes"] = len(images.classes)
     for name, net in (("network", student), ("teacher", teacher)):
         options = net.spec.options if net and net.spec else {}
