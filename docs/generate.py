@@ -324,8 +324,10 @@ def catalogue_page() -> str:
     ]
     for name, measure in measures().items():
         limits = ", ".join(f"`--{limit.name.replace('_', '-')}`" for limit in measure.limits)
-        lines.append(f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.definition)} | {limits} |")
-    listings = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
+        lines.append(
+            f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
+        )
+    listings: dict[str, Any] = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
     for title, listing in listings.items():
         folder = f"src/unskip/{title.lower()}/"
         lines += ["", f"## {title}", "", f"In `{folder}`.", "", "| name | what it is |", "|---|---|"]
