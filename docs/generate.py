@@ -26,7 +26,6 @@ import unskip
 from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
-from unskip.listing import Listing
 from unskip.measures import measures
 from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
@@ -326,8 +325,10 @@ def catalogue_page() -> str:
     ]
     for name, measure in measures().items():
         limits = ", ".join(f"`--{limit.name.replace('_', '-')}`" for limit in measure.limits)
-        lines.append(f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.definition)} | {limits} |")
-    listings: Mapping[str, Listing[Any]] = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
+        lines.append(
+            f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
+        )
+    listings: dict[str, Any] = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
     for title, listing in listings.items():
         folder = f"src/unskip/{title.lower()}/"
         lines += ["", f"## {title}", "", f"In `{folder}`.", "", "| name | what it is |", "|---|---|"]

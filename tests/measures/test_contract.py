@@ -25,21 +25,18 @@ SCORE = Score("top1", {"top1": 0.75, "top5": 0.9, "agreement": 0.5, "same_argmax
 TIMING = Timing([4.0, 2.0, 3.0], [100, None, 300], [None, None, None])
 NEW = '''"""How many modules a network is made of."""
 
-from typing import ClassVar
-
 from unskip.measures import Limit, Measure
 from unskip.records import Figure
 
 
 class Modules(Measure):
-    """All of them, the network itself among them."""
+    """The modules of the network, those inside of others too."""
 
     title = "Modules in all"
     unit = "parts"
     kind = "size"
     order = 45
-    definition = "Modules in all: the modules of the network, those inside of others too"
-    limits: ClassVar = (Limit("modules", "modules at most", lambda text, name: float(text)),)
+    limits = (Limit("modules", "modules at most", lambda text, name: float(text)),)
 
     def of_net(self, net):
         """Counted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING
 
 from unskip.measures.base import Measure, MeasuredFile, MeasuredNet
 from unskip.records import Figure
@@ -16,9 +16,9 @@ __all__ = ["Scored"]
 class Scored(Measure):
     """A share of the test images, one of the figures of a task's score, under its name there."""
 
-    unit: ClassVar[str] = "share"
-    better: ClassVar[Literal["higher"]] = "higher"
-    kind: ClassVar[Literal["answers"]] = "answers"
+    unit = "share"
+    better = "higher"
+    kind = "answers"
 
     def of_net(self, net: MeasuredNet) -> Figure | None:
         """None where nobody asked, and for the figure of another task."""

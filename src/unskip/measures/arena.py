@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import ClassVar, Literal
 
 from unskip.errors import UnskipError, first_line
 from unskip.measures.base import NO_NET, Measure, MeasuredFile
@@ -14,16 +13,13 @@ __all__ = ["Arena"]
 
 
 class Arena(Measure):
-    """What ExecuTorch's planner sets aside: the same on every machine."""
+    """What ExecuTorch's planner sets aside for feature maps, float32, portable kernels."""
 
-    title: ClassVar[str] = "Arena"
-    unit: ClassVar[str] = "bytes"
-    kind: ClassVar[Literal["memory"]] = "memory"
-    order: ClassVar[int] = 31
-    definition: ClassVar[str] = (
-        "Arena: what ExecuTorch's planner sets aside for feature maps, float32, portable kernels"
-    )
-    quick: ClassVar[bool] = False
+    title = "Arena"
+    unit = "bytes"
+    kind = "memory"
+    order = 31
+    quick = False
 
     def __init__(self) -> None:
         self._planned: dict[object, Figure] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -118,10 +119,10 @@ class MeasuredFile:
 class Measure(ABC):
     """Something that networks or files are compared by. Its file's name is its name everywhere.
 
-    ``title`` and ``unit`` head its column, ``order`` is that column's place, ``kind`` says with which others it
-    stands; see `About` for the units that tables know. ``definition`` is the sentence that must be known to read a
-    figure. ``limits`` are what a budget can say of it. ``quick`` measures take no time worth mentioning; the others
-    are left to `unskip bench`.
+    Its docstring is what must be known to read a figure. ``title`` and ``unit`` head its column, ``order`` is that
+    column's place, ``kind`` says with which others it stands; see `About` for the units that tables know. ``limits``
+    are what a budget can say of it. ``quick`` measures take no time worth mentioning; the others are left to
+    `unskip bench`.
     """
 
     title: ClassVar[str]
@@ -129,7 +130,6 @@ class Measure(ABC):
     better: ClassVar[Literal["lower", "higher"]] = "lower"
     kind: ClassVar[Literal["answers", "time", "memory", "size", "file"]]
     order: ClassVar[int]
-    definition: ClassVar[str]
     limits: ClassVar[tuple[Limit, ...]] = ()
     quick: ClassVar[bool] = True
 
@@ -141,7 +141,14 @@ class Measure(ABC):
     @property
     def about(self) -> About:
         """What a record says of it."""
-        return About(title=self.title, unit=self.unit, better=self.better, kind=self.kind, definition=self.definition)
+        sentence = " ".join((inspect.getdoc(self) or "").split()).removesuffix(".")
+        return About(
+            title=self.title,
+            unit=self.unit,
+            better=self.better,
+            kind=self.kind,
+            definition=f"{self.title}: {sentence[:1].lower()}{sentence[1:]}",
+        )
 
     def of_net(self, net: MeasuredNet) -> Figure | None:
         """The figure of a network by itself; None where it has none, since it is one of files or of other tasks."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
 
@@ -11,13 +9,12 @@ __all__ = ["DeviceMemory"]
 
 
 class DeviceMemory(Measure):
-    """The most that a process held, the median over its processes."""
+    """The most that the process held on the GPU, weights included."""
 
-    title: ClassVar[str] = "Device"
-    unit: ClassVar[str] = "bytes"
-    kind: ClassVar[Literal["memory"]] = "memory"
-    order: ClassVar[int] = 33
-    definition: ClassVar[str] = "Device: the most that the process held on the GPU, weights included"
+    title = "Device"
+    unit = "bytes"
+    kind = "memory"
+    order = 33
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """None where the file was not run, or not on a device with memory of its own."""

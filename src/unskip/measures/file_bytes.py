@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Limit, Measure, MeasuredFile
 from unskip.records import Figure
 from unskip.units import bytes_from
@@ -12,14 +10,13 @@ __all__ = ["FileBytes"]
 
 
 class FileBytes(Measure):
-    """All that belongs to a file."""
+    """All that belongs to the deployed file, weights included."""
 
-    title: ClassVar[str] = "File"
-    unit: ClassVar[str] = "bytes"
-    kind: ClassVar[Literal["file"]] = "file"
-    order: ClassVar[int] = 50
-    definition: ClassVar[str] = "File: all that belongs to the deployed file, weights included"
-    limits: ClassVar[tuple[Limit, ...]] = (Limit("file_size", "the exported file, such as 20MB", bytes_from),)
+    title = "File"
+    unit = "bytes"
+    kind = "file"
+    order = 50
+    limits = (Limit("file_size", "the exported file, such as 20MB", bytes_from),)
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """Counted on the disk."""

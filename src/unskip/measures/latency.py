@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
 
 from unskip.errors import UnskipError
 from unskip.measures.base import Limit, Measure, MeasuredFile
@@ -32,17 +31,16 @@ def _number(text: str, name: str, most: float, expected: str) -> float:
 
 
 class Latency(Measure):
-    """Milliseconds for one call with a whole batch."""
+    """Of one call with a whole batch, the median of the rounds and the 10th to 90th percentile.
 
-    title: ClassVar[str] = "Latency"
-    unit: ClassVar[str] = "ms"
-    kind: ClassVar[Literal["time"]] = "time"
-    order: ClassVar[int] = 20
-    definition: ClassVar[str] = (
-        "Latency: of one call with a whole batch, the median of the rounds and the 10th to 90th percentile; files take "
-        "turns within a round, and ratios are taken within the rounds"
-    )
-    limits: ClassVar[tuple[Limit, ...]] = (
+    Files take turns within a round, and ratios are taken within the rounds.
+    """
+
+    title = "Latency"
+    unit = "ms"
+    kind = "time"
+    order = 20
+    limits = (
         Limit("latency_ratio", "the student's time divided by the teacher's, up to 1", _share, relative=True),
         Limit("latency_ms", "milliseconds for one image", _milliseconds),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Limit, Measure, MeasuredNet
 from unskip.records import Figure
 from unskip.units import count_from
@@ -12,14 +10,13 @@ __all__ = ["Parameters"]
 
 
 class Parameters(Measure):
-    """Parameters, shared ones once."""
+    """Weights and biases of the network; BatchNorm's statistics do not count."""
 
-    title: ClassVar[str] = "Parameters"
-    unit: ClassVar[str] = "count"
-    kind: ClassVar[Literal["size"]] = "size"
-    order: ClassVar[int] = 40
-    definition: ClassVar[str] = "Parameters: weights and biases of the network; BatchNorm's statistics do not count"
-    limits: ClassVar[tuple[Limit, ...]] = (Limit("parameters", "parameters of the network, such as 5M", count_from),)
+    title = "Parameters"
+    unit = "count"
+    kind = "size"
+    order = 40
+    limits = (Limit("parameters", "parameters of the network, such as 5M", count_from),)
 
     def of_net(self, net: MeasuredNet) -> Figure | None:
         """Counted in the network, which an exported file holds with BatchNorm folded."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
 
@@ -11,15 +9,12 @@ __all__ = ["Parity"]
 
 
 class Parity(Measure):
-    """The largest difference of an answer, as the export was proved."""
+    """The largest difference between an answer of the file and the network's, relative to the largest answer."""
 
-    title: ClassVar[str] = "Parity"
-    unit: ClassVar[str] = "relative"
-    kind: ClassVar[Literal["file"]] = "file"
-    order: ClassVar[int] = 51
-    definition: ClassVar[str] = (
-        "Parity: the largest difference between an answer of the file and the network's, relative to the largest answer"
-    )
+    title = "Parity"
+    unit = "relative"
+    kind = "file"
+    order = 51
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """Unknown for files that were not exported here."""

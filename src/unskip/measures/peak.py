@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Limit, Measure, MeasuredFile, MeasuredNet
 from unskip.records import Figure
 from unskip.units import bytes_from
@@ -12,18 +10,13 @@ __all__ = ["Peak"]
 
 
 class Peak(Measure):
-    """Live feature maps at their peak; see `unskip.forecast` for what is alive."""
+    """Live feature maps of the whole batch at their peak, computed from the network."""
 
-    title: ClassVar[str] = "Peak memory"
-    unit: ClassVar[str] = "bytes"
-    kind: ClassVar[Literal["memory"]] = "memory"
-    order: ClassVar[int] = 30
-    definition: ClassVar[str] = (
-        "Peak memory: live feature maps of the whole batch at their peak, computed from the network"
-    )
-    limits: ClassVar[tuple[Limit, ...]] = (
-        Limit("memory", "live feature maps of one image at their peak, such as 4MiB", bytes_from),
-    )
+    title = "Peak memory"
+    unit = "bytes"
+    kind = "memory"
+    order = 30
+    limits = (Limit("memory", "live feature maps of one image at their peak, such as 4MiB", bytes_from),)
 
     def of_net(self, net: MeasuredNet) -> Figure | None:
         """For one image."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
 
@@ -11,21 +9,17 @@ __all__ = ["Resident"]
 
 
 class Resident(Measure):
-    """By how much a process grew, the median over its processes."""
+    """By how much the process grew from before it loaded the file to its highest.
 
-    title: ClassVar[str] = "Resident"
-    unit: ClassVar[str] = "bytes"
-    kind: ClassVar[Literal["memory"]] = "memory"
-    order: ClassVar[int] = 32
-    definition: ClassVar[str] = (
-        "Resident: by how much the process grew from before it loaded the file to its highest, which holds weights and "
-        "the runtime's own buffers too"
-    )
+    That holds weights and the runtime's own buffers too.
+    """
+
+    title = "Resident"
+    unit = "bytes"
+    kind = "memory"
+    order = 32
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """None where the file was not run."""
-        return (
-            None
-            if file.timing is None
-            else Figure.typical(file.timing.resident_rise_bytes, "this system does not tell")
-        )
+        rises = None if file.timing is None else file.timing.resident_rise_bytes
+        return None if rises is None else Figure.typical(rises, "this system does not tell")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
 
@@ -11,14 +9,13 @@ __all__ = ["SameAnswer"]
 
 
 class SameAnswer(Measure):
-    """The share of images with the same answer, as the export was proved."""
+    """On how many of the images of the parity the file answers as the network."""
 
-    title: ClassVar[str] = "Same answer"
-    unit: ClassVar[str] = "share"
-    better: ClassVar[Literal["higher"]] = "higher"
-    kind: ClassVar[Literal["file"]] = "file"
-    order: ClassVar[int] = 52
-    definition: ClassVar[str] = "Same answer: on how many of the images of the parity the file answers as the network"
+    title = "Same answer"
+    unit = "share"
+    better = "higher"
+    kind = "file"
+    order = 52
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """Unknown where the network answers every image alike: agreeing with it says nothing."""

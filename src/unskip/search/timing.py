@@ -64,7 +64,7 @@ class Stopwatch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._workbench.__exit__(None, None, None)
+        self._workbench.__exit__()
 
     def time(self, students: Sequence[Student]) -> dict[Hashable, Timed]:
         """Export students and time them together, by their structure.
