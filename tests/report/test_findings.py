@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from sample_records import bench, benches, changed, diverged, one_training, run, without_latency
+from records.samples import bench, benches, changed, diverged, one_training, run, without_latency
 
 from unskip.records import Figure
 from unskip.report.findings import COSTS, Difference, Verdict, fastest, find, pairs

@@ -9,10 +9,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from pages import Page
+from records.samples import HOSTILE, REASON, bench, benches, changed, one_training, run, runs, without_latency
 from rich.console import Console
-from sample_records import HOSTILE, REASON, bench, benches, changed, one_training, run, runs, without_latency
 
+from report.pages import Page
 from unskip.errors import UnskipError
 from unskip.records import About, Figure
 from unskip.report.pages import render, render_bench, write_bench_report, write_report
