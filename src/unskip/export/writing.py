@@ -26,7 +26,7 @@ from unskip.export.proof import (
     refuse_drop,
 )
 from unskip.files import atomic_paths
-from unskip.nets import StagedNet
+from unskip.nets import StagedNet, staged
 from unskip.quiet import quiet
 from unskip.surgery import extract, fold_batchnorm
 
@@ -37,7 +37,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are 
 
 
 def export_net(
-    net: StagedNet,
+    net: nn.Module,
     path: str | Path,
     images: Tensor,
     *,
@@ -65,6 +65,7 @@ def export_net(
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
     """
+    net = staged(net, images)
     order = _Order.of(Path(path), images, normalization, batch_size, backend, metadata)
     if calibration is not None and not order.format.int8:
         raise UnskipError(f"{order.format.name} files are written in float32 only; --int8 is for {_able('int8')}")
