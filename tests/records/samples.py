@@ -174,6 +174,17 @@ def run(methods: tuple[str, ...] = ("ce", "kd", "align_kd"), epochs: int = 30, s
     )
 
 
+def matching() -> Run:
+    """A run without labels, whose task has another measure that decides."""
+    record = run()
+    for each in record.comparison.subjects:
+        figures = {name: figure for name, figure in each.figures.items() if name not in ("top1", "top5")}
+        figures["agreement"] = each.figures["top1"]
+        record = changed(record, "comparison", "subjects", each.label, figures=figures)
+    record = changed(record, "data", chance=None, classes=())
+    return changed(record, task="matching", metric="agreement")
+
+
 def without_latency(record: Run) -> Run:
     """The run that measured no latency."""
     for label in record.comparison.groups[0].cells:
@@ -238,6 +249,7 @@ def runs() -> dict[str, Run]:
         "at_chance": run(align_kd=0.1),
         "reused_teacher": changed(reused, history={k: v for k, v in standard.history.items() if k != "teacher"}),
         "one_training": one_training(),
+        "matching": matching(),
         "diverged": diverged(standard),
         "hostile": hostile(),
     }
