@@ -1,7 +1,6 @@
 """Wrong teachers are stopped before a student trains, with the cause and what to do."""
 
 import io
-import json
 
 import pytest
 import torch
@@ -140,8 +139,8 @@ def test_what_a_checkpoint_states(tmp_path, extra, stated):
 
 def test_what_a_run_states_of_its_networks(tmp_path):
     (tmp_path / "nets").mkdir()
-    (tmp_path / "run.json").write_text(json.dumps(samples.run(("kd",))))
-    assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") == samples.ACCURACY["kd"]
+    (tmp_path / "run.json").write_text(samples.run(("kd",)).model_dump_json())
+    assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") == samples.SCORES["kd"]
     assert stated_accuracy(tmp_path / "nets" / "ce.safetensors") is None
     (tmp_path / "run.json").write_text("[]")
     assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") is None

@@ -264,8 +264,7 @@ def test_a_run_ends_with_what_it_found_and_where_the_report_is(home):
     said = (home / "said.txt").read_text()
     assert "digits: 200 training and 100 test images, 10 classes, 1x8x8" in said
     assert "align_kd: resnet14 without shortcuts, 1 epoch " in said
-    assert re.search(r"at chance|noise|points", said)
-    assert re.search(r"top-1", said, re.IGNORECASE)
+    assert "trained with align_kd" in said or "At chance" in said
     assert said.endswith("report: runs/small/report.html")
     assert (home / "runs/small/report.html").is_file()
 
