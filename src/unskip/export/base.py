@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from unskip.runtimes import RUNTIMES, Runtime
+from unskip.runtimes import Runtime, find_runtime
 
 __all__ = ["Conversion", "Format", "normalized"]
 
@@ -62,7 +62,7 @@ class Format(ABC):
     @property
     def runtime(self) -> Runtime:
         """What runs its files."""
-        return RUNTIMES[self.runtime_name]
+        return find_runtime(self.runtime_name)
 
     @property
     def ending(self) -> str:

@@ -61,14 +61,13 @@ class Program(ABC):
 
 
 class Runtime(ABC):
-    """A runtime by its name on the command line, and what is read by it.
+    """A runtime, and what is read by it. Its file's name is its name everywhere.
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
     ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
-    name: ClassVar[str]
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
@@ -76,6 +75,11 @@ class Runtime(ABC):
     package: ClassVar[str]
     extra: ClassVar[str | None]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def installed(self) -> bool:

@@ -10,8 +10,8 @@ from typing import Any
 
 from unskip.errors import UnskipError
 from unskip.quiet import quiet
+from unskip.runtimes._pt2_archive import check_archive
 from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
-from unskip.runtimes.pt2_archive import check_archive
 
 __all__ = ["METADATA", "PyTorch"]
 
@@ -21,7 +21,6 @@ METADATA = "unskip.json"  # a file inside the archive
 class PyTorch(Runtime):
     """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
 
-    name = "torch"
     title = "PyTorch"
     endings = (".pt2",)
     module = "torch"
