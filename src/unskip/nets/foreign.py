@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError
 from unskip.nets.factories import own_factory
+from unskip.nets.layers import conv_settings
 from unskip.nets.parse import parse
 from unskip.nets.plain_modules import images_for
 from unskip.nets.staged import StagedNet
@@ -194,7 +195,8 @@ def _adapt(model: nn.Module, *, num_classes: int | None = None, in_channels: int
         name, last = linear[-1]
         if last.out_features != num_classes:
             bias = last.bias is not None
-            _replace(model, name, nn.Linear(last.in_features, num_classes, bias, last.weight.device, last.weight.dtype))
+            fresh = nn.Linear(last.in_features, num_classes, bias, last.weight.device, last.weight.dtype)
+            model.set_submodule(name, fresh)
     if in_channels is not None:
         convolutions = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
         name, first = next(convolutions, ("", None))
@@ -203,24 +205,7 @@ def _adapt(model: nn.Module, *, num_classes: int | None = None, in_channels: int
         if first.in_channels != in_channels:
             if first.groups > 1:
                 raise UnskipError(f"the first convolution, {name}, is grouped and cannot read {in_channels} channels")
-            made = nn.Conv2d(
-                in_channels,
-                first.out_channels,
-                first.kernel_size,  # type: ignore[arg-type]
-                first.stride,  # type: ignore[arg-type]
-                first.padding,  # type: ignore[arg-type]
-                first.dilation,  # type: ignore[arg-type]
-                bias=first.bias is not None,
-                padding_mode=first.padding_mode,
-                device=first.weight.device,
-                dtype=first.weight.dtype,
-            )
-            _replace(model, name, made)
-
-
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+            model.set_submodule(name, nn.Conv2d(**conv_settings(first, in_channels=in_channels)))
 
 
 def _is_lazy(model: nn.Module) -> bool:
