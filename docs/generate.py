@@ -31,7 +31,7 @@ from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.recipe import Recipe, load_recipe, named_recipes
 from unskip.runtimes import RUNTIMES
-from unskip.search import Budget, fit_budget, render_fit
+from unskip.search import Budget, fit_budget, render_answer
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
 from unskip.tasks import TASKS
@@ -262,6 +262,14 @@ def planning_page() -> str:
         "",
         "# Planning",
         "",
+        "`unskip inspect NET` says before any training what a network holds and what removing its shortcuts gives:",
+        "",
+        "| analysis | what it shows | shown |",
+        "|---|---|---|",
+        *(_analysis(name) for name in ANALYSES),
+        "",
+        "## The smallest edits that lower the peak",
+        "",
         "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
         "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
@@ -275,7 +283,7 @@ def planning_page() -> str:
         "[Memory](concepts.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
+        lines += ["", f"### {name}", "", *_printed(partial(_show_plan, name))]
     lines += [
         "",
         "## Students for a budget",
@@ -287,22 +295,28 @@ def planning_page() -> str:
         "student is left out when another one, made by no other kinds of edits, changes less and is no larger in any "
         "limited figure.",
         "",
-        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and timed beside "
-        "the network. With `--latency-ratio` or `--latency-ms`, the 8 are those whose MACs lie nearest to the limit, "
-        "half of them chosen after the first half has shown how far MACs mislead, and only these are listed. One whose "
-        "spread, from the 10th to the 90th percentile, covers the limit is borderline.",
+        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and measured "
+        "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
+        "MACs lie nearest to the limit, half of them chosen after the first half has shown how far MACs mislead, and "
+        "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
+        "borderline. A [measure](concepts.md#where-the-next-thing-goes) with a limit has its option here.",
         "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
         "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). Figures are "
         "for the classes that the network has as it is; `--set num_classes=10` says otherwise.",
     ]
-    for name, options, budget in (
-        ("resnet18", "--memory 2MiB", Budget(peak_bytes=2 * 2**20)),
-        ("resnet50", "--memory 5MiB --parameters 15M", Budget(peak_bytes=5 * 2**20, parameters=15 * 10**6)),
-    ):
-        fit = fit_budget(make_net(name), (3, 224, 224), budget, latency=False)
-        command = f"unskip fit-budget {name} {options} --no-latency"
-        lines += ["", f"### {name}, {options}", "", "```bash", command, "```", "", *_printed(partial(render_fit, fit))]
+    for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
+        options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
+        answer = fit_budget(make_net(name), (3, 224, 224), Budget(limits), latency=False)
+        lines += [
+            "",
+            f"### {name}, {options}",
+            "",
+            "```bash",
+            f"unskip fit-budget {name} {options} --no-latency",
+            "```",
+        ]
+        lines += ["", *_printed(partial(render_answer, answer))]
     return "\n".join(lines) + "\n"
 
 
@@ -334,6 +348,11 @@ def catalogue_page() -> str:
         lines += ["", f"## {title}", "", f"In `{folder}`.", "", "| name | what it is |", "|---|---|"]
         lines += [f"| `{name}` | {_cell(_summary(listing.card(name)))} |" for name in listing]
     return "\n".join(lines) + "\n"
+
+
+def _analysis(name: str) -> str:
+    when = f"with `--also {name}`" if ANALYSES[name].takes_time else "always"
+    return f"| `{name}` | {ANALYSES.card(name)} | {when} |"
 
 
 def _show_plan(name: str, console: Console) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unskip.errors import UnskipError
@@ -24,6 +24,7 @@ __all__ = [
     "signed_points",
     "small",
     "times",
+    "writer",
 ]
 
 MINUS = "\N{MINUS SIGN}"
@@ -152,3 +153,20 @@ def _quantity(text: str, name: str, units: Mapping[str, int], example: str) -> i
     if not 1 <= value < _LARGEST:
         raise UnskipError(f"`{name}` {text}: expected 1 or more{', and less than 10^18' * (value >= _LARGEST)}")
     return math.floor(value)
+
+
+def writer(unit: str, values: Sequence[float]) -> tuple[str, Callable[[float], str]]:
+    """The scale that suits all ``values`` of a measure with this ``unit``: its name, and how a value is written."""
+    largest = max(values, default=0)
+    match unit:
+        case "bytes" | "count":
+            scale = (byte_unit if unit == "bytes" else count_unit)([largest])
+            return scale.name, scale.number
+        case "share":
+            return "%", lambda value: f"{100 * value:.2f}"
+        case "relative":
+            return unit, small
+        case "seconds":
+            return "time", duration
+    decimals = 3 if largest < 1 else 2 if largest < 100 else 1 if largest < 1000 else 0
+    return unit, lambda value: f"{value:,.{decimals}f}"

@@ -13,7 +13,7 @@ from torch import nn
 from unskip import Budget, NetSpec, UnskipError, fit_budget, forecast, inspect_net, make_net, parse
 from unskip.edits import without_shortcuts, without_shortcuts_exactly
 from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts, unopened_modules
-from unskip.search import plan, render_fit
+from unskip.search import plan, render_answer
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
 from unskip.targets import resolve_net
 from unskip.torchvision_compat import torchvision
@@ -86,10 +86,10 @@ def test_plans_and_budgets_can_be_made_of_them():
     assert forecast(net, SHAPE).peak_bytes > 0
     assert plan(net, SHAPE)
     net.spec = NetSpec("resnet14")
-    fit = fit_budget(net, SHAPE, Budget(parameters=10**6), latency=False)
+    fit = fit_budget(net, SHAPE, Budget({"parameters": 10**6}), latency=False)
     assert "blocks.0" in fit.to_json()["unknown"]
     file = io.StringIO()
-    render_fit(fit, Console(file=file, width=1000))
+    render_answer(fit, Console(file=file, width=1000))
     assert "no student loses these" in file.getvalue()
 
 

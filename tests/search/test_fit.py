@@ -1,21 +1,19 @@
 """What is listed meets the budget when it is built and counted again, and a larger budget lists no fewer."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from search.known import timed
-from unskip import build, forecast, make_net
+from unskip import UnskipError, build, forecast, make_net
 from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
-from unskip.records import TimeShare
+from unskip.records import Figure
 from unskip.search import Budget, fit_budget
-from unskip.search.fit import _verdict, unbeaten
-from unskip.search.students import Search
-from unskip.search.timing import MAX_TIMED, Timed, time_students
+from unskip.search.fit import Counting, judged, unbeaten
+from unskip.search.measuring import MAX_MEASURED, FileFigures, measure_students
+from unskip.search.students import StudentSearch
 
 OPTIONS, SHAPE = {"width": 8}, (3, 16, 16)
 
@@ -25,50 +23,55 @@ def net():
         return make_net("resnet14", OPTIONS)
 
 
-STUDENTS = Search(net(), SHAPE).students
+STUDENTS = StudentSearch(net(), SHAPE).students
 ALONE = [student for student in STUDENTS if not student.sub_net]
 OWN = STUDENTS[0].figures(4)
-budgets = st.fixed_dictionaries({}, optional={name: st.integers(most // 4, most) for name, most in OWN.items()}).filter(
-    bool
-)
+LIMITS = {"memory": "peak", "parameters": "parameters", "macs": "macs", "file_size": "file_bytes"}
+budgets = st.fixed_dictionaries(
+    {}, optional={name: st.integers(OWN[measure] // 4, OWN[measure]) for name, measure in LIMITS.items()}
+).filter(bool)
 
 
 def meeting(limits):
-    return [one for one in STUDENTS if all(one.figures(4)[name] <= limit for name, limit in limits.items())]
+    return [one for one in STUDENTS if all(one.figures(4)[LIMITS[name]] <= most for name, most in limits.items())]
+
+
+def counting(limits, element="float32"):
+    return Counting(net(), SHAPE, Budget(limits, element), STUDENTS[0])
 
 
 def listed(limits):
-    return unbeaten(meeting(limits), Budget(**limits))
+    return unbeaten(meeting(limits), counting(limits))
 
 
 @pytest.mark.parametrize(
     ("share", "element"),
-    [({"macs": 0.5}, "float32"), ({"peak_bytes": 0.2, "parameters": 0.6}, "int8"), ({"file_bytes": 0.3}, "float32")],
+    [({"macs": 0.5}, "float32"), ({"memory": 0.2, "parameters": 0.6}, "int8"), ({"file_size": 0.3}, "float32")],
 )
 def test_every_line_meets_every_limit_when_it_is_counted_again(share, element):
-    limits = {name: int(part * OWN[name]) for name, part in share.items()}
-    fit = fit_budget(net(), SHAPE, Budget(**limits, element=element), latency=False, limit=5)
+    limits = {name: int(part * OWN[LIMITS[name]]) for name, part in share.items()}
+    answer = fit_budget(net(), SHAPE, Budget(limits, element), latency=False, limit=5)
     size = {"float32": 4, "int8": 1}[element]
-    assert fit.lines
-    assert fit.fits
-    for line in fit.lines:
-        built = build(NetSpec("resnet14", OPTIONS, line.student.edits), seed=0)
-        assert line.figures == {
-            "peak_bytes": forecast(built, SHAPE, bytes_per_element=size).peak_bytes,
+    assert answer.candidates
+    assert answer.fits
+    for each in answer.candidates:
+        built = build(NetSpec("resnet14", OPTIONS, each.student.edits), seed=0)
+        assert {name: figure.value for name, figure in each.figures.items()} == {
+            "peak": forecast(built, SHAPE, bytes_per_element=size).peak_bytes,
             "parameters": num_parameters(built),
             "macs": count_macs(built, SHAPE),
             "file_bytes": size * num_parameters(built),
         }
-        assert line.verdict == "meets"
-        assert all(line.figures[name] <= limit for name, limit in limits.items())
-    assert fit.num_usable >= len(fit.lines)
-    assert fit.searched == len(STUDENTS) - 1
-    assert fit.within_forecast == fit.thinned + fit.num_usable
+        assert each.verdict == "meets"
+        assert all(each.figures[LIMITS[name]].value <= limit for name, limit in limits.items())
+    assert answer.num_usable >= len(answer.candidates)
+    assert answer.num_searched == len(STUDENTS) - 1
+    assert answer.num_within == answer.num_thinned + answer.num_usable
 
 
 @given(budgets, st.data())
 def test_a_larger_budget_lists_no_fewer(limits, data):
-    larger = {name: data.draw(st.integers(limit, 2 * OWN[name])) for name, limit in limits.items()}
+    larger = {name: data.draw(st.integers(limit, 2 * OWN[LIMITS[name]])) for name, limit in limits.items()}
     assert set(listed(limits)) <= set(listed(larger))
 
 
@@ -84,14 +87,14 @@ def test_what_is_left_out_is_beaten_by_something_that_is_not(limits):
             if other != student
             and other.kinds <= student.kinds
             and other.macs >= student.macs
-            and all(other.figures(4)[name] <= student.figures(4)[name] for name in limits)
+            and all(other.figures(4)[LIMITS[name]] <= student.figures(4)[LIMITS[name]] for name in limits)
         ]
         assert beaten_by or student in kept
 
 
 def test_nothing_is_left_out_that_may_be_faster():
-    kept = unbeaten(ALONE, Budget(latency_ratio=0.5))
-    assert kept == unbeaten(ALONE, Budget(latency_ms=1))
+    kept = unbeaten(ALONE, counting({"latency_ratio": 0.5}))
+    assert kept == unbeaten(ALONE, counting({"latency_ms": 1}))
     assert len(kept) == len(ALONE)
 
 
@@ -99,77 +102,83 @@ def test_two_edits_together_are_found():
     """ResNet-18 gains nothing without its shortcuts; with a lean stem it does."""
     with torch.device("meta"):
         resnet18 = make_net("resnet18")
-    fit = fit_budget(resnet18, (3, 224, 224), Budget(peak_bytes=2 * 2**20), latency=False)
-    assert [str(line.student) for line in fit.lines] == ["lean stem, plain in stage1"]
-    assert fit.lines[0].figures["peak_bytes"] == 1.53125 * 2**20
-    assert fit.own.verdict == "too large"
-    assert fit_budget(resnet18, (3, 224, 224), Budget(peak_bytes=4 * 2**20), latency=False).own.verdict == "meets"
+    answer = fit_budget(resnet18, (3, 224, 224), Budget({"memory": "2MiB"}), latency=False)
+    assert [str(each.student) for each in answer.candidates] == ["lean stem, plain in stage1"]
+    assert answer.candidates[0].figures["peak"].value == 1.53125 * 2**20
+    assert answer.own.verdict == "exceeds"
+    assert fit_budget(resnet18, (3, 224, 224), Budget({"memory": "4MiB"}), latency=False).own.verdict == "meets"
 
 
 def test_what_comes_nearest_where_nothing_fits():
-    budget = Budget(peak_bytes=OWN["peak_bytes"] // 2, parameters=100)
-    fit = fit_budget(net(), SHAPE, budget, latency=False)
-    assert not fit.fits
-    assert fit.lines == ()
-    assert fit.best is None
-    assert fit.smallest["parameters"].figures["parameters"] == min(student.parameters for student in STUDENTS)
-    assert fit.smallest["peak_bytes"].figures["peak_bytes"] == 4 * min(student.peak_elements for student in STUDENTS)
-    assert fit.nearest.student.parameters == min(student.parameters for student in STUDENTS)
-    assert fit.own.student not in [line.student for line in fit.near]
+    budget = Budget({"memory": OWN["peak"] // 2, "parameters": 100})
+    answer = fit_budget(net(), SHAPE, budget, latency=False)
+    assert not answer.fits
+    assert answer.candidates == ()
+    assert answer.best is None
+    assert answer.smallest["parameters"].figures["parameters"].value == min(student.parameters for student in STUDENTS)
+    assert answer.smallest["peak"].figures["peak"].value == 4 * min(student.peak_elements for student in STUDENTS)
+    assert answer.nearest.student.parameters == min(student.parameters for student in STUDENTS)
+    assert answer.own.student not in [candidate.student for _, candidate in answer.near]
+    assert answer.near[0][0].split(", ")[0] == "all limits"
 
 
 # Latency
 
 
 @pytest.mark.parametrize(
-    ("limits", "found", "verdict"),
+    ("limits", "file", "verdict"),
     [
         ({"latency_ratio": 0.8}, timed(0.7, 0.75, 0.79), "meets"),
         ({"latency_ratio": 0.8}, timed(0.7, 0.75, 0.81), "borderline"),
         ({"latency_ratio": 0.8}, timed(0.79, 0.85, 0.9), "borderline"),
-        ({"latency_ratio": 0.8}, timed(0.81, 0.85, 0.9), "too slow"),
+        ({"latency_ratio": 0.8}, timed(0.81, 0.85, 0.9), "exceeds"),
         ({"latency_ms": 8.0}, timed(0.7, 0.75, 0.79), "meets"),
         ({"latency_ms": 7.5}, timed(0.7, 0.75, 0.79), "borderline"),
-        ({"latency_ms": 6.9, "latency_ratio": 0.8}, timed(0.7, 0.75, 0.79), "too slow"),
-        ({"latency_ratio": 0.8}, None, "not timed"),
+        ({"latency_ms": 6.9, "latency_ratio": 0.8}, timed(0.7, 0.75, 0.79), "exceeds"),
+        ({"latency_ratio": 0.8}, None, "not measured"),
         ({"macs": 10**12}, None, "meets"),
         ({"macs": 10**12}, timed(2, 2, 2), "meets"),
-        ({"macs": 10}, timed(0.1, 0.1, 0.1), "too large"),
-        ({"macs": 10**12}, Timed(failure="an operator is missing"), "not exported"),
-        ({"file_bytes": 10**9}, timed(1, 1, 1), "meets"),
-        ({"file_bytes": 10**9}, timed(1, 1, 1, file_bytes=2 * 10**9), "file too large"),
-        ({"file_bytes": 10**9, "element": "int8"}, timed(1, 1, 1, file_bytes=2 * 10**9), "meets"),
+        ({"macs": 10}, timed(0.1, 0.1, 0.1), "exceeds"),
+        ({"macs": 10**12}, FileFigures(refused="an operator is missing"), "not exported"),
+        ({"file_size": 10**9}, timed(1, 1, 1), "meets"),
+        ({"file_size": 10**9}, timed(1, 1, 1, file_bytes=2 * 10**9), "exceeds"),
     ],
 )
-def test_verdicts(limits, found, verdict):
-    assert _verdict(STUDENTS[3], found, Budget(**limits)) == verdict
+def test_verdicts(limits, file, verdict):
+    assert judged(STUDENTS[3], file, counting(limits)).verdict == verdict
+
+
+def test_of_another_element_only_the_forecast_is_known():
+    file = timed(1, 1, 1, file_bytes=2 * 10**9)
+    assert judged(STUDENTS[3], file, counting({"file_size": 10**9}, "int8")).verdict == "meets"
 
 
 class Clock:
-    """Latency as a function of the student, in the place of a stopwatch."""
-
-    teacher = timed(1, 1, 1)
+    """Latency as a function of the student, in the place of a workbench."""
 
     def __init__(self, ratio):
         self.ratio = ratio
         self.rounds = []
 
-    def time(self, students):
+    def measure(self, students):
         self.rounds.append(list(students))
         return {student.structure: timed(*[self.ratio(student)] * 3) for student in students}
 
 
-def test_without_a_limit_the_first_ones_are_timed():
+OWN_FILE = timed(1, 1, 1)
+
+
+def test_without_a_limit_the_first_ones_are_measured():
     clock = Clock(lambda student: 1.0)
-    found = time_students(clock, ALONE, Budget(macs=10**12), STUDENTS[0].macs)
-    assert clock.rounds == [ALONE[:MAX_TIMED]]
-    assert len(found) == MAX_TIMED
-    assert time_students(clock, [], Budget(latency_ratio=0.5), STUDENTS[0].macs) == {}
+    measured = measure_students(clock.measure, ALONE, OWN_FILE, {}, STUDENTS[0].macs)
+    assert clock.rounds == [ALONE[:MAX_MEASURED]]
+    assert len(measured) == MAX_MEASURED
+    assert measure_students(clock.measure, [], OWN_FILE, {"latency_ratio": 0.5}, STUDENTS[0].macs) == {}
 
 
-@pytest.mark.parametrize("limit", [{"latency_ratio": 0.6}, {"latency_ms": 6.0}])
+@pytest.mark.parametrize("most", [{"latency_ratio": 0.6}, {"latency": 6.0}])
 @pytest.mark.parametrize("overhead", [0.0, 0.2])
-def test_the_second_round_corrects_the_guess_of_the_first(limit, overhead):
+def test_the_second_round_corrects_the_guess_of_the_first(most, overhead):
     """Where a share of the time is lost, students need fewer MACs than the limit says."""
     macs = STUDENTS[0].macs
 
@@ -177,37 +186,43 @@ def test_the_second_round_corrects_the_guess_of_the_first(limit, overhead):
         return overhead + (1 - overhead) * student.macs / macs
 
     clock = Clock(ratio)
-    found = time_students(clock, ALONE, Budget(**limit), macs)
+    measured = measure_students(clock.measure, ALONE, OWN_FILE, most, macs)
     assert len(clock.rounds) == 2
-    assert len(found) == MAX_TIMED
+    assert len(measured) == MAX_MEASURED
     fewest = min(ALONE, key=lambda student: student.macs)
-    assert fewest.structure in found, "so that one knows what can be reached"
-    ungrouped = [student for student in ALONE if student.groups == 1 and student.structure in found]
+    assert fewest.structure in measured, "so that one knows what can be reached"
+    ungrouped = [student for student in ALONE if student.groups == 1 and student.structure in measured]
     best = max(student.macs for student in ungrouped if ratio(student) <= 0.6)
     possible = max(student.macs for student in ALONE if student.groups == 1 and ratio(student) <= 0.6)
     assert best >= 0.85 * possible
 
 
-def test_untrained_exports_are_timed_beside_the_network():
+def test_untrained_exports_are_measured_beside_the_network():
     fewest = sorted({student.macs for student in ALONE})[1]
-    fit = fit_budget(net(), SHAPE, Budget(parameters=OWN["parameters"], macs=fewest, latency_ratio=1.0), limit=30)
-    assert 1 <= fit.num_timed <= MAX_TIMED
-    assert fit.runtime.startswith("ONNX Runtime")
-    assert fit.own.timed.ratio == TimeShare(median=1, low=1, high=1)
-    assert fit.lines
+    budget = Budget({"parameters": OWN["parameters"], "macs": fewest, "latency_ratio": 1.0})
+    answer = fit_budget(net(), SHAPE, budget, limit=30)
+    assert 1 <= answer.num_measured <= MAX_MEASURED
+    assert answer.runtime.startswith("ONNX Runtime")
+    assert answer.own.figures["latency_ratio"] == Figure(value=1.0, low=1.0, high=1.0)
+    assert answer.candidates
     structures = {}
-    for line in fit.lines:
-        assert line.verdict != "not timed"
-        assert line.timed.latency.value > 0
-        assert line.timed.file_bytes >= 4 * line.student.parameters
-        assert structures.setdefault(line.student.structure, line.timed) == line.timed, "sub-nets are the same nets"
-    verdicts = [line.verdict for line in fit.lines]
-    assert verdicts == sorted(verdicts, key=["meets", "borderline", "too slow"].index)
-    assert len(fit.fastest.timed.latency.samples) > 1
-    slow = replace(fit.budget, latency_ratio=1e-9)
-    assert not any(_verdict(line.student, line.timed, slow) == "meets" for line in fit.lines)
+    for each in answer.candidates:
+        assert each.verdict != "not measured"
+        assert each.figures["latency"].value > 0
+        assert each.figures["file_bytes"].value >= 4 * each.student.parameters
+        assert structures.setdefault(each.student.structure, each.figures) == each.figures, "sub-nets are the same nets"
+    verdicts = [each.verdict for each in answer.candidates]
+    assert verdicts == sorted(verdicts, key=["meets", "borderline", "exceeds"].index)
+    assert len(answer.nearest_measured.figures["latency"].samples) > 1
+    slow = counting({"latency_ratio": 1e-9})
+    assert not any(judged(each.student, FileFigures(each.figures), slow).is_usable for each in answer.candidates)
+
+
+def test_a_limit_of_what_is_not_measured_is_refused():
+    with pytest.raises(UnskipError, match="latency is measured, not forecast"):
+        fit_budget(net(), SHAPE, Budget({"latency_ms": 1}), latency=False)
 
 
 def test_runtimes_are_known_before_anything_is_counted():
     with pytest.raises(ValueError, match="no runtime 'onnx'"):
-        fit_budget(net(), (3, 1, 1), Budget(macs=1), runtime="onnx")
+        fit_budget(net(), (3, 1, 1), Budget({"macs": 1}), runtime="onnx")

@@ -16,8 +16,10 @@ from unskip.nets import NetSpec
 from unskip.recipe import recipe_from
 from unskip.run import run_recipe
 from unskip.search.recipes import command, method_for
-from unskip.search.students import Search
+from unskip.search.students import StudentSearch
 from unskip.surgery import build
+
+FIGURES = {"memory": "peak", "parameters": "parameters", "macs": "macs"}
 
 
 def meta_net(name, options):
@@ -36,21 +38,21 @@ def requested(line):
     ("name", "options", "side", "limits"),
     [
         ("resnet14", {"width": 4}, 16, {"macs": 0.5}),
-        ("resnet18", {"width": 8, "num_classes": 10}, 64, {"peak_bytes": 0.7, "parameters": 0.9}),
+        ("resnet18", {"width": 8, "num_classes": 10}, 64, {"memory": 0.7, "parameters": 0.9}),
         ("mobilenetv2", {"width_mult": 0.25}, 64, {"macs": 0.8}),
         pytest.param("timm:resnet10t", {}, 64, {"macs": 0.9}, marks=pytest.mark.slow),
     ],
 )
 def test_a_recipe_builds_the_student_of_its_line(name, options, side, limits, tmp_path):
     net, shape = meta_net(name, options), (3, side, side)
-    own = fit_budget(net, shape, Budget(macs=1), latency=False).own.figures
-    budget = Budget(**{figure: int(share * own[figure]) for figure, share in limits.items()})
+    own = fit_budget(net, shape, Budget({"macs": 1}), latency=False).own.figures
+    budget = Budget({name: int(share * own[FIGURES[name]].value) for name, share in limits.items()})
     fit = fit_budget(net, shape, budget, latency=False, limit=6)
-    assert fit.lines
+    assert fit.candidates
     written = fit.write_recipes(tmp_path / "students")
-    assert {path.name for path in written} == {line.file for line in fit.lines}
+    assert {path.name for path in written} == {line.file for line in fit.candidates}
     assert sorted((tmp_path / "students").iterdir()) == sorted(written)
-    for line in fit.lines:
+    for line in fit.candidates:
         recipe = load_recipe(tmp_path / "students" / line.file)
         assert recipe == recipe_from(json.loads(json.dumps(line.to_json()["recipe"])))
         assert list(recipe.methods) == [line.method]
@@ -68,17 +70,17 @@ def test_a_recipe_builds_the_student_of_its_line(name, options, side, limits, tm
             ),
             seed=0,
         )
-        assert line.figures["peak_bytes"] == forecast(built, shape).peak_bytes <= (budget.peak_bytes or 10**12)
-        assert line.figures["macs"] == count_macs(built, shape) <= (budget.macs or 10**12)
-        assert line.figures["parameters"] == num_parameters(built)
+        assert line.figures["peak"].value == forecast(built, shape).peak_bytes <= budget.most.get("peak", 10**12)
+        assert line.figures["macs"].value == count_macs(built, shape) <= budget.most.get("macs", 10**12)
+        assert line.figures["parameters"].value == num_parameters(built)
 
 
 def test_one_run_trains_all_sub_nets_of_a_network():
     net = meta_net("resnet20", {"width": 4})
-    macs = fit_budget(net, (3, 16, 16), Budget(macs=1), latency=False).own.figures["macs"]
-    fit = fit_budget(net, (3, 16, 16), Budget(macs=int(0.7 * macs)), latency=False, limit=20)
-    plain = [line for line in fit.lines if line.student.sub_net and line.student.removed is None]
-    whole = [line for line in fit.lines if line.student.sub_net and line.student.removed == ()]
+    macs = fit_budget(net, (3, 16, 16), Budget({"macs": 1}), latency=False).own.figures["macs"].value
+    fit = fit_budget(net, (3, 16, 16), Budget({"macs": int(0.7 * macs)}), latency=False, limit=20)
+    plain = [line for line in fit.candidates if line.student.sub_net and line.student.removed is None]
+    whole = [line for line in fit.candidates if line.student.sub_net and line.student.removed == ()]
     assert len(whole) > 1
     for lines in (plain, whole):
         assert len({line.file for line in lines}) <= 1
@@ -89,7 +91,7 @@ def test_one_run_trains_all_sub_nets_of_a_network():
 
 def test_the_method_follows_from_the_edits():
     net = meta_net("resnet18", {"width": 4})
-    by_words = {str(student): student for student in Search(net, (3, 64, 64)).students}
+    by_words = {str(student): student for student in StudentSearch(net, (3, 64, 64)).students}
     for words, method in {
         "plain": "fade_kd",
         "plain in stage1": "fade_kd",
@@ -105,27 +107,27 @@ def test_the_method_follows_from_the_edits():
 def test_a_trained_teacher_stands_in_the_recipe():
     net = meta_net("resnet14", {"width": 4})
     weights = Path("runs/a/teacher.safetensors")
-    fit = fit_budget(net, (3, 16, 16), Budget(macs=10**6), latency=False, limit=1, weights=weights)
-    assert fit.lines[0].recipe["teacher"] == {
+    fit = fit_budget(net, (3, 16, 16), Budget({"macs": 10**6}), latency=False, limit=1, weights=weights)
+    assert fit.candidates[0].recipe["teacher"] == {
         "net": "resnet14",
         "options": {"width": 4},
         "weights": "runs/a/teacher.safetensors",
     }
-    assert "--set teacher.weights=runs/a/teacher.safetensors" in command(fit.lines[0].recipe)
+    assert "--set teacher.weights=runs/a/teacher.safetensors" in command(fit.candidates[0].recipe)
 
 
 @pytest.mark.parametrize("sub_nets", [False, True])
 def test_a_written_recipe_runs(sub_nets, tmp_path):
     net = meta_net("resnet14", {"width": 4, "in_channels": 1, "num_classes": 10})
-    own = fit_budget(net, (1, 8, 8), Budget(macs=1), latency=False).own.figures
-    budget = Budget(macs=int(0.9 * own["macs"]), peak_bytes=own["peak_bytes"])
+    own = fit_budget(net, (1, 8, 8), Budget({"macs": 1}), latency=False).own.figures
+    budget = Budget({"macs": int(0.9 * own["macs"].value), "memory": own["peak"].value})
     fit = fit_budget(net, (1, 8, 8), budget, latency=False, limit=20)
     fit.write_recipes(tmp_path)
-    line = next(line for line in fit.lines if line.student.sub_net == sub_nets)
+    line = next(line for line in fit.candidates if line.student.sub_net == sub_nets)
     settings = ["data.limit=100", "data.test_limit=50", "training.epochs=1", "training.batch_size=50"]
     settings += ["measure.latency=false", "measure.parity_images=20"]
     results = run_recipe(load_recipe(tmp_path / line.file, settings), tmp_path / "run")
-    students = {net["label"]: net for net in results["nets"] if net["role"] == "student"}
     label = f"embedded_kd-{'-'.join(map(str, line.student.depth))}" if sub_nets else line.method
-    for figure in ("macs", "parameters", "peak_bytes"):
-        assert students[label][figure] == line.figures[figure]
+    figures = results.comparison.subject(label).figures
+    for measure in ("macs", "parameters", "peak"):
+        assert figures[measure].value == line.figures[measure].value

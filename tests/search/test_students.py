@@ -11,7 +11,7 @@ from unskip import forecast, make_net
 from unskip.dataflow import count_macs, num_parameters
 from unskip.errors import UnskipError
 from unskip.methods import method_from
-from unskip.search.students import MAX_DEPTHS, Search
+from unskip.search.students import MAX_DEPTHS, StudentSearch
 from unskip.surgery import edited, residual_blocks, with_depth_statistics
 
 NETS = {
@@ -30,7 +30,7 @@ def searched(name):
     options, side = NETS[name]
     with torch.device("meta"):
         net = make_net(name, options)
-    return net, (3, side, side), Search(net, (3, side, side))
+    return net, (3, side, side), StudentSearch(net, (3, side, side))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -88,7 +88,7 @@ def test_the_way_to_fewer_blocks():
     depths = list(dict.fromkeys(student.depth for student in search.students if student.depth))
     assert depths == [(3, 3, 2), (3, 2, 2), (2, 2, 2), (2, 2, 1), (2, 1, 1), (1, 1, 1)]
     with torch.device("meta"):
-        deep = Search(make_net("resnet86", {"width": 2}), (3, 8, 8))
+        deep = StudentSearch(make_net("resnet86", {"width": 2}), (3, 8, 8))
     depths = list(dict.fromkeys(student.depth for student in deep.students if student.depth))
     assert len(depths) == MAX_DEPTHS
     assert depths[0] == (14, 14, 13)
@@ -107,11 +107,11 @@ def test_embedded_kd_takes_every_sub_net():
 
 def test_depths_without_statistics_are_left_out():
     net = with_depth_statistics(make_net("resnet14", {"width": 4}), depths=[[2, 1, 1]])
-    search = Search(net, (3, 8, 8))
+    search = StudentSearch(net, (3, 8, 8))
     assert {student.depth for student in search.students} == {None, (2, 1, 1)}
     assert any("no BatchNorm statistics for the depth 2-2-1" in reason for reason in search.skipped)
 
 
 def test_an_image_that_does_not_fit_is_refused():
     with pytest.raises(UnskipError, match="an image of 3 x 8 x 8 does not fit"):
-        Search(make_net("vgg16-cifar"), (3, 8, 8))
+        StudentSearch(make_net("vgg16-cifar"), (3, 8, 8))

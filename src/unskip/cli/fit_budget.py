@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from unskip.cli._console import out
 from unskip.cli._ending import ExitCode
-from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, finite, parse_size
-from unskip.errors import UnskipError
+from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, parse_size
+from unskip.measures import limits
 
 
 def fit_budget(
@@ -20,24 +21,6 @@ def fit_budget(
         str,
         typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
     ],
-    memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Most live feature maps at any time, such as 4MiB.")
-    ] = None,
-    parameters: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most parameters, such as 5M.")] = None,
-    macs: Annotated[str | None, typer.Option(metavar="NUMBER", help="Most MACs for an image, such as 800M.")] = None,
-    file_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Largest file, such as 20MB.")] = None,
-    latency_ratio: Annotated[
-        float | None,
-        typer.Option(
-            metavar="RATIO",
-            callback=finite,
-            help="Most time, as a share of NET's on this machine, such as 0.8.",
-        ),
-    ] = None,
-    latency_ms: Annotated[
-        float | None,
-        typer.Option(metavar="MS", callback=finite, help="Most milliseconds for an image on this machine."),
-    ] = None,
     element: Annotated[
         Literal["float32", "int8"],
         typer.Option(help="What feature maps and weights will be: int8 counts one byte for each element."),
@@ -58,12 +41,13 @@ def fit_budget(
     ] = None,
     as_json: AsJson = False,
     allowed: AllowedModules = None,
+    **most: str | None,
 ) -> None:
     """List the students of a network that would meet a budget, before any training.
 
     Students are plain or partly plain, shallower, grouped, with a lean stem, or several of these; sub-nets share the
     weights of one network. Memory, parameters and MACs are counted; of those within these limits, a few are exported
-    untrained and timed beside NET. First come those that change least. Each line is a recipe for `unskip run`. Where
+    untrained and measured beside NET. First come those that change least. Each line is a recipe for `unskip run`. Where
     nothing meets the budget, the exit code is 1.
 
     Examples: `unskip fit-budget resnet18 --memory 2MiB`, `unskip fit-budget resnet50 --memory 5MiB --latency-ratio
@@ -73,29 +57,18 @@ def fit_budget(
 
     from unskip.files import check_writable
     from unskip.recipe import parse_settings
-    from unskip.search import Budget, render_fit
+    from unskip.search import Budget, render_answer
     from unskip.search import fit_budget as find_students
     from unskip.targets import resolve_net, trained_file
-    from unskip.units import bytes_from, count_from
 
     if folder is not None:
         check_writable(folder / "recipe.yaml", "--out")
-    budget = Budget(
-        peak_bytes=None if memory is None else bytes_from(memory, "memory"),
-        parameters=None if parameters is None else count_from(parameters, "parameters"),
-        macs=None if macs is None else count_from(macs, "macs"),
-        file_bytes=None if file_size is None else bytes_from(file_size, "file_size"),
-        latency_ratio=latency_ratio,
-        latency_ms=latency_ms,
-        element=element,
-    )
-    if budget.limits_latency and no_latency:
-        raise UnskipError("`no_latency` and a limit of latency exclude each other: latency is measured, not forecast")
+    budget = Budget({name: text for name, text in most.items() if text is not None}, element)
     weights = trained_file(net)
     with nullcontext() if weights else torch.device("meta"):
         teacher, shape = resolve_net(net, parse_settings(settings or ()), image_size=parse_size(image_size))
     with out.status("counting") as status:
-        fit = find_students(
+        answer = find_students(
             teacher,
             shape,
             budget,
@@ -106,10 +79,27 @@ def fit_budget(
             weights=weights,
             progress=status.update,
         )
-    written = fit.write_recipes(folder) if folder else []
+    written = answer.write_recipes(folder) if folder else []
     if as_json:
-        typer.echo(json.dumps(fit.to_json() | {"written": list(map(str, written))}, indent=1))
+        typer.echo(json.dumps(answer.to_json() | {"written": list(map(str, written))}, indent=1))
     else:
-        render_fit(fit, out, written)
-    if not fit.fits:
+        render_answer(answer, out, written)
+    if not answer.fits:
         raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _with_limits(command: Any) -> None:
+    """Give a command an option for every limit that a measure has, in the place of its ``**limits``."""
+    signature = inspect.signature(command, eval_str=True)
+    *own, _ = signature.parameters.values()
+    options = []
+    for name, (_, limit) in limits().items():
+        option = typer.Option(metavar="MOST", help=f"{limit.help[:1].upper()}{limit.help[1:]}.")
+        kind = inspect.Parameter.KEYWORD_ONLY
+        options.append(inspect.Parameter(name, kind, default=None, annotation=Annotated[str | None, option]))
+    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+    command.__signature__ = signature.replace(parameters=[*parameters[:1], *options, *parameters[1:]])
+    command.__annotations__ = {name: each.annotation for name, each in command.__signature__.parameters.items()}
+
+
+_with_limits(fit_budget)

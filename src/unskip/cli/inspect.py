@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unskip.analyses import ANALYSES
 from unskip.cli._console import out
 from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, parse_size
 
@@ -27,7 +28,10 @@ def inspect(
     ] = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="An analysis that takes time, such as plan. Repeat for more."),
+        typer.Option(
+            metavar="NAME",
+            help=f"An analysis that takes time: {', '.join(_slow_analyses())}. Repeat for more.",
+        ),
     ] = None,
     as_json: AsJson = False,
     allowed: AllowedModules = None,
@@ -51,3 +55,7 @@ def inspect(
         typer.echo(json.dumps(inspection.to_json(), indent=1))
     else:
         inspection.show(out)
+
+
+def _slow_analyses() -> list[str]:
+    return [name for name, analysis in ANALYSES.items() if analysis.takes_time]

@@ -13,7 +13,8 @@ from math import isfinite, sqrt
 
 from unskip.chance import chance_limit, tells_chance
 from unskip.records import Cell, Comparison, Group, Net, Run
-from unskip.report.table import compared, speedup_text, writer
+from unskip.report.table import compared, speedup_text
+from unskip.units import writer
 
 __all__ = ["COSTS", "Difference", "Findings", "Pair", "Verdict", "fastest", "find", "pairs"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from unskip.records import About, Figure, Speedup
-from unskip.units import byte_unit, count_unit, duration, signed_points, small, times
+from unskip.units import signed_points, times, writer
 
 __all__ = [
     "NO_DIFFERENCE",
@@ -22,7 +22,6 @@ __all__ = [
     "compared",
     "definitions",
     "speedup_text",
-    "writer",
 ]
 
 DASH = "\N{EN DASH}"
@@ -101,23 +100,6 @@ def build(name: str, measures: Mapping[str, About], lines: Sequence[Line]) -> Ta
 def definitions(*tables: Table) -> list[str]:
     """What must be known to read these tables, once for each column."""
     return list(dict.fromkeys(column.definition for table in tables for column in table.columns))
-
-
-def writer(unit: str, values: Sequence[float]) -> tuple[str, Callable[[float], str]]:
-    """The scale that suits all ``values`` of a measure with this ``unit``: its name, and how a value is written."""
-    largest = max(values, default=0)
-    match unit:
-        case "bytes" | "count":
-            scale = (byte_unit if unit == "bytes" else count_unit)([largest])
-            return scale.name, scale.number
-        case "share":
-            return "%", lambda value: f"{100 * value:.2f}"
-        case "relative":
-            return unit, small
-        case "seconds":
-            return "time", duration
-    decimals = 3 if largest < 1 else 2 if largest < 100 else 1 if largest < 1000 else 0
-    return unit, lambda value: f"{value:,.{decimals}f}"
 
 
 def compared(figure: Figure, first: Figure, about: About) -> str:

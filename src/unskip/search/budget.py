@@ -1,67 +1,66 @@
-"""What a budget is, and how its figures are read."""
+"""What a budget is."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from unskip.errors import UnskipError
+from unskip.measures import limits
+from unskip.measures.base import ELEMENT_BYTES
+from unskip.settings import nearest
 
-__all__ = ["ELEMENTS", "Budget"]
-
-ELEMENTS: Mapping[str, int] = {"float32": 4, "int8": 1}
-"""Bytes of an element of a feature map or a weight."""
+__all__ = ["Budget"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a student may cost; None is no limit.
+    """What a student may cost: the most of each figure, by the names of the measures' limits.
 
-    ``peak_bytes`` is for the live feature maps of one image, ``file_bytes`` for the exported file, ``latency_ratio``
-    for the student's time divided by the teacher's, ``latency_ms`` for one image. ``element`` names the type of feature
-    maps and weights, of which `ELEMENTS` has the bytes. Raises `UnskipError` for limits that cannot be and for none.
+    `unskip.measures.limits` has them: ``memory`` for the live feature maps of one image, ``parameters``, ``macs``,
+    ``file_size`` for the exported file, ``latency_ratio`` for the student's time divided by the teacher's,
+    ``latency_ms`` for one image. A limit is a number in its measure's unit, or a text such as ``4MiB``. ``element``
+    names the type of feature maps and weights, ``float32`` or ``int8``.
+
+    ``most`` are the limits by what they limit: a measure, or for a relative limit its own name. Raises `UnskipError`
+    for limits that cannot be, and where there is none.
     """
 
-    peak_bytes: int | None = None
-    parameters: int | None = None
-    macs: int | None = None
-    file_bytes: int | None = None
-    latency_ratio: float | None = None
-    latency_ms: float | None = None
+    limits: Mapping[str, float | str]
     element: str = "float32"
+    most: Mapping[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        if not self.forecast and not self.limits_latency:
-            raise UnskipError(
-                "a budget has at least one limit: `memory=4MiB`, `parameters=5M`, `macs=800M`, "
-                "`file_size=20MB`, `latency_ratio=0.8` or `latency_ms=10`"
-            )
-        if self.element not in ELEMENTS:
-            raise UnskipError(f"no element {self.element!r}; known: {', '.join(ELEMENTS)}")
-        if self.latency_ratio is not None and not 0 < self.latency_ratio <= 1:
-            raise UnskipError(
-                f"`latency_ratio` {self.latency_ratio:g}: expected a number above 0 and up to 1, the student's time "
-                "divided by the teacher's"
-            )
-        if self.latency_ms is not None and not (0 < self.latency_ms < math.inf):
-            raise UnskipError(f"`latency_ms` {self.latency_ms:g}: expected milliseconds above 0, such as 10")
-        for name, limit in self.forecast.items():
-            if limit < 1:
-                raise UnskipError(f"{name}: expected 1 or more, not {limit}")
-
-    @property
-    def forecast(self) -> dict[str, int]:
-        """The limits of figures that are forecast, by the names that the figures have."""
-        named = {
-            "peak_bytes": self.peak_bytes,
-            "parameters": self.parameters,
-            "macs": self.macs,
-            "file_bytes": self.file_bytes,
+        known = limits()
+        listed = ", ".join(f"`{name}`" for name in known)
+        if not self.limits:
+            raise UnskipError(f"a budget has at least one limit: {listed}")
+        if self.element not in ELEMENT_BYTES:
+            raise UnskipError(f"no `element` {self.element!r}; known: {', '.join(ELEMENT_BYTES)}")
+        for name in self.limits:
+            if name not in known:
+                raise UnskipError(f"no limit {name!r}{nearest(name, known)} (known: {listed})")
+        most = {
+            limit.name if limit.relative else measure.name: limit.parse(str(self.limits[name]), name)
+            if isinstance(self.limits[name], str)
+            else _checked(name, float(self.limits[name]), 1 if limit.relative else float("inf"))
+            for name, (measure, limit) in known.items()
+            if name in self.limits
         }
-        return {name: limit for name, limit in named.items() if limit is not None}
+        object.__setattr__(self, "most", most)
+
+    def limit_of(self, limited: str) -> str:
+        """The name of the limit, in words, of something in ``most``."""
+        names = {limit.name if limit.relative else measure.name: limit.name for measure, limit in limits().values()}
+        return names[limited].replace("_", " ")
 
     @property
-    def limits_latency(self) -> bool:
-        """Whether there is a limit that only a measurement can tell."""
-        return self.latency_ratio is not None or self.latency_ms is not None
+    def bytes_per_element(self) -> int:
+        """The size of an element of a feature map or a weight."""
+        return ELEMENT_BYTES[self.element]
+
+
+def _checked(name: str, value: float, largest: float) -> float:
+    if not 0 < value <= largest or value == float("inf"):
+        raise UnskipError(f"`{name}` {value:g}: expected a number above 0{' and up to 1' * (largest == 1)}")
+    return value

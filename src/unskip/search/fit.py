@@ -3,152 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
+from unskip.compare import Settings, Workbench
+from unskip.errors import UnskipError
+from unskip.measures import MeasuredNet, measures
 from unskip.nets import StagedNet, unknown_shortcuts
 from unskip.nets.shapes import light_copy
-from unskip.nets.within_memory import check_memory
+from unskip.records import About, Figure
 from unskip.runtimes import find_runtime
-from unskip.search.budget import ELEMENTS, Budget
-from unskip.search.recipes import command, file_name, method_for, recipe_tree, write_recipe
-from unskip.search.students import Search, Student
-from unskip.search.timing import Stopwatch, Timed, time_students
+from unskip.search.answer import BudgetAnswer, Candidate, Verdict
+from unskip.search.budget import Budget
+from unskip.search.measuring import FileFigures, StudentBench, measure_students, share_used
+from unskip.search.recipes import file_name, method_for, recipe_tree
+from unskip.search.students import Student, StudentSearch
+from unskip.surgery import edited
 
-__all__ = ["Fit", "Line", "Verdict", "fit_budget", "unbeaten"]
+__all__ = ["Counting", "fit_budget", "unbeaten"]
 
-Verdict = Literal["meets", "borderline", "too slow", "file too large", "not exported", "not timed", "too large"]
 _ORDER: Sequence[Verdict] = get_args(Verdict)
 
 
-@dataclass(frozen=True)
-class Line:
-    """A student, what it costs, and how it can be trained.
+class Counting:
+    """What can be said of students without a file: the figures that students have, and those of measures of networks.
 
-    ``verdict``: ``meets`` every limit, ``borderline`` where the spread of its latency covers one, or what is wrong.
-    ``figures`` are the forecast ones, by the names that `Budget` has for their limits; ``timed`` is what its exported
-    file gave. ``recipe`` is plain data as `recipe_from` takes it, ``file`` a name for it; the network itself has none.
+    ``most`` are the limits of such figures, ``most_measured`` those that only a file tells.
     """
 
-    student: Student
-    figures: Mapping[str, int]
-    verdict: Verdict
-    timed: Timed | None
-    method: str | None = None
-    recipe: Mapping[str, Any] | None = None
-    file: str = ""
+    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], budget: Budget, own: Student) -> None:
+        self.budget = budget
+        self._net = net
+        self._shape = input_shape
+        self._others: dict[Student, dict[str, float]] = {}
+        every = measures()
+        quick = own.figures(budget.bytes_per_element)
+        self._by_net = [
+            every[name] for name in budget.most if name in every and name not in quick and self._of_net(name, own)
+        ]
+        counted = {*quick, *(measure.name for measure in self._by_net)}
+        self.most = {name: limit for name, limit in budget.most.items() if name in counted}
+        self.most_measured = {name: limit for name, limit in budget.most.items() if name not in counted}
 
-    @property
-    def is_usable(self) -> bool:
-        """Whether it meets the budget or may do so."""
-        return self.verdict in ("meets", "borderline")
+    def figures(self, student: Student) -> dict[str, float]:
+        """What is counted of a student, by measure."""
+        if student not in self._others:
+            self._others[student] = {measure.name: self._of_net(measure.name, student) for measure in self._by_net}
+        return student.figures(self.budget.bytes_per_element) | self._others[student]
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain data for JSON."""
-        timed = self.timed
-        return {
-            "student": str(self.student),
-            "edits": [{name: dict(arguments)} for name, arguments in self.student.edits],
-            "sub_net": self.student.sub_net,
-            "shortcuts": self.student.shortcuts,
-            **self.figures,
-            "verdict": self.verdict,
-            "latency_ms": timed and timed.latency and timed.latency.value,
-            "latency_ratio": timed and timed.ratio and timed.ratio.model_dump(),
-            "exported_file_bytes": timed and timed.file_bytes,
-            "not_exported": (timed and timed.failure) or None,
-            "method": self.method,
-            "recipe": self.recipe,
-            "command": self.recipe and command(self.recipe),
-        }
+    def share_used(self, student: Student) -> float:
+        """The largest ratio of a figure to its limit; 0 without limits of such figures."""
+        figures = self.figures(student)
+        return max((figures[name] / limit for name, limit in self.most.items()), default=0.0)
 
+    def limited(self, student: Student) -> list[float]:
+        """The limited figures; of a measured one only that it is hardly lower with no fewer MACs and shortcuts."""
+        figures = self.figures(student)
+        unknown = [student.macs, student.shortcuts] if self.most_measured else []
+        return [*(figures[name] for name in self.most), *unknown]
 
-@dataclass(frozen=True)
-class Fit:
-    """The answer to a budget.
-
-    ``own`` is the network itself; ``lines`` are those shown, the ones that meet the budget first, and among these the
-    one that changes least: that keeps the most MACs, then the most shortcuts, then the most parameters. ``searched``
-    students were counted, ``within_forecast`` are within all limits of forecast figures, and ``thinned`` of these are
-    left out because another one, made by no other kinds of edits, changes less and is no larger in any limited figure.
-    ``num_usable`` meet the budget or are borderline, as far as is known. ``num_timed`` were exported and timed
-    in ``runtime``, None where nothing was. ``smallest`` are the students with the smallest value of each limited figure
-    that is forecast, ``nearest`` is the one that exceeds these limits least, ``fastest`` the one of those timed that
-    takes the smallest share of the network's time. ``skipped`` counts edits that do not fit, by the reason. ``unknown``
-    says of which modules nobody knows the shortcuts, since they could not be opened; it is empty where there are none.
-    """
-
-    name: str
-    input_shape: tuple[int, int, int]
-    budget: Budget
-    own: Line
-    lines: tuple[Line, ...]
-    searched: int
-    within_forecast: int
-    thinned: int
-    num_usable: int
-    num_timed: int
-    runtime: str | None
-    threads: int
-    smallest: Mapping[str, Line]
-    nearest: Line
-    fastest: Line | None
-    skipped: Mapping[str, int]
-    unknown: str
-
-    @property
-    def fits(self) -> bool:
-        """Whether anything meets the budget, the network itself included, or may meet it: borderline counts."""
-        return any(line.is_usable for line in (self.own, *self.lines))
-
-    @property
-    def best(self) -> Line | None:
-        """The first line, if it meets the budget or is borderline."""
-        first = self.lines[0] if self.lines else None
-        return first if first and first.is_usable else None
-
-    @property
-    def near(self) -> tuple[Line, ...]:
-        """The students that come nearest: to all limits that are forecast, to each of them, and the fastest."""
-        lines = [self.nearest, *self.smallest.values(), *([self.fastest] if self.fastest else [])]
-        return tuple({line.student: line for line in lines if line.student != self.own.student}.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain data for JSON; edits and recipes can stand in a file as they are."""
-        return {
-            "net": self.name,
-            "input_shape": list(self.input_shape),
-            "budget": {name: limit for name, limit in vars(self.budget).items() if limit is not None},
-            "fits": self.fits,
-            "own": self.own.to_json(),
-            "lines": [line.to_json() for line in self.lines],
-            "searched": self.searched,
-            "within_forecast": self.within_forecast,
-            "thinned": self.thinned,
-            "usable": self.num_usable,
-            "timed": self.num_timed,
-            "runtime": self.runtime,
-            "threads": self.threads,
-            "smallest": {name: line.to_json() for name, line in self.smallest.items()},
-            "nearest": self.nearest.to_json(),
-            "fastest": self.fastest and self.fastest.to_json(),
-            "skipped": dict(self.skipped),
-            "unknown": self.unknown,
-        }
-
-    def write_recipes(self, folder: Path) -> list[Path]:
-        """Write a recipe for every line that meets the budget or is borderline, one for sub-nets trained together."""
-        remarks: dict[str, list[str]] = {}
-        trees: dict[str, Mapping[str, Any]] = {}
-        for line in self.lines:
-            if line.recipe is not None and line.is_usable:
-                trees[line.file] = line.recipe
-                remarks.setdefault(line.file, ["From `unskip fit-budget`; run it with --data."])
-                remarks[line.file].append(_remark(line))
-        for name, tree in trees.items():
-            write_recipe(folder / name, tree, remarks[name])
-        return [folder / name for name in trees]
+    def _of_net(self, name: str, student: Student) -> float:
+        net = edited(self._net, student.edits, seed=0)
+        figure = measures()[name].of_net(MeasuredNet(net, self._shape, self.budget.element))
+        return 0.0 if figure is None or figure.value is None else figure.value
 
 
 def fit_budget(
@@ -162,80 +80,82 @@ def fit_budget(
     threads: int = 1,
     weights: Path | None = None,
     progress: Callable[[str], None] = lambda said: None,
-) -> Fit:
+) -> BudgetAnswer:
     """The students of a network that meet a budget, for one image of ``(channels, height, width)``; nothing is trained.
 
-    Every figure but latency is counted; see `Search` for which students there are. Of those within all limits of
-    counted figures, up to `MAX_TIMED` are exported as they are, untrained, and timed beside the network in ``runtime``
-    unless ``latency`` is False. With a limit of latency only those that were timed are lines. ``limit`` is how many
-    lines there are at most, ``weights`` a file with the network's weights for the recipes.
+    What networks tell is counted; see `StudentSearch` for which students there are. Of those within all limits of that,
+    up to `MAX_MEASURED` are exported as they are, untrained, and measured beside the network in ``runtime`` unless
+    ``latency`` is False. With a limit of what only a file tells, only those that were measured are candidates.
+    ``limit`` is how many candidates there are at most, ``weights`` a file with the network's weights for the recipes.
 
     Raises `UnskipError` for an image that does not fit, a network that torch.fx cannot trace, a runtime that is not
-    installed.
+    installed, and a limit of what is not measured.
     """
     assert net.spec is not None, "only a network with a spec can stand in a recipe"
-    assert latency or not budget.limits_latency, "a limit of latency is measured"
     if latency:
         find_runtime(runtime).require()
     copied = light_copy(net, input_shape)
     assert isinstance(copied, StagedNet)
-    size = ELEMENTS[budget.element]
-    search = Search(copied, input_shape, progress)
+    search = StudentSearch(copied, input_shape, progress)
     own = search.students[0]
+    counting = Counting(copied, input_shape, budget, own)
+    if counting.most_measured and not latency:
+        raise UnskipError("`no_latency` and a limit of latency exclude each other: latency is measured, not forecast")
     students = sorted(search.students, key=_change)
-    within = [student for student in students if _exceeds(student, budget) <= 1]
-    thin = unbeaten(within, budget)
+    within = [student for student in students if counting.share_used(student) <= 1]
+    thin = unbeaten(within, counting)
     chosen = [student for student in thin if student is not own]
-    timed: dict[Hashable, Timed] = {}
-    version = None
+    files: dict[Hashable, FileFigures] = {}
+    bench = None
     if latency and within:
-        peak = own.figures(ELEMENTS["float32"])["peak_bytes"]
-        check_memory(peak, f"an image for {net.spec}", "lower --image-size, or say --no-latency")
-        with Stopwatch(net.spec, input_shape, runtime=runtime, threads=threads, progress=progress) as watch:
-            version = watch.runtime
+        slow = any(not measures()[name].quick for name in counting.most_measured if name in measures())
+        with Workbench(Settings((runtime,), (threads,), quick=not slow), say=progress) as workbench:
+            bench = StudentBench(workbench, net.spec, input_shape)
             alone = [student for student in chosen if not student.sub_net]
-            timed = time_students(watch, alone if budget.limits_latency else alone[:limit], budget, own.macs)
-            timed[own.structure] = watch.teacher
+            measured = alone if counting.most_measured else alone[:limit]
+            files = measure_students(bench.measure, measured, bench.own, counting.most_measured, own.macs)
+            files[own.structure] = bench.own
 
-    def line(student: Student) -> Line:
-        found = timed.get(student.structure)
-        return Line(student, student.figures(size), _verdict(student, found, budget), found)
+    def candidate(student: Student) -> Candidate:
+        return judged(student, files.get(student.structure), counting)
 
-    lines = sorted(map(line, chosen), key=lambda found: _ORDER.index(found.verdict))
-    shown = [found for found in lines if found.verdict != "not timed"][:limit]
+    candidates = sorted(map(candidate, chosen), key=lambda found: _ORDER.index(found.verdict))
+    shown = [each for each in candidates if each.verdict != "not measured"][:limit]
     progress("choosing methods")
-    return Fit(
-        name=str(net.spec),
+    return BudgetAnswer(
+        net=str(net.spec),
         input_shape=input_shape,
         budget=budget,
-        own=line(own),
-        lines=tuple(_with_recipes(shown, copied, input_shape, weights)),
-        searched=len(students) - 1,
-        within_forecast=sum(student is not own for student in within),
-        thinned=len(within) - len(thin),
-        num_usable=sum(found.is_usable for found in lines),
-        num_timed=max(0, len(timed) - 1),
-        runtime=version,
+        own=candidate(own),
+        candidates=tuple(_with_recipes(shown, copied, input_shape, weights)),
+        num_searched=len(students) - 1,
+        num_within=sum(student is not own for student in within),
+        num_thinned=len(within) - len(thin),
+        num_usable=sum(each.is_usable for each in candidates),
+        num_measured=max(0, len(files) - 1),
+        runtime=bench.runtime if bench else None,
         threads=threads,
+        load=bench.load if bench else None,
         smallest={
-            name: line(min(students, key=lambda student: student.figures(size)[name])) for name in budget.forecast
+            name: candidate(min(students, key=lambda student: counting.figures(student)[name]))
+            for name in counting.most
         },
-        nearest=line(min(students, key=lambda student: _exceeds(student, budget))),
-        fastest=_fastest(lines),
+        nearest=candidate(min(students, key=counting.share_used)),
+        nearest_measured=_nearest_measured(candidates, counting),
+        measures=_measures(own, counting, bench),
         skipped=search.skipped,
         unknown=unknown_shortcuts(net),
     )
 
 
-def unbeaten(students: Sequence[Student], budget: Budget) -> list[Student]:
+def unbeaten(students: Sequence[Student], counting: Counting) -> list[Student]:
     """The students, the least changed first, without those that another one beats.
 
-    It beats one that changes more, by no fewer kinds of edits, and has no limited figure that is smaller. Of latency,
-    which nobody forecasts, only as much is known: with no fewer MACs and shortcuts a student will hardly be faster.
+    It beats one that changes more, by no fewer kinds of edits, and has no limited figure that is smaller.
     """
-    kept: list[tuple[Student, list[int]]] = []
+    kept: list[tuple[Student, list[float]]] = []
     for student in sorted(students, key=_change):
-        figures = _limited(student, budget)
+        figures = counting.limited(student)
         if not any(
             other.kinds <= student.kinds
             and (other.sub_net == student.sub_net or other.depth is None)
@@ -246,76 +166,77 @@ def unbeaten(students: Sequence[Student], budget: Budget) -> list[Student]:
     return [student for student, _ in kept]
 
 
+def judged(student: Student, file: FileFigures | None, counting: Counting) -> Candidate:
+    """A student with its figures and the verdict; ``file`` is None where it was not measured."""
+    figures: dict[str, Figure] = {name: Figure(value=value) for name, value in counting.figures(student).items()}
+    of_file = dict(file.figures) if file else {}
+    if (
+        counting.budget.element != "float32"
+    ):  # the file has float32 weights: of another element only the forecast is known
+        of_file = {name: figure for name, figure in of_file.items() if name not in figures}
+    figures |= of_file
+    used = {name: share_used(figures, {name: limit}) for name, limit in counting.budget.most.items()}
+    exceeded = tuple(name for name, (low, _) in used.items() if low > 1)
+    verdict: Verdict = "meets"
+    if counting.share_used(student) > 1:
+        verdict = "exceeds"
+    elif file is None:
+        verdict = "not measured" if counting.most_measured else "meets"
+    elif file.refused or any(name not in figures for name in counting.most_measured):
+        verdict = "not exported"
+    elif exceeded:
+        verdict = "exceeds"
+    elif any(high > 1 for _, high in used.values()):
+        verdict = "borderline"
+    return Candidate(student, figures, verdict, exceeded, file.refused if file else "")
+
+
 def _change(student: Student) -> tuple[int, ...]:
     """The order of students, the least changed first; the network itself is the first of all."""
     return -student.macs, -student.shortcuts, -student.parameters, len(student.edits), student.sub_net
 
 
-def _exceeds(student: Student, budget: Budget) -> float:
-    """The largest ratio of a forecast figure to its limit; 0 without limits."""
-    figures = student.figures(ELEMENTS[budget.element])
-    return max((figures[name] / limit for name, limit in budget.forecast.items()), default=0.0)
+def _nearest_measured(candidates: Sequence[Candidate], counting: Counting) -> Candidate | None:
+    """The candidate that uses up the smallest share of the limits of what was measured."""
+    used = {
+        place: share_used(candidate.figures, counting.most_measured)[0]
+        for place, candidate in enumerate(candidates)
+        if counting.most_measured.keys() & candidate.figures.keys()
+    }
+    return candidates[min(used, key=used.__getitem__)] if used else None
 
 
-def _limited(student: Student, budget: Budget) -> list[int]:
-    figures = student.figures(ELEMENTS[budget.element])
-    latency = [student.macs, student.shortcuts] if budget.limits_latency else []
-    return [*(figures[name] for name in budget.forecast), *latency]
-
-
-def _verdict(student: Student, timed: Timed | None, budget: Budget) -> Verdict:
-    if _exceeds(student, budget) > 1:
-        return "too large"
-    if timed is None:
-        return "not timed" if budget.limits_latency else "meets"
-    if timed.latency is None or timed.ratio is None or timed.file_bytes is None:
-        return "not exported"
-    # The file that was timed has float32 weights; of another element only the forecast is known.
-    if budget.file_bytes is not None and budget.element == "float32" and timed.file_bytes > budget.file_bytes:
-        return "file too large"
-    spreads = []
-    if budget.latency_ratio is not None:
-        spreads.append((timed.ratio.low, timed.ratio.high, budget.latency_ratio))
-    if budget.latency_ms is not None:
-        low, high = timed.latency.low, timed.latency.high
-        assert low is not None
-        assert high is not None
-        spreads.append((low, high, budget.latency_ms))
-    if any(low > limit for low, _, limit in spreads):
-        return "too slow"
-    return "borderline" if any(high > limit for _, high, limit in spreads) else "meets"
-
-
-def _fastest(lines: Sequence[Line]) -> Line | None:
-    """The line with the smallest latency ratio of those that were timed."""
-    ratios = [(line.timed.ratio.median, line) for line in lines if line.timed and line.timed.ratio]
-    return min(ratios, key=lambda pair: pair[0], default=(0.0, None))[1]
+def _measures(own: Student, counting: Counting, bench: StudentBench | None) -> Mapping[str, About]:
+    """What the figures are, in the order of a table's columns, relative ones behind those that they compare."""
+    has = {*counting.figures(own), *(bench.own.figures if bench else ())}
+    abouts = {}
+    for name, measure in measures().items():
+        if not measure.limits or (measure.kind == "file" and name not in counting.budget.most):
+            continue
+        if name in has:
+            abouts[name] = measure.about
+        for limit in measure.limits:
+            if limit.relative and limit.name in has:
+                update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
+                abouts[limit.name] = measure.about.model_copy(update=update)
+    return abouts
 
 
 def _with_recipes(
-    lines: Sequence[Line], teacher: StagedNet, input_shape: tuple[int, int, int], weights: Path | None
-) -> Iterator[Line]:
-    """The lines, each with its method and its recipe."""
+    candidates: Sequence[Candidate], teacher: StagedNet, input_shape: tuple[int, int, int], weights: Path | None
+) -> Iterator[Candidate]:
+    """The candidates, each with its method and its recipe."""
     assert teacher.spec is not None
-    for line in lines:
-        student = line.student
+    for candidate in candidates:
+        student = candidate.student
         depths = [
             other.student.depth
-            for other in lines
+            for other in candidates
             if other.student.sub_net
             and other.student.depth is not None
             and other.student.whole_edits == student.whole_edits
-            and (other is line or other.is_usable)
+            and (other is candidate or other.is_usable)
         ]
         method = method_for(teacher, student)
         tree = recipe_tree(teacher.spec, student, method, image_size=input_shape[1:], depths=depths, weights=weights)
-        yield replace(line, method=method, recipe=tree, file=file_name(teacher.spec, student))
-
-
-def _remark(line: Line) -> str:
-    """What a recipe's file says about a line."""
-    figures = line.figures
-    return (
-        f"{line.student}: peak of live feature maps {figures['peak_bytes']:,} bytes, {figures['parameters']:,} "
-        f"parameters, {figures['macs']:,} MACs"
-    )
+        yield replace(candidate, method=method, recipe=tree, file=file_name(teacher.spec, student))

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import yaml
 from torch import nn
 
 from unskip.dataflow import count_macs, forecast, num_parameters
-from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.nets.shapes import light_copy
+from unskip.search.recipes import entries, in_one_line
 from unskip.search.steps import Step, StepSearch, fewest, removal_of
 from unskip.search.traced import Traced
-from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks, with_lean_stem
+from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks
 
-__all__ = ["PlanLine", "edit_text", "plan"]
+__all__ = ["PlanLine", "plan"]
 
 Shape = tuple[int, int, int]
 Kind = Literal["as it is", "step", "shortened", "compared"]
@@ -49,19 +47,11 @@ class PlanLine:
     @property
     def recipe_edits(self) -> tuple[str, ...]:
         """The edits as YAML, one an entry: what stands under ``student.edits`` or behind ``--edit``."""
-        return tuple(edit_text(edit) for edit in self.edits)
+        return tuple(f"{name}: {in_one_line(dict(given))}" if given else name for name, given in self.edits)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data for JSON; ``edits`` can stand in a recipe as it is."""
-        return {**vars(self), "edits": [{name: dict(arguments)} for name, arguments in self.edits]}
-
-
-def edit_text(edit: Edit) -> str:
-    """An edit as YAML in one line: ``without_shortcuts: {only: [stage1]}``."""
-    name, arguments = edit
-    if not arguments:
-        return name
-    return f"{name}: {yaml.safe_dump(dict(arguments), default_flow_style=True, width=float('inf')).strip()}"
+        return {**vars(self), "edits": entries(self.edits)}
 
 
 def plan(net: StagedNet, input_shape: Shape, *, limit: int = 10) -> list[PlanLine]:
@@ -78,10 +68,10 @@ def plan(net: StagedNet, input_shape: Shape, *, limit: int = 10) -> list[PlanLin
     """
     search = _Search(light_copy(net, input_shape), input_shape)
     lines = [search.line("as it is", ())]
-    for step in search.found.steps(limit):
+    for step in search.steps.steps(limit):
         lines.append(search.line("step", search.edits(step.lean, step.removed)))
         # Bypassing is removing; only a block inside of a named one goes without having been bypassed.
-        assert lines[-1].peak_bytes <= _BYTES_PER_ELEMENT * search.found.peak(step)
+        assert lines[-1].peak_bytes <= _BYTES_PER_ELEMENT * search.steps.peak(step)
         shortened = search.shortened(step)
         if shortened is not None:
             lines.append(search.line("shortened", shortened))
@@ -96,12 +86,9 @@ class _Search:
         assert isinstance(net, StagedNet)
         self._net = net
         self._shape = input_shape
-        traced = {False: Traced(net, input_shape)}
-        with suppress(UnskipError):  # another stem
-            traced[True] = Traced(with_lean_stem(net), input_shape)
-        self.found = StepSearch(traced)
-        self._places = self.found.places
-        self._own_peak = _BYTES_PER_ELEMENT * self.found.traced[False].peak()
+        self.steps = StepSearch.of(net, input_shape)
+        self._places = self.steps.places
+        self._own_peak = _BYTES_PER_ELEMENT * self.steps.traced[False].peak()
 
     def edits(self, lean: bool, removed: Collection[str], shortened: Collection[str] = ()) -> tuple[Edit, ...]:
         """Edits that make the stem lean and remove or shorten the shortcuts at these places."""
@@ -123,7 +110,7 @@ class _Search:
             place: [part for part in traced.places if part == place or part.startswith(f"{place}.")]
             for place in step.removed
         }
-        gone, peak = step.removed.difference(able), self.found.peak(step)
+        gone, peak = step.removed.difference(able), self.steps.peak(step)
         more = fewest(
             lambda places: traced.peak([part for place in (*gone, *places) for part in parts[place]]) <= peak, able
         )
@@ -134,7 +121,7 @@ class _Search:
     def extremes(self) -> list[tuple[Edit, ...]]:
         """What is there to compare with: all shortcuts removed, the lean stem, both."""
         choices = ((False, self._places), (True, ()), (True, self._places))
-        return [self.edits(lean, removed) for lean, removed in choices if lean in self.found.traced]
+        return [self.edits(lean, removed) for lean, removed in choices if lean in self.steps.traced]
 
     def line(self, kind: Kind, edits: tuple[Edit, ...]) -> PlanLine:
         """Make the edits and count what they give."""

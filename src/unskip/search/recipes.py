@@ -20,7 +20,7 @@ from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
 from unskip.tasks import Classification
 
-__all__ = ["command", "command_for", "file_name", "method_for", "recipe_tree", "write_recipe"]
+__all__ = ["command", "command_for", "entries", "file_name", "in_one_line", "method_for", "recipe_tree", "write_recipe"]
 
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
@@ -66,7 +66,7 @@ def recipe_tree(
     }
     teacher: dict[str, Any] = {"net": spec.source} | ({"options": options} if options else {})
     if spec.edits:
-        teacher["edits"] = _entries(spec.edits)
+        teacher["edits"] = entries(spec.edits)
     if weights is not None:
         teacher["weights"] = str(weights)
     edits = student.whole_edits if student.sub_net else student.edits
@@ -75,7 +75,7 @@ def recipe_tree(
         "title": f"{spec}: {', '.join(_words(student))}",
         "data": {"image_size": list(image_size) if len(set(image_size)) > 1 else image_size[0]},
         "teacher": teacher,
-        "student": {"edits": _entries(edits)},
+        "student": {"edits": entries(edits)},
         "methods": {method: fields},
     }
 
@@ -89,7 +89,7 @@ def command(tree: Mapping[str, Any]) -> str:
     settings |= {"student.edits": tree["student"]["edits"], "data.image_size": tree["data"]["image_size"]}
     settings |= {f"methods.{method}.{key}": value for key, value in fields.items()}
     for key, value in settings.items():
-        words += ["--set", f"{key}={_flow(value)}"]
+        words += ["--set", f"{key}={in_one_line(value)}"]
     return f"{shlex.join(words)} --data MY_IMAGES"
 
 
@@ -119,12 +119,12 @@ def _words(student: Student) -> list[str]:
     return [*([before.rstrip(", ")] if before else []), "sub-nets"]
 
 
-def _entries(edits: Sequence[Edit]) -> list[Any]:
+def entries(edits: Sequence[Edit]) -> list[Any]:
     """Edits as recipes have them: a name, or a name with its arguments."""
     return [{name: dict(arguments)} if arguments else name for name, arguments in edits]
 
 
-def _flow(value: Any) -> str:
+def in_one_line(value: Any) -> str:
     """A value as YAML in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
     return text.removesuffix("...\n").strip()

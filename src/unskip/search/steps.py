@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
+from unskip.errors import UnskipError
+from unskip.nets import StagedNet
 from unskip.search.traced import Traced
+from unskip.surgery import with_lean_stem
 
 __all__ = ["Step", "StepSearch", "fewest", "removal_of"]
 
@@ -21,11 +24,28 @@ class Step:
 
 
 class StepSearch:
-    """The search on traces of a network: of itself (False) and, where it can have a lean stem, with one (True)."""
+    """The search on traces of a network: of itself (False) and, where it can have a lean stem, with one (True).
 
-    def __init__(self, traced: Mapping[bool, Traced]) -> None:
+    ``no_lean_stem`` says why it cannot have one.
+    """
+
+    def __init__(self, nets: Mapping[bool, StagedNet], traced: Mapping[bool, Traced], no_lean_stem: str = "") -> None:
+        self.nets = nets
         self.traced = traced
+        self.no_lean_stem = no_lean_stem
         self.places = traced[False].places
+
+    @classmethod
+    def of(cls, net: StagedNet, input_shape: tuple[int, int, int]) -> Self:
+        """Trace a network, for one image of (channels, height, width); `UnskipError` where that cannot be done."""
+        nets, reason = {False: net}, ""
+        traced = {False: Traced(net, input_shape)}
+        try:
+            lean = with_lean_stem(net)
+            traced[True], nets[True] = Traced(lean, input_shape), lean
+        except UnskipError as error:
+            reason = str(error)
+        return cls(nets, traced, reason)
 
     def peak(self, step: Step) -> int:
         """The most live elements after a step."""

@@ -15,9 +15,9 @@ from unskip.nets.depth import block_names, first_blocks
 from unskip.nets.shapes import light_copy
 from unskip.search.steps import StepSearch, removal_of
 from unskip.search.traced import Traced
-from unskip.surgery import Edit, with_grouped_convs, with_lean_stem
+from unskip.surgery import Edit, with_grouped_convs
 
-__all__ = ["Search", "Student"]
+__all__ = ["Student", "StudentSearch"]
 
 GROUPS = (2, 4, 8)
 MAX_DEPTHS = 12
@@ -48,9 +48,9 @@ class Student:
     parameters: int
 
     def figures(self, bytes_per_element: int) -> dict[str, int]:
-        """What a budget can limit before anything is measured; the file's size is that of its weights."""
+        """What is counted of it, by measure; the file's size is that of its weights."""
         return {
-            "peak_bytes": bytes_per_element * self.peak_elements,
+            "peak": bytes_per_element * self.peak_elements,
             "parameters": self.parameters,
             "macs": self.macs,
             "file_bytes": bytes_per_element * self.parameters,
@@ -98,7 +98,7 @@ class Student:
         return ", ".join(words) or "as it is"
 
 
-class Search:
+class StudentSearch:
     """All students of a network that come into question, the network itself first, none of them twice.
 
     ``students`` have every combination of: the stem as it is or lean; spatial convolutions as they are or in 2, 4 or 8
@@ -127,14 +127,10 @@ class Search:
             for stage in copied.stage_names
         }
         progress("searching what holds the peak")
-        self._traced = {False: Traced(copied, input_shape)}
-        self._nets = {False: copied}
-        try:
-            lean = with_lean_stem(copied)
-            self._traced[True], self._nets[True] = Traced(lean, input_shape), lean
-        except UnskipError as error:
-            self.skipped[str(error)] += 1
-        self._places = self._traced[False].places
+        self._steps = StepSearch.of(copied, input_shape)
+        if self._steps.no_lean_stem:
+            self.skipped[self._steps.no_lean_stem] += 1
+        self._places = self._steps.places
         self.students = list(self._distinct())
 
     def _distinct(self) -> Iterator[Student]:
@@ -156,10 +152,10 @@ class Search:
 
     def _variants(self) -> Iterator[tuple[bool, int, _Counted]]:
         """The network by stem and groups, where they can be changed."""
-        for lean, net in self._nets.items():
+        for lean, net in self._steps.nets.items():
             stem = " with a lean stem" if lean else ""
             self._progress(f"counting{stem}")
-            dense = _Counted(net, self._shape, self._traced[lean])
+            dense = _Counted(net, self._shape, self._steps.traced[lean])
             yield lean, 1, dense
             for groups in GROUPS:
                 self._progress(f"counting{stem}, {groups} groups")
@@ -178,7 +174,7 @@ class Search:
         """Sets of places whose shortcuts may go, the small ones first."""
         stages = [[p for p in self._places if p.partition(".")[0] == stage] for stage in self._net.stage_names]
         behind = [[place for stage in stages[:count] for place in stage] for count in range(len(stages) + 1)]
-        steps = [step.removed for step in StepSearch(self._traced).steps(MAX_STEPS)]
+        steps = [step.removed for step in self._steps.steps(MAX_STEPS)]
         if not self._places:
             self.skipped["without_shortcuts: this network has no shortcuts"] += 1
         found = {frozenset(_with_inner(places, self._places)) for places in (*behind, *steps)}

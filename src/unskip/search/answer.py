@@ -1,0 +1,162 @@
+"""The answer to a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from unskip.records import About, Figure, Load
+from unskip.search.budget import Budget
+from unskip.search.recipes import command, entries, write_recipe
+from unskip.search.students import Student
+
+__all__ = ["BudgetAnswer", "Candidate", "Verdict"]
+
+Verdict = Literal["meets", "borderline", "exceeds", "not exported", "not measured"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A student, what it costs, and how it can be trained.
+
+    ``figures`` are what is counted of it and what its exported file gave, by measure and by relative limit.
+    ``verdict``: ``meets`` every limit, ``borderline`` where the spread of a figure covers one, or what is wrong:
+    ``exceeded`` limits, or why a file was ``refused``. ``recipe`` is plain data as `recipe_from` takes it, ``file`` a
+    name for it; the network itself has none.
+    """
+
+    student: Student
+    figures: Mapping[str, Figure]
+    verdict: Verdict
+    exceeded: tuple[str, ...] = ()
+    refused: str = ""
+    method: str | None = None
+    recipe: Mapping[str, Any] | None = None
+    file: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it meets the budget or may do so."""
+        return self.verdict in ("meets", "borderline")
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain data for JSON."""
+        return {
+            "student": str(self.student),
+            "edits": entries(self.student.edits),
+            "sub_net": self.student.sub_net,
+            "shortcuts": self.student.shortcuts,
+            "figures": {name: figure.model_dump(exclude_defaults=True) for name, figure in self.figures.items()},
+            "verdict": self.verdict,
+            "exceeded": list(self.exceeded),
+            "not_exported": self.refused or None,
+            "method": self.method,
+            "recipe": self.recipe,
+            "command": self.recipe and command(self.recipe),
+        }
+
+
+@dataclass(frozen=True)
+class BudgetAnswer:
+    """Which students of a network meet a budget.
+
+    ``own`` is the network itself; ``candidates`` are those shown, the ones that meet the budget first, and among these
+    the one that changes least: that keeps the most MACs, then the most shortcuts, then the most parameters.
+    ``num_searched`` students were counted, ``num_within`` are within all limits of what is counted, and ``num_thinned``
+    of these are left out because another one, made by no other kinds of edits, changes less and is no larger in any
+    limited figure. ``num_usable`` meet the budget or are borderline, as far as is known. ``num_measured`` were exported
+    and measured in ``runtime``, None where nothing was, on a machine with this ``load``.
+
+    ``smallest`` are the students with the smallest value of each limited figure that is counted, ``nearest`` is the one
+    that exceeds these limits least, ``nearest_measured`` the one of those measured that uses up the smallest share of
+    the other limits. ``measures`` says what the figures are. ``skipped`` counts edits that do not fit, by the reason.
+    ``unknown`` says of which modules nobody knows the shortcuts, since they could not be opened; it is empty where
+    there are none.
+    """
+
+    net: str
+    input_shape: tuple[int, int, int]
+    budget: Budget
+    own: Candidate
+    candidates: tuple[Candidate, ...]
+    num_searched: int
+    num_within: int
+    num_thinned: int
+    num_usable: int
+    num_measured: int
+    runtime: str | None
+    threads: int
+    load: Load | None
+    smallest: Mapping[str, Candidate]
+    nearest: Candidate
+    nearest_measured: Candidate | None
+    measures: Mapping[str, About]
+    skipped: Mapping[str, int]
+    unknown: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether anything meets the budget, the network itself included, or may meet it: borderline counts."""
+        return any(candidate.is_usable for candidate in (self.own, *self.candidates))
+
+    @property
+    def best(self) -> Candidate | None:
+        """The first candidate, if it meets the budget or is borderline."""
+        first = self.candidates[0] if self.candidates else None
+        return first if first and first.is_usable else None
+
+    @property
+    def near(self) -> list[tuple[str, Candidate]]:
+        """The candidates that come nearest, none of them twice, each with what it comes nearest to, in words."""
+        named = [("all limits", self.nearest)]
+        named += [(self.budget.limit_of(name), candidate) for name, candidate in self.smallest.items()]
+        named += [("what was measured", self.nearest_measured)] if self.nearest_measured else []
+        words: dict[Student, list[str]] = {}
+        for word, candidate in named:
+            words.setdefault(candidate.student, []).append(word)
+        words.pop(self.own.student, None)
+        by_student = {candidate.student: candidate for _, candidate in named}
+        return [(", ".join(to), by_student[student]) for student, to in words.items()]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain data for JSON; edits and recipes can stand in a file as they are."""
+        typed = {
+            "budget",
+            "own",
+            "candidates",
+            "smallest",
+            "nearest",
+            "nearest_measured",
+            "measures",
+            "load",
+            "skipped",
+        }
+        return {name: value for name, value in vars(self).items() if name not in typed} | {
+            "budget": {"limits": dict(self.budget.limits), "element": self.budget.element},
+            "fits": self.fits,
+            "own": self.own.to_json(),
+            "candidates": [candidate.to_json() for candidate in self.candidates],
+            "smallest": {name: candidate.to_json() for name, candidate in self.smallest.items()},
+            "nearest": self.nearest.to_json(),
+            "nearest_measured": self.nearest_measured and self.nearest_measured.to_json(),
+            "measures": {name: about.model_dump() for name, about in self.measures.items()},
+            "load": self.load and self.load.model_dump(),
+            "skipped": dict(self.skipped),
+        }
+
+    def write_recipes(self, folder: Path) -> list[Path]:
+        """Write a recipe for every one that meets the budget or is borderline, one for sub-nets trained together."""
+        remarks: dict[str, list[str]] = {}
+        trees: dict[str, Mapping[str, Any]] = {}
+        for candidate in self.candidates:
+            if candidate.recipe is not None and candidate.is_usable:
+                trees[candidate.file] = candidate.recipe
+                remarks.setdefault(candidate.file, ["From `unskip fit-budget`; run it with --data."])
+                figures = ((name, candidate.figures[name].value) for name in self.measures if name in candidate.figures)
+                counted = ", ".join(f"{self.measures[name].title} {value:,g}" for name, value in figures if value)
+                remarks[candidate.file].append(f"{candidate.student}: {counted}")
+        for name, tree in trees.items():
+            write_recipe(folder / name, tree, remarks[name])
+        return [folder / name for name in trees]
