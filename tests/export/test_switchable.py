@@ -44,7 +44,7 @@ def written(request, family, images, tmp_path_factory):
 def test_every_depth_computes_what_its_network_computes(family, images, written):
     assert [done.depth for done in written] == list(family)
     assert all(done.max_difference < 1e-5 and done.agreement == 1 for done in written)
-    assert all(done.accuracies.net == done.accuracies.file for done in written)
+    assert all(done.scores.net.value == done.scores.file.value for done in written)
     path = written[0].path
     for depth, net in family.items():
         program = runtime_for(path).load(path, threads=1, depth=depth)

@@ -7,23 +7,25 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from unskip.answers import LOGITS, tensors_in
 from unskip.runtimes import RUNTIMES, Runtime
 
-__all__ = ["Conversion", "Format", "normalized"]
+__all__ = ["Conversion", "Format", "flat", "normalized"]
 
 
 @dataclass(frozen=True)
 class Conversion:
     """What is to be written.
 
-    ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. ``batch_size``
-    None means a free one. ``facts`` are the metadata. With ``calibration``, images (N, C, H, W) as ``net`` takes them,
-    the file is to compute with 8-bit integers. ``backend`` is one of the format's.
+    ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. It gives one
+    tensor, or a tuple of as many as there are in ``names``, the structure of the network's answers with a name in the
+    place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. With ``calibration``, images
+    (N, C, H, W) as ``net`` takes them, the file is to compute with 8-bit integers. ``backend`` is one of the format's.
     """
 
     net: nn.Module
@@ -32,6 +34,7 @@ class Conversion:
     facts: Mapping[str, str]
     backend: str | None = None
     calibration: Tensor | None = None
+    names: Any = LOGITS
 
     def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
         """The network as torch.export has it."""
@@ -80,6 +83,20 @@ class Format(ABC):
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
         raise NotImplementedError(f"{self.name} files hold one network")
+
+
+def flat(net: nn.Module) -> nn.Module:
+    """A network that gives the tensors of its answers as a tuple."""
+    return _Flat(net).eval()
+
+
+class _Flat(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensors_in(self.net(images)))
 
 
 def normalized(net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

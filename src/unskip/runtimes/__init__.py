@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.runtimes.base import Images, Outputs, Program, Runtime
 from unskip.runtimes.executorch import ExecuTorch
 from unskip.runtimes.onnxruntime import OnnxRuntime
 from unskip.runtimes.openvino import OpenVino
 from unskip.runtimes.torch import PyTorch
 from unskip.settings import nearest
 
-__all__ = ["RUNTIMES", "Images", "Logits", "Program", "Runtime", "find_runtime", "read_metadata", "runtime_for"]
+__all__ = ["RUNTIMES", "Images", "Outputs", "Program", "Runtime", "find_runtime", "read_metadata", "runtime_for"]
 
 RUNTIMES: Mapping[str, Runtime] = {
     runtime.name: runtime for runtime in (OnnxRuntime(), ExecuTorch(), OpenVino(), PyTorch())
