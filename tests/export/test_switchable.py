@@ -22,7 +22,7 @@ def family():
     """A full-net and two sub-nets with statistics of their own, as a training leaves them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = with_depth_statistics(make_net("resnet14", {"width": 8, "in_channels": 1}), depths=DEPTHS.values())
+        net = with_depth_statistics(make_net("resnet14", {"width": 8, "in_channels": 1}), depths=list(DEPTHS.values()))
         nets = {"full": net, **{name: net.at_depth(*blocks) for name, blocks in DEPTHS.items()}}
         with torch.no_grad():
             for each in nets.values():
