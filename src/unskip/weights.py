@@ -36,8 +36,16 @@ PRETRAINED = "pretrained"
 
 
 def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
-    """Write weights, spec and ``info`` into one safetensors file, whole or not at all."""
-    assert net.spec is not None, "only a network with a spec can be built again"
+    """Write weights, spec and ``info`` into one safetensors file, whole or not at all.
+
+    Raises `UnskipError` for a network without a spec, since nothing could be built from the file.
+    """
+    _check_staged(net)
+    if net.spec is None:
+        raise UnskipError(
+            "only a network that `unskip.make_net` made, or an edit of one, can be saved with its spec; make yours by "
+            "its name, PACKAGE.MODULE:FACTORY"
+        )
     # One entry, since safetensors orders several at random and equal nets shall be equal files.
     header = {"unskip": json.dumps({"net": json.dumps(net.spec.to_json()), **info.to_json()})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
@@ -91,6 +99,7 @@ def load_weights(net: StagedNet, path: Path) -> None:
     weights that torchvision or timm publish. Raises `UnskipError` that lists the keys and shapes that differ when the
     file belongs to another network, and names a tensor of integers, of NaN or of infinities.
     """
+    _check_staged(net)
     _load(net, _read(net, path), path)
 
 
@@ -105,6 +114,14 @@ def load_initial_weights(net: StagedNet, path: Path) -> None:
         if name in tensors and name in own and tensors[name].shape != own[name].shape:
             tensors[name] = own[name]
     _load(net, tensors, path)
+
+
+def _check_staged(net: nn.Module) -> None:
+    if not isinstance(net, StagedNet):
+        raise UnskipError(
+            f"expected a StagedNet, not a {type(net).__name__}: parse it first, net = `unskip.parse(model, images)`; "
+            "the parsed net has copies of the weights"
+        )
 
 
 def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:

@@ -1,10 +1,13 @@
 import pytest
+import torch
 from hypothesis import given, settings
 from torch import nn
 
 from unskip.dataflow import forecast, inventory, shortcut_share
+from unskip.errors import UnskipError
 from unskip.nets import make_net
 from unskip.surgery import without_shortcuts
+from unskip.torchvision_compat import torchvision
 
 from .random_nets import nets
 
@@ -64,3 +67,14 @@ def test_a_plain_network_has_no_share(name):
     plain = without_shortcuts(make_net(name))
     assert inventory(plain, (3, 64, 64)) == []
     assert shortcut_share(plain, (3, 64, 64)) == 0
+
+
+def test_the_shortcuts_of_a_plain_module_are_found():
+    """Of torchvision's ResNet-18 as it comes: an empty list would say that it has none."""
+    model = torchvision.models.resnet18().eval()
+    shape = (3, 64, 64)
+    assert inventory(model, shape) == inventory(make_net("torchvision:resnet18"), shape)
+    assert len(inventory(model, shape)) == 8
+    assert shortcut_share(model, shape) > 0
+    with pytest.raises(UnskipError, match="cannot be parsed"):
+        inventory(torch.nn.Linear(3, 3), shape)

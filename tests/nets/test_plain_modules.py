@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, make_net
+from unskip import UnskipError, export_net, forecast, inventory, load_weights, make_net, save_net
 from unskip.nets import staged
 from unskip.surgery import residual_blocks
 from unskip.torchvision_compat import torchvision
@@ -68,3 +68,20 @@ def test_what_is_no_network_is_refused_in_a_sentence(given, word):
     with pytest.raises(UnskipError, match=word) as refusal:
         staged(given)
     assert "\n" not in str(refusal.value)
+
+
+def test_public_functions_take_plain_networks(tmp_path):
+    model = torchvision.models.resnet18(num_classes=3).eval()
+    assert len(inventory(model, (3, 64, 64))) == 8
+    assert forecast(model, (3, 64, 64)).peak_bytes == forecast(staged(model), (3, 64, 64)).peak_bytes
+    exported = export_net(lenet(3, 32), tmp_path / "net.onnx", torch.randn(2, 3, 32, 32))
+    assert exported.path.exists()
+
+
+def test_what_changes_a_network_in_place_asks_for_a_staged_one(tmp_path):
+    model = torchvision.models.resnet18()
+    torch.save(model.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(UnskipError, match="StagedNet, not a ResNet"):
+        load_weights(model, tmp_path / "weights.pth")
+    with pytest.raises(UnskipError, match="spec"):
+        save_net(staged(model), tmp_path / "net.safetensors", None)

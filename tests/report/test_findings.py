@@ -6,7 +6,7 @@ import pytest
 from sample_records import bench, benches, changed, diverged, one_training, run, without_latency
 
 from unskip.records import Figure
-from unskip.report.findings import COSTS, Verdict, fastest, find, noise, pairs
+from unskip.report.findings import COSTS, Difference, Verdict, fastest, find, pairs
 
 BETTER, WITHIN_NOISE, WORSE = Verdict.BETTER, Verdict.WITHIN_NOISE, Verdict.WORSE
 
@@ -39,9 +39,9 @@ def test_without_a_twin_that_was_trained_without_a_teacher_nothing_is_known_of_r
 
 
 def test_noise_is_two_standard_errors_of_the_difference():
-    assert noise(0.9, 0.9, 10_000) == pytest.approx(2 * math.sqrt(2) * math.sqrt(0.9 * 0.1 / 10_000))
-    assert noise(0.9, 0.8, 100) == pytest.approx(10 * noise(0.9, 0.8, 10_000))
-    assert noise(1.0, 1.0, 50) == 0
+    assert Difference(0.9, 0.9, 10_000).noise == pytest.approx(2 * math.sqrt(2) * math.sqrt(0.9 * 0.1 / 10_000))
+    assert Difference(0.9, 0.8, 100).noise == pytest.approx(10 * Difference(0.9, 0.8, 10_000).noise)
+    assert Difference(1.0, 1.0, 50).noise == 0
 
 
 def test_fewer_test_images_make_fewer_claims():

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from unskip.dataflow.counts import count_macs, num_parameters
 from unskip.dataflow.memory import live_elements
 from unskip.dataflow.operations import Dataflow, trace
-from unskip.nets import Residual
+from unskip.nets import Residual, StagedNet, staged
 from unskip.surgery import residual_blocks
 
 __all__ = ["Shortcut", "bypass_of", "inventory", "shortcut_share"]
@@ -43,8 +44,9 @@ def inventory(
 
     What a shortcut holds at an operation is the difference between the live bytes and those without this one
     shortcut, all that does not belong to it staying as it is; see :func:`unskip.dataflow.forecast` for what is
-    alive and what ``inplace`` means.
+    alive and what ``inplace`` means. A network that is no `StagedNet` is parsed. Raises `UnskipError` where that fails.
     """
+    net = _staged(net, input_shape)
     dataflow = trace(net, input_shape)
     full = live_elements(dataflow, inplace=inplace)
     shortcuts = []
@@ -77,12 +79,20 @@ def shortcut_share(net: nn.Module, input_shape: tuple[int, int, int], *, inplace
     Live bytes are summed over the operations of the network, once as it is and once without any shortcut; the
     share is the difference divided by the first sum. Both sums run over the same operations: where a
     projection or an addition no longer runs, the second counts what is alive in its place. This is about time
-    under load, not about the peak.
+    under load, not about the peak. A plain `torch.nn.Module` is parsed, as by :func:`inventory`.
     """
+    net = _staged(net, input_shape)
     dataflow = trace(net, input_shape)
     full = sum(live_elements(dataflow, inplace=inplace))
     bypass = bypass_of(dataflow, residual_blocks(net))
     return 1 - sum(live_elements(dataflow, inplace=inplace, bypass=bypass)) / full
+
+
+def _staged(net: nn.Module, input_shape: tuple[int, int, int]) -> StagedNet:
+    """The network, parsed with images of that shape where it is a plain one."""
+    images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+    parameter = next(net.parameters(), images)
+    return staged(net, images.to(parameter.device, parameter.dtype))
 
 
 def bypass_of(dataflow: Dataflow, places: Iterable[str]) -> dict[int, int]:

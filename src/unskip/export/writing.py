@@ -27,7 +27,7 @@ from unskip.export.proof import (
     refuse_drop,
 )
 from unskip.files import atomic_paths
-from unskip.nets import StagedNet
+from unskip.nets import StagedNet, staged
 from unskip.quiet import quiet
 from unskip.surgery import extract, fold_batchnorm
 from unskip.tasks import Classification, Task
@@ -39,7 +39,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are 
 
 
 def export_net(
-    net: StagedNet,
+    net: nn.Module,
     path: str | Path,
     images: Tensor,
     *,
@@ -70,6 +70,7 @@ def export_net(
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
     """
+    net = staged(net, images)
     order = _Order.of(Path(path), images, normalization, batch_size, backend, metadata, task)
     if calibration is not None and not order.format.int8:
         raise UnskipError(

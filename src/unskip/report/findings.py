@@ -15,7 +15,7 @@ from unskip.chance import chance_limit, tells_chance
 from unskip.records import Cell, Comparison, Group, Net, Run
 from unskip.report.table import compared, speedup_text, writer
 
-__all__ = ["COSTS", "Difference", "Findings", "Pair", "Verdict", "fastest", "find", "noise", "pairs"]
+__all__ = ["COSTS", "Difference", "Findings", "Pair", "Verdict", "fastest", "find", "pairs"]
 
 COSTS = ("peak", "latency")
 """The measures that are said in a sentence and drawn against accuracy."""
@@ -27,14 +27,6 @@ class Verdict(StrEnum):
     BETTER = "better"
     WITHIN_NOISE = "within noise"
     WORSE = "worse"
-
-
-def noise(score: float, other: float, images: int) -> float:
-    """Two standard errors of the difference of two accuracies on so many images, as a share.
-
-    The two are taken as independent. On the same images nets differ by less, so this errs towards caution.
-    """
-    return 2 * sqrt((score * (1 - score) + other * (1 - other)) / images)
 
 
 @dataclass(frozen=True)
@@ -52,8 +44,8 @@ class Difference:
 
     @property
     def noise(self) -> float:
-        """How large it may be without saying anything."""
-        return noise(self.score, self.other, self.images)
+        """Two standard errors. On the same images nets differ by less than two samples do: it errs towards caution."""
+        return 2 * sqrt((self.score * (1 - self.score) + self.other * (1 - self.other)) / self.images)
 
     @property
     def verdict(self) -> Verdict:

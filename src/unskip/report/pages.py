@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import yaml
 from unskip.files import write_text
 from unskip.records import Comparison, Run
 from unskip.report.curves import loss_drawings, score_drawings
-from unskip.report.drawings import Drawn, cost_drawings, memory_drawings
+from unskip.report.drawings import cost_drawings, memory_drawings
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.table import Table, definitions
@@ -68,23 +66,14 @@ def render_bench(comparison: Comparison) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Section:
-    """A setting: its table and its plots."""
-
-    setting: str
-    table: Table
-    costs: Sequence[Drawn]
-
-
 def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None, **values: Any) -> str:
     """A page as HTML, with what all pages have; values are escaped unless they are markup."""
-    sections = [
-        _Section(
-            setting_of(group),
-            files_table(comparison, group),
-            cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
-        )
+    sections: list[dict[str, Any]] = [
+        {
+            "setting": setting_of(group),
+            "table": files_table(comparison, group),
+            "costs": cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
+        }
         for number, group in enumerate(comparison.groups)
     ]
     return TEMPLATES.get_template(template).render(
@@ -93,6 +82,6 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
         comparison=comparison,
         nets=nets,
         sections=sections,
-        definitions=definitions(nets, *(section.table for section in sections)),
+        definitions=definitions(nets, *(section["table"] for section in sections)),
         sentences=sentences,
     )

@@ -40,25 +40,25 @@ class Point:
 
 def front(points: Sequence[Point]) -> list[Point]:
     """Those that no other beats in both, by cost; of equals, all."""
-    ordered = sorted(points, key=lambda point: (point.cost, -point.accuracy))
     kept: list[Point] = []
-    for point in ordered:
-        better = not kept or point.accuracy > kept[-1].accuracy
-        equal = bool(kept) and (point.cost, point.accuracy) == (kept[-1].cost, kept[-1].accuracy)
-        if better or equal:
+    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy)):
+        last = kept[-1] if kept else None
+        if last is None or point.accuracy > last.accuracy or (point.cost, point.accuracy) == (last.cost, last.accuracy):
             kept.append(point)
     return kept
 
 
-def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, width: int = 480) -> Markup:
+def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str) -> Markup:
     """Scores against costs, with the titles of the two; ``name`` is unique in the page.
 
     The line joins those that no other beats in both: up and to the left is better.
     """
     best = front(points)
-    with canvas(width, 300) as axes:
-        _limits(axes, points)
-        right, (bottom, _) = axes.get_xlim()[1], axes.get_ylim()
+    with canvas(480, 300) as axes:
+        heights = [100 * point.accuracy for point in points]
+        room = max(0.15 * (max(heights) - min(heights)), 0.5)
+        bottom, right = min(heights) - room, 1.06 * max(max((point.cost, *(point.spread or ()))) for point in points)
+        axes.set(xlim=(0, right), ylim=(bottom, max(heights) + room))  # costs from 0, so that lengths can be compared
         steps = [(best[0].cost, bottom), *((point.cost, 100 * point.accuracy) for point in best)]
         corners = [steps[0]]
         for (_, before), (x, y) in pairwise(steps):
@@ -71,14 +71,9 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, width
             if point.spread is not None:
                 axes.plot(point.spread, [height] * 2, color=color, linewidth=1.2, alpha=0.6, zorder=3)
                 strokes.append(((point.spread[0], height), (point.spread[1], height)))
-            face = color if point in best else "none"
-            marker: dict[str, Any] = {
-                "markersize": 7,
-                "markeredgewidth": 1.6,
-                "markeredgecolor": color,
-                "markerfacecolor": face,
-            }
-            axes.plot(point.cost, height, "o", clip_on=False, zorder=4, **marker)
+            fill: Any = "full" if point in best else "none"
+            marker = axes.plot(point.cost, height, "o", color=color, fillstyle=fill, clip_on=False, zorder=4)
+            marker[0].set(markersize=7, markeredgewidth=1.6)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.set_title(f"{score}, %")
@@ -87,14 +82,6 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, width
         said = ", ".join(point.label for point in best)
         all_points = ", ".join(f"{point.label} {percent(point.accuracy)} at {point.cost:.3g}" for point in points)
         return to_svg(axes, name, f"{score} against {cost}: {all_points}. Not beaten in both: {said}.")
-
-
-def _limits(axes: Axes, points: Sequence[Point]) -> None:
-    """Room around the points; costs from 0, so that lengths can be compared."""
-    accuracies = [100 * point.accuracy for point in points]
-    room = max(0.15 * (max(accuracies) - min(accuracies)), 0.5)
-    axes.set_xlim(0, 1.06 * max(max((point.cost, *(point.spread or ()))) for point in points))
-    axes.set_ylim(min(accuracies) - room, max(accuracies) + room)
 
 
 def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lines: Sequence[_Line]) -> None:
@@ -121,7 +108,8 @@ def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lin
             name.set(**place)
             area = name.get_window_extent()
             outside = figure.bbox.count_contains(area.corners()) < 4 or area.y0 < axes.bbox.y0
-            rated.append((1000 * outside + sum(_covered(area, other) for other in taken), number, place, area))
+            badness = 1000 * outside + 25 * abs(shift) + sum(_covered(area, other) for other in taken)
+            rated.append((badness, number, place, area))
         *_, place, area = min(rated, key=itemgetter(0, 1))
         name.set(**place)
         taken.append(area)

@@ -23,7 +23,7 @@ TEMPLATES.globals |= {
     name: getattr(module, name)
     for module, names in (
         (units, ("duration", "milliseconds", "percent", "points", "signed_points")),
-        (findings, ("COSTS", "Verdict", "fastest", "noise", "pairs")),
+        (findings, ("COSTS", "Verdict", "fastest", "pairs")),
         (table, ("compared", "speedup_text")),
         (lines, ("about", "setting_of", "shape_of")),
     )

@@ -50,9 +50,9 @@ def without_shortcuts_exactly(net: StagedNet, *, keep: Sequence[str] = ()) -> St
 
     Nothing is trained: wider convolutions carry each block's input to the block's last one, which adds it (RMNet; the
     head of this function's file says how). The copy is larger and slower, and its maps hold what the shortcuts held:
-    compare :func:`unskip.dataflow.num_parameters`, :func:`unskip.dataflow.count_macs` and :func:`unskip.forecast`. The maps of the stages
-    stay. BatchNorm is folded as by `fold_batchnorm`, dropout and stochastic depth are left out of the blocks, and the
-    copy is in eval mode. ``keep`` as in `without_shortcuts`.
+    compare :func:`unskip.dataflow.count_macs` and :func:`unskip.forecast`. The maps of the stages stay. BatchNorm is
+    folded as by `fold_batchnorm`, dropout and stochastic depth are left out of the blocks, and the copy is in eval
+    mode. ``keep`` as in `without_shortcuts`.
 
     Raises `UnskipError` with the block and the reason for a body that is anything but convolutions with activations
     between, ending with a convolution; for convolutions whose kernel has no centre on the pixel, or whose groups leave
