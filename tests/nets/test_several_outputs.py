@@ -35,7 +35,7 @@ def make(answer):
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.__name__)
 def test_a_file_gives_what_the_network_gives(tmp_path, answer, format_):
     net, path = make(answer), tmp_path / f"net{format_.ending}"
-    written = export_net(net, path, IMAGES, normalization=(MEAN, STD), task=Matching())
+    written = export_net(net, path, IMAGES, normalization=(MEAN, STD))
     assert written.max_difference < 1e-5
     assert written.agreement == pytest.approx(1)
     names, structured = ANSWERS[answer]
@@ -56,7 +56,7 @@ def test_the_tensor_that_differs_most_decides(tmp_path):
     """A deviation in a tensor of small numbers is not hidden behind one of large numbers."""
     net = make(pyramid)
     with pytest.raises(UnskipError, match=r"its answers differ .* of the largest value, and 1e-12 is allowed"):
-        export_net(net, tmp_path / "net.onnx", IMAGES, task=Matching(), tolerance=1e-12)
+        export_net(net, tmp_path / "net.onnx", IMAGES, tolerance=1e-12)
     assert not list(tmp_path.iterdir())
 
 

@@ -30,7 +30,7 @@ from unskip.files import atomic_paths
 from unskip.nets import StagedNet, staged
 from unskip.quiet import quiet
 from unskip.surgery import extract, fold_batchnorm
-from unskip.tasks import Classification, Task
+from unskip.tasks import Classification, Matching, Task
 
 __all__ = ["export_net", "export_switchable"]
 
@@ -62,7 +62,7 @@ def export_net(
     normalisation, the precision, the net's spec and the version of unskip.
 
     The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
-    default classification, says how far the answers agree. With ``calibration``, training images, the file computes
+    default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
     with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
     instead: its score may lie below the network's by ``max_drop``. A network that answers with several tensors becomes
     a file of several outputs, named after their places in the structure.
@@ -146,7 +146,7 @@ class _Order:
     batch_size: int | None
     backend: str | None
     metadata: Mapping[str, str]
-    task: Task
+    task: Task | None
 
     @classmethod
     def of(
@@ -168,7 +168,6 @@ class _Order:
         if batch_size is None and not format_.free_batch:
             batch_size = 1
         images = images.detach().to("cpu", torch.float32)
-        task = task or Classification()
         return cls(path, format_, images, normalization, batch_size, backend, metadata or {}, task)
 
     def conversion(self, net: StagedNet, ready: StagedNet, calibration: Tensor | None = None) -> Conversion:
@@ -225,8 +224,9 @@ class _Order:
         """Run a file by its own runtime beside the network as it is."""
         file = answers_of(self.format.runtime.load(written, depth=depth))
         eager = self._normalized(_for_cpu(net))
-        agreement = compare(eager, file, self.images, self.task, free_batch=self.batch_size is None)
-        return agreement, None if test is None else compare_scores(eager, file, test, self.task)
+        task = self.task or _usual_task(eager, self.images[:1])
+        agreement = compare(eager, file, self.images, task, free_batch=self.batch_size is None)
+        return agreement, None if test is None else compare_scores(eager, file, test, task)
 
     def exported(
         self,
@@ -257,6 +257,13 @@ class _Order:
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)
+
+
+def _usual_task(net: nn.Module, image: Tensor) -> Task:
+    """Classification for a network that gives logits; for any other, to answer as it does."""
+    with torch.no_grad():
+        logits = answer_names(net(image)) == LOGITS
+    return Classification() if logits else Matching().with_teacher(net)
 
 
 def _for_cpu(net: StagedNet) -> StagedNet:
