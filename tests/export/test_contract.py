@@ -138,7 +138,7 @@ def test_no_images_are_refused(format_, net, images, tmp_path):
 def test_unknown_names_and_endings_name_the_known_ones(tmp_path):
     with pytest.raises(UnskipError, match=r"net\.tflite.*known endings: \.onnx"):
         format_for(tmp_path / "net.tflite")
-    with pytest.raises(UnskipError, match=r"no export format 'onx'; known: .*did you mean 'onnx'"):
+    with pytest.raises(UnskipError, match="no export format 'onx'; did you mean 'onnx'"):
         find_format("onx")
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from unskip.answers import LOGITS, answer_names
 from unskip.environment import package_version
 from unskip.errors import UnskipError, first_line
-from unskip.export.base import Conversion, Format, flat, normalized
 from unskip.export.formats import FORMATS, format_for
+from unskip.export.formats.base import Conversion, Format, flat, normalized
 from unskip.export.proof import (
     Agreement,
     Exported,

@@ -1,4 +1,4 @@
-"""Runtimes that run deployed files. A runtime is one file here and one line in `RUNTIMES`.
+"""Runtimes that run deployed files. A runtime is one file here, found by listing.
 
 None imports torch unless it is built on it, so that a process which measures a file holds no more than it needs.
 """
@@ -9,24 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unskip.errors import UnskipError
+from unskip.listing import Instances
 from unskip.runtimes.base import Images, Outputs, Program, Runtime
-from unskip.runtimes.executorch import ExecuTorch
-from unskip.runtimes.onnxruntime import OnnxRuntime
-from unskip.runtimes.openvino import OpenVino
-from unskip.runtimes.torch import PyTorch
-from unskip.settings import nearest
 
 __all__ = ["RUNTIMES", "Images", "Outputs", "Program", "Runtime", "find_runtime", "read_metadata", "runtime_for"]
 
-RUNTIMES: Mapping[str, Runtime] = {
-    runtime.name: runtime for runtime in (OnnxRuntime(), ExecuTorch(), OpenVino(), PyTorch())
-}
+RUNTIMES: Mapping[str, Runtime] = Instances("unskip.runtimes", Runtime, "runtime")
 
 
 def find_runtime(name: str) -> Runtime:
     """A runtime by its name; `UnskipError` with the known ones for another name."""
-    if name not in RUNTIMES:
-        raise UnskipError(f"no runtime {name!r}; known: {', '.join(RUNTIMES)}{nearest(name, RUNTIMES)}")
     return RUNTIMES[name]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -66,14 +67,14 @@ class Program(ABC):
 
 
 class Runtime(ABC):
-    """A runtime by its name on the command line, and what is read by it.
+    """A runtime by its file's name, and what is read by it; ``order`` is its place among the others.
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
     ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
-    name: ClassVar[str]
+    order: ClassVar[float] = math.inf
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
@@ -81,6 +82,11 @@ class Runtime(ABC):
     package: ClassVar[str]
     extra: ClassVar[str | None]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def installed(self) -> bool:

@@ -19,7 +19,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxRuntime(Runtime):
     """One call at a time; with a given number of threads, those that wait sleep instead of spinning."""
 
-    name = "onnxruntime"
+    order = 0
     title = "ONNX Runtime"
     endings = (".onnx",)
     module = "onnxruntime"

@@ -11,8 +11,8 @@ from typing import Any
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
 from unskip.quiet import quiet
+from unskip.runtimes._pt2_archive import check_archive
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index
-from unskip.runtimes.pt2_archive import check_archive
 
 __all__ = ["METADATA", "PyTorch"]
 
@@ -22,7 +22,7 @@ METADATA = "unskip.json"  # a file inside the archive
 class PyTorch(Runtime):
     """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
 
-    name = "torch"
+    order = 3
     title = "PyTorch"
     endings = (".pt2",)
     module = "torch"

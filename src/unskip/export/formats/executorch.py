@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from unskip.errors import UnskipError, first_line
-from unskip.export.base import Conversion, Format
-from unskip.export.onnx import CALIBRATION_BATCH
+from unskip.export.formats.base import Conversion, Format
+from unskip.export.formats.onnx import CALIBRATION_BATCH
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
 from unskip.runtimes import RUNTIMES
@@ -27,7 +27,7 @@ class ExecuTorch(Format):
     In 8 bits, for XNNPACK only: weights symmetric by output channel, feature maps asymmetric by tensor.
     """
 
-    name = "executorch"
+    order = 1
     runtime_name = "executorch"
     free_batch = False
     int8 = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -46,7 +47,7 @@ class Conversion:
 
 
 class Format(ABC):
-    """A format by its name on the command line.
+    """A format by its file's name; ``order`` is its place among the others.
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
     ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised,
@@ -54,13 +55,18 @@ class Format(ABC):
     written for, the default first, ``depths_backend`` the one that lets depths share their weights.
     """
 
-    name: ClassVar[str]
+    order: ClassVar[float] = math.inf
     runtime_name: ClassVar[str]
     free_batch: ClassVar[bool] = True
     int8: ClassVar[bool] = False
     switchable: ClassVar[bool] = False
     backends: ClassVar[tuple[str, ...]] = ()
     depths_backend: ClassVar[str | None] = None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def runtime(self) -> Runtime:

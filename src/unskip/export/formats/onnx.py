@@ -14,8 +14,8 @@ import torch
 
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
-from unskip.export.base import Conversion, Format
-from unskip.export.switchable import switched
+from unskip.export.formats._switchable import switched
+from unskip.export.formats.base import Conversion, Format
 
 __all__ = ["CALIBRATION_BATCH", "Onnx", "finished", "onnx_model"]
 
@@ -31,7 +31,7 @@ class Onnx(Format):
     float32, or many classes would share the first place.
     """
 
-    name = "onnx"
+    order = 0
     runtime_name = "onnxruntime"
     int8 = True
     switchable = True
