@@ -23,15 +23,18 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 import unskip
-from unskip.analyses import inspect_net
+from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
+from unskip.measures import measures
 from unskip.methods import method_card, method_class, method_names
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.runtimes import RUNTIMES
 from unskip.search import Budget, fit_budget, render_fit
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
+from unskip.tasks import TASKS
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -302,6 +305,34 @@ def planning_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def catalogue_page() -> str:
+    """What is found by listing a folder and has no page of its own."""
+    lines = [
+        NOTE,
+        "",
+        "# Catalogue",
+        "",
+        "What is one file each, found by listing its folder, and has no page of its own; "
+        "[Concepts](concepts.md#where-the-next-thing-goes) says how to add one.",
+        "",
+        "## Measures",
+        "",
+        "In `src/unskip/measures/`; what networks and files are compared by.",
+        "",
+        "| measure | title | better | definition | limits of `fit-budget` |",
+        "|---|---|---|---|---|",
+    ]
+    for name, measure in measures().items():
+        limits = ", ".join(f"`--{limit.name.replace('_', '-')}`" for limit in measure.limits)
+        lines.append(f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.definition)} | {limits} |")
+    listings = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
+    for title, listing in listings.items():
+        folder = f"src/unskip/{title.lower()}/"
+        lines += ["", f"## {title}", "", f"In `{folder}`.", "", "| name | what it is |", "|---|---|"]
+        lines += [f"| `{name}` | {_cell(_summary(listing.card(name)))} |" for name in listing]
+    return "\n".join(lines) + "\n"
+
+
 def _show_plan(name: str, console: Console) -> None:
     for part in inspect_net(make_net(name), (3, 224, 224), also=["plan"]).analyses["plan"].show(console):
         console.print(part)
@@ -350,6 +381,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "counts.md": counts_page,
     "planning.md": planning_page,
     "python.md": python_page,
+    "catalogue.md": catalogue_page,
 }
 
 

@@ -1,7 +1,7 @@
 # ruff: noqa: I001  (the groups and their headings are those of docs/python.md)
 
 # Networks and edits
-from . import surgery as surgery
+from . import edits as edits
 from .nets import NetSpec as NetSpec
 from .nets import Residual as Residual
 from .nets import StagedNet as StagedNet

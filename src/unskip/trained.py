@@ -21,7 +21,7 @@ from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
-from unskip.runtimes import RUNTIMES, read_metadata
+from unskip.runtimes import read_metadata, runtimes
 from unskip.settings import nearest
 from unskip.tasks import Classification, Score
 from unskip.weights import load_net
@@ -42,7 +42,7 @@ def evaluate_target(
     test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target, label)
-    if any(file.suffix.lower() == runtime.endings[0] for runtime in RUNTIMES.values()):
+    if any(file.suffix.lower() == runtime.endings[0] for runtime in runtimes()):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
         where = facts.get("normalization", "outside")

@@ -1,7 +1,6 @@
 """What every runtime keeps; the files come from the formats that are written for them."""
 
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from unskip.runtimes import RUNTIMES, find_runtime, read_metadata, runtime_for
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request):
-    return RUNTIMES[request.param]
+    return find_runtime(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +62,11 @@ def test_loading_is_quiet(runtime, file, images, capfd):
 
 
 def test_names_and_endings(runtime, tmp_path):
-    assert find_runtime(runtime.name) is runtime
-    assert runtime_for(tmp_path / f"NET{runtime.endings[0].upper()}") is runtime
-    with pytest.raises(UnskipError, match="no runtime 'onnxruntim'; did you mean 'onnxruntime'"):
+    assert isinstance(runtime, RUNTIMES[runtime.name])
+    assert runtime_for(tmp_path / f"NET{runtime.endings[0].upper()}").name == runtime.name
+    with pytest.raises(UnskipError, match=r"no runtime 'onnxruntim'; did you mean 'onnxruntime'"):
         find_runtime("onnxruntim")
-    with pytest.raises(UnskipError, match=r"net\.tflite is no deployed file; known endings: \.onnx"):
+    with pytest.raises(UnskipError, match=r"net\.tflite is no deployed file; known endings: .*\.onnx"):
         runtime_for(tmp_path / "net.tflite")
 
 
@@ -164,15 +163,3 @@ def test_onnx_files_read_no_other_folders_data(tmp_path, name, place):
     (home / "a.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(UnskipError, match=r"a\.onnx"):
         runtime.load(home / "a.onnx")
-
-
-def test_a_runtime_is_one_file(tmp_path, monkeypatch):
-    import unskip.runtimes
-
-    code = Path(unskip.runtimes.__file__).with_name("onnxruntime.py").read_text()
-    code = code.replace("ONNX Runtime", "Another").replace("order = 0", "order = 9")
-    (tmp_path / "other_runtime.py").write_text(code)
-    monkeypatch.setattr(unskip.runtimes, "__path__", [*unskip.runtimes.__path__, str(tmp_path)])
-    assert list(RUNTIMES)[-1] == "other_runtime"
-    assert find_runtime("other_runtime").title == "Another"
-    assert runtime_for(Path("net.onnx")).name == "onnxruntime"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -67,14 +66,13 @@ class Program(ABC):
 
 
 class Runtime(ABC):
-    """A runtime by its file's name, and what is read by it; ``order`` is its place among the others.
+    """A runtime, and what is read by it. Its file's name is its name everywhere.
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
     ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
-    order: ClassVar[float] = math.inf
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]

@@ -23,7 +23,6 @@ METADATA = "unskip"  # a method of the program that returns a JSON text
 class ExecuTorch(Runtime):
     """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
 
-    order = 1
     title = "ExecuTorch"
     endings = (".pte",)
     module = "executorch"

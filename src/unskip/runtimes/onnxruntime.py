@@ -19,7 +19,6 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxRuntime(Runtime):
     """One call at a time; with a given number of threads, those that wait sleep instead of spinning."""
 
-    order = 0
     title = "ONNX Runtime"
     endings = (".onnx",)
     module = "onnxruntime"

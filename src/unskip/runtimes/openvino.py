@@ -23,7 +23,6 @@ METADATA = ["unskip", "metadata"]  # the path in a model's runtime information
 class OpenVino(Runtime):
     """One stream, computing in the precision of the file, never in a lower one that the processor has."""
 
-    order = 2
     title = "OpenVINO"
     endings = (".xml", ".onnx")
     module = "openvino"

@@ -22,7 +22,6 @@ METADATA = "unskip.json"  # a file inside the archive
 class PyTorch(Runtime):
     """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
 
-    order = 3
     title = "PyTorch"
     endings = (".pt2",)
     module = "torch"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.answers import LOGITS, tensors_in
-from unskip.runtimes import RUNTIMES, Runtime
+from unskip.runtimes import Runtime, find_runtime
 
 __all__ = ["Conversion", "Format", "flat", "normalized"]
 
@@ -71,7 +71,7 @@ class Format(ABC):
     @property
     def runtime(self) -> Runtime:
         """What runs its files."""
-        return RUNTIMES[self.runtime_name]
+        return find_runtime(self.runtime_name)
 
     @property
     def ending(self) -> str:

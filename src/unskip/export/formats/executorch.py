@@ -14,7 +14,7 @@ from unskip.export.formats.base import Conversion, Format
 from unskip.export.formats.onnx import CALIBRATION_BATCH
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
-from unskip.runtimes import RUNTIMES
+from unskip.runtimes import find_runtime
 from unskip.runtimes.executorch import METADATA
 from unskip.surgery import fold_batchnorm
 
@@ -63,7 +63,7 @@ def planned_arena(net: StagedNet, input_shape: tuple[int, int, int], batch_size:
     The plan of the portable kernels, BatchNorm folded: the same on every machine. Raises `UnskipError` where
     ExecuTorch is not installed.
     """
-    RUNTIMES["executorch"].require()
+    find_runtime("executorch").require()
     with quiet():
         folded = fold_batchnorm(net).to("cpu", torch.float32)
         conversion = Conversion(folded, input_shape, batch_size, {})
@@ -75,7 +75,7 @@ def arena_of_file(path: Path) -> int | None:
 
     XNNPACK is such a backend. Raises `UnskipError` where ExecuTorch is not installed, or the file cannot be read.
     """
-    RUNTIMES["executorch"].require()
+    find_runtime("executorch").require()
     if not path.is_file():
         raise UnskipError(f"no file {path}")
     try:
