@@ -11,7 +11,7 @@ from unskip.listing import Instances
 
 __all__ = ["FORMATS", "find_format", "format_for"]
 
-FORMATS: Mapping[str, Format] = Instances("unskip.export.formats", Format, "export format")
+FORMATS: Mapping[str, Format] = Instances("unskip.export.formats", Format, "export format")  # type: ignore[type-abstract]
 
 
 def find_format(name: str) -> Format:
