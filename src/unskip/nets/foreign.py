@@ -24,6 +24,7 @@ from unskip.settings import nearest
 
 __all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
 
+_USUAL = 224  # the side of images in pixels where no other is known
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")
 _READS_FILES = ("checkpoint_path", "cache_dir")
 _TIMM_NAME = re.compile(r"\w+(\.\w+)?")  # timm takes hf-hub:, local-dir: and paths too, which bring files of their own
@@ -114,26 +115,42 @@ def find_foreign(source: str) -> ForeignNet:
 
 
 def _torchvision(source: str, name: str) -> ForeignNet:
+    """A network that classifies or segments, or a module in another one: ``fasterrcnn_resnet50_fpn.backbone``."""
     from unskip.torchvision_compat import torchvision
 
     models = torchvision.models
-    known = models.list_models(module=models)
+    name, _, inside = name.partition(".")
+    segmenting, detecting = models.list_models(models.segmentation), models.list_models(models.detection)
+    known = [*models.list_models(models), *segmenting, *(detecting if inside else ())]
     if name not in known:
-        raise UnskipError(f"torchvision has no classification network {name!r}{nearest(name, known)}")
+        hint = f"; its backbone is torchvision:{name}.backbone" if name in detecting else nearest(name, known)
+        raise UnskipError(f"torchvision has no network {name!r} that classifies or segments{hint}")
     weights = models.get_model_weights(name)
     preset = weights.DEFAULT.transforms() if len(weights) else None
-    return ForeignNet(
-        source,
-        f"torchvision's {name}",
-        preset.crop_size[0] if preset else 224,
-        lambda **options: models.get_model(name, weights=None, **options),
-        preset
-        and PublishedWeights(
-            lambda: weights.DEFAULT.get_state_dict(check_hash=True, weights_only=True),
-            tuple(preset.mean),
-            tuple(preset.std),
-        ),
-    )
+    fixed = {"weights_backbone": None} if name in (*segmenting, *detecting) else {}
+    prefix = f"{inside}." if inside else ""
+
+    def make(**options: Any) -> nn.Module:
+        if inside and "num_classes" in options:
+            raise UnskipError(f"{source} is a module without classes of its own; leave out `num_classes`")
+        return _module_in(models.get_model(name, weights=None, **fixed, **options), inside, source)
+
+    def load() -> Mapping[str, Tensor]:
+        tensors = weights.DEFAULT.get_state_dict(check_hash=True, weights_only=True)
+        return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+    mean, std = (tuple(getattr(preset, each, ())) for each in ("mean", "std"))
+    published = PublishedWeights(load, mean, std) if mean else None
+    crop = getattr(preset, "crop_size", None)
+    return ForeignNet(source, f"torchvision's {source.partition(':')[2]}", crop[0] if crop else _USUAL, make, published)
+
+
+def _module_in(model: nn.Module, place: str, source: str) -> nn.Module:
+    try:
+        return model.get_submodule(place)
+    except AttributeError as error:
+        inside = ", ".join(name for name, _ in model.named_children())
+        raise UnskipError(f"{source}: there is no module {place!r} in it (there are {inside})") from error
 
 
 def _timm(source: str, name: str) -> ForeignNet:

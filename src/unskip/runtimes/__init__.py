@@ -9,12 +9,12 @@ from pathlib import Path
 
 from unskip.errors import UnskipError
 from unskip.listing import Listing
-from unskip.runtimes.base import Images, Logits, Program, Runtime
+from unskip.runtimes.base import Images, Outputs, Program, Runtime
 
 __all__ = [
     "RUNTIMES",
     "Images",
-    "Logits",
+    "Outputs",
     "Program",
     "Runtime",
     "find_runtime",
