@@ -1,6 +1,6 @@
-"""Write the pages that are made from the code: methods.md, recipe.md, command-line.md, counts.md and planning.md.
+"""Write the pages that are made from the code, by default all of them: `PAGES` names them.
 
-    python docs/generate.py
+    python docs/generate.py [PAGE..]
 
 Method cards, field descriptions and command helps have one home, the code; tests/test_docs.py fails when a page says
 something else.
@@ -26,12 +26,15 @@ import unskip
 from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
-from unskip.methods import method_card, method_class, method_names
+from unskip.measures import measures
+from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.runtimes import RUNTIMES
 from unskip.search import Budget, fit_budget, render_answer
 from unskip.settings import arguments_of
 from unskip.surgery import EDITS
+from unskip.tasks import TASKS
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -54,11 +57,11 @@ def methods_page() -> str:
         "card, as `unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
         "with `--set methods.align_kd.alpha=0.3`.",
         "",
-        *(f"- [`{name}`](#{name}): {_summary(method_card(name))}" for name in method_names()),
+        *(f"- [`{name}`](#{name}): {_summary(METHODS.card(name))}" for name in METHODS),
     ]
-    for name in method_names():
+    for name in METHODS:
         schema = method_class(name).model_json_schema()
-        lines += ["", f"## {name}", "", method_card(name), "", *_fields(schema, f"methods.{name}.", {})]
+        lines += ["", f"## {name}", "", METHODS.card(name), "", *_fields(schema, f"methods.{name}.", {})]
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +206,8 @@ def counts_page() -> str:
         "networks has: element-wise products and layer norms in torchprofile, softmax and upsampling in thop.",
         "",
         "```python",
-        "from unskip import count_macs, make_net",
+        "from unskip import make_net",
+        "from unskip.dataflow import count_macs",
         "",
         'net = make_net("resnet18")',
         "macs = count_macs(net, (3, 224, 224))",
@@ -316,6 +320,36 @@ def planning_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def catalogue_page() -> str:
+    """What is found by listing a folder and has no page of its own."""
+    lines = [
+        NOTE,
+        "",
+        "# Catalogue",
+        "",
+        "What is one file each, found by listing its folder, and has no page of its own; "
+        "[Concepts](concepts.md#where-the-next-thing-goes) says how to add one.",
+        "",
+        "## Measures",
+        "",
+        "In `src/unskip/measures/`; what networks and files are compared by.",
+        "",
+        "| measure | title | better | definition | limits of `fit-budget` |",
+        "|---|---|---|---|---|",
+    ]
+    for name, measure in measures().items():
+        limits = ", ".join(f"`--{limit.name.replace('_', '-')}`" for limit in measure.limits)
+        lines.append(
+            f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
+        )
+    listings: dict[str, Any] = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
+    for title, listing in listings.items():
+        folder = f"src/unskip/{title.lower()}/"
+        lines += ["", f"## {title}", "", f"In `{folder}`.", "", "| name | what it is |", "|---|---|"]
+        lines += [f"| `{name}` | {_cell(_summary(listing.card(name)))} |" for name in listing]
+    return "\n".join(lines) + "\n"
+
+
 def _analysis(name: str) -> str:
     when = f"with `--also {name}`" if ANALYSES[name].takes_time else "always"
     return f"| `{name}` | {ANALYSES.card(name)} | {when} |"
@@ -369,6 +403,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "counts.md": counts_page,
     "planning.md": planning_page,
     "python.md": python_page,
+    "catalogue.md": catalogue_page,
 }
 
 
@@ -519,6 +554,6 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page, write in PAGES.items():
-        (HERE / page).write_text(write(), encoding="utf-8")
+    for page in sys.argv[1:] or PAGES:
+        (HERE / page).write_text(PAGES[page](), encoding="utf-8")
         print(HERE / page)

@@ -347,7 +347,7 @@ def test_the_memory_table_is_the_forecast():
     assert len(rows) == 3
     for depth, *figures in rows:
         net = unskip.make_net(f"resnet{depth}")
-        peaks = [unskip.forecast(n, (3, 224, 224)).peak_bytes / MIB for n in (net, unskip.without_shortcuts(net))]
+        peaks = [unskip.forecast(n, (3, 224, 224)).peak_bytes / MIB for n in (net, unskip.edits.without_shortcuts(net))]
         assert figures == [f"{value:.2f}" for value in (*peaks, peaks[0] / peaks[1])], depth
 
 

@@ -6,18 +6,8 @@ import pytest
 from data.small_sets import picture, write_class_folders
 from PIL import Image
 
-from unskip import (
-    DataRecipe,
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    make_net,
-    method_from,
-    recipe_from,
-    run_recipe,
-    train,
-)
-from unskip.training import Checkpoint
+from unskip import CE, DataRecipe, TrainingRecipe, UnskipError, distill, load_data, make_net, run_recipe
+from unskip.recipe import recipe_from
 
 
 def recipe(data, *settings):
@@ -120,8 +110,7 @@ def test_a_checkpoint_knows_its_images(tmp_path):
     def go_on(images):
         net = make_net("resnet14", {"width": 4, "num_classes": 10, "in_channels": 1})
         settings = TrainingRecipe(epochs=1, batch_size=50)
-        checkpoint = Checkpoint(tmp_path / "a.ckpt")
-        return train(net, images, method=method_from("ce", {}), training=settings, checkpoint=checkpoint)
+        return distill(None, images, CE(), student=net, training=settings, checkpoint=tmp_path / "a.ckpt").history
 
     assert go_on(data[0]) == go_on(data[1])
     for other in (data[2], scaled):

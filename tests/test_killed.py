@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from unskip import recipe_from, run_recipe
+from unskip import run_recipe
+from unskip.recipe import recipe_from
 from unskip.records import Run
 from unskip.report.pages import render
 

@@ -15,20 +15,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from unskip import (
-    DataInfo,
-    DataRecipe,
-    UnskipError,
-    build,
-    load_data,
-    load_net,
-    make_net,
-    recipe_from,
-    run_recipe,
-    save_net,
-)
+from unskip import DataRecipe, UnskipError, build, load_data, load_net, make_net, run_recipe, save_net
+from unskip.data_info import DataInfo
 from unskip.evaluation import evaluate_file
-from unskip.recipe import load_recipe
+from unskip.recipe import load_recipe, recipe_from
 from unskip.records import Run
 from unskip.report.sentences import sentences
 from unskip.surgery import residual_blocks
@@ -299,7 +289,7 @@ def test_all_of_them_in_one_file(family, tmp_path):
     top1 = [results.score(net) for net in results.students]
     done = list(export_target(folder, tmp_path, switchable=True, images=20))
     assert [path.name for path in tmp_path.iterdir()] == ["embedded_kd-switchable.onnx"]
-    assert [each.accuracies.file for each in done] == pytest.approx(top1, abs=0.011)
+    assert [each.scores.file.value for each in done] == pytest.approx(top1, abs=0.011)
     data = ["data.limit=300", "data.test_limit=100"]
     for depth, expected in zip(("full", "1-1-1", "1-2-1"), top1, strict=True):
         found = evaluate_target(done[0].path, "digits", data, depth=depth).value

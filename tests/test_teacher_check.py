@@ -1,26 +1,15 @@
 """Wrong teachers are stopped before a student trains, with the cause and what to do."""
 
 import io
-import json
 
 import pytest
 import torch
 from records import samples
 from rich.console import Console
 
-from unskip import (
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    load_net,
-    make_net,
-    method_from,
-    recipe_from,
-    run_recipe,
-    train,
-)
+from unskip import CE, TrainingRecipe, UnskipError, distill, load_data, load_net, make_net, run_recipe
 from unskip.data import named_normalization
-from unskip.recipe import DataRecipe
+from unskip.recipe import DataRecipe, recipe_from
 from unskip.records import Run
 from unskip.run_folder import RunFolder
 from unskip.tasks import Score
@@ -45,7 +34,7 @@ def teachers(tmp_path_factory):
     for name, images in seen.items():
         torch.manual_seed(0)
         net = make_net("resnet14", {"width": 8, "num_classes": 10, "in_channels": 1})
-        train(net, images, method=method_from("ce", {}), training=TrainingRecipe(epochs=6, batch_size=50))
+        distill(None, images, CE(), student=net, training=TrainingRecipe(epochs=6, batch_size=50))
         torch.save(net.state_dict(), folder / f"{name}.pth")
     state = torch.load(folder / "right.pth", weights_only=True)
     for key in ("head.fc.weight", "head.fc.bias"):
@@ -150,8 +139,8 @@ def test_what_a_checkpoint_states(tmp_path, extra, stated):
 
 def test_what_a_run_states_of_its_networks(tmp_path):
     (tmp_path / "nets").mkdir()
-    (tmp_path / "run.json").write_text(json.dumps(samples.run(("kd",))))
-    assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") == samples.ACCURACY["kd"]
+    (tmp_path / "run.json").write_text(samples.run(("kd",)).model_dump_json())
+    assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") == samples.SCORES["kd"]
     assert stated_accuracy(tmp_path / "nets" / "ce.safetensors") is None
     (tmp_path / "run.json").write_text("[]")
     assert stated_accuracy(tmp_path / "nets" / "kd.safetensors") is None

@@ -66,7 +66,7 @@ def test_a_run_on_rectangles_is_evaluated_exported_and_compared_anywhere(run, tm
     assert results.data.image_shape == shape
     top1 = results.score(results.best_student)
     (done,) = export_target(folder, "ce.onnx")
-    assert done.accuracies.net == done.accuracies.file == top1
+    assert done.scores.net.value == done.scores.file.value == top1
     data = str(folder.parents[1] / "data")
     for target, argument in ((folder, None), (folder / "export" / "ce.onnx", None), (done.path, data)):
         assert evaluate_target(target, argument, ()).value == top1, target

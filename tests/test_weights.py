@@ -17,20 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from unskip import (
-    DataInfo,
-    UnskipError,
-    fold_batchnorm,
-    load_net,
-    load_weights,
-    make_net,
-    recipe_from,
-    run_recipe,
-    save_net,
-    without_shortcuts,
-)
+from unskip import UnskipError, load_net, make_net, run_recipe, save_net
+from unskip.data_info import DataInfo
+from unskip.edits import fold_batchnorm, without_shortcuts
+from unskip.recipe import recipe_from
 from unskip.torchvision_compat import torchvision
-from unskip.weights import PRETRAINED, load_initial_weights, read_data_info
+from unskip.weights import PRETRAINED, load_initial_weights, load_weights, read_data_info
 
 INFO = DataInfo(("cat", "dög"), (3, 16, 16), (0.1, 0.2, 0.3), (1.0, 0.5, 0.25))
 IMAGES = torch.randn(2, 3, 16, 16)

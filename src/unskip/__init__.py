@@ -19,25 +19,6 @@ _HOME_OF = {
     for alias in node.names
 }
 __all__ = sorted(_HOME_OF)
-# Names that are no longer public, until nothing uses them any more.
-_LEAVING = {
-    "data": ("Data",),
-    "data_info": ("DataInfo",),
-    "dataflow": ("count_macs", "num_parameters"),
-    "compare": ("measure_latency",),
-    "methods": ("method_from",),
-    "nets": ("kept_branches", "unopened_modules"),
-    "search": ("plan",),
-    "recipe": ("Recipe", "recipe_from"),
-    "report": ("write_report",),
-    "surgery": (
-        *("extract", "fold_batchnorm", "fold_dirac", "with_depth_statistics", "with_dirac_convs"),
-        *("with_fading_shortcuts", "with_grouped_convs", "with_lean_stem", "with_recalibrated_statistics"),
-        *("with_shortened_shortcuts", "without_depth_statistics", "without_shortcuts", "without_shortcuts_exactly"),
-    ),
-    "weights": ("load_weights",),
-}
-_HOME_OF |= {name: home for home, names in _LEAVING.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

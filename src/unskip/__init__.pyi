@@ -1,7 +1,7 @@
 # ruff: noqa: I001  (the groups and their headings are those of docs/python.md)
 
 # Networks and edits
-from . import surgery as surgery
+from . import edits as edits
 from .nets import NetSpec as NetSpec
 from .nets import Residual as Residual
 from .nets import StagedNet as StagedNet
@@ -15,11 +15,22 @@ from .weights import save_net as save_net
 # Distilling
 from .data import load_data as load_data
 from .methods import Method as Method
+from .methods import Objective as Objective
+from .methods import Phase as Phase
+from .methods.align_kd import AlignKD as AlignKD
+from .methods.ce import CE as CE
+from .methods.embedded_kd import EmbeddedKD as EmbeddedKD
+from .methods.fade_kd import FadeKD as FadeKD
+from .methods.fitnets import FitNets as FitNets
+from .methods.joint_rd import JointRD as JointRD
+from .methods.kd import KD as KD
+from .methods.stagewise_kd import StagewiseKD as StagewiseKD
 from .recipe import DataRecipe as DataRecipe
 from .recipe import TrainingRecipe as TrainingRecipe
 from .recipe import load_recipe as load_recipe
 from .run import run_recipe as run_recipe
-from .training import train as train
+from .training import distill as distill
+from .training import plain as plain
 
 # Measuring and deploying
 from .search import Budget as Budget

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["answer_names", "named_answers", "with_names_filled"]
+__all__ = ["LOGITS", "answer_names", "named_answers", "tensors_in", "with_each", "with_tensors"]
+
+LOGITS = "logits"
 
 
 def answer_names(answers: Any, prefix: str = "") -> Any:
-    """The structure with a name in the place of each tensor: keys and places, joined by dots.
+    """The structure with a name in the place of each tensor: keys and places, joined by dots; tuples become lists.
 
     A tensor that is all there is has the name ``logits`` where it is (batch, classes), or else ``output``.
     """
@@ -17,26 +19,31 @@ def answer_names(answers: Any, prefix: str = "") -> Any:
         return {str(key): answer_names(inner, f"{prefix}{key}.") for key, inner in answers.items()}
     if isinstance(answers, list | tuple):
         return [answer_names(inner, f"{prefix}{place}.") for place, inner in enumerate(answers)]
-    return prefix.removesuffix(".") or ("logits" if answers.ndim == 2 else "output")
+    return prefix.removesuffix(".") or (LOGITS if answers.ndim == 2 else "output")
 
 
 def named_answers(answers: Any) -> dict[str, Any]:
     """The tensors, or arrays, of a structure by the names of :func:`answer_names`, in order."""
-    return dict(zip(_leaves(answer_names(answers)), _leaves(answers), strict=True))
+    return dict(zip(tensors_in(answer_names(answers)), tensors_in(answers), strict=True))
 
 
-def with_names_filled(names: Any, tensors: Mapping[str, Any]) -> Any:
-    """The structure of :func:`answer_names` with the tensors in the places of their names; tuples become lists."""
-    if isinstance(names, Mapping):
-        return {key: with_names_filled(inner, tensors) for key, inner in names.items()}
-    if isinstance(names, list):
-        return [with_names_filled(inner, tensors) for inner in names]
-    return tensors[names]
+def tensors_in(answers: Any) -> list[Any]:
+    """The tensors of a structure, or the names of one of names, in order."""
+    if isinstance(answers, Mapping):
+        answers = list(answers.values())
+    return [each for inner in answers for each in tensors_in(inner)] if isinstance(answers, list | tuple) else [answers]
 
 
-def _leaves(structure: Any) -> list[Any]:
-    if isinstance(structure, Mapping):
-        structure = list(structure.values())
-    return (
-        [leaf for inner in structure for leaf in _leaves(inner)] if isinstance(structure, list | tuple) else [structure]
-    )
+def with_tensors(names: Any, tensors: Iterable[Any]) -> Any:
+    """A structure of names with tensors in their places, in order."""
+    rest = iter(tensors)
+    return with_each(lambda _: next(rest), names)
+
+
+def with_each(change: Callable[[Any], Any], answers: Any) -> Any:
+    """The structure with each tensor changed; tuples become lists."""
+    if isinstance(answers, Mapping):
+        return {key: with_each(change, inner) for key, inner in answers.items()}
+    if isinstance(answers, list | tuple):
+        return [with_each(change, inner) for inner in answers]
+    return change(answers)

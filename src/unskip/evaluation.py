@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from unskip.answers import with_each
 from unskip.errors import UnskipError, first_line
 from unskip.runtimes import runtime_for
 from unskip.tasks import Answers, Classification, Score, Task
@@ -57,7 +58,7 @@ def evaluate_file(
         if program.input_shape not in (None, shape):
             raise UnskipError(f"{path} takes images of {program.input_shape}, not of {shape}; its metadata are damaged")
         try:
-            answers = torch.from_numpy(program(images.cpu().numpy()))
+            answers = with_each(torch.from_numpy, program(images.cpu().numpy()))
         except Exception as error:  # each runtime fails in ways of its own
             raise UnskipError(f"{runtime.version} cannot run {path}: {first_line(error)}") from error
         try:

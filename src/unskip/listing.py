@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from unskip.errors import UnskipError
 from unskip.settings import nearest, shortened
 
-__all__ = ["FunctionListing", "Listing"]
+__all__ = ["FunctionListing", "Instances", "Listing"]
 
 T = TypeVar("T")
 
@@ -74,6 +75,23 @@ class Listing(_Folder[type[T]], Generic[T]):
     def card(self, name: str) -> str:
         """What a thing's file says at its head."""
         return inspect.getdoc(inspect.getmodule(self[name])) or ""
+
+
+class Instances(_Folder[T], Generic[T]):
+    """One of each class of a kind, in the order of their ``order``, those without one last."""
+
+    def __init__(self, package: str, kind: type[T], what: str) -> None:
+        super().__init__(package, what)
+        self._classes = Listing(package, kind, what)
+        self._made: dict[str, T] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._classes, key=lambda name: getattr(self._classes[name], "order", math.inf)))
+
+    def _in(self, module: ModuleType, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._classes[name]()
+        return self._made[name]
 
 
 class FunctionListing(_Folder[Callable[..., T]], Generic[T]):

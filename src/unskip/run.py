@@ -5,36 +5,47 @@ from __future__ import annotations
 import copy
 import shutil
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
 from rich.console import Console
-from torch import Tensor
 
 from unskip.compare import Trained, results_of
 from unskip.compare.runs import settings_of
 from unskip.data import Data, Normalization, load_data
-from unskip.dataflow import forecast
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
 from unskip.inputs import check_inputs, file_hash
 from unskip.methods import Method, method_from
-from unskip.nets import NetSpec, StagedNet, find_net, num_kept_additions, unknown_shortcuts
-from unskip.nets.within_memory import check_memory
-from unskip.recipe import Edits, Recipe, TrainingRecipe, digest
+from unskip.methods.ce import CE
+from unskip.nets import StagedNet, find_net, num_kept_additions, unknown_shortcuts
+from unskip.recipe import Recipe, TrainingRecipe, digest
 from unskip.records import Run
 from unskip.report import write_report
+from unskip.requested import (
+    check_files,
+    check_image_size,
+    check_nets,
+    edit_pairs,
+    spec_for_data,
+    student_spec,
+    teacher_spec,
+)
 from unskip.run_folder import RunFolder, only_process, open_run_folder
-from unskip.surgery import Edit, build, edited, residual_blocks
-from unskip.tasks import Classification
+from unskip.surgery import build, edited, residual_blocks
+from unskip.tasks import make_task
 from unskip.teacher_check import look_at_teacher, normalized_for_teacher
-from unskip.training import Checkpoint, Monitor, can_synchronize, describe_numerics, make_fabric, train
-from unskip.training.fit import TrainingBatches
+from unskip.training import (
+    Checkpoint,
+    ImagesOf,
+    Monitor,
+    can_synchronize,
+    describe_numerics,
+    make_fabric,
+    train_student,
+)
 from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
 
 __all__ = ["run_recipe"]
@@ -46,7 +57,7 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
     Interrupted at any instant, the same call goes on where it stopped and ends with the same weights, bit by bit, on
     the same machine. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
     """
-    _check_nets(recipe)
+    check_nets(recipe)
     fabric = make_fabric(recipe.training)  # it may stand for several processes, of which one writes
     if not fabric.is_global_zero:
         fabric.barrier()
@@ -57,52 +68,10 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
         return _Run(recipe, opened, fabric, console or Console(quiet=True)).complete()
 
 
-def _check_files(recipe: Recipe) -> None:
-    """Raise `UnskipError` for weights or a runtime that are not there, before anything takes time."""
-    settings_of(recipe.measure).check()
-    wanted = {
-        "teacher.weights": recipe.teacher.weights,
-        "teacher.initial_weights": recipe.teacher.initial_weights,
-        "student.initial_weights": recipe.student.initial_weights,
-    }
-    for key, name in wanted.items():
-        if name is not None and name != PRETRAINED and not Path(name).is_file():
-            where = "" if Path(name).is_absolute() else f"; looked for it from {Path.cwd()}, where this command runs"
-            raise UnskipError(f"{key}: no file {name}{where}")
-
-
-def _check_nets(recipe: Recipe) -> None:
-    """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""
-    with torch.device("meta"):  # without memory
-        teacher, student = (build(spec, seed=0) for spec in (_teacher_spec(recipe), _student_spec(recipe)))
-        for label, fields in recipe.methods.items():
-            try:
-                method = method_from(label, fields)
-                method.phases(teacher, method.student_of(teacher, student), recipe.training.epochs, Classification())
-            except UnskipError as error:
-                raise UnskipError(f"methods.{label}: {error}") from error
-
-
-def _teacher_spec(recipe: Recipe) -> NetSpec:
-    """The teacher as the recipe has it, before the data's classes and channels are known."""
-    return NetSpec(recipe.teacher.net, recipe.teacher.options, _pairs(recipe.teacher.edits))
-
-
-def _student_spec(recipe: Recipe) -> NetSpec:
-    """The student as the recipe has it: from the teacher's net on, unless it has one of its own."""
-    own = recipe.student
-    start = _teacher_spec(recipe) if own.net is None else NetSpec(own.net)
-    options = start.options if own.options is None else own.options
-    return NetSpec(start.source, options, (*start.edits, *_pairs(own.edits)))
-
-
-def _pairs(edits: Edits) -> tuple[Edit, ...]:
-    return tuple(pair for entry in edits for pair in entry.items())
-
-
 class _Run:
     def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, console: Console) -> None:
         self.recipe = recipe
+        self.task = make_task(**dict(recipe.task))
         self.folder = folder
         self.fabric = fabric
         self.console = console
@@ -123,15 +92,17 @@ class _Run:
     def _results(self) -> Run | None:
         """What the process that writes makes of the run; None in the others."""
         started = time.time()
-        _check_files(self.recipe)
+        settings_of(self.recipe.measure).check()
+        check_files(self.recipe)
         self.data = self._load_data()
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
-            f"{len(self.data.classes)} classes, {'x'.join(map(str, self.data.image_shape))}"
+            f"{f'{len(self.data.classes)} classes, ' if self.data.classes else ''}"
+            f"{'x'.join(map(str, self.data.image_shape))}"
         )
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._say_how_processes_share()
-        self._check_image_size()
+        check_image_size(self.recipe, self.data)
         teacher = self._teacher()
         students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
         if not self.fabric.is_global_zero:
@@ -140,7 +111,7 @@ class _Run:
             [teacher, *students],
             self.recipe,
             self.data,
-            Classification(),
+            self.task,
             self.folder,
             device=self.fabric.device,
             say=self._say,
@@ -157,13 +128,15 @@ class _Run:
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
             data = load_data(
                 self.folder.located(self.recipe.data),
+                labelled=self.task.has_labels,
                 device=self.fabric.device,
                 default_size=entry.image_size,
                 normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
         data = normalized_for_teacher(data, wanted)
-        if known is not None and known.classes != data.classes and self.recipe.teacher.weights is not None:
+        given = self.recipe.teacher.weights is not None
+        if given and known is not None and known.classes and data.classes and known.classes != data.classes:
             raise UnskipError(
                 f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
                 f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
@@ -180,30 +153,17 @@ class _Run:
             )
             self._say(f"{count} processes share every batch; BatchNorm takes its statistics {how}")
 
-    def _check_image_size(self) -> None:
-        """Raise `UnskipError`, before anything is trained, where the images are too small for a network."""
-        for spec in (_teacher_spec(self.recipe), _student_spec(self.recipe)):
-            with torch.device("meta"):
-                net = build(self._for_data(spec), seed=0)
-            try:
-                moved = forecast(net, self.data.image_shape).moved_bytes
-            except UnskipError as error:
-                raise UnskipError(f"{spec.source}: {error}; data.image_size can make images larger") from error
-            batch = min(self.recipe.training.batch_size, self.data.num_train)
-            check_memory(
-                batch * moved / 4,  # about half of it is written, and half of that is kept for the backward pass
-                f"a step with {batch:,} images of {'x'.join(map(str, self.data.image_shape))} in {spec.source}",
-                "lower training.batch_size or data.image_size",
-            )
-
     # Teacher
 
     def _teacher(self) -> Trained:
         wanted = self.recipe.teacher
-        net = build(self._for_data(_teacher_spec(self.recipe)), seed=self._seed("teacher"))
+        net = build(spec_for_data(teacher_spec(self.recipe), self.data), seed=self._seed("teacher"))
         if wanted.weights is not None:
             load_weights(net, Path(wanted.weights))
             self._say(f"teacher: {wanted.net} from {wanted.weights}")
+            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
+        if not self.task.has_labels:
+            self._say(f"teacher: {wanted.net} as it is made, since without labels none is trained")
             return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
@@ -216,7 +176,7 @@ class _Run:
                 (stored, self.folder.trained("teacher")),
             ):
                 _copy(source, target)
-        net, history = self._trained("teacher", net, method_from("ce", {}), None, self.recipe.teacher_training())
+        net, history = self._trained("teacher", net, CE(), None, self.recipe.teacher_training())
         if not stored.exists() and self.fabric.is_global_zero:
             _copy(self.folder.history("teacher"), home / "teacher.json")
             _copy(self.folder.trained("teacher"), stored)
@@ -228,6 +188,7 @@ class _Run:
         net = teacher.net.to(self.fabric.device)
         teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
         self._save("teacher", net.cpu())
+        self.task = self.task.with_teacher(teacher.net)
         return teacher
 
     def _teacher_hash(self, net: StagedNet) -> str:
@@ -255,10 +216,10 @@ class _Run:
 
     def _students(self, label: str, teacher: StagedNet) -> list[Trained]:
         method = method_from(label, self.recipe.methods[label])
-        student = method.student_of(teacher, self._requested_student(teacher))
-        trained, history = self._trained(label, student, method, teacher, self.recipe.training)
+        requested = self._requested_student(teacher)
+        trained, history = self._trained(label, requested, method, teacher, self.recipe.training)
         batches = self.data.train_batches(self.recipe.training.batch_size, self._seed("images for deployables"))
-        ships = method.deployables(trained, _FirstEpoch(batches))
+        ships = method.deployables(trained, ImagesOf(batches))
         students = []
         for name, net in ships.items():
             place = label if len(ships) == 1 else f"{label}-{name}"
@@ -271,8 +232,8 @@ class _Run:
     def _requested_student(self, teacher: StagedNet) -> StagedNet:
         wanted = self.recipe.student
         if wanted.init == "teacher":
-            return edited(copy.deepcopy(teacher), _pairs(wanted.edits), seed=self._seed("student"))
-        student = build(self._for_data(_student_spec(self.recipe)), seed=self._seed("student"))
+            return edited(copy.deepcopy(teacher), edit_pairs(wanted.edits), seed=self._seed("student"))
+        student = build(spec_for_data(student_spec(self.recipe), self.data), seed=self._seed("student"))
         if wanted.initial_weights is not None:
             load_initial_weights(student, Path(wanted.initial_weights))
         return student
@@ -289,19 +250,20 @@ class _Run:
             checkpoint = Checkpoint(self.folder.checkpoint(label))
             leader = self.fabric.is_global_zero
             events = self.folder.path / "tensorboard" if training.tensorboard and leader else None
-            records = train(
-                net,
+            loss, records = train_student(
+                teacher,
                 self.data,
-                method=method,
-                teacher=teacher,
+                method,
+                student=net,
                 training=training,
+                task=self.task,
                 seed=self._seed("teacher batches" if label == "teacher" else "student batches"),
                 monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events),
                 checkpoint=checkpoint,
             )
             if leader:
                 write_json(history, records)
-                save_net(net, weights, self.data.info)
+                save_net(loss.student, weights, self.data.info)
                 checkpoint.remove()
             self.fabric.barrier()
         return load_net(weights)[0], self.folder.load_history(label)
@@ -310,30 +272,11 @@ class _Run:
         if self.fabric.is_global_zero:
             save_net(net, self.folder.weights(label), self.data.info)
 
-    def _for_data(self, spec: NetSpec) -> NetSpec:
-        """A spec with the data's classes and channels filled in."""
-        needed = {"num_classes": len(self.data.classes), "in_channels": self.data.image_shape[0]}
-        for option, count in needed.items():
-            given = spec.options.get(option, count)
-            if given != count:
-                raise UnskipError(f"{spec.source}: {option} is {given}, but {self.data.name} needs {count}")
-        return NetSpec(spec.source, {**spec.options, **needed}, spec.edits)
-
     def _seed(self, purpose: str) -> int:
         return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False)
-
-
-@dataclass(frozen=True)
-class _FirstEpoch:
-    """Batches of training images as an epoch sees them, made when they are asked for, as often as they are."""
-
-    batches: TrainingBatches
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (images for images, _ in self.batches.epoch(0))
 
 
 def _describe(net: StagedNet) -> str:

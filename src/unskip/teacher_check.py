@@ -15,7 +15,7 @@ from unskip.methods import method_from
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe
 from unskip.records import Run
-from unskip.tasks import Score
+from unskip.tasks import Score, make_task
 from unskip.teacher_causes import examine
 from unskip.weights import PRETRAINED, read_data_info
 
@@ -47,9 +47,12 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     """Evaluate and print a teacher, in eval mode on the images' device, that was given or trained for ``epochs``.
 
     Raises `UnskipError`, with the likely cause, for one that nobody should learn from, unless the recipe goes on all
-    the same or no method of it learns from a teacher; then it is only said.
+    the same or no method of it learns from a teacher; then it is only said. Without labels nobody can tell.
     """
     wanted = recipe.teacher
+    if not recipe.task.has_labels:
+        task = make_task(**dict(recipe.task)).with_teacher(net)
+        return evaluate(net, data.test_batches(512).epoch(0), task)
     score = evaluate(net, data.test_batches(512).epoch(0))
     found = f"{100 * score.value:.2f} % top-1 on {score.images:,} test images"
     say(f"teacher: {found}")

@@ -21,12 +21,12 @@ from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
-from unskip.runtimes import RUNTIMES, read_metadata
+from unskip.runtimes import read_metadata, runtimes
 from unskip.settings import nearest
-from unskip.tasks import Classification, Score
+from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
-__all__ = ["data_for", "evaluate_target", "export_target"]
+__all__ = ["data_for", "evaluate_target", "export_target", "task_for"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
@@ -36,27 +36,41 @@ _CALIBRATION = 256
 def evaluate_target(
     target: Path, data: str | None, settings: Sequence[str], *, label: str | None = None, depth: str | None = None
 ) -> Score:
-    """Accuracy of a run's network, a network's file or a deployed file.
+    """How well a run's network, a network's file or a deployed file does its task.
 
     Of a run, ``label`` names the network, by default its best student; of a file with several depths, ``depth``. The
     test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target, label)
-    if any(file.suffix.lower() == runtime.endings[0] for runtime in RUNTIMES.values()):
+    if any(file.suffix.lower() == runtime.endings[0] for runtime in runtimes()):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
         where = facts.get("normalization", "outside")
         if where not in ("inside", "outside"):
             raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
-        images = data_for(file, info, data, settings)
+        images, task = data_for(file, info, data, settings), task_for(file, info)
         if where == "inside":
-            images = images.scaled()
-        batches = images.test_batches(_BATCH).epoch(0)
-        return evaluate_file(file, batches, Classification(len(info.classes)), depth=depth)
+            images, task = images.scaled(), task.scaled(images.mean, images.std)
+        return evaluate_file(file, images.test_batches(_BATCH).epoch(0), task, depth=depth)
     if depth is not None:
         raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
-    return evaluate(net, data_for(file, info, data, settings).test_batches(_BATCH).epoch(0))
+    images = data_for(file, info, data, settings)
+    return evaluate(net, images.test_batches(_BATCH).epoch(0), task_for(file, info))
+
+
+def task_for(file: Path, info: DataInfo) -> Task:
+    """What the network in a file was trained for; without labels, to answer as the teacher in its run folder does.
+
+    Raises `UnskipError` where there is no such run.
+    """
+    if info.classes:
+        return Classification(len(info.classes))
+    run = _run_of(file)
+    if run is None:
+        raise UnskipError(f"{file} was trained to answer as its run's teacher does, and lies in no run folder")
+    task = make_task(**dict(load_recipe(run.recipe).task))
+    return task.with_teacher(load_net(run.weights("teacher"))[0])
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ import json
 import pytest
 from rich.console import Console
 
-from unskip import inspect_net, make_net, without_shortcuts
+from unskip import inspect_net, make_net
 from unskip.analyses import ANALYSES
+from unskip.edits import without_shortcuts
 
 IMAGENET, CIFAR = (3, 224, 224), (3, 32, 32)
 

@@ -5,8 +5,9 @@ import pytest
 import yaml
 from rich.console import Console
 
-from unskip import inspect_net, make_net, plan
+from unskip import inspect_net, make_net
 from unskip.analyses import ANALYSES
+from unskip.search import plan
 
 IMAGENET, CIFAR = (3, 224, 224), (3, 32, 32)
 Plan = ANALYSES["plan"]

@@ -12,7 +12,7 @@ from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import planned_arena
 from unskip.measures import Timing
 from unskip.records import Comparison
-from unskip.runtimes import RUNTIMES
+from unskip.runtimes import find_runtime
 from unskip.trained import data_for
 from unskip.weights import load_net
 
@@ -96,7 +96,7 @@ def test_memory_by_three_definitions(found, home):
         figures = cells(found, number)["run:teacher"].figures
         assert figures["peak"].value == batch * forecast(teacher, (1, 8, 8)).peak_bytes
         assert figures["resident"].value > figures["file_bytes"].value
-        if RUNTIMES["executorch"].installed:
+        if find_runtime("executorch").installed:
             assert figures["arena"].value == planned_arena(teacher, (1, 8, 8), batch)
         else:
             assert "not installed" in figures["arena"].unknown

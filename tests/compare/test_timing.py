@@ -97,7 +97,7 @@ def test_the_resident_rise_holds_the_weights(tmp_path):
 
 
 def test_a_worker_for_onnx_runtime_needs_no_torch(job):
-    code = "import sys; from unskip.runtimes.worker import _Running, Job; import json; "
+    code = "import sys; from unskip.runtimes._worker import _Running, Job; import json; "
     code += "_Running(Job.from_json(json.loads(sys.argv[1]))).sample(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, json.dumps(job.to_json())], check=False).returncode == 0
 

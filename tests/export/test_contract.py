@@ -126,7 +126,7 @@ def test_nan_is_refused(format_, net, images, tmp_path):
 
 @pytest.mark.parametrize("name", FLOAT_ONLY)
 def test_a_format_without_8_bits_says_which_have_them(name, net, images, tmp_path):
-    with pytest.raises(UnskipError, match=rf"{name} files are written in float32 only; --int8 is for onnx, executorch"):
+    with pytest.raises(UnskipError, match=rf"{name} files are written in float32 only; .* are for onnx, executorch"):
         export_net(net, tmp_path / f"net{FORMATS[name].ending}", images, calibration=images)
 
 
@@ -138,7 +138,7 @@ def test_no_images_are_refused(format_, net, images, tmp_path):
 def test_unknown_names_and_endings_name_the_known_ones(tmp_path):
     with pytest.raises(UnskipError, match=r"net\.tflite.*known endings: \.onnx"):
         format_for(tmp_path / "net.tflite")
-    with pytest.raises(UnskipError, match=r"no export format 'onx'; known: .*did you mean 'onnx'"):
+    with pytest.raises(UnskipError, match="no export format 'onx'; did you mean 'onnx'"):
         find_format("onx")
 
 

@@ -49,9 +49,9 @@ def test_a_quantised_file_keeps_the_accuracy(ending, batch_size, net, scaled, te
     assert done.precision == read_metadata(done.path)["precision"] == "int8"
     assert done.tolerance is None
     assert 1e-4 < done.max_difference < 0.3, "it computes with fewer bits, but the same"
-    assert done.accuracies.net == 1
-    assert done.accuracies.images == 37
-    assert done.accuracies.file == evaluate_file(done.path, test).value >= 0.8
+    assert done.scores.net.value == 1
+    assert done.scores.file.images == 37
+    assert done.scores.file.value == evaluate_file(done.path, test).value >= 0.8
     assert done.file_bytes < 0.8 * whole.file_bytes
 
 
@@ -68,7 +68,7 @@ def test_weights_are_8_bits_by_channel_and_the_normalisation_stays(net, scaled, 
 @pytest.mark.parametrize("ending", [".onnx", pytest.param(".pte", marks=pytest.mark.slow)])
 def test_what_loses_too_much_is_refused_with_the_figures(ending, net, scaled, test, tmp_path):
     saturated = torch.full_like(scaled[:1], 0.5) + torch.randn_like(scaled[:1]) * 1e-4  # ranges that fit no image
-    with pytest.raises(UnskipError, match=r"in 8 bits its accuracy is [\d.]+%, [\d.]+% below .*100.00%.*37 images"):
+    with pytest.raises(UnskipError, match=r"in 8 bits its top1 is [\d.]+%, [\d.]+% below .*100.00%.*37 images"):
         export_net(
             net,
             tmp_path / f"net{ending}",

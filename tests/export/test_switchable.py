@@ -22,7 +22,7 @@ def family():
     """A full-net and two sub-nets with statistics of their own, as a training leaves them."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = with_depth_statistics(make_net("resnet14", {"width": 8, "in_channels": 1}), depths=DEPTHS.values())
+        net = with_depth_statistics(make_net("resnet14", {"width": 8, "in_channels": 1}), depths=list(DEPTHS.values()))
         nets = {"full": net, **{name: net.at_depth(*blocks) for name, blocks in DEPTHS.items()}}
         with torch.no_grad():
             for each in nets.values():
@@ -44,7 +44,7 @@ def written(request, family, images, tmp_path_factory):
 def test_every_depth_computes_what_its_network_computes(family, images, written):
     assert [done.depth for done in written] == list(family)
     assert all(done.max_difference < 1e-5 and done.agreement == 1 for done in written)
-    assert all(done.accuracies.net == done.accuracies.file for done in written)
+    assert all(done.scores.net.value == done.scores.file.value for done in written)
     path = written[0].path
     for depth, net in family.items():
         program = runtime_for(path).load(path, threads=1, depth=depth)

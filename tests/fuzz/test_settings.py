@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hypothesis import strategies as st
 
-from unskip.methods import method_class, method_names
+from unskip.methods import METHODS, method_class
 from unskip.recipe import Recipe, parse_edits, recipe_from
 from unskip.search import Budget
 
@@ -34,9 +34,7 @@ def numbers(schema: dict, sections: dict, prefix: str) -> Iterator[tuple[str, di
 
 SCHEMA = Recipe.model_json_schema()
 FIELDS = list(numbers(SCHEMA, SCHEMA["$defs"], ""))
-FIELDS += [
-    pair for name in method_names() for pair in numbers(method_class(name).model_json_schema(), {}, f"methods.{name}.")
-]
+FIELDS += [pair for name in METHODS for pair in numbers(method_class(name).model_json_schema(), {}, f"methods.{name}.")]
 
 
 @st.composite

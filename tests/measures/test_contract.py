@@ -10,9 +10,10 @@ import torch
 from rich.console import Console
 
 import unskip.measures
-from unskip import UnskipError, make_net, without_shortcuts
+from unskip import UnskipError, make_net
 from unskip.compare import Settings, bench
 from unskip.dataflow import count_macs, forecast, num_parameters
+from unskip.edits import without_shortcuts
 from unskip.measures import MEASURES, MeasuredFile, MeasuredNet, Proof, Timing, limits, measures
 from unskip.records import Comparison, Figure
 from unskip.report.pages import render_bench

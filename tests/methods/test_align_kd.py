@@ -7,17 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import (
-    DataRecipe,
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    make_net,
-    method_from,
-    train,
-    without_shortcuts,
-)
+from unskip import AlignKD, DataRecipe, TrainingRecipe, UnskipError, distill, load_data, make_net
+from unskip.edits import without_shortcuts
 from unskip.losses import attention_transfer, feature_mse, nst
+from unskip.methods import method_from
 from unskip.nets.connector import to_one_size
 from unskip.tasks import Classification
 
@@ -184,7 +177,7 @@ def test_connectors_start_from_the_trainings_seed():
         torch.manual_seed(drawn)
         twin = copy.deepcopy(without_shortcuts(student))
         settings = TrainingRecipe(epochs=1, batch_size=20)
-        train(twin, data, method=method_from("align_kd", {}), teacher=teacher, training=settings, seed=3)
+        distill(teacher, data, AlignKD(), student=twin, training=settings, seed=3)
         ends.append(twin.state_dict())
     assert all(torch.equal(tensor, ends[1][key]) for key, tensor in ends[0].items())
 

@@ -1,13 +1,16 @@
 """What every method keeps to; a new file in methods/ is covered without a line here."""
 
 import copy
+import json
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, build, make_net, without_shortcuts
-from unskip.methods import method_card, method_class, method_from, method_names
+from unskip import UnskipError, build, make_net
+from unskip.edits import without_shortcuts
+from unskip.methods import METHODS, method_class, method_from
 from unskip.surgery import residual_blocks
 from unskip.tasks import Classification
 
@@ -36,16 +39,16 @@ def loss_of(phase, progress=0.4):
     return sum(phase.objective(IMAGES, LABELS, progress).values())
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", list(METHODS))
 class TestEveryMethod:
     def test_defaults_are_valid_and_the_card_is_there(self, name):
         method = method_from(name, {})
         assert method.name == name
-        assert len(method_card(name).splitlines()) >= 3
+        assert len(METHODS.card(name).splitlines()) >= 3
         for field, info in method_class(name).model_fields.items():
             assert info.description, f"{name}.{field} has no description"
             if info.alias is None and field not in ("taps",):
-                assert f"``{field}``" in method_card(name), f"the card does not name {field}"
+                assert f"``{field}``" in METHODS.card(name), f"the card does not name {field}"
 
     def test_unknown_fields_are_refused_with_the_nearest(self, name):
         with pytest.raises(UnskipError, match=f"methods.{name}.*unknown key"):
@@ -145,14 +148,11 @@ class TestEveryMethod:
         assert all(parameter.is_meta for parameter in student.parameters())
 
     def test_a_method_that_needs_a_teacher_says_so(self, name):
-        from unskip import load_data, recipe_from, train
-
         method = method_from(name, {})
         if not method.needs_teacher:
             pytest.skip("needs none")
-        data = load_data(recipe_from({}).data)
         with pytest.raises(UnskipError, match="needs a teacher"):
-            train(make_net("resnet14", {"in_channels": 1}), data, method=method)
+            method.loss(None, make_net("resnet14", {"in_channels": 1}))
 
 
 def test_unknown_methods_are_refused_with_the_nearest():
@@ -160,12 +160,85 @@ def test_unknown_methods_are_refused_with_the_nearest():
         method_from("alignkd", {})
 
 
+OWN = '''"""Squared distance of the answers: a method of one file."""
+
+from pydantic import Field
+
+from unskip import Method, Objective, Phase
+
+
+class Distance(Objective):
+    weight = 1.0
+
+    def forward(self, images, labels, progress):
+        return {"answers": self.weight * (self.student(images) - self.teacher(images)).square().mean()}
+
+
+class Mine(Method):
+    """Fields of it."""
+
+    weight: float = Field(1.0, gt=0, description="of the distance")
+
+    def phases(self, teacher, student, epochs, task):
+        objective = Distance(student, task, teacher)
+        objective.weight = self.weight
+        return [Phase("mine", objective, student, epochs)]
+'''
+
+
+def test_a_method_of_ones_own_in_a_recipe(tmp_path, monkeypatch):
+    from unskip import allow_module, load_recipe, own_code, recipe_from, run_recipe
+
+    (tmp_path / "own_methods.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(own_code, "_allowed", set())
+    tree = {
+        "data": {"limit": 100, "test_limit": 40},
+        "teacher": {"net": "resnet14", "options": {"width": 4}},
+        "methods": {"mine": {"method": "own_methods:Mine", "weight": 0.5}},
+        "training": {"epochs": 1, "batch_size": 50},
+        "measure": {"latency": False, "parity_images": 10},
+    }
+    with pytest.raises(UnskipError, match="the method own_methods:Mine is code of the module own_methods"):
+        recipe_from(tree)
+    assert "own_methods" not in sys.modules
+    allow_module("own_methods")
+    with pytest.raises(UnskipError, match=r"methods\.mine: weight: .*\(given: -1\)"):
+        recipe_from({**tree, "methods": {"mine": {"method": "own_methods:Mine", "weight": -1}}})
+    with pytest.raises(UnskipError, match=r"own_methods:Distance is no method: .*did you mean 'Mine'|no method"):
+        recipe_from({**tree, "methods": {"mine": {"method": "own_methods:Distance"}}})
+    run_recipe(recipe_from(tree), tmp_path / "run")
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert recipe.methods == {"mine": {"method": "own_methods:Mine", "weight": 0.5}}
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [set(row["terms"]) for row in rows] == [{"ce"}, {"answers"}]
+    assert (tmp_path / "run" / "export" / "mine.onnx").exists()
+    sys.modules.pop("own_methods")
+
+
+def test_a_file_in_the_folder_is_a_method_everywhere(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from unskip import methods
+    from unskip.cli import app
+
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path)])
+    assert "mine" in METHODS
+    assert method_from("mine", {}).name == "mine"
+    assert methods.Mine is METHODS["mine"]
+    said = CliRunner().invoke(app(), ["methods"]).output
+    assert "mine" in said
+    assert "a method of one file" in said
+    sys.modules.pop("unskip.methods.mine")
+
+
 def test_a_label_can_differ_from_the_method():
     assert method_from("strong", {"method": "kd", "alpha": 1.0}) == method_from("kd", {"alpha": 1.0})
 
 
 def test_objectives_run_under_autocast(teacher):
-    for name in method_names():
+    for name in METHODS:
         _, _, phases = set_up(name, teacher)
         for phase in phases:
             with torch.autocast("cpu", torch.bfloat16):

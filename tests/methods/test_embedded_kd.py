@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, build, make_net, method_from, without_shortcuts
+from unskip import UnskipError, build, make_net
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.surgery import extract, residual_blocks, with_recalibrated_statistics
 from unskip.tasks import Classification
 

@@ -7,23 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import (
-    DataRecipe,
-    TrainingRecipe,
-    UnskipError,
-    load_data,
-    load_net,
-    make_net,
-    method_from,
-    recipe_from,
-    run_recipe,
-    train,
-    without_shortcuts,
-)
+from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, load_net, make_net, run_recipe
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.nets.fading import fading_blocks
+from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks, with_lean_stem
 from unskip.tasks import Classification
-from unskip.training import Checkpoint
+from unskip.training import Checkpoint, train_student
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -290,7 +281,7 @@ def test_interrupted_while_shortcuts_fade_it_ends_with_the_same_bits(order, tmp_
     def fit(checkpoint):
         student = method.student_of(teacher, without_shortcuts(teacher))
         try:
-            train(student, data, method=method, teacher=teacher, training=settings, seed=3, checkpoint=checkpoint)
+            train_student(teacher, data, method, student=student, training=settings, seed=3, checkpoint=checkpoint)
         except StoppingError:
             assert any(0 < factor < 1 for factor in factors_of(student))
         return student

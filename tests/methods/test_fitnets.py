@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import UnskipError, make_net, method_from, without_shortcuts
+from unskip import UnskipError, make_net
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.tasks import Classification
 
 IMAGES = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(3))

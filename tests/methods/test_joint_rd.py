@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import UnskipError, make_net, method_from, without_shortcuts
+from unskip import UnskipError, make_net
+from unskip.edits import without_shortcuts
 from unskip.losses import margin_distance, squared_distance
+from unskip.methods import method_from
 from unskip.methods.joint_rd import _mean_of_negatives
 from unskip.nets import Residual
 from unskip.tasks import Classification

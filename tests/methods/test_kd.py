@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from unskip import make_net, method_from, without_shortcuts
+from unskip import make_net
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.tasks import Classification
 
 IMAGES = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(3))

@@ -6,9 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net, method_from, train, without_shortcuts
+from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net
+from unskip.edits import without_shortcuts
+from unskip.methods import method_from
 from unskip.tasks import Classification
-from unskip.training import Checkpoint
+from unskip.training import Checkpoint, train_student
 
 IMAGES = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
@@ -253,11 +255,11 @@ def test_resumed_in_the_middle_of_each_phase_it_ends_with_the_same_bits(name, fi
 
     def trained(checkpoint, minutes):
         _, student = pair_of(name, **options)
-        history = train(
-            student,
+        _, history = train_student(
+            teacher,
             digits,
-            method=method_from("stagewise_kd", fields),
-            teacher=teacher,
+            method_from("stagewise_kd", fields),
+            student=student,
             training=TrainingRecipe(epochs=6, batch_size=20, validate_every=3, checkpoint_minutes=minutes),
             seed=3,
             checkpoint=checkpoint,

@@ -14,10 +14,11 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unskip import fold_batchnorm, make_net, method_from, without_shortcuts
-from unskip.methods import method_names
+from unskip import make_net
+from unskip.edits import fold_batchnorm, without_shortcuts
+from unskip.methods import METHODS, method_from
+from unskip.methods.base import only_trainable
 from unskip.tasks import Classification
-from unskip.training.fit import _only_trainable
 
 BATCH = 8
 
@@ -42,7 +43,7 @@ def phases_of(name):
 
 
 def gradients_of(phase, images, labels, wrap=lambda objective: objective):
-    with _only_trainable(phase):
+    with only_trainable(phase):
         objective = wrap(phase.objective)
         phase.objective.zero_grad()
         sum(objective(images, labels, 0.1).values()).backward()
@@ -59,7 +60,7 @@ def one_of_two(rank, folder):
     mine = half(rank)
     found = {
         name: [gradients_of(phase, images[mine], labels[mine], DistributedDataParallel) for phase in phases_of(name)]
-        for name in method_names()
+        for name in METHODS
     }
     if rank == 0:
         torch.save(found, os.path.join(folder, "gradients.pt"))
@@ -80,7 +81,7 @@ def shared(tmp_path_factory):
     return torch.load(folder / "gradients.pt")
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", list(METHODS))
 def test_gradients_are_those_of_one_process(name, shared):
     images, labels = batch()
     for phase, found in zip(phases_of(name), shared[name], strict=True):

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, make_net, without_shortcuts
+from unskip import UnskipError, make_net
+from unskip.edits import without_shortcuts
 from unskip.nets.activation import activation_in_head
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import inspect_net, kept_branches, parse, without_shortcuts
-from unskip.nets import num_kept_additions
+from unskip import inspect_net, parse
+from unskip.edits import without_shortcuts
+from unskip.nets import kept_branches, num_kept_additions
 from unskip.surgery import residual_blocks
 
 from .around import CHANNELS, EXAMPLE, OTHERS, Around, Block

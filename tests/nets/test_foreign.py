@@ -11,29 +11,29 @@ import torch
 from torch import nn
 
 from unskip import (
-    DataInfo,
     NetSpec,
     StagedNet,
     UnskipError,
     allow_module,
     build,
     export_net,
-    fold_batchnorm,
     forecast,
     inventory,
-    kept_branches,
     load_net,
-    load_weights,
     make_net,
     parse,
-    recipe_from,
     run_recipe,
     save_net,
-    without_shortcuts,
 )
 from unskip.cli import main
+from unskip.data_info import DataInfo
+from unskip.edits import fold_batchnorm, without_shortcuts
+from unskip.nets import kept_branches
+from unskip.nets.shapes import part_shapes
+from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks
 from unskip.torchvision_compat import torchvision
+from unskip.weights import load_weights
 
 from .foreign_nets import FAST, LONG, REFUSED, SIDES
 from .random_statistics import with_random_statistics
@@ -343,8 +343,10 @@ def test_own_classes_and_their_options(own):
 
 
 WRONG = {
-    "torchvision:resnet19": "torchvision has no classification network 'resnet19'; did you mean 'resnet18'?",
-    "torchvision:raft_small": "torchvision has no classification network 'raft_small'",
+    "torchvision:resnet19": "torchvision has no network 'resnet19' that classifies or segments; did you mean",
+    "torchvision:raft_small": "torchvision has no network 'raft_small' that classifies or segments",
+    "torchvision:ssd300_vgg16": "its backbone is torchvision:ssd300_vgg16.backbone",
+    "torchvision:fcn_resnet50.head": "there is no module 'head' in it (there are backbone, classifier)",
     "timm:seresnet51": "timm has no network 'seresnet51'; did you mean 'seresnet50'?",
     "no_such_module:build": "no_such_module:build: No module named 'no_such_module' (a module is looked for in this",
     ":build": ":build: '' is no module's name; expected PACKAGE.MODULE, as in an import",
@@ -414,3 +416,14 @@ def test_a_run_with_an_own_teacher(own):
         loaded, info = load_net(own / "run" / "nets" / f"{net.label}.safetensors")
         assert len(info.mean) == 1
         assert loaded(torch.randn(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_nets_of_torchvision_that_answer_with_maps():
+    with torch.device("meta"):
+        segmenting = make_net("torchvision:fcn_resnet50", {"num_classes": 5})
+        backbone = make_net("torchvision:fasterrcnn_resnet50_fpn.backbone")
+    assert part_shapes(segmenting)["head"] == {"out": (5, 64, 64)}
+    assert list(part_shapes(backbone)["head"]) == ["0", "1", "2", "3", "pool"]
+    assert segmenting.stage_names == backbone.stage_names == ("stage1", "stage2", "stage3", "stage4")
+    with pytest.raises(UnskipError, match="leave out `num_classes`"):
+        make_net("torchvision:fasterrcnn_resnet50_fpn.backbone", {"num_classes": 5})

@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import UnskipError, forecast, inventory, kept_branches, parse, with_fading_shortcuts, without_shortcuts
-from unskip.answers import answer_names, named_answers, with_names_filled
-from unskip.nets import StagedNet
+from unskip import UnskipError, forecast, inventory, parse
+from unskip.answers import answer_names, named_answers, with_tensors
+from unskip.edits import with_fading_shortcuts, without_shortcuts
+from unskip.nets import StagedNet, kept_branches
 from unskip.nets.fading import set_shortcut_factor
 from unskip.nets.shapes import part_shapes, stage_shapes
 from unskip.nets.staged import Joining
@@ -190,7 +191,7 @@ def test_names_and_back():
     answers = {"out": a, "more": [b, (c,)]}
     assert answer_names(answers) == {"out": "out", "more": ["more.0", ["more.1.0"]]}
     assert named_answers(answers) == {"out": a, "more.0": b, "more.1.0": c}
-    assert with_names_filled(answer_names(answers), named_answers(answers)) == {"out": a, "more": [b, [c]]}
+    assert with_tensors(answer_names(answers), [a, b, c]) == {"out": a, "more": [b, [c]]}
     assert (answer_names(a), answer_names(b)) == ("logits", "output")
 
 

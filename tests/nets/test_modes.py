@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import parse, unopened_modules, without_shortcuts
-from unskip.nets import ByMode, num_kept_additions
+from unskip import parse
+from unskip.edits import without_shortcuts
+from unskip.nets import ByMode, num_kept_additions, unopened_modules
 from unskip.surgery import residual_blocks
 
 from .around import CHANNELS, EXAMPLE, OTHERS, Around, Block, conv

@@ -8,19 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from unskip import (
-    DataInfo,
-    NetSpec,
-    StagedNet,
-    UnskipError,
-    allow_module,
-    build,
-    load_net,
-    make_net,
-    own_code,
-    save_net,
-)
+from unskip import NetSpec, StagedNet, UnskipError, allow_module, build, load_net, make_net, own_code, save_net
 from unskip.cli import main
+from unskip.data_info import DataInfo
 
 HOME = """
     import functools, os, pathlib, shutil, subprocess

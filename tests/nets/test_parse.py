@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from unskip import UnskipError, kept_branches, make_net, parse, unopened_modules, without_shortcuts
-from unskip.nets import Unopened
+from unskip import UnskipError, make_net, parse
+from unskip.edits import without_shortcuts
+from unskip.nets import Unopened, kept_branches, unopened_modules
 from unskip.surgery import residual_blocks
 from unskip.torchvision_compat import torchvision
 

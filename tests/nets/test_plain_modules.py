@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, export_net, forecast, inventory, load_weights, make_net, save_net
+from unskip import UnskipError, export_net, forecast, inventory, make_net, save_net
 from unskip.nets import staged
 from unskip.surgery import residual_blocks
 from unskip.torchvision_compat import torchvision
+from unskip.weights import load_weights
 
 
 def lenet(channels: int, side: int) -> nn.Module:

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from unskip import inspect_net, parse, unopened_modules
-from unskip.nets import num_kept_additions
+from unskip import inspect_net, parse
+from unskip.nets import num_kept_additions, unopened_modules
 from unskip.surgery import residual_blocks
 
 from .around import CHANNELS, EXAMPLE, OTHERS, Around, conv

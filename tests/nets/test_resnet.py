@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from unskip import UnskipError, make_net, num_parameters
+from unskip import UnskipError, make_net
+from unskip.dataflow import num_parameters
 
 
 @pytest.mark.parametrize(("depth", "parameters"), [(20, 269_722 + 2_752), (32, 464_154 + 2_752), (56, 853_018 + 2_752)])

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import parse, unopened_modules
+from unskip import parse
+from unskip.nets import unopened_modules
 from unskip.surgery import residual_blocks
 
 from .around import CHANNELS, EXAMPLE, OTHERS, Around, Block, conv

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from unskip import make_net, without_shortcuts
+from unskip import make_net
+from unskip.edits import without_shortcuts
 from unskip.nets import StagedNet
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

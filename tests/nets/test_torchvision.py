@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import UnskipError, load_weights, make_net
+from unskip import UnskipError, make_net
 from unskip.nets import find_net
 from unskip.torchvision_compat import torchvision
+from unskip.weights import load_weights
 
 from .random_statistics import with_random_statistics
 

@@ -10,22 +10,10 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import nn
 
-from unskip import (
-    Budget,
-    NetSpec,
-    UnskipError,
-    fit_budget,
-    forecast,
-    inspect_net,
-    make_net,
-    parse,
-    plan,
-    unopened_modules,
-    without_shortcuts,
-    without_shortcuts_exactly,
-)
-from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts
-from unskip.search import render_answer
+from unskip import Budget, NetSpec, UnskipError, fit_budget, forecast, inspect_net, make_net, parse
+from unskip.edits import without_shortcuts, without_shortcuts_exactly
+from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts, unopened_modules
+from unskip.search import plan, render_answer
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
 from unskip.targets import resolve_net
 from unskip.torchvision_compat import torchvision

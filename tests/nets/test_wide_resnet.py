@@ -2,7 +2,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unskip import make_net, num_parameters
+from unskip import make_net
+from unskip.dataflow import num_parameters
 
 from .random_statistics import with_random_statistics
 

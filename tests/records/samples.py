@@ -1,48 +1,49 @@
-"""Comparisons and runs as the toolkit writes them, as plain data, without measuring or training anything."""
+"""Runs and comparisons as another part of the toolkit would record them, without training or measuring anything."""
 
-import copy
+from __future__ import annotations
+
 import math
 from typing import Any
 
 from unskip.measures import measures
+from unskip.records import (
+    Cell,
+    Comparison,
+    Data,
+    Epoch,
+    Figure,
+    Group,
+    Load,
+    Net,
+    Operation,
+    Run,
+    Speedup,
+    Subject,
+    Timeline,
+)
 
 TERMS = {"ce": ("ce",), "kd": ("ce", "kl"), "align_kd": ("ce", "kl", "feature")}
-ACCURACY = {"ce": 0.612, "kd": 0.783, "align_kd": 0.910, "joint_rd": 0.874, "stagewise_kd": 0.861}
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SCORES = {"teacher": 0.934, "ce": 0.612, "kd": 0.783, "align_kd": 0.910, "joint_rd": 0.874, "stagewise_kd": 0.861}
+LONG = "align_kd with feature_weight 0.01 and a very long name"
+HOSTILE = "<script>alert('$x_')</script>&\"'\x07"
+REASON = "ExecuTorch is not installed: pip install 'unskip[executorch]'"
+POLICY = "float32, batch 1, BatchNorm folded, element-wise operations in place"
 
 
-def figure(value: float | None = None, **other: Any) -> dict[str, Any]:
-    return {"value": value, **other}
-
-
-def latency(median: float) -> dict[str, Any]:
-    """With a spread, as of three rounds."""
-    return {"value": median, "low": median - 0.1, "high": median + 0.2, "samples": [median - 0.1, median, median + 0.2]}
-
-
-def curve(
-    epochs: int, final: float, every: int = 1, terms: tuple[str, ...] = ("ce", "kl", "feature")
-) -> list[dict[str, Any]]:
+def curve(epochs: int, final: float, terms: tuple[str, ...] = ("ce", "kl", "feature")) -> tuple[Epoch, ...]:
     """Epochs of a training that ends at the score ``final``."""
     history = []
     for epoch in range(1, epochs + 1):
         share = epoch / epochs
         score = final * (1 - 0.6 * math.exp(-4 * share) + 0.02 * math.sin(epoch * 7.3) * (1 - share))
         values = {term: 2.2 / (i * 3 + 1) * math.exp(-2.4 * share) + 0.02 for i, term in enumerate(terms)}
-        validated = epoch % every == 0 or epoch == epochs
-        history.append(
-            {
-                "epoch": epoch,
-                "seconds": 6.4 * epoch * (1 + 0.2 * len(terms)),
-                "loss": sum(values.values()),
-                "terms": values,
-                "score": (final if epoch == epochs else score) if validated else None,
-            }
-        )
-    return history
+        seconds = 6.4 * epoch * (1 + 0.2 * len(terms))
+        score = final if epoch == epochs else score
+        history.append(Epoch(epoch=epoch, seconds=seconds, loss=sum(values.values()), terms=values, score=score))
+    return tuple(history)
 
 
-def timeline(shortcuts: bool, blocks: int = 5, stem: int = 1) -> dict[str, Any]:
+def timeline(shortcuts: bool, blocks: int = 5, stem: int = 1) -> Timeline:
     """Live bytes of a three-stage net for 32 px images; ``stem`` multiplies what the stem holds."""
     operations = [("stem.conv", stem * (3 + 16) * 1024 * 4)]
     for stage in (1, 2, 3):
@@ -57,142 +58,239 @@ def timeline(shortcuts: bool, blocks: int = 5, stem: int = 1) -> dict[str, Any]:
                 operations.append((f"stage{stage}.block{block}.add", size + held))
     operations += [("head.pool", 16 * 1024 + 256), ("head.linear", 256 + 40)]
     name, peak = max(operations, key=lambda pair: pair[1])
-    return {
-        "operations": [{"name": n, "live_bytes": b} for n, b in operations],
-        "peak_bytes": peak,
-        "peak_at": name,
-        "policy": "float32, batch 1, BatchNorm folded, element-wise operations in place",
-    }
+    steps = tuple(Operation(name=name, live_bytes=live) for name, live in operations)
+    return Timeline(operations=steps, peak_bytes=peak, peak_at=name, policy=POLICY)
 
 
-def subject(label: str, shortcuts: bool, memory: dict[str, Any] | None = None, **other: Any) -> dict[str, Any]:
-    """A network with its own figures; ``figures`` in ``other`` come on top."""
-    memory = memory or timeline(shortcuts)
+def subject(label: str, shortcuts: int, score: float | None = None, stem: int = 1, **other: Any) -> Subject:
+    """A net of 32 layers; with shortcuts it is larger."""
+    memory = timeline(shortcuts > 0, stem=stem)
     figures = {
-        "parameters": figure(464_154 if shortcuts else 461_882),
-        "macs": figure(69_124_480 if shortcuts else 68_862_336),
-        "peak": figure(memory["peak_bytes"]),
+        "peak": Figure(value=memory.peak_bytes),
+        "parameters": Figure(value=464_154 if shortcuts else 461_882),
+        "macs": Figure(value=69_124_480 if shortcuts else 68_862_336),
     }
-    return {
+    if score is not None:
+        figures["top1"] = Figure(value=score)
+        figures["top5"] = Figure(value=min(1.0, score + 0.06))
+    net = "resnet32" if shortcuts else "resnet32 without shortcuts"
+    standard = {
         "label": label,
-        "kind": "name",
-        "net": "resnet32" if shortcuts else "resnet32 without shortcuts",
+        "kind": "net",
+        "net": net,
         "source": "resnet32",
-        "shortcuts": 15 if shortcuts else 0,
-        "input_shape": [3, 32, 32],
-        "memory": memory,
-        **other,
-        "figures": figures | other.get("figures", {}),
+        "shortcuts": shortcuts,
+        "input_shape": (3, 32, 32),
     }
+    return Subject(**{**standard, "memory": memory, "figures": figures, **other})
 
 
-def cell(
-    label: str, ms: float, ratio: tuple[float, float, float] | None, figures: Any = (), **other: Any
-) -> dict[str, Any]:
-    """A file's figures; ``ratio``: low, median, high of the times as fast as the first."""
+def latency(median: float) -> Figure:
+    return Figure(value=median, low=median - 0.1, high=median + 0.2, samples=(median - 0.1, median, median + 0.2))
+
+
+def cell(label: str, ms: float, speedup: tuple[float, float, float] | None = None, **figures: Figure | None) -> Cell:
+    """A file's figures; ``speedup`` is low, median and high."""
     standard = {
         "latency": latency(ms),
-        "throughput": figure(1e3 / ms),
-        "peak": figure(196_608),
-        "arena": figure(200_000),
-        "resident": figure(12_000_000),
-        "file_bytes": figure(1_883_204),
-        "top1": figure(0.91, images=10_000),
-        "parity": figure(2.1e-6, images=16, allowed=1e-3),
-        "same_answer": figure(1.0, images=16),
+        "throughput": Figure(value=1e3 / ms),
+        "file_bytes": Figure(value=1_883_204 if speedup is None else 1_858_551),
+        "parity": Figure(value=2.13e-6, allowed=1e-4, images=256),
+        "same_answer": Figure(value=1.0, images=256),
     }
-    return {
-        "subject": label,
-        "file": f"{label}.onnx",
-        "sha256": "ab" * 32,
-        "speedup": ratio and dict(zip(("low", "median", "high"), ratio, strict=True)),
-        "figures": standard | copy.deepcopy(dict(figures)),
-        **other,
-    }
+    known = {name: figure for name, figure in {**standard, **figures}.items() if figure is not None}
+    ratio = speedup and Speedup(low=speedup[0], median=speedup[1], high=speedup[2])
+    return Cell(subject=label, file=f"{label}.onnx", sha256="ab" * 32, figures=known, speedup=ratio)
 
 
-def comparison(subjects: list[dict[str, Any]], groups: list[dict[str, Any]], **other: Any) -> dict[str, Any]:
-    return {
+def comparison(subjects: list[Subject], groups: list[Group], **other: Any) -> Comparison:
+    standard = {
         "unskip": "0.1.0",
         "started": "2026-03-02T09:14:07+00:00",
         "seconds": 84.2,
         "repeats": 50,
         "processes": 3,
-        "load": {"average": 0.1, "cores": 2},
-        "measures": {name: measure.about.model_dump(mode="json") for name, measure in measures().items()},
-        "subjects": subjects,
-        "groups": groups,
-        "notes": [],
-        "environment": {"python": "3.11.7", "torch": "2.13.0", "cpu": "AMD EPYC 9554", "cores": 2},
-        **other,
+        "load": Load(average=0.1, cores=2),
+        "measures": {name: measure.about for name, measure in measures().items()},
+        "environment": {"python": "3.11.7", "cores": 2, "cpu": "AMD EPYC 9554"},
     }
+    return Comparison(**{**standard, "subjects": subjects, "groups": groups, **other})
 
 
-def group(*cells: dict[str, Any], **other: Any) -> dict[str, Any]:
-    setting = {"runtime": "ONNX Runtime 1.31.1", "threads": 1, "batch_size": 1, "device": "cpu"}
-    return {**setting, "cells": list(cells), **other}
+def group(cells: list[Cell], **other: Any) -> Group:
+    standard = {"runtime": "ONNX Runtime 1.31.1", "threads": 1, "batch_size": 1, "device": "cpu"}
+    return Group(**{**standard, "cells": cells, **other})
 
 
-def bench() -> dict[str, Any]:
-    """Two nets in two settings: faster in the one, no difference in the other."""
-    smaller = {"peak": figure(131_072), "arena": figure(131_072)}
-    faster = cell("plain", 1.31, (1.06, 1.08, 1.11), smaller)
-    equal = cell("plain", 1.41, (0.97, 1.01, 1.04), {**smaller, "top1": figure(0.88, images=10_000)})
-    first = cell("residual", 1.42, None)
-    return comparison(
-        [subject("residual", True), subject("plain", False)],
-        [group(first, faster), group(copy.deepcopy(first), equal, threads=2)],
+def changed(record: Any, *place: Any, **values: Any) -> Any:
+    """A record with other values at a place: field names, and for tuples of labelled records their labels."""
+    if not place:
+        return {**record, **values} if isinstance(record, dict) else record.model_copy(update=values)
+    key, *rest = place
+    if isinstance(record, dict):
+        return {**record, key: changed(record[key], *rest, **values)}
+    if isinstance(record, tuple):
+        names = [getattr(each, "label", None) or getattr(each, "subject", None) for each in record]
+        at = key if isinstance(key, int) else names.index(key)
+        return (*record[:at], changed(record[at], *rest, **values), *record[at + 1 :])
+    return record.model_copy(update={key: changed(getattr(record, key), *rest, **values)})
+
+
+def run(methods: tuple[str, ...] = ("ce", "kd", "align_kd"), epochs: int = 30, stem: int = 1, **scores: float) -> Run:
+    """A run of CIFAR-10 size whose best student is the last of ``methods``; ``scores`` by label."""
+    known = SCORES | scores
+    labels = ("teacher", *methods)
+    subjects = [subject(label, 15 * (label == "teacher"), known.get(label, 0.88), stem) for label in labels]
+    cells = [cell("teacher", 1.42), *(cell(label, 1.31, (1.06, 1.08, 1.11)) for label in methods)]
+    history = {s.label: curve(epochs, s.figures["top1"].value, TERMS.get(s.label, ("ce", "kl"))) for s in subjects}
+    nets = [Net(label="teacher", role="teacher", epochs=epochs, seconds=268.0)]
+    nets += [Net(label=label, role="student", method=label, epochs=epochs, seconds=268.0) for label in methods]
+    classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    return Run(
+        unskip="0.1.0",
+        title="CIFAR-10, resnet32 without shortcuts",
+        started="2026-03-02T09:14:07+00:00",
+        seconds=1384.2,
+        best=methods[-1],
+        seed=0,
+        data=Data(
+            name="cifar10",
+            path="data/cifar10",
+            num_train=50_000,
+            num_test=10_000,
+            classes=classes,
+            image_shape=(3, 32, 32),
+            fingerprint="9f2c41d07ab3e865",
+            chance=0.1,
+        ),
+        nets=tuple(nets),
+        history=history,
+        comparison=comparison(subjects, [group(cells)]),
+        recipe={
+            "data": {"name": "cifar10", "path": "data/cifar10", "flip": True},
+            "methods": [{"name": method} for method in methods],
+            "training": {"epochs": epochs, "batch_size": 128},
+        },
     )
 
 
-def run(methods: tuple[str, ...] = ("ce", "kd", "align_kd"), epochs: int = 30, stem: int = 1) -> dict[str, Any]:
-    """A run of CIFAR-10 size whose best student is the last of ``methods``."""
-    scores = {"teacher": 0.934} | {name: ACCURACY.get(name, 0.88) for name in methods}
-    subjects, cells, nets, history = [], [], [], {}
-    for label, top1 in scores.items():
-        teacher = label == "teacher"
-        score = {"top1": figure(top1, images=10_000), "top5": figure(min(1.0, top1 + 0.06), images=10_000)}
-        subjects.append(subject(label, teacher, timeline(teacher, stem=stem), kind="run", figures=score))
-        ratio = None if teacher else (1.04, 1.08, 1.11)
-        cells.append(cell(label, 1.42 if teacher else 1.31, ratio, score, file=f"export/{label}.onnx"))
-        nets.append(
-            {
-                "label": label,
-                "role": "teacher" if teacher else "student",
-                "method": None if teacher else label,
-                "epochs": epochs,
-                "seconds": 268.0,
-                "reused": False,
+def matching() -> Run:
+    """A run without labels, whose task has another measure that decides."""
+    record = run()
+    for each in record.comparison.subjects:
+        figures = {name: figure for name, figure in each.figures.items() if name not in ("top1", "top5")}
+        figures["agreement"] = each.figures["top1"]
+        record = changed(record, "comparison", "subjects", each.label, figures=figures)
+    record = changed(record, "data", chance=None, classes=())
+    return changed(record, task="matching", metric="agreement")
+
+
+def without_latency(record: Run) -> Run:
+    """The run that measured no latency."""
+    for label in record.comparison.groups[0].cells:
+        figures = {name: figure for name, figure in label.figures.items() if name not in ("latency", "throughput")}
+        place = ("comparison", "groups", 0, "cells", label.subject)
+        record = changed(record, *place, figures=figures, speedup=None)
+    return record
+
+
+def diverged(record: Run) -> Run:
+    """The run with a loss that left the numbers in the last third of the best student's training."""
+    epochs = record.history[record.best]
+    lost = 2 * len(epochs) // 3
+    nowhere = {"loss": math.nan, "terms": dict.fromkeys(epochs[0].terms, math.inf)}
+    ended = (*epochs[:lost], *(epoch.model_copy(update=nowhere) for epoch in epochs[lost:]))
+    return changed(record, history={**record.history, record.best: ended})
+
+
+def one_training() -> Run:
+    """A run with a student that keeps its shortcuts, two sub-nets out of its training, and a student without them."""
+    subs = {"embedded_kd-full": (0.936, None, 15), "embedded_kd-2-2-2": (0.902, (2, 2, 2), 6)}
+    subs["embedded_kd-3-3-3"] = (0.921, (3, 3, 3), 9)
+    record = run((*subs, "ce"))
+    for label, (score, depth, shortcuts) in subs.items():
+        own = subject(label, shortcuts, score, depth=depth)
+        if depth:
+            figures = own.figures | {
+                "parameters": Figure(value=29_000 * shortcuts),
+                "macs": Figure(value=4.4e6 * shortcuts),
             }
-        )
-        history[label] = curve(epochs, top1, terms=("ce",) if teacher else TERMS.get(label, ("ce", "kl")))
+            own = own.model_copy(update={"figures": figures})
+        record = changed(record, "comparison", "subjects", label, **dict(own))
+        record = changed(record, "nets", label, method="embedded_kd", training="embedded_kd")
+    history = {label: record.history[label] for label in ("teacher", "ce")}
+    history["embedded_kd"] = curve(30, 0.936, ("ce", "sub_ce", "kl", "attention"))
+    return changed(record, history=history, best="embedded_kd-full")
+
+
+def hostile() -> Run:
+    record = run((HOSTILE,))
+    record = changed(record, title=HOSTILE, recipe={HOSTILE: [HOSTILE]})
+    record = changed(record, "data", name=HOSTILE, path=HOSTILE, classes=(HOSTILE, "日本語"))
+    record = changed(record, "comparison", environment={HOSTILE: HOSTILE})
+    record = changed(record, "comparison", "groups", 0, "cells", HOSTILE, file=HOSTILE)
+    return changed(record, "comparison", "subjects", HOSTILE, net=HOSTILE)
+
+
+def runs() -> dict[str, Run]:
+    """One run for everything that a page must cope with."""
+    standard = run()
+    reused = changed(standard, "nets", "teacher", reused=True, seconds=None)
     return {
-        "unskip": "0.1.0",
-        "title": "CIFAR-10, resnet32 without shortcuts",
-        "started": "2026-03-02T09:14:07+00:00",
-        "seconds": 1384.2,
-        "task": "classification",
-        "metric": "top1",
-        "best": methods[-1],
-        "seed": 0,
-        "data": {
-            "name": "cifar10",
-            "path": "data/cifar10",
-            "num_train": 50_000,
-            "num_test": 10_000,
-            "classes": CIFAR10,
-            "image_shape": [3, 32, 32],
-            "fingerprint": "9f2c41d07ab3e865",
-            "chance": 0.1,
-        },
-        "nets": nets,
-        "history": history,
-        "comparison": comparison(subjects, [group(*cells)]),
-        "recipe": {
-            "data": {"name": "cifar10", "path": "data/cifar10", "flip": True},
-            "teacher": {"net": "resnet32"},
-            "methods": {name: {} for name in methods},
-            "training": {"epochs": epochs, "batch_size": 128, "optimizer": {"name": "sgd", "lr": 0.01}},
-            "seed": 0,
-        },
+        "standard": standard,
+        "one_method": run(("align_kd",)),
+        "no_latency": without_latency(standard),
+        "no_memory_gain": run(stem=4),
+        "five_students": run(("ce", "kd", "joint_rd", "stagewise_kd", "align_kd")),
+        "long_labels": run(("ce", "日本語 kd", LONG)),
+        "epochs_200": run(epochs=200),
+        "epoch_1": run(epochs=1),
+        "negative_gain": run(align_kd=0.55),
+        "at_chance": run(align_kd=0.1),
+        "reused_teacher": changed(reused, history={k: v for k, v in standard.history.items() if k != "teacher"}),
+        "one_training": one_training(),
+        "matching": matching(),
+        "diverged": diverged(standard),
+        "hostile": hostile(),
+    }
+
+
+def bench() -> Comparison:
+    """Two nets in two settings: faster in the one, no difference in the other."""
+    memory = {"peak": Figure(value=196_608), "arena": Figure(value=200_000), "resident": Figure(value=12_000_000)}
+    smaller = memory | {"peak": Figure(value=131_072), "arena": Figure(value=131_072)}
+    first = cell("residual", 1.42, **memory, top1=Figure(value=0.91, images=10_000))
+    faster = cell("plain", 1.31, (1.06, 1.08, 1.11), **smaller, top1=Figure(value=0.88, images=10_000))
+    equal = cell("plain", 1.41, (0.97, 1.01, 1.04), **smaller, top1=Figure(value=0.88, images=10_000))
+    groups = [group([first, faster]), group([first, equal], threads=2)]
+    return comparison([subject("residual", 15, kind="name"), subject("plain", 0, kind="name")], groups)
+
+
+def benches() -> dict[str, Comparison]:
+    """One comparison for everything that a page must cope with."""
+    standard = bench()
+    refused = Cell(subject="plain", refused="plain.onnx takes batches of 2, not of 1")
+    unknown = {"arena": Figure(unknown=REASON), "top1": Figure(unknown="the weights are random")}
+    without = changed(standard, "subjects", "plain", net=None, shortcuts=None, memory=None)
+    for number in (0, 1):
+        cells = [
+            cell(label, 1.4, peak=None, parity=None, same_answer=None, **unknown) for label in ("residual", "plain")
+        ]
+        without = changed(without, "groups", number, cells=tuple(cells))
+    alone = changed(standard, subjects=standard.subjects[:1])
+    alone = changed(alone, groups=tuple(changed(each, cells=each.cells[:1]) for each in standard.groups))
+    first = standard.groups[0].cells[0]
+    held = changed(first, figures=first.figures | {"device_memory": Figure(value=50_000_000)})
+    cuda = tuple(changed(each, device="cuda", cells=(held, *each.cells[1:])) for each in standard.groups)
+    hostile_subject = changed(standard, "subjects", "plain", label=HOSTILE, net=HOSTILE)
+    for number in (0, 1):
+        hostile_subject = changed(hostile_subject, "groups", number, "cells", "plain", subject=HOSTILE, file=HOSTILE)
+    return {
+        "standard": standard,
+        "refused": changed(standard, "groups", 0, cells=(first, refused)),
+        "unknown": without,
+        "alone": alone,
+        "busy": changed(standard, load=Load(average=3.1, cores=2), notes=("The images differ in their shape.",)),
+        "cuda": changed(standard, groups=cuda),
+        "hostile": hostile_subject,
     }

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 from matplotlib import rc_context
-from sample_records import bench, changed, one_training, run
+from records.samples import bench, changed, one_training, run
 
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.drawings import colors_of, cost_drawings, memory_drawings

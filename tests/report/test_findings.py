@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from sample_records import bench, benches, changed, diverged, one_training, run, without_latency
+from records.samples import bench, benches, changed, diverged, matching, one_training, run, without_latency
 
 from unskip.records import Figure
 from unskip.report.findings import COSTS, Difference, Verdict, fastest, find, pairs
@@ -42,6 +42,12 @@ def test_noise_is_two_standard_errors_of_the_difference():
     assert Difference(0.9, 0.9, 10_000).noise == pytest.approx(2 * math.sqrt(2) * math.sqrt(0.9 * 0.1 / 10_000))
     assert Difference(0.9, 0.8, 100).noise == pytest.approx(10 * Difference(0.9, 0.8, 10_000).noise)
     assert Difference(1.0, 1.0, 50).noise == 0
+
+
+def test_the_noise_of_scores_that_are_no_shares_of_right_answers_is_not_known():
+    facts = find(matching())
+    assert facts.at_chance == facts.unclear == ()
+    assert (facts.accuracy.noise, facts.accuracy.verdict) == (0, WORSE)
 
 
 def test_fewer_test_images_make_fewer_claims():

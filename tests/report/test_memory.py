@@ -1,7 +1,7 @@
 import re
 from xml.etree import ElementTree
 
-from sample_records import changed, timeline
+from records.samples import changed, timeline
 
 from unskip.report.memory import DrawnTimeline, memory_plot
 

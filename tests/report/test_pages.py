@@ -9,10 +9,10 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from pages import Page
+from records.samples import HOSTILE, REASON, bench, benches, changed, one_training, run, runs, without_latency
 from rich.console import Console
-from sample_records import HOSTILE, REASON, bench, benches, changed, one_training, run, runs, without_latency
 
+from report.pages import Page
 from unskip.errors import UnskipError
 from unskip.records import About, Figure
 from unskip.report.pages import render, render_bench, write_bench_report, write_report
@@ -143,7 +143,7 @@ def test_chance_comes_before_everything_else():
 @pytest.mark.parametrize(
     ("change", "figures"),
     [
-        ({}, ["resnet32 without shortcuts, ", "align_kd", "91.0", "2.4 points below", "15 shortcuts"]),
+        ({}, ["resnet32 without shortcuts, ", "align_kd", "Top-1 91.0", "2.4 points below", "15 shortcuts"]),
         ({"shortcuts": 3}, ["3 shortcuts, "]),
         ({"net": "resnet20"}, ["resnet20"]),
     ],
@@ -159,6 +159,7 @@ def test_notes_say_how_far_to_trust_the_figures():
         return " ".join(sentences(record, "notes"))
 
     assert "Seed 0, 10,000 test images: differences up to 0.8 points" in notes(run())
+    assert "two standard errors" not in notes(runs()["matching"])
     assert "teacher was not trained" in notes(runs()["reused_teacher"])
     assert "ce 10 epochs, align_kd 30" in notes(changed(run(), "nets", "ce", epochs=10))
     assert "align_kd" in notes(runs()["diverged"]).partition("finite")[2]

@@ -13,7 +13,7 @@ from torch import nn
 
 from unskip import UnskipError
 from unskip.runtimes import runtime_for
-from unskip.runtimes.pt2_archive import check_archive
+from unskip.runtimes._pt2_archive import check_archive
 
 
 class Net(nn.Module):

@@ -14,7 +14,7 @@ from unskip.runtimes import RUNTIMES, find_runtime, read_metadata, runtime_for
 
 @pytest.fixture(scope="module", params=RUNTIMES)
 def runtime(request):
-    return RUNTIMES[request.param]
+    return find_runtime(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +62,11 @@ def test_loading_is_quiet(runtime, file, images, capfd):
 
 
 def test_names_and_endings(runtime, tmp_path):
-    assert find_runtime(runtime.name) is runtime
-    assert runtime_for(tmp_path / f"NET{runtime.endings[0].upper()}") is runtime
-    with pytest.raises(UnskipError, match=r"no runtime 'onnxruntim'; known: .*did you mean 'onnxruntime'"):
+    assert isinstance(runtime, RUNTIMES[runtime.name])
+    assert runtime_for(tmp_path / f"NET{runtime.endings[0].upper()}").name == runtime.name
+    with pytest.raises(UnskipError, match=r"no runtime 'onnxruntim'; did you mean 'onnxruntime'"):
         find_runtime("onnxruntim")
-    with pytest.raises(UnskipError, match=r"net\.tflite is no deployed file; known endings: \.onnx"):
+    with pytest.raises(UnskipError, match=r"net\.tflite is no deployed file; known endings: .*\.onnx"):
         runtime_for(tmp_path / "net.tflite")
 
 

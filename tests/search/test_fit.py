@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.known import timed
-from unskip import UnskipError, build, count_macs, forecast, make_net, num_parameters
+from unskip import UnskipError, build, forecast, make_net
+from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
 from unskip.records import Figure
 from unskip.search import Budget, fit_budget

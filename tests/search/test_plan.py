@@ -9,8 +9,12 @@ import yaml
 from dataflow.random_nets import nets
 from hypothesis import given, settings
 
-from unskip import build, count_macs, forecast, make_net, num_parameters, plan, recipe_from, without_shortcuts
+from unskip import build, forecast, make_net
+from unskip.dataflow import count_macs, num_parameters
+from unskip.edits import without_shortcuts
 from unskip.nets import NetSpec
+from unskip.recipe import recipe_from
+from unskip.search import plan
 from unskip.surgery import edited, residual_blocks
 
 IMAGENET = (3, 224, 224)

@@ -8,10 +8,12 @@ import pytest
 import torch
 import typer
 
-from unskip import Budget, count_macs, fit_budget, forecast, load_recipe, make_net, num_parameters, recipe_from
+from unskip import Budget, fit_budget, forecast, load_recipe, make_net
 from unskip.cli import app
 from unskip.cli.run import asked_recipe
+from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
+from unskip.recipe import recipe_from
 from unskip.run import run_recipe
 from unskip.search.recipes import command, method_for
 from unskip.search.students import StudentSearch

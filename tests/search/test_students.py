@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unskip import count_macs, forecast, make_net, num_parameters
+from unskip import forecast, make_net
+from unskip.dataflow import count_macs, num_parameters
 from unskip.errors import UnskipError
 from unskip.methods import method_from
 from unskip.search.students import MAX_DEPTHS, StudentSearch

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import Residual, StagedNet, build, fold_batchnorm, forecast, make_net, without_shortcuts
+from unskip import Residual, StagedNet, build, forecast, make_net
+from unskip.edits import fold_batchnorm, without_shortcuts
 from unskip.surgery import with_depth_statistics, with_grouped_convs
 
 

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import DataInfo, NetSpec, StagedNet, UnskipError, build, fold_batchnorm, load_net, make_net, save_net
+from unskip import NetSpec, StagedNet, UnskipError, build, load_net, make_net, save_net
+from unskip.data_info import DataInfo
+from unskip.edits import fold_batchnorm
 from unskip.surgery import (
     at_depth,
     extract,

@@ -3,7 +3,8 @@ import torch
 from nets.random_statistics import with_random_statistics
 from torch import nn
 
-from unskip import StagedNet, UnskipError, build, fold_batchnorm, make_net
+from unskip import StagedNet, UnskipError, build, make_net
+from unskip.edits import fold_batchnorm
 from unskip.nets.dirac import DiracConv2d
 from unskip.surgery import fold_dirac, with_dirac_convs, with_grouped_convs, without_shortcuts
 

@@ -10,24 +10,16 @@ from nets.random_statistics import with_random_statistics
 from sklearn.datasets import load_digits
 from torch import nn
 
-from unskip import (
-    Residual,
-    StagedNet,
-    UnskipError,
-    build,
-    export_net,
+from unskip import Residual, StagedNet, UnskipError, build, export_net, forecast, load_net, make_net, save_net
+from unskip.data_info import DataInfo
+from unskip.dataflow import num_parameters
+from unskip.edits import (
     fold_batchnorm,
-    forecast,
-    load_net,
-    make_net,
-    num_parameters,
-    save_net,
     with_dirac_convs,
     with_fading_shortcuts,
     with_grouped_convs,
     without_shortcuts_exactly,
 )
-from unskip.data_info import DataInfo
 from unskip.nets.resnet import basic_block, bottleneck_block
 from unskip.surgery import residual_blocks, with_depth_statistics
 from unskip.surgery._carry import PartialActivation

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import fx, nn
 
-from unskip import Residual, UnskipError, build, forecast, inventory, load_net, make_net, save_net, without_shortcuts
+from unskip import Residual, UnskipError, build, forecast, inventory, load_net, make_net, save_net
 from unskip.data_info import DataInfo
+from unskip.edits import without_shortcuts
 from unskip.nets.fading import FadingResidual, fading_blocks, set_shortcut_factor
 from unskip.surgery import (
     fold_batchnorm,

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unskip import build, make_net, parse, without_shortcuts
+from unskip import build, make_net, parse
+from unskip.edits import without_shortcuts
 from unskip.surgery import edited, residual_blocks
 from unskip.surgery._initialisation import initialise_as_plain, tiny_scales
 from unskip.torchvision_compat import torchvision

@@ -3,7 +3,8 @@ import itertools
 import pytest
 import torch
 
-from unskip import NetSpec, Residual, UnskipError, build, make_net, without_shortcuts
+from unskip import NetSpec, Residual, UnskipError, build, make_net
+from unskip.edits import without_shortcuts
 from unskip.surgery import residual_blocks
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -8,20 +8,9 @@ import torch
 from nets.random_statistics import with_random_statistics
 from torch import nn
 
-from unskip import (
-    Residual,
-    StagedNet,
-    UnskipError,
-    build,
-    fold_batchnorm,
-    forecast,
-    inventory,
-    make_net,
-    num_parameters,
-    with_shortened_shortcuts,
-    without_shortcuts,
-)
-from unskip.dataflow import num_layers
+from unskip import Residual, StagedNet, UnskipError, build, forecast, inventory, make_net
+from unskip.dataflow import num_layers, num_parameters
+from unskip.edits import fold_batchnorm, with_shortened_shortcuts, without_shortcuts
 from unskip.surgery import can_be_shortened, residual_blocks, with_fading_shortcuts, with_grouped_convs
 
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))

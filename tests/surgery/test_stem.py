@@ -6,17 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import (
-    Residual,
-    StagedNet,
-    UnskipError,
-    build,
-    fold_batchnorm,
-    forecast,
-    make_net,
-    with_lean_stem,
-    without_shortcuts,
-)
+from unskip import Residual, StagedNet, UnskipError, build, forecast, make_net
+from unskip.edits import fold_batchnorm, with_lean_stem, without_shortcuts
 from unskip.nets import NETS
 from unskip.nets.shapes import stage_shapes
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import parse, without_shortcuts, without_shortcuts_exactly
+from unskip import parse
+from unskip.edits import without_shortcuts, without_shortcuts_exactly
 from unskip.nets.fading import set_shortcut_factor
 from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts
 from unskip.surgery._stochastic_depth import is_stochastic_depth

@@ -9,22 +9,11 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from unskip import (
-    DataRecipe,
-    Residual,
-    StagedNet,
-    TrainingRecipe,
-    UnskipError,
-    build,
-    load_data,
-    make_net,
-    method_from,
-    train,
-    without_shortcuts,
-)
-from unskip.methods import method_names
+from unskip import CE, DataRecipe, Residual, StagedNet, TrainingRecipe, UnskipError, build, distill, load_data, make_net
+from unskip.edits import without_shortcuts
+from unskip.methods import METHODS, method_from
 from unskip.surgery import with_fading_shortcuts
-from unskip.training import Checkpoint, Monitor
+from unskip.training import Monitor
 from unskip.training.can_learn import check_can_learn
 
 IMAGES = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -61,7 +50,7 @@ def test_a_block_that_starts_as_its_shortcut_is_let_through():
 
 def test_a_plain_net_through_which_nothing_passes_is_stopped():
     dead = without_shortcuts(zero_gammas(make_net("resnet20", {"width": 4})), keep=["stage1"])
-    with pytest.raises(UnskipError, match=r"same logits for every image.*stage2\.block1\.body\.bn2\.weight.*5 more"):
+    with pytest.raises(UnskipError, match=r"same answers for every image.*stage2\.block1\.body\.bn2\.weight.*5 more"):
         check_can_learn(dead, IMAGES)
 
 
@@ -139,14 +128,14 @@ def data():
     return load_data(DataRecipe(limit=40, test_limit=20))
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_begins_with_it(name, data):
     teacher = make_net("resnet14", {"width": 4, "in_channels": 1})
     method = method_from(name, {})
     student = method.student_of(teacher, without_shortcuts(teacher))
     nn.init.zeros_(student.stem.bn.weight)
     with pytest.raises(UnskipError, match=r"next to nothing passes stem\.bn\.weight"):
-        train(student, data, method=method, teacher=teacher, training=TrainingRecipe(epochs=8, batch_size=20))
+        distill(teacher, data, method, student=student, training=TrainingRecipe(epochs=8, batch_size=20))
 
 
 def test_fading_says_what_has_to_grow(data):
@@ -158,7 +147,7 @@ def test_fading_says_what_has_to_grow(data):
         output = io.StringIO()
         shown = Monitor("fade", Console(file=output, width=1000))
         settings = TrainingRecipe(epochs=4, batch_size=20)
-        train(student, data, method=method, teacher=start, training=settings, monitor=shown)
+        distill(start, data, method, student=student, training=settings, monitor=shown)
         said.append(output.getvalue())
     assert "fade: stage1.block1.body.bn2.weight is at most 0.001" in said[1]
     assert "0.001" not in said[0]
@@ -166,11 +155,10 @@ def test_fading_says_what_has_to_grow(data):
 
 def test_going_on_does_not_repeat_it(data, tmp_path, monkeypatch):
     settings, looks = TrainingRecipe(epochs=2, batch_size=20), []
-    monkeypatch.setattr(sys.modules[train.__module__], "check_can_learn", lambda *_: looks.append(1))
+    monkeypatch.setattr(sys.modules[distill.__module__], "check_can_learn", lambda *_: looks.append(1))
     for _ in range(2):
         net = make_net("resnet14", {"width": 4, "in_channels": 1})
-        checkpoint = Checkpoint(tmp_path / "last.ckpt")
-        train(net, data, method=method_from("ce", {}), training=settings, checkpoint=checkpoint)
+        distill(None, data, CE(), student=net, training=settings, checkpoint=tmp_path / "last.ckpt")
     assert looks == [1]
 
 
@@ -182,16 +170,16 @@ def test_a_batch_of_one_value_per_channel_is_too_small(name, data):
     with pytest.raises(
         UnskipError, match=r"^1 image of 8x8 pixels in a batch.*stage\d\..*one value per channel.*batch_size"
     ):
-        train(student, data, method=method_from(name, {}), teacher=teacher, training=settings)
+        distill(teacher, data, method_from(name, {}), student=student, training=settings)
 
 
 def test_one_image_in_a_batch_is_enough_for_larger_maps(data):
     net = make_net("resnet14", {"width": 4, "in_channels": 1})
-    train(net, data, method=method_from("ce", {}), training=TrainingRecipe(epochs=1, batch_size=1))
+    distill(None, data, CE(), student=net, training=TrainingRecipe(epochs=1, batch_size=1))
 
 
 def test_a_last_batch_of_one_image_is_left_out(data):
     net = make_net("resnet18-cifar", {"width": 4, "in_channels": 1, "num_classes": 10})
     settings = TrainingRecipe(epochs=2, batch_size=39)
-    *_, record = train(net, data, method=method_from("ce", {}), training=settings)
+    *_, record = distill(None, data, CE(), student=net, training=settings).history
     assert record["loss"] > 0

@@ -40,6 +40,7 @@ def test_numerics_tell_trainings_apart():
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_a_net_is_placed_in_its_memory_format(channels_last):
     settings = TrainingRecipe(precision="float32", channels_last=channels_last)
-    net = place(make_net("resnet14", {"width": 4}), make_fabric(settings), settings)
+    net = make_net("resnet14", {"width": 4})
+    place(net, make_fabric(settings), settings)
     weight = net.stage1.block1.body.conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) == channels_last

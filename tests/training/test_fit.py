@@ -1,15 +1,17 @@
 """The loop: resumed anywhere it ends with the same bits, and it stops when the loss is no number."""
 
+import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from rich.console import Console
 
-from unskip import DataRecipe, TrainingRecipe, UnskipError, build, load_data, make_net, method_from, train
-from unskip.methods import method_names
+from unskip import CE, AlignKD, DataRecipe, TrainingRecipe, UnskipError, build, distill, load_data, make_net
+from unskip.methods import METHODS, method_from
 from unskip.surgery import without_shortcuts
-from unskip.training import Checkpoint, Monitor
+from unskip.training import Checkpoint, Monitor, train_student
 
 SETTINGS = TrainingRecipe(epochs=3, batch_size=50, validate_every=2, checkpoint_minutes=1e-9)
 
@@ -29,18 +31,18 @@ class StoppingError(Exception):
     """Stands for the end of the process."""
 
 
-class Interrupted:
-    """Data whose batches end the process after some steps."""
+class EndingImages:
+    """Training images whose batches end the process after some steps."""
 
-    def __init__(self, data, steps):
-        self.data = data
+    def __init__(self, images, steps):
+        self.whole = images
         self.left = steps
 
     def __getattr__(self, name):
-        return getattr(self.data, name)
+        return getattr(self.whole, name)
 
-    def train_batches(self, *args, **kwargs):
-        batches = self.data.train_batches(*args, **kwargs)
+    def batches(self, *args, **kwargs):
+        batches = self.whole.batches(*args, **kwargs)
         outer = self
 
         class Batches:
@@ -57,6 +59,10 @@ class Interrupted:
         return Batches()
 
 
+def interrupted(data, steps):
+    return replace(data, _train=EndingImages(data._train, steps))
+
+
 def student_of(name, teacher):
     requested = build(without_shortcuts(teacher).spec, seed=1)
     return method_from(name, {}).student_of(teacher, requested)
@@ -64,11 +70,11 @@ def student_of(name, teacher):
 
 def fit(name, teacher, data, settings=SETTINGS, checkpoint=None, monitor=None):
     student = student_of(name, teacher)
-    history = train(
-        student,
+    _, history = train_student(
+        teacher,
         data,
-        method=method_from(name, {}),
-        teacher=teacher,
+        method_from(name, {}),
+        student=student,
         training=settings,
         seed=3,
         checkpoint=checkpoint,
@@ -85,7 +91,7 @@ def without_times(history):
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
 
 
-@pytest.mark.parametrize("name", method_names())
+@pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_resumes_bit_by_bit_at_any_step(name, teacher, data, tmp_path):
     settings = SETTINGS.model_copy(update={"epochs": 5})  # one for each phase of the method that has most
     expected, history = fit(name, teacher, data, settings)
@@ -94,7 +100,7 @@ def test_every_method_resumes_bit_by_bit_at_any_step(name, teacher, data, tmp_pa
     for stop in (1, 4, 6, 11, 15, 18):
         checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
         with pytest.raises(StoppingError):
-            fit(name, teacher, Interrupted(data, stop), settings, checkpoint)
+            fit(name, teacher, interrupted(data, stop), settings, checkpoint)
         weights, resumed = fit(name, teacher, data, settings, checkpoint)
         assert same(weights, expected), f"interrupted after step {stop}"
         for row, other in zip(without_times(resumed), without_times(history), strict=True):
@@ -107,7 +113,7 @@ def test_resumed_after_two_interruptions_and_a_torn_file(teacher, data, tmp_path
     checkpoint = Checkpoint(tmp_path / "a.ckpt")
     for stop in (5, 3):
         with pytest.raises(StoppingError):
-            fit("align_kd", teacher, Interrupted(data, stop), checkpoint=checkpoint)
+            fit("align_kd", teacher, interrupted(data, stop), checkpoint=checkpoint)
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-10])
     with pytest.warns(UserWarning, match="damaged"):
         weights, _ = fit("align_kd", teacher, data, checkpoint=checkpoint)
@@ -122,29 +128,64 @@ def test_the_result_depends_on_the_seed_and_on_the_schedule(teacher, data):
     assert not same(expected, other)
 
 
-@pytest.mark.parametrize("settings", [{"clip_norm": 0.01}, {"precision": "float32"}, {"channels_last": True}])
+@pytest.mark.parametrize("settings", [{"clip_norm": 0.01}, {"precision": "float32"}])
 def test_settings_are_used(settings, teacher, data):
     base = TrainingRecipe(epochs=1, batch_size=50, precision="bf16", channels_last=False)
     changed = TrainingRecipe(**{**base.model_dump(), **settings})
     one, history = fit("ce", teacher, data, base)
     other, _ = fit("ce", teacher, data, changed)
-    assert not same(one, other) or settings == {"channels_last": True}
+    assert not same(one, other)
     assert history[0]["loss"] > 0
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_images_and_maps_lie_as_the_settings_say(channels_last, data):
+    """What a convolution of several channels is given, of the student and of the teacher."""
+    seen = []
+    net = make_net("resnet14", {"width": 4, "in_channels": 1})
+    teacher = copy.deepcopy(net)
+    for each in (net, teacher):
+        each.stage1.block1.register_forward_hook(lambda module, maps, _: seen.append(maps[0]))
+    settings = TrainingRecipe(epochs=1, batch_size=50, channels_last=channels_last)
+    distill(teacher, data, AlignKD(), student=net, training=settings)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    assert len([maps for maps in seen if maps.shape[0] == 50]) >= 2
+    for maps in seen:
+        assert maps.is_contiguous(memory_format=layout) or maps.shape[0] != 50
+
+
 def test_a_loss_that_is_no_number_stops_the_training_and_keeps_the_last_state(teacher, data, tmp_path):
+    """The first epochs are well; then the labels' loss is multiplied with what is no number."""
+
+    class Breaking(CE):
+        def phases(self, teacher, student, epochs, task):
+            (phase,) = super().phases(teacher, student, epochs, task)
+            forward = phase.objective.forward
+
+            def breaking(images, labels, progress):
+                terms = forward(images, labels, progress)
+                return {name: term * (float("nan") if progress > 0.5 else 1) for name, term in terms.items()}
+
+            phase.objective.forward = breaking
+            return [phase]
+
     checkpoint = Checkpoint(tmp_path / "a.ckpt")
-    wild = TrainingRecipe(
-        epochs=6,
-        batch_size=50,
-        precision="float32",
-        schedule={"name": "constant"},
-        optimizer={"name": "sgd", "lr": 1e25},
-    )
-    with pytest.raises(UnskipError, match=r"no longer finite.*max_lr"):
-        fit("align_kd", teacher, data, wild, checkpoint)
+    student = student_of("ce", teacher)
+    with pytest.raises(UnskipError, match=r"ce is no longer finite in epoch 3.*max_lr"):
+        train_student(
+            None,
+            data,
+            Breaking(),
+            student=student,
+            training=SETTINGS.model_copy(update={"epochs": 4, "checkpoint_minutes": 5.0}),
+            checkpoint=checkpoint,
+        )
     saved = checkpoint.load()
-    assert saved is None or all(bool(torch.isfinite(t).all()) for t in saved["objective"].values())
+    assert saved["state"]["epoch"] == 2
+    assert len(saved["state"]["history"]) == 2
+    weights = {name.removeprefix("student."): t for name, t in saved["loss"].items() if name.startswith("student.")}
+    assert weights.keys() == student.state_dict().keys()
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
 def test_metrics_have_a_line_per_epoch_also_after_an_interruption(teacher, data, tmp_path):
@@ -152,7 +193,7 @@ def test_metrics_have_a_line_per_epoch_also_after_an_interruption(teacher, data,
     metrics.write_text('{"net": "teacher", "epoch": 1}\n{"net": "student", "epoch": 9}\n{"net": "stu')
     checkpoint = Checkpoint(tmp_path / "a.ckpt")
     with pytest.raises(StoppingError):
-        fit("kd", teacher, Interrupted(data, 6), checkpoint=checkpoint, monitor=_monitor(metrics))
+        fit("kd", teacher, interrupted(data, 6), checkpoint=checkpoint, monitor=_monitor(metrics))
     _, history = fit("kd", teacher, data, checkpoint=checkpoint, monitor=_monitor(metrics))
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert [(row["net"], row["epoch"]) for row in rows] == [
@@ -173,9 +214,9 @@ def _monitor(metrics):
 
 def test_wrong_pairs_of_net_and_data(data):
     with pytest.raises(UnskipError, match="num_classes = 7"):
-        train(make_net("resnet14", {"num_classes": 7, "in_channels": 1}), data, method=method_from("ce", {}))
+        distill(None, data, CE(), student=make_net("resnet14", {"num_classes": 7, "in_channels": 1}))
     with pytest.raises(UnskipError, match="in_channels = 3"):
-        train(make_net("resnet14", {"in_channels": 3}), data, method=method_from("ce", {}))
+        distill(None, data, CE(), student=make_net("resnet14", {"in_channels": 3}))
 
 
 def test_tensorboard_gets_every_epoch(teacher, data, tmp_path):

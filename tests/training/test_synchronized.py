@@ -9,7 +9,8 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from unskip import make_net, with_depth_statistics
+from unskip import make_net
+from unskip.edits import with_depth_statistics
 from unskip.training.synchronized import synchronized_batchnorm
 
 IMAGES = torch.randn(8, 3, 16, 16, generator=torch.Generator().manual_seed(1))

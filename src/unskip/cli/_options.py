@@ -34,7 +34,7 @@ def finite(value: float | None) -> float | None:
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """(height, width) in pixels as ``--image-size`` says it: a side, ``96``, or both, ``96x64``; None for none."""
-    from unskip.recipe.sections import LARGEST_SIDE, SMALLEST_SIDE
+    from unskip.recipe.data import LARGEST_SIDE, SMALLEST_SIDE
 
     if text is None:
         return None

@@ -17,12 +17,12 @@ def methods(
 
     Examples: `unskip methods`, `unskip methods align_kd`.
     """
-    from unskip.methods import method_card, method_class, method_names
+    from unskip.methods import METHODS, method_class
 
     if name is None:
-        print_pairs((known, method_card(known).splitlines()[0]) for known in method_names())
+        print_pairs((known, METHODS.card(known).splitlines()[0]) for known in METHODS)
         return
-    out.print(Markdown(method_card(name)))
+    out.print(Markdown(METHODS.card(name)))
     out.print()
     fields = method_class(name).model_fields.items()
     print_pairs((f"methods.{name}.{field} = {info.default}", info.description or "") for field, info in fields)

@@ -82,8 +82,8 @@ def asked_recipe(
     """The recipe that a `run` command means, and the folder it gets when none is named.
 
     ``methods`` chooses among the recipe's methods, or adds them with their defaults. A recipe as it stands runs in
-    ``runs/NAME``; with changes in a folder of its own, so that the same command finds it again. A network that the
-    command line names is allowed to be of a module of the user's own; one that only the recipe names is not.
+    ``runs/NAME``; with changes in a folder of its own, so that the same command finds it again. A network or a method
+    that the command line names is allowed to be of a module of the user's own; one that only the recipe names is not.
     """
     from unskip.data import data_section
     from unskip.own_code import allow_module_of
@@ -96,7 +96,11 @@ def asked_recipe(
         tree["teacher"] = {**(tree.get("teacher") or {}), "net": teacher}
     if methods:
         known = tree.get("methods") or {}
-        tree["methods"] = {name: known.get(name) or {} for name in methods}
+        tree["methods"] = {}
+        for name in methods:
+            allow_module_of(name)
+            label = name.rpartition(":")[2]
+            tree["methods"][label] = {"method": name} if ":" in name else known.get(name) or {}
     if data is not None:
         tree["data"] = {**(tree.get("data") or {}), **data_section(data)}
     recipe = recipe_from(tree, settings, origin=source or "command line")
@@ -121,4 +125,6 @@ def _typed_nets(teacher: str | None, settings: Sequence[str]) -> list[str]:
         section, _, field = key.partition(".")
         if section in ("teacher", "student"):
             nets.append(value if field == "net" else value.get("net") if isinstance(value, dict) else None)
+        elif key == "task.score":
+            nets.append(value)
     return [net for net in nets if isinstance(net, str)]

@@ -14,7 +14,7 @@ from unskip.compare.test_sets import TestSet
 from unskip.errors import UnskipError
 from unskip.export import export_net, export_untrained, format_for
 from unskip.measures import Proof
-from unskip.runtimes import RUNTIMES, Runtime
+from unskip.runtimes import Runtime, runtimes
 
 __all__ = ["DeployedFile", "Exports", "Files"]
 
@@ -118,7 +118,7 @@ class Files:
 def _check_runs(file: Path, runtime: Runtime) -> None:
     ending = file.suffix.lower()
     if ending not in runtime.endings:
-        able = [other.title for other in RUNTIMES.values() if ending in other.endings]
+        able = [other.title for other in runtimes() if ending in other.endings]
         raise UnskipError(
             f"{runtime.title} does not run {ending} files; {' and '.join(able)} {'do' if len(able) > 1 else 'does'}"
         )

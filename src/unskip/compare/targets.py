@@ -15,7 +15,7 @@ from unskip.errors import UnskipError
 from unskip.nets import PACKAGES, StagedNet
 from unskip.recipe import parse_edits, parse_settings
 from unskip.run_folder import net_file
-from unskip.runtimes import RUNTIMES, read_metadata, runtime_for
+from unskip.runtimes import read_metadata, runtime_for, runtimes
 from unskip.surgery import build
 from unskip.targets import resolve_net
 from unskip.tasks import Score
@@ -77,7 +77,7 @@ def _target(text: str, image_size: tuple[int, int] | None) -> Target:
         return _trained(text, "run", net_file(Path(run), label))
     if path.suffix == ".safetensors":
         return _trained(text, "weights", net_file(path))
-    endings = sorted({ending for runtime in RUNTIMES.values() for ending in runtime.endings})
+    endings = sorted({ending for runtime in runtimes() for ending in runtime.endings})
     if path.suffix.lower() in endings:
         return _deployed(text, path, image_size)
     if len(path.parts) > 1:

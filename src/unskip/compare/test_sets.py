@@ -11,8 +11,8 @@ from unskip.data import Data, data_section
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.recipe import recipe_from
-from unskip.tasks import Classification, Task
-from unskip.trained import data_for
+from unskip.tasks import Task
+from unskip.trained import data_for, task_for
 
 __all__ = ["TestSet", "TestSets"]
 
@@ -64,4 +64,4 @@ class TestSets:
 
     def _read(self, home: Path, info: DataInfo) -> TestSet:
         data = data_for(home, info, self._argument, self._settings)
-        return TestSet(data, Classification(len(info.classes)))
+        return TestSet(data, task_for(home, info))

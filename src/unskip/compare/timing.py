@@ -20,14 +20,14 @@ from typing import Any, Self
 from unskip.errors import UnskipError
 from unskip.measures import Timing
 from unskip.records import Figure
-from unskip.runtimes.worker import Job
+from unskip.runtimes._worker import Job
 
 __all__ = ["Job", "Worker", "measure_files", "measure_latency"]
 
 REPEATS, PROCESSES = 50, 3
 
 # -P: what lies in the working directory is not imported by accident.
-COMMAND = (sys.executable, "-P", "-m", "unskip.runtimes.worker")
+COMMAND = (sys.executable, "-P", "-m", "unskip.runtimes._worker")
 PATIENCE_SECONDS = 300.0  # for one answer
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count, product
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import torch
@@ -106,9 +105,7 @@ class Workbench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._home.cleanup()
 
     def measure(self, targets: Sequence[Target]) -> Comparison:
@@ -206,13 +203,13 @@ class Workbench:
     def _subject(self, target: Target) -> Subject:
         net, measured = target.net, self._net(target)
         figures = {name: measure.of_net(measured) for name, measure in self._measures.items()}
-        timeline = measured.timeline
+        timeline, spec = measured.timeline, None if net is None else net.spec
         return Subject(
             label=target.label,
             kind=target.kind,
-            net=None if net is None or net.spec is None else str(net.spec),
-            source=None if net is None or net.spec is None else net.spec.source,
-            depth=None if net is None or net.spec is None else _depth(net.spec),
+            net=spec and str(spec),
+            source=spec and spec.source,
+            depth=spec and _depth(spec),
             shortcuts=None if net is None else len(residual_blocks(net)),
             unopened=0 if net is None else len(unopened_modules(net)),
             precision=target.precision,
@@ -223,7 +220,9 @@ class Workbench:
 
     def _net(self, target: Target) -> MeasuredNet:
         if target.label not in self._nets:
-            self._nets[target.label] = MeasuredNet(target.net, target.input_shape, target.precision, target.score)
+            score = target.score
+            metric = score.metric if score else "top1"
+            self._nets[target.label] = MeasuredNet(target.net, target.input_shape, target.precision, score, metric)
         return self._nets[target.label]
 
     def _score(self, target: Target, file: DeployedFile) -> Score | str:

@@ -38,9 +38,9 @@ def recipe_for(argument: str) -> DataRecipe:
     """What ``--data ARGUMENT`` means: a source by its name, or a folder whose layout is recognised."""
     if argument == "digits" or argument in CIFAR_FOLDERS:
         return DataRecipe.model_validate({"name": argument})
-    path = _path(argument, "--data")
+    path = _path(argument, "`data`")
     if not path.is_dir():
-        raise UnskipError(f"--data {argument}: neither digits, cifar10 or cifar100, nor a folder")
+        raise UnskipError(f"`data` {argument}: neither digits, cifar10 or cifar100, nor a folder")
     if parquet_files(path):
         return DataRecipe(name="parquet", path=str(path))
     for name, folder in CIFAR_FOLDERS.items():
@@ -52,7 +52,7 @@ def recipe_for(argument: str) -> DataRecipe:
     if loose_images(path):
         return DataRecipe(name="images", path=str(path))
     raise UnskipError(
-        f"--data {argument}: the layout of this folder is unknown; looked for train-*.parquet, train/*.parquet, "
+        f"`data` {argument}: the layout of this folder is unknown; looked for train-*.parquet, train/*.parquet, "
         f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE, CLASS/IMAGE and IMAGE"
     )
 

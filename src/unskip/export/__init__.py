@@ -1,17 +1,17 @@
-"""Write a network for deployment. A format is one file here and one line in formats.py."""
+"""Write a network for deployment. A format is one file in `formats`."""
 
-from unskip.export.base import Format
-from unskip.export.executorch import arena_of_file, planned_arena
 from unskip.export.formats import FORMATS, find_format, format_for
-from unskip.export.proof import Accuracies, Exported
+from unskip.export.formats.base import Format
+from unskip.export.formats.executorch import arena_of_file, planned_arena
+from unskip.export.proof import Exported, Scores
 from unskip.export.untrained import export_untrained
 from unskip.export.writing import export_net, export_switchable
 
 __all__ = [
     "FORMATS",
-    "Accuracies",
     "Exported",
     "Format",
+    "Scores",
     "arena_of_file",
     "export_net",
     "export_switchable",

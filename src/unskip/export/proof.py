@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from unskip.answers import answer_names, named_answers, tensors_in, with_each, with_tensors
 from unskip.errors import UnskipError
 from unskip.runtimes import Program
+from unskip.tasks import Answers, Predict, Score, Task
 
 __all__ = [
-    "Accuracies",
     "Agreement",
     "Exported",
+    "Scores",
+    "answers_of",
     "compare",
-    "compare_accuracy",
-    "logits_of",
+    "compare_scores",
     "refuse_deviation",
     "refuse_drop",
 ]
 
 _BATCH = 32
-_ROUNDING = 1e-6  # of the largest logit
-
-Predict = Callable[[Tensor], Tensor]
+_ROUNDING = 1e-6  # of the largest value
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Differences of logits relative to the largest absolute one, and the share of images with the same top-1.
+    """Differences relative to the largest absolute value of each tensor of the answers, and how far these agree.
 
-    ``constant``: the network's logits are the same for every image, so that the agreement says nothing.
+    The differences are those of the tensor that differs most; ``agreement``, 0 to 1, is the task's. ``constant``: the
+    network answers the same to every image, so that the agreement says nothing.
     """
 
     max_difference: float
@@ -44,22 +45,20 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Accuracies:
-    """The top-1 accuracy of a network and of its file on the same labelled images."""
+class Scores:
+    """How well a network and its file do on the same test images."""
 
-    net: float
-    file: float
-    images: int
+    net: Score
+    file: Score
 
 
 @dataclass(frozen=True)
 class Exported:
     """A file that was written and proved.
 
-    ``file_bytes`` counts all files that belong to it. ``max_difference`` and ``mean_difference`` compare its logits
-    with those of the network, relative to the largest absolute logit; ``agreement`` is the share of ``images`` with the
-    same top-1 class, which says nothing where the network is ``constant``. ``tolerance`` is None for 8 bits, where
-    ``accuracies`` decide. ``batch_size`` None means any. ``depth`` names the network in a file of several.
+    ``file_bytes`` counts all files that belong to it. ``max_difference``, ``mean_difference``, ``agreement`` and
+    ``constant`` are those of `Agreement` on ``images``. ``tolerance`` is None for 8 bits, where ``scores`` decide.
+    ``batch_size`` None means any. ``depth`` names the network in a file of several.
     """
 
     path: Path
@@ -75,7 +74,7 @@ class Exported:
     agreement: float
     images: int
     constant: bool
-    accuracies: Accuracies | None
+    scores: Scores | None
 
     def describe(self) -> str:
         """What was found, in a line."""
@@ -84,64 +83,77 @@ class Exported:
         allowed = "" if self.tolerance is None else f" (tolerance {self.tolerance:.0e})"
         words = [
             f"{self.path}{depth}: {self.file_bytes:,} bytes, {self.precision}, {takes}, run by {self.runtime}",
-            f"differs by at most {self.max_difference:.1e} of the largest logit{allowed}",
-            f"same top-1 on {100 * self.agreement:.2f} % of {self.images} images",
+            f"differs by at most {self.max_difference:.1e} of the largest value{allowed}",
+            f"agrees by {100 * self.agreement:.2f} % on {self.images} images",
         ]
         if self.constant:
-            words[-1] += ", which says nothing: the network has the same logits for every image and has learned nothing"
-        if self.accuracies:
-            file, net = 100 * self.accuracies.file, 100 * self.accuracies.net
-            words.append(f"top-1 {file:.2f} %, the network {net:.2f} %, on {self.accuracies.images:,} images")
+            words[-1] += ", which says nothing: the network answers the same to every image and has learned nothing"
+        if self.scores:
+            file, net = (100 * score.value for score in (self.scores.file, self.scores.net))
+            scored = self.scores.file
+            words.append(f"{scored.metric} {file:.2f} %, the network {net:.2f} %, on {scored.images:,} images")
         return "; ".join(words)
 
 
-def logits_of(program: Program) -> Predict:
+def answers_of(program: Program) -> Predict:
     """What a loaded file answers, as tensors."""
-    return lambda images: torch.from_numpy(program(images.contiguous().numpy()))
+    return lambda images: with_each(torch.from_numpy, program(images.cpu().contiguous().numpy()))
 
 
-def compare(net: Predict, file: Predict, images: Tensor, *, free_batch: bool) -> Agreement:
+def compare(net: Predict, file: Predict, images: Tensor, task: Task, *, free_batch: bool) -> Agreement:
     """Run both on all images (N, C, H, W); a file of a free batch size on one, on two, and on many at a time."""
     with torch.inference_mode():
-        expected = torch.cat([net(batch) for batch in images.split(_BATCH)])
+        expected = _joined([net(batch) for batch in images.split(_BATCH)])
         try:
             if free_batch:
                 file(images[:1].expand(2, -1, -1, -1))
-            logits = torch.cat([file(batch) for batch in _batches(images)])
+            answers = _joined([file(batch) for batch in _batches(images)])
         except Exception as error:  # each runtime fails in ways of its own
             raise UnskipError(f"the exported file does not run: {error}") from error
-    if logits.shape != expected.shape:
-        raise UnskipError(f"the exported file gives {tuple(logits.shape)}, not {tuple(expected.shape)}")
-    difference = (logits - expected).abs() / expected.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    shapes = [{name: tuple(each.shape) for name, each in named_answers(side).items()} for side in (answers, expected)]
+    if shapes[0] != shapes[1]:
+        raise UnskipError(f"the exported file gives {shapes[0]}, not {shapes[1]}")
+    pairs = list(zip(tensors_in(answers), tensors_in(expected), strict=True))
+    differences = [_relative(*pair) for pair in pairs]
     return Agreement(
-        max_difference=difference.max().item(),
-        mean_difference=difference.mean().item(),
-        agreement=(logits.argmax(1) == expected.argmax(1)).float().mean().item(),
+        max_difference=_largest([difference.max() for difference in differences]),
+        mean_difference=_largest([difference.mean() for difference in differences]),
+        agreement=task.agreement(answers, expected),
         images=len(images),
-        constant=_is_constant(expected, images),
+        constant=all(_is_constant(each, images) for _, each in pairs),
     )
 
 
-def _is_constant(logits: Tensor, images: Tensor) -> bool:
-    """Whether different images have the same logits, up to rounding."""
+def _joined(batches: list[Answers]) -> Answers:
+    """The answers to several batches as those to one."""
+    tensors = zip(*map(tensors_in, batches), strict=True)
+    return with_tensors(answer_names(batches[0]), map(torch.cat, tensors))
+
+
+def _relative(one: Tensor, other: Tensor) -> Tensor:
+    return (one - other).abs() / other.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _largest(differences: list[Tensor]) -> float:
+    return torch.stack(differences).max().item()  # NaN, where there is one
+
+
+def _is_constant(answers: Tensor, images: Tensor) -> bool:
+    """Whether different images have the same answers, up to rounding."""
     if not bool((images != images[:1]).any()):
         return False
-    spread = (logits.max(dim=0).values - logits.min(dim=0).values).max()
-    return bool(spread <= _ROUNDING * logits.abs().max())
+    spread = (answers.max(dim=0).values - answers.min(dim=0).values).max()
+    return bool(spread <= _ROUNDING * answers.abs().max())
 
 
-def compare_accuracy(net: Predict, file: Predict, batches: Iterable[tuple[Tensor, Tensor]]) -> Accuracies:
-    """The accuracy of both on batches of images and labels; `UnskipError` without any."""
-    hits, count = [0, 0], 0
+def compare_scores(net: Predict, file: Predict, batches: Iterable[tuple[Tensor, Tensor]], task: Task) -> Scores:
+    """How well both do on batches of images and labels, gone through twice; `UnskipError` without any."""
+
+    def score(predict: Predict) -> Score:
+        return task.evaluate(predict, ((images.cpu(), labels.cpu()) for images, labels in batches))
+
     with torch.inference_mode():
-        for images, labels in batches:
-            images = images.cpu()
-            for place, predict in enumerate((net, file)):
-                hits[place] += int((predict(images).argmax(1) == labels.cpu()).sum())
-            count += len(labels)
-    if not count:
-        raise UnskipError("there are no images to evaluate on")
-    return Accuracies(hits[0] / count, hits[1] / count, count)
+        return Scores(score(net), score(file))
 
 
 def _batches(images: Tensor) -> Iterator[Tensor]:
@@ -151,23 +163,23 @@ def _batches(images: Tensor) -> Iterator[Tensor]:
         yield from images[1:].split(_BATCH)
 
 
-def refuse_deviation(path: Path, found: Agreement, tolerance: float) -> None:
-    """Raise `UnskipError` where the logits differ by more than the tolerance."""
-    if not found.max_difference <= tolerance:  # NaN included
+def refuse_deviation(path: Path, proved: Agreement, tolerance: float) -> None:
+    """Raise `UnskipError` where the answers differ by more than the tolerance."""
+    if not proved.max_difference <= tolerance:  # NaN included
         raise UnskipError(
-            f"{path} was not written: its logits differ from the network's by {found.max_difference:.2g} of the "
-            f"largest logit, and {tolerance:.2g} is allowed; top-1 agrees on {found.agreement:.1%} of "
-            f"{found.images} images"
+            f"{path} was not written: its answers differ from the network's by {proved.max_difference:.2g} of the "
+            f"largest value, and {tolerance:.2g} is allowed; they agree by {proved.agreement:.1%} on "
+            f"{proved.images} images"
         )
 
 
-def refuse_drop(path: Path, found: Agreement, accuracies: Accuracies | None, max_drop: float) -> None:
-    """Raise `UnskipError` where the file's accuracy lies too far below the network's."""
-    assert accuracies is not None, "8 bits are judged by their accuracy"
-    drop = accuracies.net - accuracies.file
+def refuse_drop(path: Path, proved: Agreement, scores: Scores | None, max_drop: float) -> None:
+    """Raise `UnskipError` where the file does too much worse than the network."""
+    assert scores is not None, "8 bits are judged by their score"
+    drop = scores.net.value - scores.file.value
     if not drop <= max_drop:
         raise UnskipError(
-            f"{path} was not written: in 8 bits its accuracy is {accuracies.file:.2%}, {drop:.2%} below the network's "
-            f"{accuracies.net:.2%} on {accuracies.images:,} images, and {max_drop:.2%} is allowed (--max-drop); top-1 "
-            f"agrees on {found.agreement:.1%}"
+            f"{path} was not written: in 8 bits its {scores.file.metric} is {scores.file.value:.2%}, {drop:.2%} below "
+            f"the network's {scores.net.value:.2%} on {scores.file.images:,} images, and {max_drop:.2%} is allowed "
+            f"(`max_drop`); its answers agree by {proved.agreement:.1%}"
         )

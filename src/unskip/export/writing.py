@@ -11,17 +11,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from unskip.answers import LOGITS, answer_names
 from unskip.environment import package_version
 from unskip.errors import UnskipError, first_line
-from unskip.export.base import Conversion, Format, normalized
 from unskip.export.formats import FORMATS, format_for
+from unskip.export.formats.base import Conversion, Format, flat, normalized
 from unskip.export.proof import (
-    Accuracies,
     Agreement,
     Exported,
+    Scores,
+    answers_of,
     compare,
-    compare_accuracy,
-    logits_of,
+    compare_scores,
     refuse_deviation,
     refuse_drop,
 )
@@ -29,6 +30,7 @@ from unskip.files import atomic_paths
 from unskip.nets import StagedNet, staged
 from unskip.quiet import quiet
 from unskip.surgery import extract, fold_batchnorm
+from unskip.tasks import Classification, Matching, Task
 
 __all__ = ["export_net", "export_switchable"]
 
@@ -46,6 +48,7 @@ def export_net(
     batch_size: int | None = None,
     backend: str | None = None,
     tolerance: float = 1e-3,
+    task: Task | None = None,
     test: Batches | None = None,
     calibration: Tensor | None = None,
     max_drop: float = 0.05,
@@ -58,17 +61,21 @@ def export_net(
     ExecuTorch, ``xnnpack`` or ``portable``. The metadata are ``metadata`` together with the input's shape, the
     normalisation, the precision, the net's spec and the version of unskip.
 
-    The file is run by its own runtime on ``images`` and compared with the network as it is, in float32. With
-    ``calibration``, training images, the file computes with 8-bit integers, for which ``test``, batches of images and
-    labels, decides instead: its accuracy may lie below the network's by ``max_drop``.
+    The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
+    default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
+    with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
+    instead: its score may lie below the network's by ``max_drop``. A network that answers with several tensors becomes
+    a file of several outputs, named after their places in the structure.
 
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
     """
     net = staged(net, images)
-    order = _Order.of(Path(path), images, normalization, batch_size, backend, metadata)
+    order = _Order.of(Path(path), images, normalization, batch_size, backend, metadata, task)
     if calibration is not None and not order.format.int8:
-        raise UnskipError(f"{order.format.name} files are written in float32 only; --int8 is for {_able('int8')}")
+        raise UnskipError(
+            f"{order.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
+        )
     if calibration is not None and not len(calibration):
         raise UnskipError("8 bits are calibrated on images, and there are none")
     conversion = order.conversion(net, fold_batchnorm(_for_cpu(net)), calibration=calibration)
@@ -94,6 +101,7 @@ def export_switchable(
     batch_size: int | None = None,
     backend: str | None = None,
     tolerance: float = 1e-3,
+    task: Task | None = None,
     test: Batches | None = None,
 ) -> list[Exported]:
     """Write networks of several depths, the full one first, into one file in which equal weights are stored once.
@@ -107,17 +115,19 @@ def export_switchable(
     if not format_.switchable:
         raise UnskipError(f"{format_.name} files hold one depth; several in one file are for {_able('switchable')}")
     facts = {**(metadata or {}), "depths": json.dumps(list(nets))}
-    order = _Order.of(Path(path), images, normalization, batch_size, backend or format_.depths_backend, facts)
+    order = _Order.of(Path(path), images, normalization, batch_size, backend or format_.depths_backend, facts, task)
     conversions = {
         name: order.conversion(nets[name], ready)
         for name, ready in zip(nets, _sharing([_for_cpu(net) for net in nets.values()]), strict=True)
     }
+    if any(conversion.names != LOGITS for conversion in conversions.values()):
+        raise UnskipError("several depths in one file are for networks that answer with logits")
     with order.kept() as (written, files):
         with quiet(), order.failures_in_a_sentence():
             order.format.write_depths(conversions, written)
         proved = {name: order.prove(written, net, depth=name, test=test) for name, net in nets.items()}
-        for found, _ in proved.values():
-            refuse_deviation(order.path, found, tolerance)
+        for agreement, _ in proved.values():
+            refuse_deviation(order.path, agreement, tolerance)
         file_bytes = sum(file.stat().st_size for file in files)
     return [
         order.exported(conversions[name], *results, file_bytes, tolerance, depth=name)
@@ -136,6 +146,7 @@ class _Order:
     batch_size: int | None
     backend: str | None
     metadata: Mapping[str, str]
+    task: Task | None
 
     @classmethod
     def of(
@@ -146,6 +157,7 @@ class _Order:
         batch_size: int | None,
         backend: str | None,
         metadata: Mapping[str, str] | None,
+        task: Task | None,
     ) -> _Order:
         """An order that can be carried out; `UnskipError` for any other."""
         format_ = format_for(path)
@@ -156,7 +168,7 @@ class _Order:
         if batch_size is None and not format_.free_batch:
             batch_size = 1
         images = images.detach().to("cpu", torch.float32)
-        return cls(path, format_, images, normalization, batch_size, backend, metadata or {})
+        return cls(path, format_, images, normalization, batch_size, backend, metadata or {}, task)
 
     def conversion(self, net: StagedNet, ready: StagedNet, calibration: Tensor | None = None) -> Conversion:
         """What the format gets: the network as it is ready to be written, and the facts about it."""
@@ -172,8 +184,15 @@ class _Order:
             facts |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
         if net.spec is not None:
             facts["net"] = json.dumps(net.spec.to_json())
+        ready_net = self._normalized(ready)
+        with torch.no_grad():
+            names = answer_names(ready_net(self.images[:1]))
+        if not isinstance(names, str):
+            facts["answers"] = json.dumps(names)
+            ready_net = flat(ready_net)
         return Conversion(
-            net=self._normalized(ready),
+            net=ready_net,
+            names=names,
             input_shape=(shape[0], shape[1], shape[2]),
             batch_size=self.batch_size,
             facts=facts | dict(self.metadata),
@@ -201,18 +220,19 @@ class _Order:
 
     def prove(
         self, written: Path, net: StagedNet, *, depth: str | None = None, test: Batches | None
-    ) -> tuple[Agreement, Accuracies | None]:
+    ) -> tuple[Agreement, Scores | None]:
         """Run a file by its own runtime beside the network as it is."""
-        file = logits_of(self.format.runtime.load(written, depth=depth))
+        file = answers_of(self.format.runtime.load(written, depth=depth))
         eager = self._normalized(_for_cpu(net))
-        found = compare(eager, file, self.images, free_batch=self.batch_size is None)
-        return found, None if test is None else compare_accuracy(eager, file, test)
+        task = self.task or _usual_task(eager, self.images[:1])
+        agreement = compare(eager, file, self.images, task, free_batch=self.batch_size is None)
+        return agreement, None if test is None else compare_scores(eager, file, test, task)
 
     def exported(
         self,
         conversion: Conversion,
-        found: Agreement,
-        accuracies: Accuracies | None,
+        proved: Agreement,
+        scores: Scores | None,
         file_bytes: int,
         tolerance: float | None,
         depth: str | None = None,
@@ -226,17 +246,24 @@ class _Order:
             precision=conversion.facts["precision"],
             batch_size=self.batch_size,
             file_bytes=file_bytes,
-            max_difference=found.max_difference,
-            mean_difference=found.mean_difference,
+            max_difference=proved.max_difference,
+            mean_difference=proved.mean_difference,
             tolerance=tolerance,
-            agreement=found.agreement,
-            images=found.images,
-            constant=found.constant,
-            accuracies=accuracies,
+            agreement=proved.agreement,
+            images=proved.images,
+            constant=proved.constant,
+            scores=scores,
         )
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)
+
+
+def _usual_task(net: nn.Module, image: Tensor) -> Task:
+    """Classification for a network that gives logits; for any other, to answer as it does."""
+    with torch.no_grad():
+        logits = answer_names(net(image)) == LOGITS
+    return Classification() if logits else Matching().with_teacher(net)
 
 
 def _for_cpu(net: StagedNet) -> StagedNet:

@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from unskip.errors import UnskipError
-from unskip.methods.base import FrozenTeacher, Method, Objective, Phase
-from unskip.settings import explain, nearest
+from unskip.listing import Listing
+from unskip.methods.base import DistillationLoss, FrozenTeacher, Method, Objective, Phase
+from unskip.own_code import own_object
 
 __all__ = [
+    "METHODS",
+    "DistillationLoss",
     "FrozenTeacher",
     "Method",
     "Objective",
     "Phase",
-    "method_card",
     "method_class",
     "method_from",
-    "method_names",
 ]
 
+METHODS = Listing(__name__, Method, "method")  # type: ignore[type-abstract]
+"""By name."""
 
-def method_names() -> list[str]:
-    """The names of all methods: the files of this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
+
+def __getattr__(name: str) -> type[Method]:
+    """A method by the name of its class, such as `AlignKD`."""
+    for method in METHODS.values() if name[:1].isupper() else ():
+        if method.__name__ == name:
+            return method
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def method_class(name: str) -> type[Method]:
-    """The method of that name; `UnskipError` when there is none."""
-    if name not in method_names():
-        raise UnskipError(f"no method {name!r}{nearest(name, method_names())} (known: {', '.join(method_names())})")
-    module = importlib.import_module(f"{__name__}.{name}")
-    (found,) = [
-        member
-        for _, member in inspect.getmembers(module, inspect.isclass)
-        if issubclass(member, Method) and member.__module__ == module.__name__
-    ]
-    return found
+    """The method of that name, or one of the user's own by ``MODULE:CLASS``; `UnskipError` when there is none.
+
+    The module of one's own must be allowed (:func:`unskip.allow_module`).
+    """
+    if ":" not in name:
+        return METHODS[name]
+    method: type[Method] = own_object(name, "method", _is_method, "a subclass of unskip.Method")
+    return method
 
 
-def method_card(name: str) -> str:
-    """The card of a method: its file's docstring."""
-    return inspect.getdoc(inspect.getmodule(method_class(name))) or ""
+def _is_method(value: Any, module: str) -> bool:
+    return inspect.isclass(value) and issubclass(value, Method) and value.__module__ == module
 
 
 def method_from(label: str, fields: Mapping[str, Any]) -> Method:
@@ -55,9 +55,8 @@ def method_from(label: str, fields: Mapping[str, Any]) -> Method:
     ``fields`` are its hyper-parameters, and ``method`` among them its name where the label is not.
     """
     fields = dict(fields)
-    name = str(fields.pop("method", label))
-    found = method_class(name)
+    method = method_class(str(fields.pop("method", label)))
     try:
-        return found(**fields)
-    except ValidationError as error:
-        raise UnskipError(explain(error, found, f"methods.{label}")) from error
+        return method(**fields)
+    except UnskipError as error:
+        raise UnskipError(f"methods.{label}: {str(error).removeprefix(f'{method.name_of_class()}: ')}") from error

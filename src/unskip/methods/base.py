@@ -2,93 +2,36 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
-import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError
-from unskip.nets import StagedNet
-from unskip.settings import Section
-from unskip.surgery import fold_batchnorm, fold_dirac
-from unskip.tasks import Answers, Task
+from unskip.methods._loss import DistillationLoss
+from unskip.methods._objective import FrozenTeacher, Objective, Phase, only_trainable
+from unskip.nets import StagedNet, staged
+from unskip.settings import Section, explain
+from unskip.surgery import fold_dirac, without_shortcuts
+from unskip.tasks import Classification, Task
 
-__all__ = ["FrozenTeacher", "Method", "Objective", "Phase", "check_taps", "half_cosine", "split_epochs"]
+__all__ = [
+    "DistillationLoss",
+    "FrozenTeacher",
+    "Method",
+    "Objective",
+    "Phase",
+    "check_taps",
+    "half_cosine",
+    "only_trainable",
+    "split_epochs",
+]
 
-
-class FrozenTeacher(nn.Module):
-    """A copy of a teacher that only answers: in eval mode for ever, BatchNorm folded, its weights without gradients.
-
-    ``requires_grad=False`` alone would let BatchNorm's statistics drift. It goes where its objective goes (`.to`,
-    `.half`), and is in none of the objective's parameters, state dict or ``train()``.
-    """
-
-    net: StagedNet
-
-    def __init__(self, teacher: StagedNet) -> None:
-        super().__init__()
-        # Each part by itself, so that the maps between them stay what they are.
-        folded = [fold_batchnorm(teacher[place : place + 1]) for place in range(len(teacher))]
-        self.__dict__["net"] = functools.reduce(operator.add, folded).requires_grad_(False).eval()  # no submodule
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> FrozenTeacher:
-        self.net._apply(fn, recurse)
-        return self
-
-    @torch.no_grad()
-    def forward(self, images: Tensor) -> Answers:
-        """What the teacher answers; the last map, where it is the front of a network."""
-        return self.net(images)
-
-    @torch.no_grad()
-    def features(self, images: Tensor) -> tuple[list[Tensor], Answers]:
-        """One map per stage, and the answers; see `StagedNet.features`."""
-        return self.net.features(images)
-
-
-class Objective(nn.Module, ABC):
-    """One phase's loss as a module, so that data parallelism and compilation can wrap it whole.
-
-    ``student`` is what is trained, ``teacher`` a frozen copy of what it learns from, where there is one.
-    """
-
-    student: StagedNet
-    teacher: FrozenTeacher | None
-    task: Task
-
-    def __init__(self, student: StagedNet, task: Task, teacher: StagedNet | None = None) -> None:
-        super().__init__()
-        self.student = student
-        self.task = task
-        self.teacher = None if teacher is None else FrozenTeacher(teacher)
-
-    @abstractmethod
-    def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
-        """Named, weighted terms, each a scalar; their sum is the loss.
-
-        images: (batch, channels, height, width), labels: (batch,) int64, progress: share of the phase's steps done,
-        0 to 1.
-        """
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of training with one objective.
-
-    ``trainable`` holds what is trained, layers that are dropped afterwards included; whatever else the objective has
-    stays as it is.
-    """
-
-    name: str
-    objective: Objective
-    trainable: nn.Module
-    epochs: int
+_PACKAGE = "unskip.methods"
+_FINE = 1000  # epochs into which the phases of a loop of one's own are divided where it names none
 
 
 class Method(Section, ABC):
@@ -101,10 +44,23 @@ class Method(Section, ABC):
     needs_teacher: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
 
+    def __init__(self, **fields: Any) -> None:
+        """Check the fields; `UnskipError` in one sentence for what does not fit."""
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise UnskipError(explain(error, type(self), type(self).name_of_class())) from error
+
+    @classmethod
+    def name_of_class(cls) -> str:
+        """The file's name; ``MODULE:CLASS`` for a method of the user's own."""
+        package, _, file = cls.__module__.rpartition(".")
+        return file if package == _PACKAGE else f"{cls.__module__}:{cls.__qualname__}"
+
     @property
     def name(self) -> str:
-        """The file's name."""
-        return type(self).__module__.rpartition(".")[2]
+        """What recipes and reports call it: :meth:`name_of_class`."""
+        return self.name_of_class()
 
     def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
         """The network to train, given the one that the recipe's student section asks for: just that, unless overridden.
@@ -112,6 +68,43 @@ class Method(Section, ABC):
         Raises `UnskipError` where the two do not fit the method.
         """
         return requested
+
+    def loss(
+        self,
+        teacher: nn.Module | None = None,
+        student: nn.Module | None = None,
+        *,
+        task: Task | None = None,
+        epochs: int = _FINE,
+    ) -> DistillationLoss:
+        """The method as a loss, for :func:`unskip.distill` and for training loops of one's own.
+
+        Networks that are no `StagedNet` are parsed. ``student`` is by default the teacher without its shortcuts, with
+        its weights; what is trained is what :meth:`student_of` makes of it, which most methods leave as it is.
+        ``task`` is by default classification. ``epochs`` are those of the training, of which several phases get whole
+        ones. New layers draw from PyTorch's generator.
+
+        Raises `UnskipError` without a teacher, labels or a student that the method needs, and where the two networks do
+        not fit the method.
+        """
+        task = task or Classification()
+        if self.needs_labels and not task.has_labels:
+            raise UnskipError(
+                f"the method {self.name} learns from labels, and the task {task.name} has none; take one that learns "
+                "from the teacher alone, such as align_kd"
+            )
+        source = None if teacher is None else staged(teacher)
+        if source is None and self.needs_teacher:
+            raise UnskipError(f"the method {self.name} needs a teacher")
+        if student is not None:
+            wanted = staged(student)
+        elif source is not None:
+            wanted = without_shortcuts(source)
+        else:
+            raise UnskipError(f"the method {self.name} needs a `student` to train")
+        source = wanted if source is None else source
+        trained = self.student_of(source, wanted)
+        return DistillationLoss(trained, self.phases(source, trained, epochs, task), self.deployables)
 
     @abstractmethod
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:

@@ -89,7 +89,7 @@ class EmbeddedKD(Method):
     def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
         """The full-net, with BatchNorm statistics for every depth where they are asked for."""
         depths = self.depths_of(requested)
-        if self.batch_norm == "per_depth_statistics":
+        if self.batch_norm == "per_depth_statistics" and not _has_depth_statistics(requested):
             return with_depth_statistics(requested, depths=depths)
         return requested
 
@@ -106,8 +106,8 @@ class EmbeddedKD(Method):
 
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase. The student is what :meth:`student_of` gave."""
-        kinds = {type(module) for module in student.modules()}
-        if self.batch_norm == "per_depth_statistics" and nn.BatchNorm2d in kinds and DepthBatchNorm2d not in kinds:
+        has_norms = any(type(module) is nn.BatchNorm2d for module in student.modules())
+        if self.batch_norm == "per_depth_statistics" and has_norms and not _has_depth_statistics(student):
             raise UnskipError(
                 "the network has no BatchNorm statistics of its depths; train what student_of makes of it"
             )
@@ -165,6 +165,10 @@ def _attention(features: Tensor) -> Tensor:
 def _mean_probabilities(logits: Sequence[Tensor]) -> Tensor:
     """The logarithm of the mean of the softmaxes of some logits, each (batch, classes)."""
     return torch.stack([F.log_softmax(each.float(), dim=1) for each in logits]).logsumexp(dim=0) - math.log(len(logits))
+
+
+def _has_depth_statistics(net: StagedNet) -> bool:
+    return any(isinstance(module, DepthBatchNorm2d) for module in net.modules())
 
 
 def _blocks_per_stage(net: StagedNet) -> tuple[int, ...]:

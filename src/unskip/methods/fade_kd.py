@@ -63,10 +63,12 @@ class FadeKD(AlignKD):
     )
 
     def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
-        """The teacher itself, copied, with fading shortcuts where ``requested`` has none.
+        """The teacher itself, copied, with fading shortcuts where ``requested`` has none; ``requested`` if it has them.
 
         Raises `UnskipError` where ``requested`` is not the teacher without some of its shortcuts.
         """
+        if fading_blocks(requested):
+            return requested
         left = residual_blocks(requested)
         keep = [place for place in residual_blocks(teacher) if place in left]
         only = [place for place in residual_blocks(teacher) if place not in left]

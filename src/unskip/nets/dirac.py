@@ -5,8 +5,12 @@ JointRD trains its plain ImageNet student with them, in the form W = alpha * del
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from unskip.nets.layers import conv_settings
 
 __all__ = ["DiracConv2d"]
 
@@ -25,24 +29,12 @@ class DiracConv2d(nn.Conv2d):
     @classmethod
     def of(cls, conv: nn.Conv2d) -> DiracConv2d:
         """A Dirac convolution of the same shape, whose ``weight`` is a copy of an ordinary convolution's."""
-        made = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            conv.groups,
-            bias=conv.bias is not None,
-            padding_mode=conv.padding_mode,
-            device=conv.weight.device,
-            dtype=conv.weight.dtype,
-        )
+        made = cls(**conv_settings(conv))
         made.load_state_dict(conv.state_dict(), strict=False)
         return made.train(conv.training)
 
-    def __init__(self, *args: int, **options: object) -> None:
-        super().__init__(*args, **options)  # type: ignore[arg-type]
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
         per_channel = self.weight.new_ones(self.out_channels, 1, 1, 1)
         self.alpha = nn.Parameter(per_channel)
         self.beta = nn.Parameter(0.1 * per_channel)
@@ -55,18 +47,7 @@ class DiracConv2d(nn.Conv2d):
 
     def folded(self) -> nn.Conv2d:
         """The ordinary convolution that computes exactly the same."""
-        with torch.device(self.weight.device):
-            conv = nn.Conv2d(
-                self.in_channels,
-                self.out_channels,
-                self.kernel_size,  # type: ignore[arg-type]
-                self.stride,  # type: ignore[arg-type]
-                self.padding,  # type: ignore[arg-type]
-                self.dilation,  # type: ignore[arg-type]
-                self.groups,
-                bias=self.bias is not None,
-                padding_mode=self.padding_mode,
-            )
+        conv = nn.Conv2d(**conv_settings(self))
         conv.weight = nn.Parameter(self.kernel.detach().clone())
         conv.bias = None if self.bias is None else nn.Parameter(self.bias.detach().clone())
         return conv.train(self.training)

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError
 from unskip.nets.factories import own_factory
+from unskip.nets.layers import conv_settings
 from unskip.nets.parse import parse
 from unskip.nets.plain_modules import images_for
 from unskip.nets.staged import StagedNet
@@ -23,6 +24,7 @@ from unskip.settings import nearest
 
 __all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
 
+_USUAL = 224  # the side of images in pixels where no other is known
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")
 _READS_FILES = ("checkpoint_path", "cache_dir")
 _TIMM_NAME = re.compile(r"\w+(\.\w+)?")  # timm takes hf-hub:, local-dir: and paths too, which bring files of their own
@@ -113,26 +115,42 @@ def find_foreign(source: str) -> ForeignNet:
 
 
 def _torchvision(source: str, name: str) -> ForeignNet:
+    """A network that classifies or segments, or a module in another one: ``fasterrcnn_resnet50_fpn.backbone``."""
     from unskip.torchvision_compat import torchvision
 
     models = torchvision.models
-    known = models.list_models(module=models)
+    name, _, inside = name.partition(".")
+    segmenting, detecting = models.list_models(models.segmentation), models.list_models(models.detection)
+    known = [*models.list_models(models), *segmenting, *(detecting if inside else ())]
     if name not in known:
-        raise UnskipError(f"torchvision has no classification network {name!r}{nearest(name, known)}")
+        hint = f"; its backbone is torchvision:{name}.backbone" if name in detecting else nearest(name, known)
+        raise UnskipError(f"torchvision has no network {name!r} that classifies or segments{hint}")
     weights = models.get_model_weights(name)
     preset = weights.DEFAULT.transforms() if len(weights) else None
-    return ForeignNet(
-        source,
-        f"torchvision's {name}",
-        preset.crop_size[0] if preset else 224,
-        lambda **options: models.get_model(name, weights=None, **options),
-        preset
-        and PublishedWeights(
-            lambda: weights.DEFAULT.get_state_dict(check_hash=True, weights_only=True),
-            tuple(preset.mean),
-            tuple(preset.std),
-        ),
-    )
+    fixed = {"weights_backbone": None} if name in (*segmenting, *detecting) else {}
+    prefix = f"{inside}." if inside else ""
+
+    def make(**options: Any) -> nn.Module:
+        if inside and "num_classes" in options:
+            raise UnskipError(f"{source} is a module without classes of its own; leave out `num_classes`")
+        return _module_in(models.get_model(name, weights=None, **fixed, **options), inside, source)
+
+    def load() -> Mapping[str, Tensor]:
+        tensors = weights.DEFAULT.get_state_dict(check_hash=True, weights_only=True)
+        return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+    mean, std = (tuple(getattr(preset, each, ())) for each in ("mean", "std"))
+    published = PublishedWeights(load, mean, std) if mean else None
+    crop = getattr(preset, "crop_size", None)
+    return ForeignNet(source, f"torchvision's {source.partition(':')[2]}", crop[0] if crop else _USUAL, make, published)
+
+
+def _module_in(model: nn.Module, place: str, source: str) -> nn.Module:
+    try:
+        return model.get_submodule(place)
+    except AttributeError as error:
+        inside = ", ".join(name for name, _ in model.named_children())
+        raise UnskipError(f"{source}: there is no module {place!r} in it (there are {inside})") from error
 
 
 def _timm(source: str, name: str) -> ForeignNet:
@@ -194,7 +212,8 @@ def _adapt(model: nn.Module, *, num_classes: int | None = None, in_channels: int
         name, last = linear[-1]
         if last.out_features != num_classes:
             bias = last.bias is not None
-            _replace(model, name, nn.Linear(last.in_features, num_classes, bias, last.weight.device, last.weight.dtype))
+            fresh = nn.Linear(last.in_features, num_classes, bias, last.weight.device, last.weight.dtype)
+            model.set_submodule(name, fresh)
     if in_channels is not None:
         convolutions = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d))
         name, first = next(convolutions, ("", None))
@@ -203,24 +222,7 @@ def _adapt(model: nn.Module, *, num_classes: int | None = None, in_channels: int
         if first.in_channels != in_channels:
             if first.groups > 1:
                 raise UnskipError(f"the first convolution, {name}, is grouped and cannot read {in_channels} channels")
-            made = nn.Conv2d(
-                in_channels,
-                first.out_channels,
-                first.kernel_size,  # type: ignore[arg-type]
-                first.stride,  # type: ignore[arg-type]
-                first.padding,  # type: ignore[arg-type]
-                first.dilation,  # type: ignore[arg-type]
-                bias=first.bias is not None,
-                padding_mode=first.padding_mode,
-                device=first.weight.device,
-                dtype=first.weight.dtype,
-            )
-            _replace(model, name, made)
-
-
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+            model.set_submodule(name, nn.Conv2d(**conv_settings(first, in_channels=in_channels)))
 
 
 def _is_lazy(model: nn.Module) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["conv", "initialise", "linear_head", "renamed"]
+__all__ = ["conv", "conv_settings", "initialise", "linear_head", "renamed"]
 
 
 def conv(
@@ -15,6 +16,14 @@ def conv(
 ) -> nn.Conv2d:
     """A convolution that keeps the image's size at stride 1; without a bias, since BatchNorm follows."""
     return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=bias)
+
+
+def conv_settings(conv: nn.Conv2d, **changes: Any) -> dict[str, Any]:
+    """What `torch.nn.Conv2d` has to be given for a convolution like another one, on its device, but for ``changes``."""
+    names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    settings = {name: getattr(conv, name) for name in names}
+    place = {"device": conv.weight.device, "dtype": conv.weight.dtype}
+    return {**settings, "bias": conv.bias is not None, **place, **changes}
 
 
 def linear_head(channels: int, num_classes: int) -> nn.Sequential:

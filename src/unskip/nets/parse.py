@@ -48,7 +48,7 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     dilated instead, a stage begins too.
 
     A module of the network that cannot be opened stays whole, and what shortcuts it has is unknown
-    (:func:`unskip.unopened_modules`).
+    (:func:`unskip.nets.unopened_modules`).
 
     Raises `UnskipError`, with the place and the reason, for a network that torch.fx cannot trace, whose layers share
     weights, that has no stages, or that would not be the same, and for one that does not run.

@@ -169,7 +169,7 @@ FAMILIES: Mapping[str, str] = {
 
 # Names that stand for networks of other packages.
 PACKAGES: Mapping[str, str] = {
-    "torchvision:NAME": "any of torchvision's classification networks, such as torchvision:regnet_y_400mf",
+    "torchvision:NAME": "any of torchvision's that classify or segment; of a detector, NAME.backbone",
     "timm:NAME": "any of timm's convolutional networks, such as timm:seresnet50",
     "PACKAGE.MODULE:FACTORY": "your own: what the function or class FACTORY in that module makes",
 }

@@ -6,6 +6,7 @@ measured, and the seed. Unknown keys and wrong types are errors that name the ne
 
 from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_edits, parse_settings, recipe_from
 from unskip.recipe.sections import DataRecipe, Edits, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
+from unskip.recipe.task import TaskRecipe
 from unskip.recipe.training import (
     SGD,
     Adam,
@@ -34,6 +35,7 @@ __all__ = [
     "Schedule",
     "Step",
     "StudentRecipe",
+    "TaskRecipe",
     "TeacherRecipe",
     "TrainingRecipe",
     "digest",

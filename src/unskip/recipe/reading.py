@@ -55,6 +55,8 @@ def recipe_from(tree: Mapping[str, Any], settings: Sequence[str] = (), *, origin
         changed: dict[str, Any] = json.loads(json.dumps(tree, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:  # dates, NaN, what holds itself
         raise UnskipError(f"{origin} holds what is no plain data: {first_line(error)}") from error
+    if isinstance(changed.get("task"), str):  # so that settings can change its fields
+        changed["task"] = {"name": changed["task"]}
     for setting in settings:
         _apply(changed, setting)
     try:

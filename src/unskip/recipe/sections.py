@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from unskip.recipe.data import DataRecipe
+from unskip.recipe.task import TaskKey, TaskRecipe
 from unskip.recipe.training import TrainingRecipe
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, shortened
 
 __all__ = [
-    "LARGEST_SIDE",
-    "SMALLEST_SIDE",
     "DataRecipe",
     "Edits",
     "MeasureRecipe",
@@ -77,80 +75,7 @@ TeacherNormalization = Annotated[str | dict[str, tuple[float, ...]] | None, Befo
 Edits = Annotated[tuple[dict[str, dict[str, Any]], ...], BeforeValidator(_with_arguments)]
 
 
-def _image_size(given: Any) -> Any:
-    """A side, or height and width; one sentence for anything else, where a union would give one for each member."""
-    sides = given if isinstance(given, list | tuple) else [given, given]
-    if len(sides) != 2 or not all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
-        raise ValueError(f"expected a side in pixels, from {SMALLEST_SIDE} to {LARGEST_SIDE}, or [height, width]")
-    return given
-
-
-SMALLEST_SIDE, LARGEST_SIDE = 4, 2**14  # pixels
-ImageSize = Annotated[int | Annotated[tuple[int, int], Field(strict=False)], BeforeValidator(_image_size)]
-
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # names files
-
-
-class DataRecipe(Section):
-    """Which images, how many of them, at which size, and how they are augmented."""
-
-    name: Literal["digits", "cifar10", "cifar100", "image_folder", "images", "parquet"] = Field(
-        "digits",
-        description="where the images come from; images is a folder of them without classes, for `task: matching`",
-    )
-    path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
-    image_size: ImageSize | None = Field(
-        None,
-        description="side in pixels, or `[height, width]`; by default the images' own when all are equal and at most "
-        "64, else what the teacher expects",
-    )
-    limit: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="use at most this many training images, balanced over the classes"
-    )
-    fraction: float | None = Field(None, gt=0, le=1, description="use this share of every class's training images")
-    test_limit: int | None = Field(
-        None, ge=1, le=2**31 - 1, description="use at most this many test images, balanced over the classes"
-    )
-    test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="share held out where the data has no test split of its own"
-    )
-    augmentation: Literal["pad_crop", "resized_crop", "none"] | None = Field(
-        None,
-        description="random crop of the padded image, random resized crop, or nothing; by default by image size",
-    )
-    padding: int | None = Field(
-        None, ge=0, le=16_384, description="pixels on each side for pad_crop; by default an eighth of the shorter side"
-    )
-    padding_mode: Literal["zeros", "reflect"] = Field(
-        "zeros", description="what stands in the padding: black, or the image mirrored"
-    )
-    flip: bool | None = Field(None, description="random horizontal flip; by default on, but off for digits and none")
-    image_column: str | None = Field(
-        None, description="Parquet: the column of images; by default the only image column"
-    )
-    label_column: str | None = Field(
-        None, description="Parquet: the column of labels; by default the only label column"
-    )
-    workers: int = Field(2, ge=0, le=256, description="loader processes for images too large to live on the device")
-    skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="decides splits and subsets; the run's seed does not")
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """(height, width) in pixels, None where the images or the teacher decide."""
-        size = self.image_size
-        return (size, size) if isinstance(size, int) else size
-
-    @property
-    def folder(self) -> Path:
-        """Where the images lie, or what is downloaded comes to: by default ``data`` in the working directory."""
-        return Path(os.path.expanduser("data" if self.path is None else self.path))  # as it is for an unknown user
-
-    @model_validator(mode="after")
-    def _one_subset(self) -> DataRecipe:
-        if self.limit is not None and self.fraction is not None:
-            raise ValueError("give data.limit or data.fraction, not both")
-        return self
 
 
 class TeacherRecipe(Section):
@@ -172,7 +97,9 @@ class TeacherRecipe(Section):
         "by channel; by default what the weights' file states, else data",
     )
     accept_weak: bool = Field(
-        False, description="go on with a teacher at chance, or far below the accuracy that its file states"
+        False,
+        description="go on with a teacher at chance, far below the accuracy that its file states, or with fresh "
+        "weights where there are no labels to train it",
     )
     training: TrainingRecipe | None = Field(None, description="by default the recipe's own training section")
 
@@ -227,6 +154,7 @@ class Recipe(Section):
     """Everything that decides a run's result."""
 
     title: str = Field("", max_length=500, description="the report's heading")
+    task: TaskKey = TaskRecipe()
     data: DataRecipe = DataRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     student: StudentRecipe = StudentRecipe()
@@ -275,6 +203,29 @@ class Recipe(Section):
             method = method_from(label, fields)
             resolved[label] = ({} if label == method.name else {"method": method.name}) | method.model_dump(mode="json")
         return resolved
+
+    @model_validator(mode="after")
+    def _learnt_without_labels(self) -> Recipe:
+        from unskip.methods import method_from
+        from unskip.own_code import own_module_of
+
+        if self.task.has_labels:
+            return self
+        for label, fields in self.methods.items():
+            if method_from(label, fields).needs_labels:
+                raise ValueError(f"methods.{label} learns from labels, and the task {self.task.name} has none")
+        teacher = self.teacher
+        if teacher.initial_weights is not None:
+            raise ValueError(
+                f"teacher.initial_weights are trained with labels, and the task {self.task.name} has none; give "
+                "teacher.weights"
+            )
+        if teacher.weights is None and own_module_of(teacher.net) is None and not teacher.accept_weak:
+            raise ValueError(
+                f"without labels no teacher is trained, and {teacher.net} has fresh weights; give teacher.weights, a "
+                "file or pretrained, or set teacher.accept_weak to match a network that has learned nothing"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""

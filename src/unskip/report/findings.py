@@ -32,11 +32,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A score beside another one, both as shares, on ``images`` images."""
+    """A score beside another one, both shares of right answers to ``images`` images; None where they are others."""
 
     score: float
     other: float
-    images: int
+    images: int | None
 
     @property
     def value(self) -> float:
@@ -45,7 +45,9 @@ class Difference:
 
     @property
     def noise(self) -> float:
-        """Two standard errors. On the same images nets differ by less than two samples do: it errs towards caution."""
+        """Two standard errors, which errs towards caution: on the same images nets differ by less. 0 if unknown."""
+        if self.images is None:
+            return 0.0
         return 2 * sqrt((self.score * (1 - self.score) + self.other * (1 - self.other)) / self.images)
 
     @property
@@ -110,7 +112,7 @@ def find(run: Run) -> Findings:
     def difference(net: Net | None, other: Net | None) -> Difference | None:
         if net is None or other is None or {net, other, teacher, student} & set(at_chance):
             return None
-        return Difference(run.score(net), run.score(other), run.data.num_test)
+        return Difference(run.score(net), run.score(other), run.data.num_test if run.data.classes else None)
 
     few = run.data.chance is not None and not tells_chance(run.data.num_test)
     limit = chance_limit(run.data.chance, run.data.num_test) if few and run.data.chance is not None else -1

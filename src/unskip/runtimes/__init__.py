@@ -1,41 +1,47 @@
-"""Runtimes that run deployed files. A runtime is one file here and one line in `RUNTIMES`.
+"""Runtimes that run deployed files: one runtime a file, found by listing this folder.
 
 None imports torch unless it is built on it, so that a process which measures a file holds no more than it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime
-from unskip.runtimes.executorch import ExecuTorch
-from unskip.runtimes.onnxruntime import OnnxRuntime
-from unskip.runtimes.openvino import OpenVino
-from unskip.runtimes.torch import PyTorch
-from unskip.settings import nearest
+from unskip.listing import Listing
+from unskip.runtimes.base import Images, Outputs, Program, Runtime
 
-__all__ = ["RUNTIMES", "Images", "Logits", "Program", "Runtime", "find_runtime", "read_metadata", "runtime_for"]
+__all__ = [
+    "RUNTIMES",
+    "Images",
+    "Outputs",
+    "Program",
+    "Runtime",
+    "find_runtime",
+    "read_metadata",
+    "runtime_for",
+    "runtimes",
+]
 
-RUNTIMES: Mapping[str, Runtime] = {
-    runtime.name: runtime for runtime in (OnnxRuntime(), ExecuTorch(), OpenVino(), PyTorch())
-}
+RUNTIMES: Listing[Runtime] = Listing(__name__, Runtime, "runtime")  # type: ignore[type-abstract]
 
 
 def find_runtime(name: str) -> Runtime:
     """A runtime by its name; `UnskipError` with the known ones for another name."""
-    if name not in RUNTIMES:
-        raise UnskipError(f"no runtime {name!r}; known: {', '.join(RUNTIMES)}{nearest(name, RUNTIMES)}")
-    return RUNTIMES[name]
+    return RUNTIMES[name]()
+
+
+def runtimes() -> list[Runtime]:
+    """All runtimes, installed or not."""
+    return [runtime() for runtime in RUNTIMES.values()]
 
 
 def runtime_for(path: Path) -> Runtime:
     """The runtime that a file was written for, by its ending; `UnskipError` for an unknown ending."""
-    for runtime in RUNTIMES.values():
+    for runtime in runtimes():
         if path.suffix.lower() == runtime.endings[0]:
             return runtime
-    known = ", ".join(runtime.endings[0] for runtime in RUNTIMES.values())
+    known = ", ".join(runtime.endings[0] for runtime in runtimes())
     raise UnskipError(f"{path} is no deployed file; known endings: {known}")
 
 

@@ -9,29 +9,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unskip.answers import LOGITS, with_tensors
 from unskip.errors import UnskipError, first_line
 from unskip.files import parse_json
 
-__all__ = ["Images", "Logits", "Program", "Runtime", "depth_index", "depths_in"]
+__all__ = ["Images", "Outputs", "Program", "Runtime", "answers_in", "depth_index", "depths_in"]
 
 Images = NDArray[np.float32]
-Logits = NDArray[np.float32]
+Outputs = list[NDArray[np.float32]]
 
 
 class Program(ABC):
     """A file, loaded and ready to run.
 
     ``input_shape`` is ``(channels, height, width)``, None where the file leaves a side open; ``batch_size`` is the one
-    that the file was made for, None where it takes any.
+    that the file was made for, None where it takes any. ``names`` is the structure of its answers, with the name of
+    each tensor in its place; what a file of other origin gives besides its first output is left out.
     """
 
     input_shape: tuple[int, int, int] | None
     batch_size: int | None
+    names: Any = LOGITS
 
     def device_peak_bytes(self) -> int | None:
         """The most memory that this process has held on the device, weights included; None where nobody tells."""
@@ -39,15 +42,17 @@ class Program(ABC):
 
     @abstractmethod
     def bound(self, images: Images) -> Callable[[], object]:
-        """A call that computes the logits of these images (B, C, H, W) and waits for them; for timing."""
+        """A call that computes the answers to these images (B, C, H, W) and waits for them; for timing."""
 
     @abstractmethod
-    def compute(self, images: Images) -> Logits:
-        """Logits (B, classes) of float32 images (B, C, H, W), B being what the file takes."""
+    def compute(self, images: Images) -> Outputs:
+        """The outputs for float32 images (B, C, H, W), B being what the file takes: logits (B, classes), or several."""
 
-    def __call__(self, images: Images) -> Logits:
-        """Logits of any number of images; where the batch size is fixed, in pieces, the last one filled up."""
-        images = np.ascontiguousarray(images, dtype=np.float32)
+    def __call__(self, images: Images) -> Any:
+        """The answers to any number of images; where the batch size is fixed, in pieces, the last one filled up."""
+        return with_tensors(self.names, self._outputs(np.ascontiguousarray(images, dtype=np.float32)))
+
+    def _outputs(self, images: Images) -> Outputs:
         size = self.batch_size
         if size is None or len(images) == size:
             return self.compute(images)
@@ -56,19 +61,18 @@ class Program(ABC):
             piece = images[start : start + size]
             missing = size - len(piece)
             full = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)]) if missing else piece
-            pieces.append(self.compute(full)[: len(piece)])
-        return np.concatenate(pieces)
+            pieces.append([output[: len(piece)] for output in self.compute(full)])
+        return [np.concatenate(outputs) for outputs in zip(*pieces, strict=True)]
 
 
 class Runtime(ABC):
-    """A runtime by its name on the command line, and what is read by it.
+    """A runtime, and what is read by it. Its file's name is its name everywhere.
 
     ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
     ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """
 
-    name: ClassVar[str]
     title: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
@@ -76,6 +80,11 @@ class Runtime(ABC):
     package: ClassVar[str]
     extra: ClassVar[str | None]
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
 
     @property
     def installed(self) -> bool:
@@ -157,6 +166,11 @@ def depths_in(facts: Mapping[str, str]) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UnskipError("what the file says of its depths is damaged: expected their names")
     return names
+
+
+def answers_in(facts: Mapping[str, str]) -> Any:
+    """The structure of a file's answers, with a name in the place of each tensor, by its metadata."""
+    return parse_json(facts["answers"], "what the file says of its answers") if "answers" in facts else LOGITS
 
 
 def depth_index(path: Path, depths: Sequence[str], wanted: str | None) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unskip.errors import UnskipError
 from unskip.quiet import quiet
-from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index, depths_in
+from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index, depths_in
 
 __all__ = ["METADATA", "ExecuTorch"]
 
@@ -23,7 +23,6 @@ METADATA = "unskip"  # a method of the program that returns a JSON text
 class ExecuTorch(Runtime):
     """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
 
-    name = "executorch"
     title = "ExecuTorch"
     endings = (".pte",)
     module = "executorch"
@@ -39,7 +38,7 @@ class ExecuTorch(Runtime):
                 library._unsafe_reset_threadpool(threads)
             program, facts = _opened(path)
             place = depth_index(path, depths_in(facts), depth)
-            return _Method(program, program.load_method("forward" if not place else depth))
+            return _Method(program, program.load_method("forward" if not place else depth), answers_in(facts))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         """In a process of its own, where the file is run once too: a damaged one can end the process that loads it."""
@@ -75,14 +74,15 @@ def _probe(path: str) -> None:
     """Print the metadata of a file after it was run once."""
     with quiet():
         program, facts = _opened(Path(path))
-        method = _Method(program, program.load_method("forward"))
+        method = _Method(program, program.load_method("forward"), answers_in(facts))
         if method.input_shape is not None:
             method.compute(np.zeros((method.batch_size or 1, *method.input_shape), np.float32))
     print(json.dumps(facts))
 
 
 class _Method(Program):
-    def __init__(self, program: Any, method: Any) -> None:
+    def __init__(self, program: Any, method: Any, names: Any) -> None:
+        self.names = names
         self._program = program  # the method reads its weights from it
         self._method = method
         batch, *shape = method.method_meta().input_tensor_meta(0).sizes()
@@ -95,8 +95,7 @@ class _Method(Program):
         inputs = [torch.from_numpy(images)]
         return lambda: self._method(inputs)
 
-    def compute(self, images: Images) -> Logits:
+    def compute(self, images: Images) -> Outputs:
         import torch
 
-        logits: Logits = self._method([torch.from_numpy(images)])[0].numpy().copy()
-        return logits
+        return [output.numpy().copy() for output in self._method([torch.from_numpy(images)])]

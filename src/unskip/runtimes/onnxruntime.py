@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unskip.errors import UnskipError
-from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index, depths_in
+from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index, depths_in
 
 __all__ = ["OnnxRuntime"]
 
@@ -19,7 +19,6 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 class OnnxRuntime(Runtime):
     """One call at a time; with a given number of threads, those that wait sleep instead of spinning."""
 
-    name = "onnxruntime"
     title = "ONNX Runtime"
     endings = (".onnx",)
     module = "onnxruntime"
@@ -49,10 +48,11 @@ class OnnxRuntime(Runtime):
         session = onnxruntime.InferenceSession(str(path), options, providers=[_PROVIDERS[device]])
         if _PROVIDERS[device] not in session.get_providers():  # it falls back to the CPU without an error
             raise UnskipError(f"{self.version} finds no {device} device that it can use")
-        depths = depths_in(session.get_modelmeta().custom_metadata_map)
+        facts = session.get_modelmeta().custom_metadata_map
+        depths = depths_in(facts)
         if len(session.get_inputs()) != (2 if depths else 1):
             raise UnskipError(f"{path} takes other inputs than images; it was not written by unskip")
-        return _Session(session, device, depth_index(path, depths, depth))
+        return _Session(session, device, depth_index(path, depths, depth), answers_in(facts))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         import onnx
@@ -62,7 +62,8 @@ class OnnxRuntime(Runtime):
 
 
 class _Session(Program):
-    def __init__(self, session: Any, device: str, depth: int) -> None:
+    def __init__(self, session: Any, device: str, depth: int, names: Any) -> None:
+        self.names = names
         self._session = session
         self._device = device
         self._input, *more = (entry.name for entry in session.get_inputs())
@@ -78,14 +79,15 @@ class _Session(Program):
         return lambda: self._session.run(None, feeds)
 
     def _on_device(self, images: Images) -> Callable[[], object]:
-        """Images and logits stay on the device."""
+        """Images and answers stay on the device."""
         import onnxruntime
 
         binding = self._session.io_binding()
         binding.bind_ortvalue_input(self._input, onnxruntime.OrtValue.ortvalue_from_numpy(images, self._device, 0))
         for name, value in self._others.items():
             binding.bind_cpu_input(name, value)
-        binding.bind_output(self._session.get_outputs()[0].name, self._device)
+        for output in self._session.get_outputs():
+            binding.bind_output(output.name, self._device)
 
         def call() -> None:
             self._session.run_with_iobinding(binding)
@@ -93,6 +95,6 @@ class _Session(Program):
 
         return call
 
-    def compute(self, images: Images) -> Logits:
-        logits: Logits = self._session.run(None, {self._input: images, **self._others})[0]
-        return logits
+    def compute(self, images: Images) -> Outputs:
+        outputs: Outputs = self._session.run(None, {self._input: images, **self._others})
+        return outputs

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from unskip.answers import LOGITS
 from unskip.errors import UnskipError, first_line
 from unskip.quiet import quiet
-from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
+from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index
 
 __all__ = ["METADATA", "OpenVino"]
 
@@ -22,7 +23,6 @@ METADATA = ["unskip", "metadata"]  # the path in a model's runtime information
 class OpenVino(Runtime):
     """One stream, computing in the precision of the file, never in a lower one that the processor has."""
 
-    name = "openvino"
     title = "OpenVINO"
     endings = (".xml", ".onnx")
     module = "openvino"
@@ -39,20 +39,27 @@ class OpenVino(Runtime):
             compiled = _core().compile_model(path, "CPU", settings)
         if len(compiled.inputs) != 1:
             raise UnskipError(f"{path} takes more than images; OpenVINO runs files of one depth only")
-        return _Compiled(compiled)
+        plain = [output.get_names() for output in compiled.outputs] == [{LOGITS}]
+        return _Compiled(compiled, LOGITS if plain else answers_in(_facts(path)))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        with quiet():
-            model = _core().read_model(path)
-        if not model.has_rt_info(METADATA):
-            return {}
-        facts: dict[str, str] = json.loads(model.get_rt_info(METADATA).astype(str))
-        return facts
+        return _facts(path)
 
     def _reason(self, error: Exception) -> str:
         """OpenVINO's exceptions begin with places in its code."""
         lines = [line.strip() for line in str(error).splitlines()]
         return next((line for line in lines if line and not line.startswith("Exception from")), first_line(error))
+
+
+def _facts(path: Path) -> Mapping[str, str]:
+    with quiet():
+        model = _core().read_model(path)
+    facts: dict[str, str] = {}
+    if model.has_rt_info(METADATA):
+        facts = json.loads(model.get_rt_info(METADATA).astype(str))
+    elif model.has_rt_info("framework"):  # what an ONNX file says beside the network
+        facts = {name: str(model.get_rt_info(["framework", name]).value) for name in model.rt_info["framework"]}
+    return facts
 
 
 @cache
@@ -69,9 +76,10 @@ def _core() -> Any:
 
 
 class _Compiled(Program):
-    def __init__(self, compiled: Any) -> None:
+    def __init__(self, compiled: Any, names: Any) -> None:
+        self.names = names
         self._request = compiled.create_infer_request()
-        self._output = compiled.output(0)
+        self._outputs_in_order = compiled.outputs
         batch, *shape = (None if size.is_dynamic else size.get_length() for size in compiled.input(0).partial_shape)
         self.batch_size = batch
         self.input_shape = tuple(shape) if len(shape) == 3 and None not in shape else None  # type: ignore[assignment]
@@ -79,5 +87,6 @@ class _Compiled(Program):
     def bound(self, images: Images) -> Callable[[], object]:
         return lambda: self._request.infer([images], share_inputs=True)
 
-    def compute(self, images: Images) -> Logits:
-        return np.array(self._request.infer([images], share_inputs=True)[self._output])
+    def compute(self, images: Images) -> Outputs:
+        outputs = self._request.infer([images], share_inputs=True)
+        return [np.array(outputs[output]) for output in self._outputs_in_order]

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unskip.answers import tensors_in
 from unskip.errors import UnskipError
 from unskip.quiet import quiet
-from unskip.runtimes.base import Images, Logits, Program, Runtime, depth_index
-from unskip.runtimes.pt2_archive import check_archive
+from unskip.runtimes._pt2_archive import check_archive
+from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index
 
 __all__ = ["METADATA", "PyTorch"]
 
@@ -21,7 +22,6 @@ METADATA = "unskip.json"  # a file inside the archive
 class PyTorch(Runtime):
     """The number of threads is that of the whole process, so it is set for every file that is loaded after it."""
 
-    name = "torch"
     title = "PyTorch"
     endings = (".pt2",)
     module = "torch"
@@ -40,7 +40,7 @@ class PyTorch(Runtime):
             torch.set_num_threads(threads)
         check_archive(path)
         with quiet():
-            return _Exported(torch.export.load(path), device)
+            return _Exported(torch.export.load(path), device, answers_in(self._read_metadata(path)))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         with zipfile.ZipFile(path) as archive:
@@ -50,7 +50,8 @@ class PyTorch(Runtime):
 
 
 class _Exported(Program):
-    def __init__(self, program: Any, device: str) -> None:
+    def __init__(self, program: Any, device: str, names: Any) -> None:
+        self.names = names
         self._device = device
         self._module = program.module().to(device)
         name = program.graph_signature.user_inputs[0]
@@ -71,16 +72,16 @@ class _Exported(Program):
 
         def call() -> object:
             with torch.inference_mode():
-                logits = self._module(tensor)
+                outputs = self._module(tensor)
                 if self._device == "cuda":
                     torch.cuda.synchronize()
-                return logits
+                return outputs
 
         return call
 
-    def compute(self, images: Images) -> Logits:
+    def compute(self, images: Images) -> Outputs:
         import torch
 
         with torch.inference_mode():
-            logits: Logits = self._module(torch.from_numpy(images).to(self._device)).cpu().numpy()
-        return logits
+            outputs = self._module(torch.from_numpy(images).to(self._device))
+        return [output.cpu().numpy() for output in tensors_in(outputs)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from unskip.nets.layers import conv_settings
 from unskip.surgery._ranges import Range, unchanged_by
 
 __all__ = ["CannotCarryError", "Channels", "PartialActivation", "activating", "adding", "carrying"]
@@ -136,17 +137,8 @@ def _dirac(conv: nn.Conv2d, count: int, groups: int = 1) -> Tensor:
 
 def _like(conv: nn.Conv2d, weight: Tensor, bias: Tensor, groups: int) -> nn.Conv2d:
     """A convolution with these kernels, and the stride, padding and dilation of another."""
-    made = nn.Conv2d(
-        weight.shape[1] * groups,
-        weight.shape[0],
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        groups,
-        padding_mode=conv.padding_mode,
-        device="meta",
-    )
+    channels = {"in_channels": weight.shape[1] * groups, "out_channels": weight.shape[0], "groups": groups}
+    made = nn.Conv2d(**conv_settings(conv, **channels, device="meta"))
     made.weight = nn.Parameter(weight)
     made.bias = nn.Parameter(bias)
     return made.requires_grad_(conv.weight.requires_grad).eval()

@@ -11,7 +11,7 @@ from torch import nn
 from unskip.errors import UnskipError
 from unskip.nets.dirac import DiracConv2d
 from unskip.nets.functions import is_activation
-from unskip.nets.layers import initialise
+from unskip.nets.layers import conv_settings, initialise
 from unskip.nets.staged import StagedNet
 from unskip.surgery._blocks import convs_of_bodies
 from unskip.surgery._edit import edit
@@ -51,7 +51,7 @@ def with_grouped_convs(
         container, _, name = place.rpartition(".")
         if conv.groups > 1 or _is_mixed(net.get_submodule(container), name):
             _check_divides(place, conv.out_channels, count)
-            grouped: nn.Module = _conv(conv, conv.out_channels, count, bias=conv.bias is not None)
+            grouped: nn.Module = nn.Conv2d(**conv_settings(conv, groups=count))
         else:
             grouped = _unit(conv, count)
         initialise(grouped)
@@ -86,25 +86,9 @@ def _is_mixed(container: nn.Module, child: str) -> bool:
 def _unit(conv: nn.Conv2d, groups: int) -> nn.Sequential:
     place: dict[str, Any] = {"device": conv.weight.device, "dtype": conv.weight.dtype}
     layers = OrderedDict(
-        conv=_conv(conv, conv.in_channels, groups, bias=False),
+        conv=nn.Conv2d(**conv_settings(conv, out_channels=conv.in_channels, groups=groups, bias=False)),
         bn=nn.BatchNorm2d(conv.in_channels, **place),
         relu=nn.ReLU(inplace=True),
         pointwise=nn.Conv2d(conv.in_channels, conv.out_channels, kernel_size=1, bias=conv.bias is not None, **place),
     )
     return nn.Sequential(layers)
-
-
-def _conv(conv: nn.Conv2d, out_channels: int, groups: int, *, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(
-        conv.in_channels,
-        out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        groups=groups,
-        bias=bias,
-        padding_mode=conv.padding_mode,
-        device=conv.weight.device,
-        dtype=conv.weight.dtype,
-    )

@@ -8,6 +8,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.depth import block_names
+from unskip.nets.layers import conv_settings
 from unskip.nets.staged import Residual, StagedNet
 from unskip.surgery._chains import Place, chain
 from unskip.surgery._edit import edit
@@ -136,18 +137,7 @@ def _side(layer: nn.Conv2d | Pool, side: int, axis: int) -> int:
 
 def _with_stride(conv: nn.Conv2d, stride: int, padding: tuple[int, int]) -> nn.Conv2d:
     """The convolution with another stride and padding; it has the same parameters."""
-    made = nn.Conv2d(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        stride,
-        padding,
-        conv.dilation,  # type: ignore[arg-type]
-        groups=conv.groups,
-        bias=conv.bias is not None,
-        padding_mode=conv.padding_mode,
-        device="meta",
-    )
+    made = nn.Conv2d(**conv_settings(conv, stride=stride, padding=padding, device="meta"))
     made.weight, made.bias = conv.weight, conv.bias
     return made.train(conv.training)
 

@@ -1,9 +1,20 @@
-"""The training loop, and where it runs."""
+"""From a teacher and images to the networks that ship; the training loop, and where it runs."""
 
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.device import describe_numerics, make_fabric
+from unskip.training.distill import Distilled, ImagesOf, distill, plain, train_student
 from unskip.training.monitor import Monitor
 from unskip.training.synchronized import can_synchronize
-from unskip.training.train import train
 
-__all__ = ["Checkpoint", "Monitor", "can_synchronize", "describe_numerics", "make_fabric", "train"]
+__all__ = [
+    "Checkpoint",
+    "Distilled",
+    "ImagesOf",
+    "Monitor",
+    "can_synchronize",
+    "describe_numerics",
+    "distill",
+    "make_fabric",
+    "plain",
+    "train_student",
+]

@@ -10,17 +10,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from unskip.errors import UnskipError
 from unskip.methods.base import Phase
 from unskip.nets import StagedNet
 from unskip.nets.fading import fading_blocks
 from unskip.surgery import tiny_scales, without_shortcuts
+from unskip.tasks import Answers
 
 __all__ = ["check_batch", "check_can_learn", "first_obstacle", "num_images_to_look_at"]
 
 _STEPS = 3  # a scale that starts at zero beside a shortcut lets its convolutions learn from the second step on
-_ROUNDING = 1e-5  # of the largest logit; float32 images that differ by less do not differ
+_ROUNDING = 1e-5  # of the largest number of an answer; float32 images that differ by less do not differ
 _NO_GRADIENT = 1e-20  # a plain net of 110 layers has 5e-3 and more at its ends, LayerScale beside a shortcut 3e-9
 _RANDOM_IMAGES = 8  # beside the data's, which may be one or all alike
 _TOO_FEW_VALUES = ("more than 1 value per channel", "more than 1 spatial element")
@@ -32,7 +34,7 @@ def num_images_to_look_at(image_shape: tuple[int, int, int]) -> int:
 
 
 def check_can_learn(net: StagedNet, images: Tensor) -> None:
-    """Raise `UnskipError` where a network gives the same logits for every image, or weights of it get no gradient.
+    """Raise `UnskipError` where a network gives the same answers for every image, or weights of it get no gradient.
 
     images: (batch, channels, height, width). The network is not changed, nor is the state of any random generator.
     A copy of it runs in train mode, without dropout and its like, on these images and on noise, with random labels; it
@@ -74,23 +76,29 @@ def _check(net: StagedNet, images: Tensor) -> None:
     silent, depends = set(weights), False
     for _ in range(_STEPS):
         with _told_apart(twin, images):
-            logits = twin(images).float()
-        if not bool(torch.isfinite(logits).all()):
+            numbers = _numbers(twin(images))
+        if not bool(torch.isfinite(numbers).all()):
             return  # the training says so itself, and what to do
-        depends = depends or _differs(logits)
-        if logits.requires_grad:
+        depends = depends or _differs(numbers)
+        if numbers.requires_grad:
             optimizer.zero_grad()
-            F.cross_entropy(logits, torch.randint(logits.shape[1], (len(logits),)).to(logits.device)).backward()
+            F.cross_entropy(numbers, torch.randint(numbers.shape[1], (len(numbers),)).to(numbers.device)).backward()
             silent -= _with_gradient(weights)
             optimizer.step()
         if depends and not silent:
             return
     if not depends:
-        raise UnskipError(_same_logits(net, images))
+        raise UnskipError(_same_answers(net, images))
     # What the forward never reads has no gradient at all, and learns nothing on purpose.
     silent = {name for name in silent if weights[name].grad is not None}
     if silent:
         raise UnskipError(_no_gradient(net, [name for name in weights if name in silent], len(weights)))
+
+
+def _numbers(answers: Answers) -> Tensor:
+    """(batch, all numbers that a network gives for an image), float32, whatever structure of tensors it returns."""
+    tensors = [each for each in tree_leaves(answers) if isinstance(each, Tensor) and each.is_floating_point()]
+    return torch.cat([tensor.float().flatten(1) for tensor in tensors], dim=1)
 
 
 def _without_chance(net: StagedNet) -> StagedNet:
@@ -126,14 +134,14 @@ def _with_gradient(weights: dict[str, nn.Parameter]) -> set[str]:
     }
 
 
-def _same_logits(net: StagedNet, images: Tensor) -> str:
+def _same_answers(net: StagedNet, images: Tensor) -> str:
     tiny = list(tiny_scales(net))
-    start = "the network cannot learn: it gives the same logits for every image"
+    start = "the network cannot learn: it gives the same answers for every image"
     if tiny:
         return (
             f"{start}, since next to nothing passes {tiny[0]}, whose numbers are all at most 0.001 "
             f"({_and_more(tiny)}a start that is meant for blocks with a shortcut). Start from fresh weights, which "
-            "`build` makes for the plain network (in a recipe student.init: fresh), train longer what has these, or "
+            "`build` makes for the plain network (in a recipe `student.init=fresh`), train longer what has these, or "
             "keep the shortcuts of these blocks"
         )
     return (
@@ -190,7 +198,7 @@ def _told_apart(module: nn.Module, images: Tensor) -> Iterator[None]:
         raise UnskipError(
             f"{count} image{'s' if count > 1 else ''} of {height}x{width} pixels in a batch are too few for this "
             f"network: {running[-1]} gets one value per channel and has nothing to normalise; raise "
-            "training.batch_size (per process) or data.image_size"
+            "`training.batch_size` (per process) or `data.image_size`"
         ) from error
     finally:
         for hook in hooks:

@@ -9,8 +9,8 @@ import sys
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
-from unskip.nets import StagedNet
 from unskip.recipe import TrainingRecipe
 
 __all__ = [
@@ -85,9 +85,8 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, -1)
 
 
-def place(net: StagedNet, fabric: Fabric, settings: TrainingRecipe) -> StagedNet:
-    """The network on the training's device, in its memory format."""
-    net.to(fabric.device)
+def place(module: nn.Module, fabric: Fabric, settings: TrainingRecipe) -> None:
+    """Bring a network, or a loss with its networks, onto the training's device, in its memory format."""
+    module.to(fabric.device)
     if uses_channels_last(settings):
-        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return net
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

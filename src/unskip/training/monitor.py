@@ -70,6 +70,10 @@ class Monitor:
             kept += [self._row(record) for record in history]
             write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
 
+    def say(self, text: str) -> None:
+        """A line about this training."""
+        self.console.print(f"{self.label}: {text}", highlight=False)
+
     def wants_terms(self) -> bool:
         """Whether the bar is due for new numbers; reading them waits for the device."""
         return not self._bar.disable and time.monotonic() - self._shown > 0.25

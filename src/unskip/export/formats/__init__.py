@@ -1,4 +1,4 @@
-"""The formats by name, and found by a file's ending."""
+"""Formats that networks are written in, one file each, found by listing."""
 
 from __future__ import annotations
 
@@ -6,22 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unskip.errors import UnskipError
-from unskip.export.base import Format
-from unskip.export.executorch import ExecuTorch
-from unskip.export.onnx import Onnx
-from unskip.export.openvino import OpenVino
-from unskip.export.torch import Torch
-from unskip.settings import nearest
+from unskip.export.formats.base import Format
+from unskip.listing import Instances
 
 __all__ = ["FORMATS", "find_format", "format_for"]
 
-FORMATS: Mapping[str, Format] = {format_.name: format_ for format_ in (Onnx(), ExecuTorch(), OpenVino(), Torch())}
+FORMATS: Mapping[str, Format] = Instances("unskip.export.formats", Format, "export format")  # type: ignore[type-abstract]
 
 
 def find_format(name: str) -> Format:
     """A format by its name; `UnskipError` with the known ones for another name."""
-    if name not in FORMATS:
-        raise UnskipError(f"no export format {name!r}; known: {', '.join(FORMATS)}{nearest(name, FORMATS)}")
     return FORMATS[name]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from unskip.export.base import Conversion, Format
+from unskip.export.formats.base import Conversion, Format
 from unskip.runtimes.torch import METADATA
 
 __all__ = ["Torch"]
@@ -18,7 +18,7 @@ _DEBUGGING = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "
 class Torch(Format):
     """Read by `torch.export.load`; the metadata are the extra file ``unskip.json``."""
 
-    name = "torch"
+    order = 3
     runtime_name = "torch"
 
     def write(self, conversion: Conversion, path: Path) -> None:

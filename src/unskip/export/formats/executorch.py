@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from unskip.errors import UnskipError, first_line
-from unskip.export.base import Conversion, Format
-from unskip.export.onnx import CALIBRATION_BATCH
+from unskip.export.formats.base import Conversion, Format
+from unskip.export.formats.onnx import CALIBRATION_BATCH
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
-from unskip.runtimes import RUNTIMES
+from unskip.runtimes import find_runtime
 from unskip.runtimes.executorch import METADATA
 from unskip.surgery import fold_batchnorm
 
@@ -27,7 +27,7 @@ class ExecuTorch(Format):
     In 8 bits, for XNNPACK only: weights symmetric by output channel, feature maps asymmetric by tensor.
     """
 
-    name = "executorch"
+    order = 1
     runtime_name = "executorch"
     free_batch = False
     int8 = True
@@ -39,7 +39,7 @@ class ExecuTorch(Format):
         """See :meth:`Format.write`."""
         if conversion.calibration is not None:
             if conversion.backend != "xnnpack":
-                raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out --backend portable")
+                raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
             program = _quantized(conversion)
         else:
             program = conversion.captured()
@@ -51,7 +51,7 @@ class ExecuTorch(Format):
         if first[1].backend != self.depths_backend:
             raise UnskipError(
                 "XNNPACK stores the weights of every depth anew, BatchNorm folded into them, so one file would spare "
-                "nothing; leave out --backend, or export each depth by itself with --net"
+                "nothing; leave out `backend`, or export each depth by itself (`net`)"
             )
         programs = {"forward": first[1].captured()} | {name: each.captured() for name, each in others}
         path.write_bytes(_lowered(programs, first[1].backend, {METADATA: json.dumps(dict(first[1].facts))}).buffer)
@@ -63,7 +63,7 @@ def planned_arena(net: StagedNet, input_shape: tuple[int, int, int], batch_size:
     The plan of the portable kernels, BatchNorm folded: the same on every machine. Raises `UnskipError` where
     ExecuTorch is not installed.
     """
-    RUNTIMES["executorch"].require()
+    find_runtime("executorch").require()
     with quiet():
         folded = fold_batchnorm(net).to("cpu", torch.float32)
         conversion = Conversion(folded, input_shape, batch_size, {})
@@ -75,7 +75,7 @@ def arena_of_file(path: Path) -> int | None:
 
     XNNPACK is such a backend. Raises `UnskipError` where ExecuTorch is not installed, or the file cannot be read.
     """
-    RUNTIMES["executorch"].require()
+    find_runtime("executorch").require()
     if not path.is_file():
         raise UnskipError(f"no file {path}")
     try:

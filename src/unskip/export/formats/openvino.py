@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from unskip.export.base import Conversion, Format
-from unskip.export.onnx import onnx_model, save
+from unskip.export.formats.base import Conversion, Format
+from unskip.export.formats.onnx import onnx_model, save
 from unskip.runtimes.openvino import METADATA
 
 __all__ = ["OpenVino"]
@@ -16,7 +16,7 @@ __all__ = ["OpenVino"]
 class OpenVino(Format):
     """Made from the ONNX model, in float32 throughout."""
 
-    name = "openvino"
+    order = 2
     runtime_name = "openvino"
 
     def files(self, path: Path) -> Sequence[Path]:

@@ -12,9 +12,10 @@ import numpy as np
 import onnx
 import torch
 
+from unskip.answers import tensors_in
 from unskip.errors import UnskipError
-from unskip.export.base import Conversion, Format
-from unskip.export.switchable import switched
+from unskip.export.formats._switchable import switched
+from unskip.export.formats.base import Conversion, Format
 
 __all__ = ["CALIBRATION_BATCH", "Onnx", "finished", "onnx_model"]
 
@@ -23,14 +24,14 @@ CALIBRATION_BATCH = 32
 
 
 class Onnx(Format):
-    """Input ``images`` (batch, C, H, W), output ``logits`` (batch, classes).
+    """Input ``images`` (batch, C, H, W), output ``logits`` (batch, classes), or several by the names of their places.
 
     In 8 bits: QDQ nodes around everything that the normalisation feeds; weights symmetric int8 by output channel,
     feature maps asymmetric uint8 by tensor, between the least and the largest value of the calibration. Logits are
     float32, or many classes would share the first place.
     """
 
-    name = "onnx"
+    order = 0
     runtime_name = "onnxruntime"
     int8 = True
     switchable = True
@@ -52,7 +53,7 @@ def onnx_model(conversion: Conversion, *, as_it_is: bool = False) -> onnx.ModelP
         conversion.captured(),
         dynamo=True,
         input_names=["images"],
-        output_names=["logits"],
+        output_names=tensors_in(conversion.names),
         optimize=not as_it_is,
         verbose=False,
     )
@@ -137,4 +138,8 @@ def _quantized(conversion: Conversion) -> onnx.ModelProto:
 
 def _normalization(model: onnx.ModelProto) -> list[str]:
     """The nodes that normalise the images: they stay in float32."""
-    return [node.name for node in model.graph.node if any(name.startswith("normalize.") for name in node.input)]
+    return [
+        node.name
+        for node in model.graph.node
+        if any(name.startswith(("normalize.", "net.normalize.")) for name in node.input)
+    ]

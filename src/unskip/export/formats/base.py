@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from unskip.runtimes import RUNTIMES, Runtime
+from unskip.answers import LOGITS, tensors_in
+from unskip.runtimes import Runtime, find_runtime
 
-__all__ = ["Conversion", "Format", "normalized"]
+__all__ = ["Conversion", "Format", "flat", "normalized"]
 
 
 @dataclass(frozen=True)
 class Conversion:
     """What is to be written.
 
-    ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. ``batch_size``
-    None means a free one. ``facts`` are the metadata. With ``calibration``, images (N, C, H, W) as ``net`` takes them,
-    the file is to compute with 8-bit integers. ``backend`` is one of the format's.
+    ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. It gives one
+    tensor, or a tuple of as many as there are in ``names``, the structure of the network's answers with a name in the
+    place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. With ``calibration``, images
+    (N, C, H, W) as ``net`` takes them, the file is to compute with 8-bit integers. ``backend`` is one of the format's.
     """
 
     net: nn.Module
@@ -32,6 +35,7 @@ class Conversion:
     facts: Mapping[str, str]
     backend: str | None = None
     calibration: Tensor | None = None
+    names: Any = LOGITS
 
     def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
         """The network as torch.export has it."""
@@ -43,7 +47,7 @@ class Conversion:
 
 
 class Format(ABC):
-    """A format by its name on the command line.
+    """A format by its file's name; ``order`` is its place among the others.
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
     ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised,
@@ -51,7 +55,7 @@ class Format(ABC):
     written for, the default first, ``depths_backend`` the one that lets depths share their weights.
     """
 
-    name: ClassVar[str]
+    order: ClassVar[float] = math.inf
     runtime_name: ClassVar[str]
     free_batch: ClassVar[bool] = True
     int8: ClassVar[bool] = False
@@ -60,9 +64,14 @@ class Format(ABC):
     depths_backend: ClassVar[str | None] = None
 
     @property
+    def name(self) -> str:
+        """The file's name."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
     def runtime(self) -> Runtime:
         """What runs its files."""
-        return RUNTIMES[self.runtime_name]
+        return find_runtime(self.runtime_name)
 
     @property
     def ending(self) -> str:
@@ -80,6 +89,20 @@ class Format(ABC):
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
         raise NotImplementedError(f"{self.name} files hold one network")
+
+
+def flat(net: nn.Module) -> nn.Module:
+    """A network that gives the tensors of its answers as a tuple."""
+    return _Flat(net).eval()
+
+
+class _Flat(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensors_in(self.net(images)))
 
 
 def normalized(net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:

@@ -1,6 +1,6 @@
 """A process that runs one deployed file when it is told to, and says how long it took.
 
-``python -m unskip.runtimes.worker`` reads one JSON object a line from its standard input: first the `Job`, then the
+``python -m unskip.runtimes._worker`` reads one JSON object a line from its standard input: first the `Job`, then the
 commands ``warm_up``, ``sample`` and ``memory``. It answers each with one line on its standard output and ends with its
 input, so that it never outlives who started it. What runtimes print goes to standard error.
 """

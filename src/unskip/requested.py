@@ -1,0 +1,99 @@
+"""The networks that a recipe asks for, and whether they can be had, before anything takes time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from unskip.data import Data
+from unskip.dataflow import forecast
+from unskip.errors import UnskipError
+from unskip.methods import method_from
+from unskip.nets import NetSpec
+from unskip.nets.within_memory import check_memory
+from unskip.recipe import Edits, Recipe
+from unskip.surgery import Edit, build
+from unskip.tasks import make_task
+from unskip.weights import PRETRAINED
+
+__all__ = [
+    "check_files",
+    "check_image_size",
+    "check_nets",
+    "edit_pairs",
+    "spec_for_data",
+    "student_spec",
+    "teacher_spec",
+]
+
+
+def check_files(recipe: Recipe) -> None:
+    """Raise `UnskipError` for weights that are not there, before anything takes time."""
+    wanted = {
+        "teacher.weights": recipe.teacher.weights,
+        "teacher.initial_weights": recipe.teacher.initial_weights,
+        "student.initial_weights": recipe.student.initial_weights,
+    }
+    for key, name in wanted.items():
+        if name is not None and name != PRETRAINED and not Path(name).is_file():
+            where = "" if Path(name).is_absolute() else f"; looked for it from {Path.cwd()}, where this command runs"
+            raise UnskipError(f"{key}: no file {name}{where}")
+
+
+def check_nets(recipe: Recipe) -> None:
+    """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""
+    task = make_task(**dict(recipe.task))
+    with torch.device("meta"):  # without memory
+        teacher, student = (build(spec, seed=0) for spec in (teacher_spec(recipe), student_spec(recipe)))
+        for label, fields in recipe.methods.items():
+            try:
+                method_from(label, fields).loss(teacher, student, task=task, epochs=recipe.training.epochs)
+            except UnskipError as error:
+                raise UnskipError(f"methods.{label}: {error}") from error
+
+
+def teacher_spec(recipe: Recipe) -> NetSpec:
+    """The teacher as the recipe has it, before the data's classes and channels are known."""
+    return NetSpec(recipe.teacher.net, recipe.teacher.options, edit_pairs(recipe.teacher.edits))
+
+
+def student_spec(recipe: Recipe) -> NetSpec:
+    """The student as the recipe has it: from the teacher's net on, unless it has one of its own."""
+    own = recipe.student
+    start = teacher_spec(recipe) if own.net is None else NetSpec(own.net)
+    options = start.options if own.options is None else own.options
+    return NetSpec(start.source, options, (*start.edits, *edit_pairs(own.edits)))
+
+
+def edit_pairs(edits: Edits) -> tuple[Edit, ...]:
+    """Edits as a spec has them."""
+    return tuple(pair for entry in edits for pair in entry.items())
+
+
+def spec_for_data(spec: NetSpec, data: Data) -> NetSpec:
+    """A spec with the data's classes and channels filled in."""
+    classes = {"num_classes": len(data.classes)} if data.classes else {}
+    needed = {**classes, "in_channels": data.image_shape[0]}
+    for option, count in needed.items():
+        given = spec.options.get(option, count)
+        if given != count:
+            raise UnskipError(f"{spec.source}: {option} is {given}, but {data.name} needs {count}")
+    return NetSpec(spec.source, {**spec.options, **needed}, spec.edits)
+
+
+def check_image_size(recipe: Recipe, data: Data) -> None:
+    """Raise `UnskipError`, before anything is trained, where the images are too small for a network."""
+    for spec in (teacher_spec(recipe), student_spec(recipe)):
+        with torch.device("meta"):
+            net = build(spec_for_data(spec, data), seed=0)
+        try:
+            moved = forecast(net, data.image_shape).moved_bytes
+        except UnskipError as error:
+            raise UnskipError(f"{spec.source}: {error}; data.image_size can make images larger") from error
+        batch = min(recipe.training.batch_size, data.num_train)
+        check_memory(
+            batch * moved / 4,  # about half of it is written, and half of that is kept for the backward pass
+            f"a step with {batch:,} images of {'x'.join(map(str, data.image_shape))} in {spec.source}",
+            "lower training.batch_size or data.image_size",
+        )

@@ -1,0 +1,187 @@
+"""Adding a thing is adding a file: one of each kind, in a folder of its own, is found in help, docs and use."""
+
+import contextlib
+import importlib
+import io
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from unskip.cli import main
+from unskip.recipe import load_recipe
+
+GENERATE = Path(__file__).resolve().parents[1] / "docs" / "generate.py"
+
+FILES = {
+    "methods/even_kd.py": '''
+"""Distillation with equal shares."""
+
+from unskip.methods.kd import KD
+
+
+class EvenKD(KD):
+    """KD by another name."""
+''',
+    "surgery/with_doubled_logits.py": '''
+"""Twice the logits."""
+
+import torch
+
+from unskip.surgery._edit import edit
+
+
+@edit
+def with_doubled_logits(net):
+    """A copy of a network that gives twice its logits."""
+    with torch.no_grad():
+        for parameter in net.head.parameters():
+            parameter *= 2
+    return net
+''',
+    "measures/tensors.py": '''
+"""How many tensors a network has."""
+
+from unskip.measures import Measure
+from unskip.records import Figure
+
+
+class Tensors(Measure):
+    """Parameter tensors."""
+
+    title, unit, kind, order = "Tensors", "count", "size", 99
+    definition = "Tensors: how many tensors are trained"
+
+    def of_net(self, net):
+        return None if net.net is None else Figure(value=len(list(net.net.parameters())))
+''',
+    "analyses/deepest.py": '''
+"""How many layers the network has."""
+
+from dataclasses import dataclass
+
+from unskip.analyses import Analysis
+
+
+@dataclass(frozen=True)
+class Deepest(Analysis):
+    """Layers."""
+
+    layers: int
+
+    @classmethod
+    def of(cls, network):
+        return cls(len(list(network.net.modules())))
+
+    def show(self, console):
+        yield f"it has {self.layers} layers"
+''',
+    "runtimes/renamed_onnx.py": '''
+"""ONNX files under another ending."""
+
+from unskip.runtimes.onnxruntime import OnnxRuntime
+
+
+class RenamedOnnx(OnnxRuntime):
+    """Runs .renamed files."""
+
+    title, endings = "Renamed ONNX", (".renamed",)
+''',
+    "cli/greet_all.py": '''
+"""A command."""
+
+
+def greet_all(name: str = "you") -> None:
+    """Say hello."""
+    print("hello", name)
+''',
+}
+SMALL = {
+    "data": {"name": "digits", "limit": 100, "test_limit": 50},
+    "teacher": {"net": "resnet8", "options": {"width": 4}, "accept_weak": True},
+    "student": {"edits": ["without_shortcuts", "with_doubled_logits"]},
+    "methods": {"even_kd": {}},
+    "training": {"epochs": 1, "batch_size": 50},
+    "measure": {"latency": False, "parity_images": 20},
+}
+
+
+def command(folder: Path, *arguments: object) -> str:
+    """What a command prints, white space single."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["unskip", *map(str, arguments)])
+        patch.chdir(folder)
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert not stop.value.code, err.getvalue()
+    return " ".join(out.getvalue().split())
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory):
+    """A folder with a file of each kind, which the package's folders are looked for in too, and a run with them."""
+    folder = tmp_path_factory.mktemp("added")
+    with pytest.MonkeyPatch.context() as patch:
+        for place, text in FILES.items():
+            (folder / place).parent.mkdir()
+            (folder / place).write_text(text.lstrip())
+            package = importlib.import_module(f"unskip.{Path(place).parent}")
+            patch.setattr(package, "__path__", [*package.__path__, str((folder / place).parent)])
+        (folder / "recipe.yaml").write_text(json.dumps(SMALL))
+        command(folder, "run", "recipe.yaml", "--out", "run")
+        yield folder
+        for place in FILES:
+            sys.modules.pop(f"unskip.{place.removesuffix('.py').replace('/', '.')}", None)
+
+
+def test_a_method_and_an_edit_are_run(added):
+    assert load_recipe(added / "run/recipe.yaml").student.edits
+    assert "even_kd" in command(added, "methods")
+    assert "Distillation with equal shares." in command(added, "methods", "even_kd")
+    assert "even_kd" in (added / "run/report.html").read_text()
+    assert "50 images" in command(added, "evaluate", "run", "--net", "even_kd")
+
+
+def test_a_measure_is_in_records_and_pages(added):
+    assert '"tensors"' in (added / "run/run.json").read_text()
+    assert "Tensors" in (added / "run/report.html").read_text()
+    quick = ["--repeats", 1, "--processes", 1, "--image-size", 8, "--json", "bench.json"]
+    assert "Tensors" in command(added, "bench", "resnet8+width=4", *quick)
+    assert '"tensors"' in (added / "bench.json").read_text()
+
+
+def test_an_analysis_is_inspected(added):
+    arguments = ["inspect", "resnet8", "--set", "width=4", "--image-size", 8]
+    assert "it has " in command(added, *arguments)
+    assert json.loads(command(added, *arguments, "--json"))["deepest"]["layers"] > 8
+
+
+def test_a_runtime_runs_files(added):
+    (exported,) = (added / "run/export").glob("even_kd*.onnx")
+    exported.rename(added / "net.renamed")
+    said = command(added, "evaluate", "net.renamed", "--data", "digits", "--set", "data.test_limit=50")
+    (added / "net.renamed").rename(exported)
+    assert said.endswith("on 50 images") or "at chance" in said
+
+
+def test_a_command_is_called(added):
+    assert "greet-all" in command(added, "--help")
+    assert command(added, "greet-all", "--name", "all") == "hello all"
+
+
+@pytest.mark.parametrize(
+    ("page", "named"),
+    [
+        ("methods.md", "## even_kd"),
+        ("recipe.md", "### with_doubled_logits"),
+        ("command-line.md", "## unskip greet-all"),
+        ("catalogue.md", "| `tensors` | Tensors | lower |"),
+        ("catalogue.md", "| `deepest` | How many layers the network has. |"),
+        ("catalogue.md", "| `renamed_onnx` | ONNX files under another ending. |"),
+    ],
+)
+def test_the_pages_name_it(added, page, named):
+    assert named in runpy.run_path(str(GENERATE))["PAGES"][page]()
