@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from unskip.data.augment import PadCropFlip
+from unskip.data.batches import Images
 from unskip.data.data import Data
 from unskip.data.decode import Pixels, Progress, decode, readable
 from unskip.data.image_set import EncodedSet, ImageSet, Listing
@@ -65,10 +66,8 @@ def load_data(
     else:
         from unskip.data.streamed import StreamedImages, Transform
 
-        transform = Transform(how, crop, window)
-        train, test = (
-            StreamedImages(images, transform, home, recipe.workers) for images in _checked(*sets, recipe, progress)
-        )
+        read = _readable(*sets, recipe, progress)
+        train, test = (StreamedImages(images, Transform(how, crop, window), home, recipe.workers) for images in read)
     return Data(source.name, source.classes, how, normalization or train.normalization(), train, test)
 
 
@@ -80,7 +79,7 @@ def _resident(
     device: torch.device,
     recipe: DataRecipe,
     progress: Progress | None,
-) -> tuple[ResidentImages, ResidentImages]:
+) -> tuple[Images, Images]:
     skip = recipe.skip_unreadable
     train, pixels = decode(train, how, "training images", skip_unreadable=skip, progress=progress)
     test, test_pixels = decode(test, how, "test images", skip_unreadable=skip, progress=progress)
@@ -88,7 +87,7 @@ def _resident(
     return ResidentImages(pixels, train.labels, device, window), ResidentImages(test_pixels, test.labels, device)
 
 
-def _checked(
+def _readable(
     train: ImageSet, test: ImageSet, recipe: DataRecipe, progress: Progress | None
 ) -> tuple[ImageSet, ImageSet]:
     """What will be streamed, without what cannot be read where that may be left out."""
