@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unskip.data import load_data, recipe_for
 from unskip.data.augment import PadCropFlip
-from unskip.data.batches import Steps
+from unskip.data.batches import Batches, Steps
 from unskip.data.normalize import IMAGENET
 from unskip.data.resident import ResidentImages
 from unskip.torchvision_compat import torchvision, v2
@@ -50,11 +50,9 @@ def main() -> None:
     arguments = parsed()
     torch.set_num_threads(arguments.threads)
     pixels, labels, origin = images(arguments.data, arguments.images)
-    resident = ResidentImages(
-        pixels, labels, IMAGENET, torch.device(arguments.device), PadCropFlip(4, "zeros", flip=True)
-    )
+    resident = ResidentImages(pixels, labels, torch.device(arguments.device), PadCropFlip(4, "zeros", flip=True))
     steps = Steps(len(pixels), arguments.batch_size, drop_last=True)
-    batches = resident.batches(steps, 0, channels_last=arguments.channels_last)
+    batches = Batches(resident, IMAGENET, steps, 0, arguments.channels_last)
     loader = DataLoader(
         PerSample(torch.from_numpy(pixels), torch.from_numpy(labels)),
         arguments.batch_size,

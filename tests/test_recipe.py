@@ -235,7 +235,7 @@ def test_edits_are_names_with_all_their_arguments(edits, read):
         ("[without_shortcut]", "did you mean 'without_shortcuts'"),
         ("[{with_grouped_convs: {group: 2}}]", "group: unknown key; did you mean 'groups'"),
         ("[{with_grouped_convs: {groups: 0}}]", "greater than 0"),
-        ("[{with_grouped_convs: 2}]", "names with values, not 2"),
+        ("[{with_grouped_convs: 2}]", "one name with its arguments, {NAME: {argument: value}}, not"),
         ("[{at_depth: {}}]", "blocks: Field required"),
         ("[{at_depth: {blocks: [1]}, fold_dirac: {}}]", "one name with its arguments"),
         ("[3]", "not 3"),

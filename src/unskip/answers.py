@@ -19,7 +19,7 @@ def answer_names(answers: Any, prefix: str = "") -> Any:
         return {str(key): answer_names(inner, f"{prefix}{key}.") for key, inner in answers.items()}
     if isinstance(answers, list | tuple):
         return [answer_names(inner, f"{prefix}{place}.") for place, inner in enumerate(answers)]
-    return prefix.removesuffix(".") or (LOGITS if answers.ndim == 2 else "output")
+    return prefix.removesuffix(".") or (LOGITS if getattr(answers, "ndim", 0) == 2 else "output")
 
 
 def named_answers(answers: Any) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from unskip.errors import UnskipError
 from unskip.files import parse_json
@@ -76,37 +77,28 @@ def _read(header: Any, name: str, path: Path) -> Any:
             f"{path} does not say which images it expects ({name!r} is missing); only files that unskip wrote for a "
             "run do"
         )
-    fits, expected = _FIELDS[name]
+    fitting, expected = _FIELDS[name]
     value = parse_json(text, f"{path}: {name}")
-    if not isinstance(value, list) or not fits(value):
-        raise UnskipError(f"{path}: {name} in its header is {text[:60]}; expected {expected}")
-    return tuple(value)
+    try:
+        return fitting.validate_python(tuple(value) if isinstance(value, list) else value)
+    except ValidationError as error:
+        raise UnskipError(f"{path}: {name} in its header is {text[:60]}; expected {expected}") from error
 
 
 _MOST_CHANNELS, _MOST_PIXELS = 4096, 2**26  # of an image; beyond, a header is wrong
 
 
-def _are_classes(values: list[Any]) -> bool:
-    return all(isinstance(value, str) for value in values)
+def _small_enough(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    if shape[0] > _MOST_CHANNELS or shape[1] * shape[2] > _MOST_PIXELS:
+        raise ValueError
+    return shape
 
 
-def _are_sides(values: list[Any]) -> bool:
-    if len(values) != 3 or not all(type(value) is int and value > 0 for value in values):
-        return False
-    return values[0] <= _MOST_CHANNELS and values[1] * values[2] <= _MOST_PIXELS
-
-
-def _are_finite(values: list[Any]) -> bool:
-    return all(type(value) in (int, float) and abs(value) < math.inf for value in values)
-
-
-def _are_positive(values: list[Any]) -> bool:
-    return _are_finite(values) and all(value > 0 for value in values)
-
-
-_FIELDS: Mapping[str, tuple[Callable[[list[Any]], bool], str]] = {
-    "classes": (_are_classes, "the names of the classes"),
-    "image_shape": (_are_sides, "channels, height and width of an image"),
-    "mean": (_are_finite, "a number for each channel"),
-    "std": (_are_positive, "a number above 0 for each channel"),
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+_Shape = Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], AfterValidator(_small_enough)]
+_FIELDS: Mapping[str, tuple[TypeAdapter[Any], str]] = {
+    "classes": (TypeAdapter(tuple[str, ...], config=_STRICT), "the names of the classes"),
+    "image_shape": (TypeAdapter(_Shape, config=_STRICT), "channels, height and width of an image"),
+    "mean": (TypeAdapter(tuple[float, ...], config=_STRICT), "a number for each channel"),
+    "std": (TypeAdapter(tuple[PositiveFloat, ...], config=_STRICT), "a number above 0 for each channel"),
 }

@@ -47,8 +47,8 @@ def shown(path: str | Path) -> str:
 
 def open_image(source: Path | BinaryIO) -> Image.Image:
     """Open an image without decoding it. `ValueError` saying what was found, or what Pillow raises."""
-    if isinstance(source, Path):
-        _check_regular(source)
+    if isinstance(source, Path) and not stat.S_ISREG(source.stat().st_mode):  # pipes and devices have no end
+        raise ValueError("it is no regular file")
     try:
         return Image.open(source, formats=_formats(*_IDENTIFIED, *_BY_ENDING))
     except Image.DecompressionBombError as error:
@@ -97,7 +97,8 @@ def _of_8_bits(image: Image.Image) -> Image.Image:
     elif image.mode == "I" and image.format not in _DECLARED_16_BITS:
         grey = _integers(values)
     else:
-        grey = values.astype(np.int64) >> (_bits(image) - 8)
+        bits = _tiff_tag(image, "BitsPerSample")  # only TIFF has fewer than 16, and Pillow leaves them as they are
+        grey = values.astype(np.int64) >> ((16 if bits is None else bits) - 8)
     if _tiff_tag(image, "PhotometricInterpretation") == 0:  # white is zero, which Pillow heeds for 8 bits only
         grey = 255 - grey
     result = Image.fromarray(grey.astype(np.uint8))
@@ -126,12 +127,6 @@ def _integers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return values >> 8
 
 
-def _bits(image: Image.Image) -> int:
-    """Bits of a grey value: of 16-bit modes only TIFF has fewer, and Pillow leaves their values as they are."""
-    bits = _tiff_tag(image, "BitsPerSample")
-    return bits if bits is not None else 16
-
-
 def _tiff_tag(image: Image.Image, name: str) -> int | None:
     """A TIFF tag's value, that of the first channel; None for other formats."""
     tags = getattr(image, "tag_v2", None)
@@ -145,12 +140,6 @@ def _tiff_tag(image: Image.Image, name: str) -> int | None:
 def _formats(*names: str) -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in names if name in Image.OPEN)
-
-
-def _check_regular(path: Path) -> None:
-    """Raise `ValueError` for pipes and devices, which are never read to their end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("it is no regular file")
 
 
 def _size_in_bytes(source: Path | BinaryIO) -> int:

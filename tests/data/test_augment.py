@@ -41,9 +41,8 @@ def test_equals_a_loop_over_pixels(mode, height, width, padding, flip, seed):
     pixels = random.integers(0, 256, (4, 2, height, width), dtype=np.uint8)
     rows = random.integers(0, 4, 6)
     augmentation = PadCropFlip(padding, mode, flip)
-    draws = draw(augmentation, 6, random)
     images = torch.from_numpy(padded(pixels, augmentation))
-    window = draws.top, draws.left, draws.mirrored
+    window = draw(augmentation, 6, random)
     result = crop_flip(images, (height, width), torch.from_numpy(rows), *window)
     expected = one_by_one(pixels, padding, mode, rows, *(t.numpy() for t in window))
     assert result.dtype == torch.uint8
@@ -51,22 +50,20 @@ def test_equals_a_loop_over_pixels(mode, height, width, padding, flip, seed):
 
 
 def test_every_offset_is_drawn_equally_often():
-    draws = draw(PadCropFlip(2, "zeros", flip=True), 50_000, np.random.default_rng(0))
-    pairs = torch.bincount(draws.top * 5 + draws.left, minlength=25) / 50_000
+    top, left, mirrored = draw(PadCropFlip(2, "zeros", flip=True), 50_000, np.random.default_rng(0))
+    pairs = torch.bincount(top * 5 + left, minlength=25) / 50_000
     assert torch.allclose(pairs, torch.tensor(1 / 25), atol=0.005)
-    assert abs(draws.mirrored.double().mean() - 0.5) < 0.01
+    assert abs(mirrored.double().mean() - 0.5) < 0.01
 
 
 def test_images_of_a_batch_are_moved_and_mirrored_independently():
     draws = draw(PadCropFlip(4, "zeros", flip=True), 64, np.random.default_rng(0))
-    assert len(set(zip(draws.top.tolist(), draws.left.tolist(), draws.mirrored.tolist(), strict=True))) > 30
+    assert len(set(zip(*(numbers.tolist() for numbers in draws), strict=True))) > 30
 
 
 def test_nothing_to_do_changes_nothing():
     augmentation = PadCropFlip()
     pixels = np.random.default_rng(0).integers(0, 256, (3, 1, 5, 4), dtype=np.uint8)
     draws = draw(augmentation, 3, np.random.default_rng(0))
-    result = crop_flip(
-        torch.from_numpy(padded(pixels, augmentation)), (5, 4), torch.arange(3), draws.top, draws.left, draws.mirrored
-    )
+    result = crop_flip(torch.from_numpy(padded(pixels, augmentation)), (5, 4), torch.arange(3), *draws)
     assert np.array_equal(result.numpy(), pixels)

@@ -24,25 +24,6 @@ def test_exif_orientation_turns_the_image_upright(tmp_path):
     assert np.array_equal(opened(tmp_path / "turned.png"), np.rot90(np.asarray(image), -1))
 
 
-def test_grey_becomes_three_equal_channels(tmp_path):
-    grey = picture(0).convert("L")
-    grey.save(tmp_path / "grey.png")
-    assert np.array_equal(opened(tmp_path / "grey.png"), np.stack([np.asarray(grey)] * 3, axis=2))
-
-
-def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path):
-    values = np.arange(0, 65536, 1024, dtype=np.uint16).reshape(8, 8)
-    Image.fromarray(values).save(tmp_path / "deep.png")
-    assert np.array_equal(opened(tmp_path / "deep.png")[..., 0], values >> 8)
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "P", "CMYK", "1", "LA"])
-def test_other_modes_become_rgb(tmp_path, mode):
-    image = picture(0).convert(mode)
-    image.save(tmp_path / "image.tif")
-    assert np.array_equal(opened(tmp_path / "image.tif"), np.asarray(image.convert("RGB")))
-
-
 def test_a_palette_with_transparency_keeps_its_colours_without_a_warning(tmp_path, recwarn):
     image = picture(0).convert("P")
     image.save(tmp_path / "image.png", transparency=bytes(range(256)))

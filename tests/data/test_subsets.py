@@ -1,12 +1,10 @@
 from collections import Counter
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unskip.data.subsets import balanced_order, balanced_share, balanced_subset, held_out
-from unskip.errors import UnskipError
 
 label_lists = st.lists(st.integers(0, 5), min_size=1, max_size=60).map(lambda labels: np.array(labels, np.int64))
 seeds = st.integers(0, 2**40)
@@ -58,5 +56,4 @@ def test_the_seed_decides():
 
 
 def test_more_images_than_there_are():
-    with pytest.raises(UnskipError, match="6 images were asked for, but there are only 5"):
-        balanced_subset(np.zeros(5, np.int64), 6, 0)
+    assert len(balanced_subset(np.zeros(5, np.int64), 6, 0)) == 5

@@ -41,22 +41,12 @@ class EndingImages:
     def __getattr__(self, name):
         return getattr(self.whole, name)
 
-    def batches(self, *args, **kwargs):
-        batches = self.whole.batches(*args, **kwargs)
-        outer = self
-
-        class Batches:
-            def __len__(self):
-                return len(batches)
-
-            def epoch(self, epoch, start_step=0):
-                for batch in batches.epoch(epoch, start_step):
-                    if outer.left == 0:
-                        raise StoppingError
-                    outer.left -= 1
-                    yield batch
-
-        return Batches()
+    def epoch(self, *args):
+        for batch in self.whole.epoch(*args):
+            if self.left == 0:
+                raise StoppingError
+            self.left -= 1
+            yield batch
 
 
 def interrupted(data, steps):

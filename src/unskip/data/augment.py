@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unskip.data.decode import Pixels
 
-__all__ = ["Draws", "PadCropFlip", "crop_flip", "draw", "padded"]
+__all__ = ["PadCropFlip", "crop_flip", "draw", "padded"]
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,11 @@ class PadCropFlip:
     flip: bool = False
 
 
-@dataclass(frozen=True)
-class Draws:
-    """One epoch's random numbers, by place: the window's corner (int64), and whether to mirror it (bool)."""
-
-    top: Tensor
-    left: Tensor
-    mirrored: Tensor
-
-    def to(self, device: torch.device) -> Draws:
-        """The same numbers on a device."""
-        return Draws(self.top.to(device), self.left.to(device), self.mirrored.to(device))
-
-
-def draw(augmentation: PadCropFlip, count: int, random: np.random.Generator) -> Draws:
-    """Draw for ``count`` images; always the same numbers of a generator in the same state."""
+def draw(augmentation: PadCropFlip, count: int, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Top and left of ``count`` windows (int64), and whether to mirror them (bool), by the generator's state."""
     top, left = random.integers(0, 2 * augmentation.padding + 1, size=(2, count))
     mirrored = random.random(count) < (0.5 if augmentation.flip else 0.0)
-    return Draws(torch.from_numpy(top), torch.from_numpy(left), torch.from_numpy(mirrored))
+    return torch.from_numpy(top), torch.from_numpy(left), torch.from_numpy(mirrored)
 
 
 def padded(pixels: Pixels, augmentation: PadCropFlip) -> Pixels:

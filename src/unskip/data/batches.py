@@ -10,22 +10,52 @@ import numpy as np
 from torch import Tensor
 
 from unskip.data.image_set import Rows
+from unskip.data.normalize import Normalization
 from unskip.errors import UnskipError
 
-__all__ = ["Batches", "Steps", "epoch_order", "random_for"]
+__all__ = ["Batches", "Images", "Steps", "epoch_order", "random_for"]
 
 
-class Batches(Protocol):
-    """One rank's share of the batches of every epoch."""
+class Images(Protocol):
+    """The labelled images of a split, as uint8 (batch, channels, height, width) on a device."""
+
+    @property
+    def labels(self) -> Rows:
+        """(images,) class indices."""
+
+    def epoch(self, steps: Steps, seed: int | None, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images and labels, int64 (batch,), of every step; shuffled and augmented if there is a seed."""
+
+    def at(self, rows: Rows) -> Tensor:
+        """The images at these rows, as a test sees them."""
+
+    def normalization(self) -> Normalization:
+        """What they are normalised by where nothing else is said."""
+
+    def digest(self) -> str:
+        """A SHA-256 of the images."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """One rank's share of the batches of every epoch; as many as there are steps."""
+
+    images: Images
+    normalization: Normalization
+    steps: Steps
+    seed: int | None
+    channels_last: bool = False
 
     def __len__(self) -> int:
-        """Steps per epoch."""
+        return len(self.steps)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images, float32 (batch, channels, height, width), and labels, int64 (batch,).
 
         From ``start_step`` on these are the same bits as the whole epoch's.
         """
+        for pixels, labels in self.images.epoch(self.steps, self.seed, epoch, start_step):
+            yield self.normalization(pixels, channels_last=self.channels_last), labels
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from unskip.data.image_set import ImageSet
+from unskip.data.image_set import ImageSet, Rows
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
 
-__all__ = ["Pixels", "Progress", "decode", "readable"]
+__all__ = ["Pixels", "Progress", "chunks", "decode", "readable"]
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Progress = Callable[[str, int, int], None]
@@ -48,12 +48,13 @@ def readable(images: ImageSet, what: str, *, progress: Progress | None) -> Image
     return images.take(_left_out(images, failures, what)) if failures else images
 
 
+def chunks(count: int) -> list[range]:
+    """So many indices in pieces that a thread works on in one go."""
+    return [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+
+
 def _for_each(
-    images: ImageSet,
-    work: Callable[[int], object],
-    what: str,
-    skip_unreadable: bool,
-    progress: Progress | None,
+    images: ImageSet, work: Callable[[int], object], what: str, skip_unreadable: bool, progress: Progress | None
 ) -> dict[int, UnskipError]:
     """Call ``work`` with every index; the failures by index, when they may be skipped."""
     failures: dict[int, UnskipError] = {}
@@ -68,15 +69,14 @@ def _for_each(
                 failures[index] = error
         return chunk.stop
 
-    chunks = [range(start, min(start + _CHUNK, len(images))) for start in range(0, len(images), _CHUNK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in pool.map(run, chunks):
+        for done in pool.map(run, chunks(len(images))):
             if progress:
                 progress(what, done, len(images))
     return failures
 
 
-def _left_out(images: ImageSet, failures: dict[int, UnskipError], what: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _left_out(images: ImageSet, failures: dict[int, UnskipError], what: str) -> Rows:
     kept = np.setdiff1d(np.arange(len(images)), list(failures))
     names = ", ".join(images.where(index) for index in sorted(failures)[:3])
     more = ", ..." if len(failures) > 3 else ""

@@ -38,13 +38,14 @@ def image_folder(path: Path) -> tuple[tuple[str, ...], FileSet, FileSet | None]:
     scan = Scan(path)
     loose = [image for folder in layout.above_classes for image in loose_images(folder)]
     train = _labelled(layout.train, layout.classes, scan)
-    if not layout.test_classes:
-        _warn(scan, loose)
-        return layout.names, train, None
-    assert layout.test is not None
-    test = _labelled(layout.test, layout.test_classes, scan)
-    _warn(scan, loose)
-    return layout.names, train, test
+    test = _labelled(layout.test, layout.test_classes, scan) if layout.test and layout.test_classes else None
+    scan.warn_of_others()
+    if loose:
+        names = [shown(os.path.relpath(image, path)) for image in loose]
+        warnings.warn(
+            f"{path}: {len(names)} image(s) passed over, lying in no class folder: {few(names)}", stacklevel=3
+        )
+    return tuple(_names(list(layout.classes.values()))), train, test
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,6 @@ class _Layout:
     classes: Mapping[int, Path]
     test: Path | None = None
     test_classes: Mapping[int, Path] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(folder.name for folder in self.classes.values())
 
     @property
     def above_classes(self) -> list[Path]:
@@ -84,7 +81,7 @@ def _layout(path: Path) -> _Layout:
     if not with_classes and others:
         return _of_classes(path, top, scan)
     if not with_classes:
-        raise UnskipError(f"the images in {few(_paths(splits))} lie in no class folders: {_EXPECTED}")
+        raise UnskipError(f"the images in {few(list(map(shown, splits)))} lie in no class folders: {_EXPECTED}")
     return _of_splits(path, with_classes, [folder for folder in splits if folder not in with_classes], others, scan)
 
 
@@ -132,7 +129,7 @@ def _of_splits(
         )
     passed_over = [*unlabelled, *others, *(folder for folder in tests if folder and folder != test)]
     if passed_over:
-        counts = ", ".join(f"{folder.name} ({_count(folder)} image(s))" for folder in passed_over)
+        counts = ", ".join(f"{folder.name} ({len(Scan(folder).images(folder))} image(s))" for folder in passed_over)
         used = f"tests use {test.name}" if test else "tests use held-out training images"
         warnings.warn(f"{path}: {used}; passed over: {counts}", stacklevel=4)
     if test is None:
@@ -154,27 +151,25 @@ def _only(path: Path, splits: Sequence[Path], kind: Split | str) -> Path | None:
 
 def _matched(train: Path, classes: Sequence[Path], test: Path, tested: Sequence[Path]) -> dict[int, Path]:
     """The test folder of every class, by label; names may differ in case, spaces around them and Unicode form."""
-    exact = {folder.name: label for label, folder in enumerate(classes)}
-    alike = exact
-    if not {folder.name for folder in tested} <= set(exact):
-        alike = {_plain(folder.name): label for label, folder in enumerate(classes)}
-        names = [_plain(folder.name) for folder in tested]
-        if len(alike) < len(classes) or len(set(names)) < len(names) or not set(names) <= set(alike):
-            raise UnskipError(_mismatch(train, set(exact), test, {folder.name for folder in tested}))
-        found = {alike[name]: folder for name, folder in zip(names, tested, strict=True)}
+    for key in (str, _plain):
+        labels = {key(folder.name): label for label, folder in enumerate(classes)}
+        found = {labels[name]: folder for folder in tested if (name := key(folder.name)) in labels}
+        if len(labels) == len(classes) and len(found) == len(tested):
+            break
     else:
-        found = {exact[folder.name]: folder for folder in tested}
+        raise UnskipError(_mismatch(train, classes, test, tested))
     missing = [classes[label].name for label in range(len(classes)) if label not in found]
     if missing:
         warnings.warn(f"{test} has no images of {len(missing)} of {len(classes)} classes: {few(missing)}", stacklevel=5)
     return dict(sorted(found.items()))
 
 
-def _mismatch(train: Path, trained: set[str], test: Path, tested: set[str]) -> str:
+def _mismatch(train: Path, classes: Sequence[Path], test: Path, tested: Sequence[Path]) -> str:
+    names = {train: set(_names(classes)), test: set(_names(tested))}
     only = [
-        f"only in {folder}: {few(sorted(names), 5)}"
-        for folder, names in ((train, trained - tested), (test, tested - trained))
-        if names
+        f"only in {folder}: {few(sorted(names[folder] - names[other]), 5)}"
+        for folder, other in ((train, test), (test, train))
+        if names[folder] - names[other]
     ]
     return f"{train} and {test} must have the same class folders; {'; '.join(only)}"
 
@@ -215,22 +210,5 @@ def _labelled(folder: Path, classes: Mapping[int, Path], scan: Scan) -> FileSet:
     return FileSet(np.array(labels, np.int64), folder, files)
 
 
-def _warn(scan: Scan, loose: Sequence[Path]) -> None:
-    scan.warn_of_others()
-    if loose:
-        names = [shown(os.path.relpath(image, scan.root)) for image in loose]
-        warnings.warn(
-            f"{scan.root}: {len(names)} image(s) passed over, lying in no class folder: {few(names)}", stacklevel=4
-        )
-
-
-def _count(folder: Path) -> int:
-    return len(Scan(folder).images(folder))
-
-
 def _names(folders: Sequence[Path]) -> list[str]:
     return [folder.name for folder in folders]
-
-
-def _paths(folders: Sequence[Path]) -> list[str]:
-    return [shown(folder) for folder in folders]

@@ -72,9 +72,18 @@ class ImageSet(ABC):
     def where(self, index: int) -> str:
         """The image's place in words, for messages."""
 
-    @abstractmethod
     def stamp(self, index: int) -> str:
         """What identifies the stored image without decoding it: its relative place and a hash of its bytes."""
+        try:
+            return f"{self._place(index)} {hashlib.sha256(self._stored(index)).hexdigest()}"
+        except (OSError, ValueError) as error:
+            raise self._unreadable(index, error) from error
+
+    @abstractmethod
+    def _place(self, index: int) -> str: ...
+
+    @abstractmethod
+    def _stored(self, index: int) -> bytes: ...
 
     @abstractmethod
     def _open(self, index: int) -> Image.Image: ...
@@ -123,9 +132,11 @@ class ArraySet(ImageSet):
         """The set's name and the image's place in it."""
         return f"{index} of {self.name}"
 
-    def stamp(self, index: int) -> str:
-        """The set's name and a hash of the pixels."""
-        return f"{self.name} {hashlib.sha256(self.pixels[index].tobytes()).hexdigest()}"
+    def _place(self, index: int) -> str:
+        return self.name
+
+    def _stored(self, index: int) -> bytes:
+        return self.pixels[index].tobytes()
 
     def _open(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index])
@@ -146,13 +157,11 @@ class FileSet(ImageSet):
         """The file's path."""
         return shown(self.folder / self.files[index])
 
-    def stamp(self, index: int) -> str:
-        """Relative path and a hash of the file."""
-        try:
-            data = (self.folder / self.files[index]).read_bytes()
-        except OSError as error:
-            raise self._unreadable(index, error) from error
-        return f"{shown(Path(self.files[index]).as_posix())} {hashlib.sha256(data).hexdigest()}"
+    def _place(self, index: int) -> str:
+        return shown(Path(self.files[index]).as_posix())
+
+    def _stored(self, index: int) -> bytes:
+        return (self.folder / self.files[index]).read_bytes()
 
     def _open(self, index: int) -> Image.Image:
         return open_image(self.folder / self.files[index])
@@ -181,19 +190,15 @@ class EncodedSet(ImageSet):
         path, row = self.places[index]
         return f"{path} row {row}"
 
-    def stamp(self, index: int) -> str:
-        """File name, row and a hash of the bytes. `UnskipError` when the row names a file that is not there."""
-        path, row = self.places[index]
-        try:
-            return f"{path.name} {row} {hashlib.sha256(self._bytes(index)).hexdigest()}"
-        except (OSError, ValueError) as error:
-            raise self._unreadable(index, error) from error
-
     def contents(self) -> Iterator[bytes]:
         """The encoded images; nothing for those in files."""
         return (self.encoded[index].as_py() or b"" for index in range(len(self)))
 
-    def _bytes(self, index: int) -> bytes:
+    def _place(self, index: int) -> str:
+        path, row = self.places[index]
+        return f"{path.name} {row}"
+
+    def _stored(self, index: int) -> bytes:
         encoded = self.encoded[index].as_py()
         if encoded or not (path := self.paths[index].as_py()):
             return encoded or b""
@@ -205,4 +210,4 @@ class EncodedSet(ImageSet):
         raise ValueError(f"it has no bytes, and its path {path!r} is no file in {bases[0]}")
 
     def _open(self, index: int) -> Image.Image:
-        return open_image(io.BytesIO(self._bytes(index)))
+        return open_image(io.BytesIO(self._stored(index)))

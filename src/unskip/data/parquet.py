@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unskip.data.image_set import EncodedSet, Rows
-from unskip.data.parquet_columns import Columns, choose_columns, class_names, labels_as_read
+from unskip.data.parquet_columns import choose_columns, class_names, labels_as_read
 from unskip.data.parquet_files import parquet_files
 from unskip.data.scan import few
 from unskip.data.splits import TEST_SPLITS, Split
@@ -39,24 +39,28 @@ def parquet_folder(
             f"no Parquet files of training images in {path}, nor in a folder in it: expected train-*.parquet beside "
             f"test-*.parquet (or validation-*.parquet), or train/*.parquet beside test/*.parquet"
         )
-    reader = _Reader.of(splits["train"][0], image_column, label_column)
-    labels = reader.labels(splits["train"])
+    first = splits["train"][0]
+    with _reading(first):
+        schema = pq.read_schema(first)
+    columns = image, label = choose_columns(schema, image_column, label_column, first)
+    names = class_names(schema, label)
+    labels = _labels(splits["train"], columns, names)
     if labels.null_count:
         raise UnskipError(
-            f"the column {reader.columns.label!r} of {_shown(splits['train'])} has {labels.null_count} rows without "
+            f"the column {label!r} of {_shown(splits['train'])} has {labels.null_count} rows without "
             f"a label; remove them"
         )
     found = sorted(labels.unique().to_pylist())
-    values = pa.array(range(len(reader.names)) if reader.names else found, labels.type)
-    train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], reader.columns.image, path)
+    values = pa.array(range(len(names)) if names else found, labels.type)
+    train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], image, path)
     test, used = None, None
     for split in (split for split in TEST_SPLITS if split in splits and test is None):
-        tested = reader.labels(splits[split])
+        tested = _labels(splits[split], columns, names)
         if not _hidden(tested):
-            test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], reader.columns.image, path)
+            test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], image, path)
             used = split
     _warn(path, splits, used)
-    return reader.names or tuple(map(str, found)), train, test
+    return names or tuple(map(str, found)), train, test
 
 
 @dataclass(frozen=True)
@@ -100,43 +104,30 @@ class ParquetListing:
         return whole.take(np.argsort(order))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads label columns of files that must all be like the first one."""
+def _labels(files: Sequence[Path], columns: tuple[str, str], names: tuple[str, ...]) -> pa.ChunkedArray:
+    """The labels of all rows, in one type; files must all be like the first one."""
+    parts = [_labels_of(file, columns, names) for file in files]
+    kinds = {part.type for part in parts}
+    if len(kinds) > 1:
+        raise UnskipError(
+            f"the column {columns[1]!r} is not of one type in {_shown(files)}: {', '.join(map(str, kinds))}"
+        )
+    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
 
-    columns: Columns
-    names: tuple[str, ...]
 
-    @classmethod
-    def of(cls, file: Path, image_column: str | None, label_column: str | None) -> _Reader:
-        with _reading(file):
-            schema = pq.read_schema(file)
-        columns = choose_columns(schema, image_column, label_column, file)
-        return cls(columns, class_names(schema, columns.label))
-
-    def labels(self, files: Sequence[Path]) -> pa.ChunkedArray:
-        """The labels of all rows, in one type."""
-        parts = [self._labels(file) for file in files]
-        kinds = {part.type for part in parts}
-        if len(kinds) > 1:
+def _labels_of(file: Path, columns: tuple[str, str], names: tuple[str, ...]) -> pa.ChunkedArray:
+    with _reading(file):
+        schema = pq.read_schema(file)
+        _, label = choose_columns(schema, *columns, file)
+        own = class_names(schema, label)
+        if own and names and own != names:
             raise UnskipError(
-                f"the column {self.columns.label!r} is not of one type in {_shown(files)}: {', '.join(map(str, kinds))}"
+                f"{file} numbers the classes in another way than the first training file: {few(own)} "
+                f"against {few(names)}"
             )
-        return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
-
-    def _labels(self, file: Path) -> pa.ChunkedArray:
-        with _reading(file):
-            schema = pq.read_schema(file)
-            columns = choose_columns(schema, self.columns.image, self.columns.label, file)
-            names = class_names(schema, columns.label)
-            if names and self.names and names != self.names:
-                raise UnskipError(
-                    f"{file} numbers the classes in another way than the first training file: {few(names)} "
-                    f"against {few(self.names)}"
-                )
-            column = pq.read_table(file, columns=[columns.label])[columns.label]
-            column.validate(full=True)  # or text that is not UTF-8 would be noticed much later
-            return labels_as_read(column, columns.label, file)
+        column = pq.read_table(file, columns=[label])[label]
+        column.validate(full=True)  # or text that is not UTF-8 would be noticed much later
+        return labels_as_read(column, label, file)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow as pa
 from unskip.errors import UnskipError
 from unskip.images import shown
 
-__all__ = ["Columns", "choose_columns", "class_names", "is_binary", "labels_as_read"]
+__all__ = ["choose_columns", "class_names", "is_binary", "labels_as_read"]
 
 _PREFERRED_LABELS = ("label", "labels", "fine_label")
 _IMAGES = "images (structs with `bytes` or `path`, or binary)"
@@ -21,16 +20,11 @@ _LABELS = "labels (integers, strings, or booleans)"
 _SHOWN = 12  # columns in a message
 
 
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns that are read."""
+def choose_columns(schema: pa.Schema, image: str | None, label: str | None, file: Path) -> tuple[str, str]:
+    """The columns of images and labels that were asked for, or the only ones that can be meant.
 
-    image: str
-    label: str
-
-
-def choose_columns(schema: pa.Schema, image: str | None, label: str | None, file: Path) -> Columns:
-    """The columns that were asked for, or the only ones that can be meant. `UnskipError` where that is unclear."""
+    `UnskipError` where that is unclear.
+    """
     types = {field.name: field.type for field in schema}
     structs = [name for name, kind in types.items() if pa.types.is_struct(kind) and _is_image(kind)]
     binaries = [name for name, kind in types.items() if is_binary(kind)]
@@ -42,7 +36,7 @@ def choose_columns(schema: pa.Schema, image: str | None, label: str | None, file
     floats = [name for name, kind in types.items() if pa.types.is_floating(kind)]  # numbers, unless called labels
     possible = [*whole, *flags, *texts, *floats]
     label = _chosen("label", _LABELS, [named, whole, flags, texts], _PREFERRED_LABELS, label, possible, schema, file)
-    return Columns(image, label)
+    return image, label
 
 
 def class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:

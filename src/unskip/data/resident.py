@@ -2,83 +2,72 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unskip.data.augment import PadCropFlip, crop_flip, draw, padded
-from unskip.data.batches import Batches, Steps, epoch_order, random_for
+from unskip.data.batches import Steps, epoch_order, random_for
 from unskip.data.decode import Pixels
 from unskip.data.image_set import Rows
-from unskip.data.normalize import Normalization
+from unskip.data.normalize import Normalization, measured
 
-__all__ = ["ResidentImages"]
+__all__ = ["ResidentImages", "array_digest"]
 
 
 class ResidentImages:
-    """Labelled images on a device: uint8 (images, channels, height, width), padded if they are augmented.
+    """`Images` on a device, padded if they are augmented.
 
-    ``augmentation``: what every pass does to the images; nothing by default.
+    ``pixels``: uint8 (images, channels, height, width). ``augmentation``: what every pass does to them.
     """
 
     def __init__(
-        self,
-        pixels: Pixels,
-        labels: Rows,
-        normalization: Normalization,
-        device: torch.device,
-        augmentation: PadCropFlip | None = None,
+        self, pixels: Pixels, labels: Rows, device: torch.device, augmentation: PadCropFlip | None = None
     ) -> None:
         self.size = (pixels.shape[2], pixels.shape[3])
         self.augmentation = augmentation
-        self.normalization = normalization
         self.pixels = torch.from_numpy(padded(pixels, augmentation) if augmentation else pixels).to(device)
-        self.labels = torch.from_numpy(labels).to(device)
+        self.labels = labels
 
-    def batches(self, steps: Steps, seed: int | None, *, channels_last: bool = False) -> Batches:
-        """Batches of these images, shuffled if there is a seed."""
-        return _ResidentBatches(self, steps, seed, channels_last)
+    def epoch(self, steps: Steps, seed: int | None, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Images`."""
+        device = self.pixels.device
+        order = torch.from_numpy(epoch_order(steps.num_images, seed, epoch)).to(device)
+        labels = torch.from_numpy(self.labels).to(device)[order]
+        draws: tuple[Tensor, ...] = ()
+        if self.augmentation is not None:
+            assert seed is not None
+            draws = draw(self.augmentation, steps.num_images, random_for(seed, epoch, 1))
+            draws = tuple(numbers.to(device) for numbers in draws)
+        for step in range(start_step, len(steps)):
+            places = steps.places(step)
+            rows = order[places]
+            window = [numbers[places] for numbers in draws]
+            yield crop_flip(self.pixels, self.size, rows, *window) if window else self.pixels[rows], labels[places]
 
-    def images(self, rows: Rows) -> Tensor:
-        """The normalised images at ``rows``, as they are without augmentation."""
+    def at(self, rows: Rows) -> Tensor:
+        """See `Images`."""
+        return self._whole()[torch.from_numpy(rows).to(self.pixels.device)]
+
+    def normalization(self) -> Normalization:
+        """The mean and standard deviation of these images."""
+        return measured(self._whole().cpu().numpy())
+
+    def digest(self) -> str:
+        """Of the pixels."""
+        return array_digest(self._whole().cpu().numpy())
+
+    def _whole(self) -> Tensor:
         border = self.augmentation.padding if self.augmentation else 0
         height, width = self.size
-        inside = self.pixels[..., border : border + height, border : border + width]
-        return self.normalization(inside[torch.from_numpy(rows).to(self.pixels.device)])
-
-    def normalized(self, normalization: Normalization) -> ResidentImages:
-        """The same images, sharing their pixels, normalised in another way."""
-        twin = copy.copy(self)
-        twin.normalization = normalization
-        return twin
+        return self.pixels[..., border : border + height, border : border + width]
 
 
-@dataclass(frozen=True)
-class _ResidentBatches:
-    source: ResidentImages
-    steps: Steps
-    seed: int | None
-    channels_last: bool
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        source, device = self.source, self.source.pixels.device
-        order = torch.from_numpy(epoch_order(self.steps.num_images, self.seed, epoch)).to(device)
-        draws = None
-        if source.augmentation is not None:
-            assert self.seed is not None
-            draws = draw(source.augmentation, self.steps.num_images, random_for(self.seed, epoch, 1)).to(device)
-        for step in range(start_step, len(self)):
-            places = self.steps.places(step)
-            rows = order[places]
-            if draws is None:
-                pixels = source.pixels[rows]
-            else:
-                window = draws.top[places], draws.left[places], draws.mirrored[places]
-                pixels = crop_flip(source.pixels, source.size, rows, *window)
-            yield source.normalization(pixels, channels_last=self.channels_last), source.labels[rows]
+def array_digest(array: Rows | Pixels) -> str:
+    """A SHA-256 of an array's shape and numbers."""
+    digest = hashlib.sha256(f"{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

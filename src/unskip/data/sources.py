@@ -68,8 +68,9 @@ def read_source(recipe: DataRecipe, *, labelled: bool = True) -> Source:
     A source without a test split of its own gives ``test_fraction`` of every class, or of all images where they have no
     classes. Images that are not ``labelled`` may lie in any folders. `UnskipError` when it cannot be used.
     """
-    classes, train, test = _listed(recipe, labelled)
-    place = _place(recipe)
+    path = None if recipe.name == "digits" else _folder(recipe)
+    classes, train, test = _listed(recipe, path, labelled)
+    place = path or recipe.name
     if labelled and len(classes) < 2:
         found = f"only one class, {classes[0]!r}" if classes else "no classes"
         raise UnskipError(
@@ -90,14 +91,13 @@ def read_source(recipe: DataRecipe, *, labelled: bool = True) -> Source:
         raise UnskipError(f"{place}: {fewest} has no training images")
     elif len(test.labels) == 0:
         raise UnskipError(f"{place} has a test split without images")
-    name = recipe.name if recipe.name in ("digits", *CIFAR_FOLDERS) else _folder(recipe).resolve().name
+    name = recipe.name if path is None or recipe.name in CIFAR_FOLDERS else path.resolve().name
     return Source(name, classes if labelled else (), train, test)
 
 
-def _listed(recipe: DataRecipe, labelled: bool) -> tuple[tuple[str, ...], Listing, Listing | None]:
-    if recipe.name == "digits":
+def _listed(recipe: DataRecipe, path: Path | None, labelled: bool) -> tuple[tuple[str, ...], Listing, Listing | None]:
+    if recipe.name == "digits" or path is None:
         return _digits()
-    path = _folder(recipe)
     if recipe.name == "images" or (recipe.name == "image_folder" and not labelled):
         return (), *unlabelled_folder(path)
     if recipe.name == "image_folder":
@@ -132,10 +132,6 @@ def _path(text: str, key: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # no such user, a name too long, a null byte
         raise UnskipError(f"{key}: {shown(text)} cannot be a folder: {error}") from error
     return path
-
-
-def _place(recipe: DataRecipe) -> str:
-    return str(_folder(recipe)) if recipe.name != "digits" else recipe.name
 
 
 def _digits() -> tuple[tuple[str, ...], ArraySet, None]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -12,9 +15,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from unskip.data.batches import Batches, Steps, epoch_order
+from unskip.data.augment import PadCropFlip
+from unskip.data.batches import Steps, epoch_order
+from unskip.data.decode import chunks
 from unskip.data.image_set import ImageSet, Rows
-from unskip.data.normalize import Normalization
+from unskip.data.normalize import IMAGENET, Normalization
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing, channels_first
 from unskip.torchvision_compat import v2
@@ -32,17 +37,14 @@ class Transform:
 
     preprocessing: Preprocessing
     crop: Literal["resized_crop", "pad_crop", "none"]
-    padding: int = 0
-    padding_mode: Literal["zeros", "reflect"] = "zeros"
-    flip: bool = False
-    training: bool = False
+    window: PadCropFlip
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """An image to uint8 (channels, height, width). Random numbers come from torch's global generator."""
-        image = self._augmented(image) if self.training else self.preprocessing.placed(image)
-        return torch.from_numpy(np.array(channels_first(image), order="C"))
+    def for_tests(self, image: Image.Image) -> Tensor:
+        """An image to uint8 (channels, height, width)."""
+        return _tensor(self.preprocessing.placed(image))
 
-    def _augmented(self, image: Image.Image) -> Image.Image:
+    def augmented(self, image: Image.Image) -> Tensor:
+        """The same with random numbers from torch's global generator."""
         height, width = size = self.preprocessing.size
         if self.crop == "resized_crop":
             shape = width / height  # the usual crops, from 3:4 to 4:3, of a square image
@@ -50,83 +52,88 @@ class Transform:
         else:
             image = replace(self.preprocessing, cover=None).placed(image)
         if self.crop == "pad_crop":
-            mode = "reflect" if self.padding_mode == "reflect" else "constant"
-            image = v2.RandomCrop(size, padding=self.padding, padding_mode=mode)(image)
-        return v2.RandomHorizontalFlip()(image) if self.flip else image
+            mode = "reflect" if self.window.padding_mode == "reflect" else "constant"
+            image = v2.RandomCrop(size, padding=self.window.padding, padding_mode=mode)(image)
+        return _tensor(v2.RandomHorizontalFlip()(image) if self.window.flip else image)
 
 
 @dataclass(frozen=True)
 class StreamedImages:
-    """Labelled images that are read again in every epoch."""
+    """`Images` that are read again in every epoch."""
 
     image_set: ImageSet
     transform: Transform
-    normalization: Normalization
     device: torch.device
     workers: int
 
-    def batches(self, steps: Steps, seed: int | None, *, channels_last: bool = False) -> Batches:
-        """Batches of these images, shuffled and augmented if there is a seed."""
-        transform = replace(self.transform, training=seed is not None)
-        return _StreamedBatches(replace(self, transform=transform), steps, seed, channels_last)
+    @property
+    def labels(self) -> Rows:
+        """See `Images`."""
+        return self.image_set.labels
 
-    def images(self, rows: Rows) -> Tensor:
-        """The normalised images at ``rows``, transformed as for a test."""
-        transform = replace(self.transform, training=False)
-        pixels = torch.stack([transform(self.image_set.image(int(row))) for row in rows])
-        return self.normalization(pixels.to(self.device))
-
-    def normalized(self, normalization: Normalization) -> StreamedImages:
-        """The same images, normalised in another way."""
-        return replace(self, normalization=normalization)
-
-
-@dataclass(frozen=True)
-class _StreamedBatches:
-    source: StreamedImages
-    steps: Steps
-    seed: int | None
-    channels_last: bool
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        source = self.source
-        order = epoch_order(self.steps.num_images, self.seed, epoch)
+    def epoch(self, steps: Steps, seed: int | None, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Images`."""
+        order = epoch_order(steps.num_images, seed, epoch)
         loader = DataLoader(
-            _Items(source.image_set, source.transform, self.seed or 0, epoch),
-            batch_sampler=[order[self.steps.places(step)].tolist() for step in range(start_step, len(self))],
-            num_workers=source.workers,
+            _Items(self.image_set, self.transform, seed, epoch),
+            batch_sampler=[order[steps.places(step)].tolist() for step in range(start_step, len(steps))],
+            num_workers=self.workers,
             collate_fn=_collate,
-            pin_memory=source.device.type == "cuda",
+            pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # or the loader would draw from the global one
         )
         for pixels, labels in loader:
             if isinstance(pixels, str):
                 raise UnskipError(pixels)
-            pixels, labels = (t.to(source.device, non_blocking=True) for t in (pixels, labels))
-            yield source.normalization(pixels, channels_last=self.channels_last), labels
+            yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+    def at(self, rows: Rows) -> Tensor:
+        """See `Images`."""
+        return torch.stack([self.transform.for_tests(self.image_set.image(int(row))) for row in rows]).to(self.device)
+
+    def normalization(self) -> Normalization:
+        """ImageNet's for colours, from -1 to 1 for greys."""
+        return IMAGENET if self.transform.preprocessing.mode == "RGB" else Normalization((0.5,), (0.5,))
+
+    def digest(self) -> str:
+        """Of the places and the bytes of all images, read by several threads."""
+        digest = hashlib.sha256()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for stamps in pool.map(
+                lambda chunk: [self.image_set.stamp(index) for index in chunk], chunks(len(self.image_set))
+            ):
+                digest.update("".join(f"{stamp}\0" for stamp in stamps).encode())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class _Items(Dataset[tuple[Tensor | str, int]]):
-    """An epoch's images by row: uint8 (channels, height, width) and label, or what went wrong and label."""
+    """An epoch's images by row: uint8 (channels, height, width) and label, or what went wrong and label.
+
+    They are augmented if there is a seed.
+    """
 
     images: ImageSet
     transform: Transform
-    seed: int
+    seed: int | None
     epoch: int
 
     def __getitem__(self, row: int) -> tuple[Tensor | str, int]:
+        label = int(self.images.labels[row])
         try:
             image = self.images.image(row)
         except UnskipError as error:  # loaders wrap exceptions in tracebacks
-            return str(error), 0
+            return str(error), label
+        if self.seed is None:
+            return self.transform.for_tests(image), label
         with torch.random.fork_rng(devices=[]):
             key = np.random.SeedSequence((self.seed, self.epoch, row)).generate_state(1, np.uint64)
             torch.default_generator.manual_seed(int(key[0]))  # torch.manual_seed would seed other devices too
-            return self.transform(image), int(self.images.labels[row])
+            return self.transform.augmented(image), label
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(channels_first(image), order="C"))
 
 
 def _collate(items: list[tuple[Tensor | str, int]]) -> tuple[Tensor | str, Tensor]:

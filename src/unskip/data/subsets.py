@@ -5,19 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from unskip.data.image_set import Rows
-from unskip.errors import UnskipError
 
 __all__ = ["balanced_order", "balanced_share", "balanced_subset", "held_out"]
 
 
 def balanced_subset(labels: Rows, count: int, seed: int) -> Rows:
-    """Rows of ``count`` images, in rising order; numbers per class differ by at most one where they can.
+    """Rows of ``count`` images, or of all, in rising order; numbers per class differ by at most one where they can.
 
-    A class with too few images gives all it has, and the others make up for it. A smaller subset is part of a
-    larger one. `UnskipError` when there are fewer than ``count`` images.
+    A class with too few images gives all it has, and the others make up for it. A smaller subset is part of a larger
+    one.
     """
-    if count > len(labels):
-        raise UnskipError(f"{count} images were asked for, but there are only {len(labels)}")
     return np.sort(balanced_order(labels, seed)[:count])
 
 

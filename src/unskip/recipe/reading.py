@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from unskip.errors import UnskipError, first_line
-from unskip.recipe.sections import Recipe
+from unskip.recipe.sections import Recipe, name_and_arguments
 from unskip.recipe.yaml_text import read_yaml, yaml_file
 from unskip.settings import explain, nearest, shortened
 
@@ -82,11 +82,11 @@ def parse_edits(texts: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """Edits from texts: ``without_shortcuts``, or YAML, ``with_grouped_convs: {groups: 2}``."""
     edits: list[tuple[str, dict[str, Any]]] = []
     for text in texts:
-        found = read_yaml(text, f"`edits` {shortened(text)!r}")
-        entry = {found: {}} if isinstance(found, str) else found
-        if not isinstance(entry, dict) or len(entry) != 1 or not all(isinstance(a, dict) for a in entry.values()):
-            raise UnskipError(f"`edits` {shortened(text)!r}: expected NAME or 'NAME: {{argument: value}}'")
-        edits += entry.items()
+        entry = read_yaml(text, f"`edits` {shortened(text)!r}")
+        try:
+            edits.append(name_and_arguments(entry))
+        except ValueError as error:
+            raise UnskipError(f"`edits` {shortened(text)!r}: {error}") from error
     return edits
 
 

@@ -15,34 +15,28 @@ from unskip.recipe.training import TrainingRecipe
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, shortened
 
-__all__ = [
-    "DataRecipe",
-    "Edits",
-    "MeasureRecipe",
-    "Recipe",
-    "StudentRecipe",
-    "TeacherRecipe",
-    "digest",
-]
+__all__ = ["Edits", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest", "name_and_arguments"]
+
+
+def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:
+    """An edit as it may be written, a name or a name with its arguments; `ValueError` for anything else."""
+    if isinstance(entry, str):
+        return entry, {}
+    if isinstance(entry, dict) and len(entry) == 1:
+        [(name, arguments)] = entry.items()
+        if isinstance(arguments, dict | None):
+            return name, arguments or {}
+    said = shortened(repr(entry))
+    raise ValueError(f"an edit is a name, or one name with its arguments, {{NAME: {{argument: value}}}}, not {said}")
 
 
 def _with_arguments(given: Any) -> Any:
-    """Edits as they may be written, a name or a name with arguments, as names with all their arguments."""
+    """Edits as names with all their arguments."""
     from unskip.surgery import edit_arguments
 
     if not isinstance(given, list | tuple):
         return given
-    full = []
-    for entry in given:
-        if isinstance(entry, str):
-            entry = {entry: {}}
-        if not isinstance(entry, dict) or len(entry) != 1:
-            raise ValueError(f"an edit is a name, or one name with its arguments, not {entry!r}")
-        [(name, arguments)] = entry.items()
-        if not isinstance(arguments, dict | None):
-            raise ValueError(f"the arguments of {name} are names with values, not {arguments!r}")
-        full.append({name: edit_arguments(name, arguments or {})})
-    return tuple(full)
+    return tuple({name: edit_arguments(name, arguments)} for name, arguments in map(name_and_arguments, given))
 
 
 _NORMALIZATIONS = ("imagenet", "cifar10", "data", "none", "pixels")

@@ -2,12 +2,10 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from unskip.errors import UnskipError
 from unskip.listing import Listing
 from unskip.own_code import own_object, running_own_code
 from unskip.tasks.base import Answers, Predict, Score, Task
@@ -21,17 +19,14 @@ TASKS = Listing(__name__, Task, "task")  # type: ignore[type-abstract]
 
 
 def make_task(name: str, score: str | None = None) -> Task:
-    """The task that a recipe names, whose ``score`` is a ``MODULE:FUNCTION`` of the user's own.
+    """The task of a recipe, which gives a ``score``, a ``MODULE:FUNCTION`` of the user's own, to matching only.
 
-    Raises `UnskipError` for a task that is none, for a score beside another than matching, and for a module that nobody
-    allowed.
+    Raises `UnskipError` for a task that is none, and for a module that nobody allowed.
     """
-    made = TASKS[name]()
     if score is None:
-        return made
-    if not isinstance(made, Matching):
-        raise UnskipError(f"`task.score` belongs to matching, and the task here is {name}")
-    return replace(made, score=_own_score(score))
+        return TASKS[name]()
+    assert name == "matching"
+    return Matching(score=_own_score(score))
 
 
 def _own_score(source: str) -> Callable[[nn.Module], float]:

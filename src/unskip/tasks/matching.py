@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from unskip.answers import named_answers
 from unskip.errors import UnskipError
 from unskip.losses import relative_squared_error
 from unskip.tasks.base import Answers, Predict, Score, Task
@@ -18,7 +19,6 @@ from unskip.tasks.base import Answers, Predict, Score, Task
 __all__ = ["Matching"]
 
 _ROUNDING = 1e-12  # of the squares of answers that do not vary: what float32 may make of equal numbers
-_Path = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Matching(Task):
         if self.teacher is None:
             raise UnskipError("`task` matching compares answers with a teacher's, and there is no teacher")
         teacher: nn.Module | None = None
-        likeness: dict[_Path, _Likeness] = {}
+        likeness: dict[str, _Likeness] = {}
         images_seen = 0
         for images, _ in batches:
             teacher = teacher or copy.deepcopy(self.teacher).to(images.device).eval()
@@ -87,7 +87,7 @@ class Matching(Task):
 
     def agreement(self, answers: Answers, expected: Answers) -> float:
         """The explained variance of one batch."""
-        likeness: dict[_Path, _Likeness] = {}
+        likeness: dict[str, _Likeness] = {}
         _add(likeness, answers, expected)
         return _figures(likeness.values())[self.metric]
 
@@ -148,9 +148,9 @@ def _by_channel(tensor: Tensor) -> Tensor:
     return tensor.transpose(0, 1).flatten(1) if tensor.ndim > 1 else tensor.reshape(1, -1)
 
 
-def _add(likeness: dict[_Path, _Likeness], answers: Answers, expected: Answers) -> None:
-    for path, pair in _pairs(answers, expected).items():
-        likeness.setdefault(path, _Likeness()).add(*pair)
+def _add(likeness: dict[str, _Likeness], answers: Answers, expected: Answers) -> None:
+    for place, pair in _pairs(answers, expected).items():
+        likeness.setdefault(place, _Likeness()).add(*pair)
 
 
 def _figures(all_likeness: Collection[_Likeness]) -> dict[str, float]:
@@ -162,40 +162,29 @@ def _figures(all_likeness: Collection[_Likeness]) -> dict[str, float]:
     return figures
 
 
-def _pairs(answers: Answers, expected: Answers) -> dict[_Path, tuple[Tensor, Tensor]]:
+def _pairs(answers: Answers, expected: Answers) -> dict[str, tuple[Tensor, Tensor]]:
     """The tensors of two answers by their places; `UnskipError` where places or shapes differ."""
     found, wanted = _tensors(answers), _tensors(expected)
-    shapes = [{path: tuple(tensor.shape) for path, tensor in tensors.items()} for tensors in (found, wanted)]
+    shapes = [{place: tuple(tensor.shape) for place, tensor in tensors.items()} for tensors in (found, wanted)]
     if shapes[0] != shapes[1]:
-        said = [
-            ", ".join(f"{'.'.join(path) or 'a tensor'} {shape}" for path, shape in sorted(side.items()))
-            for side in shapes
-        ]
+        said = [", ".join(f"{place} {shape}" for place, shape in sorted(side.items())) for side in shapes]
         raise UnskipError(f"the answers are {said[0]}, and the teacher's are {said[1]}; both must be alike to compare")
-    return {path: (found[path], wanted[path]) for path in wanted}
+    return {place: (found[place], wanted[place]) for place in wanted}
 
 
-def _tensors(answers: Answers) -> dict[_Path, Tensor]:
+def _tensors(answers: Answers) -> dict[str, Tensor]:
     """The tensors of floating-point numbers in a structure, by keys and places; others say nothing by degrees."""
-    tensors = {path: tensor for path, tensor in _leaves(answers, ()) if tensor.is_floating_point() and tensor.numel()}
+    tensors = {place: answer for place, answer in named_answers(answers).items() if answer is not None}
+    for place, answer in tensors.items():
+        if not isinstance(answer, Tensor):
+            raise UnskipError(
+                f"the network answers with {type(answer).__name__} at {place}; expected tensors, or dicts, lists and "
+                "tuples of them"
+            )
+    tensors = {place: tensor for place, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
     if not tensors:
         raise UnskipError("the network answers without floating-point numbers, so that there is nothing to match")
     return tensors
-
-
-def _leaves(answers: Answers, path: _Path) -> Iterable[tuple[_Path, Tensor]]:
-    if isinstance(answers, Tensor):
-        yield path, answers
-    elif isinstance(answers, Mapping | list | tuple):  # a file's tuples are lists
-        items = answers.items() if isinstance(answers, Mapping) else enumerate(answers)
-        for key, inner in items:
-            yield from _leaves(inner, (*path, str(key)))
-    elif answers is not None:
-        where = f" at {'.'.join(path)}" if path else ""
-        raise UnskipError(
-            f"the network answers with {type(answers).__name__}{where}; expected "
-            "tensors, or dicts, lists and tuples of them"
-        )
 
 
 def _share(value: object) -> float:
