@@ -2,10 +2,11 @@ from math import prod
 
 import pytest
 import torch
+from papers.counts import num_layers
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from unskip.dataflow import CONVENTIONS, count_macs, num_layers, num_parameters
+from unskip.dataflow import CONVENTIONS, count_macs, num_parameters
 from unskip.dataflow.counts import macs_by_module
 from unskip.errors import UnskipError
 from unskip.nets import make_net

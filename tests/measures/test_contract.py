@@ -1,9 +1,11 @@
 """What every measure must say and do, and that a new one is a file."""
 
+import dataclasses
 import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,8 @@ from unskip import UnskipError, make_net
 from unskip.compare import Settings, bench
 from unskip.dataflow import count_macs, forecast, num_parameters
 from unskip.edits import without_shortcuts
-from unskip.measures import MEASURES, MeasuredFile, MeasuredNet, Proof, Timing, limits, measures
+from unskip.export import Exported
+from unskip.measures import MEASURES, MeasuredFile, MeasuredNet, Timing, limits, measures
 from unskip.records import Comparison, Figure
 from unskip.report.pages import render_bench
 from unskip.report.terminal import show_bench
@@ -23,6 +26,22 @@ from unskip.tasks import Score
 SHAPE = (3, 16, 16)
 SCORE = Score("top1", {"top1": 0.75, "top5": 0.9, "agreement": 0.5, "same_argmax": 0.6, "own_score": 0.1}, 40)
 TIMING = Timing([4.0, 2.0, 3.0], [100, None, 300], [None, None, None])
+PROOF = Exported(
+    path=Path("net.onnx"),
+    depth=None,
+    format="onnx",
+    runtime="ONNX Runtime",
+    precision="float32",
+    batch_size=2,
+    file_bytes=1234,
+    max_difference=1e-6,
+    mean_difference=1e-7,
+    tolerance=1e-3,
+    agreement=0.875,
+    images=16,
+    constant=False,
+    scores=None,
+)
 NEW = '''"""How many modules a network is made of."""
 
 from unskip.measures import Limit, Measure
@@ -57,12 +76,14 @@ def net():
 def file(net, tmp_path):
     return MeasuredFile(
         path=tmp_path / "net.onnx",
+        name="net.onnx",
         num_bytes=1234,
+        sha256="",
         net=net,
         batch_size=2,
         device="cuda",
         timing=TIMING,
-        proof=Proof(1e-6, 1e-3, 0.875, 16, real_images=False, constant=False),
+        proof=PROOF,
         score=SCORE,
     )
 
@@ -115,10 +136,9 @@ def test_figures_of_a_file(file):
 
 
 def test_a_file_that_was_not_run_has_no_figures_of_running(file):
-    file.timing = None
-    assert all(measures()[name].of_file(file) is None for name in ("latency", "throughput", "resident"))
-    file.timing, file.device = TIMING, "cpu"
-    assert measures()["device_memory"].of_file(file) is None
+    waiting = dataclasses.replace(file, timing=None)
+    assert all(measures()[name].of_file(waiting) is None for name in ("latency", "throughput", "resident"))
+    assert measures()["device_memory"].of_file(dataclasses.replace(file, device="cpu")) is None
 
 
 def test_what_is_not_known_has_its_reason_once(net, file):
@@ -130,10 +150,11 @@ def test_what_is_not_known_has_its_reason_once(net, file):
         "top1": "the weights are random",
         "peak": "the file does not say which network it holds",
     }
-    file.proof = Proof(0.0, 1e-3, 1.0, 16, real_images=True, constant=True)
-    assert "says nothing" in measures()["same_answer"].of_file(file).unknown
-    file.proof = None
-    assert measures()["parity"].of_file(file).unknown == "the file was not exported here"
+    constant = dataclasses.replace(file, proof=dataclasses.replace(PROOF, constant=True))
+    assert "says nothing" in measures()["same_answer"].of_file(constant).unknown
+    assert (
+        measures()["parity"].of_file(dataclasses.replace(file, proof=None)).unknown == "the file was not exported here"
+    )
     int8 = MeasuredNet(net.net, SHAPE, precision="int8")
     assert measures()["peak"].of_net(int8).value == measures()["peak"].of_net(net).value / 4
     assert "not forecast" in measures()["peak"].of_net(MeasuredNet(net.net, SHAPE, precision="float16")).unknown

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from unskip.dataflow import count_macs, num_layers, num_parameters
+from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec, StagedNet, make_net
-from unskip.surgery import edited
+from unskip.surgery import edited, residual_blocks
 
 _UNITS = {"M": Decimal(10**6), "G": Decimal(10**9), "layers": Decimal(1)}
 
@@ -138,6 +139,16 @@ def check_counts() -> list[CheckedCount]:
 def _on_meta(source: str, **options: Any) -> StagedNet:
     with torch.device("meta"):
         return make_net(source, options)
+
+
+def num_layers(net: nn.Module) -> int:
+    """The depth that papers name a network by: convolutions and linear layers, without those of shortcuts.
+
+    Shortcuts are those of the net's `Residual` blocks, so a ResNet-50 has 50 layers with and without them. A grouped
+    convolution and the 1x1 that mixes its groups are two.
+    """
+    in_shortcuts = {layer for block in residual_blocks(net).values() for layer in block.shortcut.modules()}
+    return sum(isinstance(layer, nn.Conv2d | nn.Linear) and layer not in in_shortcuts for layer in net.modules())
 
 
 def _count(net: StagedNet, counted: CountedNet, metric: str) -> int:

@@ -63,15 +63,6 @@ def test_a_figure_of_a_setting_is_the_files_and_else_the_networks():
     assert record.figure("plain", "unheard of", group) == Figure()
 
 
-def test_the_share_of_the_time_is_that_of_the_first():
-    group = Comparison.model_validate(bench()).groups[0]
-    assert group.time_share("plain").median == pytest.approx(1.31 / 1.42)
-    assert group.time_share("residual").median == 1
-    record = bench()
-    record["groups"][0]["cells"][1] = {"subject": "plain", "refused": "no"}
-    assert Comparison.model_validate(record).groups[0].time_share("plain") is None
-
-
 def test_every_group_has_every_subject_once():
     record = bench()
     record["groups"][0]["cells"].reverse()

@@ -58,7 +58,7 @@ def test_there_is_one_teacher_and_labels_differ():
     record = run()
     with pytest.raises(ValueError, match="exactly one teacher"):
         Run.model_validate({**record, "nets": record["nets"][1:]})
-    with pytest.raises(ValueError, match="must differ"):
+    with pytest.raises(ValueError, match="must have the subjects"):
         Run.model_validate({**record, "nets": [*record["nets"], record["nets"][1]]})
 
 

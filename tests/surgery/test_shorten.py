@@ -6,10 +6,11 @@ from collections import OrderedDict
 import pytest
 import torch
 from nets.random_statistics import with_random_statistics
+from papers.counts import num_layers
 from torch import nn
 
 from unskip import Residual, StagedNet, UnskipError, build, forecast, inventory, make_net
-from unskip.dataflow import num_layers, num_parameters
+from unskip.dataflow import num_parameters
 from unskip.edits import fold_batchnorm, with_shortened_shortcuts, without_shortcuts
 from unskip.surgery import can_be_shortened, residual_blocks, with_fading_shortcuts, with_grouped_convs
 

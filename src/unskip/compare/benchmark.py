@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from unskip.compare.targets import find_targets
-from unskip.compare.test_sets import TestSets
+from unskip.compare.test_sets import test_sets
 from unskip.compare.workbench import Settings, Workbench
 from unskip.errors import UnskipError
 from unskip.records import Comparison
@@ -32,8 +32,8 @@ def bench(
 
     Raises `UnskipError` where nothing can be measured, and for a runtime, a device or a target that is not there.
     """
-    tests = TestSets(wanted=accuracy, data=data, settings=data_settings)
-    with Workbench(settings or Settings(), test_set=tests.of, say=say) as workbench:
+    tests = test_sets(wanted=accuracy, data=data, settings=data_settings)
+    with Workbench(settings or Settings(), test_set=tests, say=say) as workbench:
         comparison = workbench.measure(find_targets(targets, image_size))
     cells = [cell for group in comparison.groups for cell in group.cells]
     if all(cell.refused for cell in cells):

@@ -6,22 +6,23 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from unskip.compare.targets import Target
-from unskip.compare.test_sets import TestSet
+from unskip.compare.test_sets import TestSetOf
 from unskip.errors import UnskipError
 from unskip.export import export_net, export_untrained, format_for
-from unskip.measures import Proof
+from unskip.measures.base import DeployedFile
 from unskip.runtimes import Runtime, runtimes
 
-__all__ = ["DeployedFile", "Exports", "Files"]
+__all__ = ["Exports"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Exports:
-    """How networks become files.
+    """How networks become files, each of them once for a format and a batch size.
 
     ``place`` says where the file of a label, for a batch size, with an ending lies, below ``folder``. It is compared
     with its network on ``images`` test images. ``normalizes``: it normalises by itself. ``any_batch``: one file takes
@@ -34,45 +35,23 @@ class Exports:
     normalizes: bool = False
     any_batch: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+    _known: dict[tuple[str, str, int | None], DeployedFile | UnskipError] = field(default_factory=dict, init=False)
 
+    def file_for(self, target: Target, runtime: Runtime, batch_size: int, test_set: TestSetOf) -> DeployedFile:
+        """What a runtime is given to run a target; `UnskipError` where it cannot, or the export is refused.
 
-@dataclass(frozen=True)
-class DeployedFile:
-    """A deployed file, as a record calls it; its bytes and the SHA-256 of its content count all that belongs to it.
-
-    ``proof`` is None where it was not exported here; ``normalizes``: it takes images scaled to 0..1.
-    """
-
-    path: Path
-    name: str
-    num_bytes: int
-    sha256: str
-    proof: Proof | None = None
-    normalizes: bool = False
-
-
-class Files:
-    """Files for runtimes, each network exported once for a format and a batch size.
-
-    ``test_set`` gives what an export is proved on; random images take the place of what is not known.
-    """
-
-    def __init__(self, exports: Exports, test_set: Callable[[Target], TestSet | str]) -> None:
-        self._exports = exports
-        self._test_set = test_set
-        self._known: dict[tuple[str, str, int | None], DeployedFile | UnskipError] = {}
-
-    def file_for(self, target: Target, runtime: Runtime, batch_size: int) -> DeployedFile:
-        """What a runtime is given to run a target; `UnskipError` where it cannot, or the export is refused."""
+        It is proved on images of what ``test_set`` gives, on random ones where that is not known.
+        """
         if target.file is not None:
             _check_runs(target.file, runtime)
             return _deployed(target.file, str(target.file))
         ending = runtime.endings[0]
-        free = self._exports.any_batch and format_for(Path(f"file{ending}")).free_batch
+        free = self.any_batch and format_for(Path(f"file{ending}")).free_batch
         place = target.label, ending, None if free else batch_size
         if place not in self._known:
             try:
-                self._known[place] = self._export(target, ending, batch_size, free)
+                path = self.place(target.label, batch_size, ending)
+                self._known[place] = self._export(target, path, None if free else batch_size, test_set)
             except UnskipError as error:
                 self._known[place] = error
         known = self._known[place]
@@ -80,54 +59,41 @@ class Files:
             raise known
         return known
 
-    def _export(self, target: Target, ending: str, batch_size: int, free: bool) -> DeployedFile:
+    def _export(self, target: Target, path: Path, size: int | None, test_set: TestSetOf) -> DeployedFile:
         assert target.net is not None
-        path = self._exports.place(target.label, batch_size, ending)
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = None if free else batch_size
-        tests = self._test_set(target)
+        name = path.relative_to(self.folder).as_posix()
         if target.info is None:
-            exported = export_untrained(target.net, path, target.input_shape, batch_size=size)
+            proof = export_untrained(target.net, path, target.input_shape, batch_size=size)
+            return _deployed(path, name, proof=proof)
+        tests, count, inside = test_set(target), self.images, self.normalizes
+        if isinstance(tests, str):
+            images = torch.randn(count, *target.input_shape, generator=torch.Generator().manual_seed(0))
         else:
-            inside = self._exports.normalizes
-            count = self._exports.images
-            if isinstance(tests, str):
-                images = torch.randn(count, *target.input_shape, generator=torch.Generator().manual_seed(0))
-            else:
-                images = (tests.data.scaled() if inside else tests.data).test_images(count)
-            exported = export_net(
-                target.net,
-                path,
-                images,
-                metadata=target.info.to_json() | {"label": target.label} | dict(self._exports.metadata),
-                normalization=(target.info.mean, target.info.std) if inside else None,
-                batch_size=size,
-            )
-        proof = Proof(
-            max_difference=exported.max_difference,
-            tolerance=exported.tolerance,
-            same=exported.agreement,
-            images=exported.images,
-            real_images=target.info is not None and not isinstance(tests, str),
-            constant=exported.constant,
+            images = (tests.data.scaled() if inside else tests.data).test_images(count)
+        proof = export_net(
+            target.net,
+            path,
+            images,
+            metadata=target.info.to_json() | {"label": target.label} | dict(self.metadata),
+            normalization=(target.info.mean, target.info.std) if inside else None,
+            batch_size=size,
         )
-        name = path.relative_to(self._exports.folder).as_posix()
-        return _deployed(path, name, proof, target.info is not None and self._exports.normalizes)
+        return _deployed(path, name, proof=proof, on_test_images=not isinstance(tests, str), normalizes=inside)
 
 
 def _check_runs(file: Path, runtime: Runtime) -> None:
     ending = file.suffix.lower()
     if ending not in runtime.endings:
         able = [other.title for other in runtimes() if ending in other.endings]
-        raise UnskipError(
-            f"{runtime.title} does not run {ending} files; {' and '.join(able)} {'do' if len(able) > 1 else 'does'}"
-        )
+        do = "do" if len(able) > 1 else "does"
+        raise UnskipError(f"{runtime.title} does not run {ending} files; {' and '.join(able)} {do}")
 
 
-def _deployed(path: Path, name: str, proof: Proof | None = None, normalizes: bool = False) -> DeployedFile:
+def _deployed(path: Path, name: str, **proved: Any) -> DeployedFile:
     digest, size = hashlib.sha256(), 0
     for part in filter(Path.is_file, format_for(path).files(path)):
         content = part.read_bytes()
         digest.update(content)
         size += len(content)
-    return DeployedFile(path, name, size, digest.hexdigest(), proof, normalizes)
+    return DeployedFile(path=path, name=name, num_bytes=size, sha256=digest.hexdigest(), **proved)

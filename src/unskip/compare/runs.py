@@ -92,34 +92,28 @@ def results_of(
                 "fingerprint": data.fingerprint,
                 "chance": scores[nets[0].label].chance,
             },
-            "nets": [_net(trained) for trained in nets],
+            "nets": [
+                Net(
+                    label=trained.label,
+                    role=trained.role,
+                    method=trained.method,
+                    training=trained.training,
+                    epochs=len(trained.history),
+                    seconds=trained.history[-1]["seconds"] if trained.history else None,
+                    reused=trained.reused,
+                )
+                for trained in nets
+            ],
             "history": {trained.training: trained.history for trained in nets},
-            "comparison": _compared(nets, recipe, data, task, folder, say),
+            "comparison": _compared(nets, recipe, TestSet(data, task), folder, say),
             "recipe": recipe.model_dump(mode="json"),
             "seconds": time.time() - started,
         }
     )
 
 
-def _net(trained: Trained) -> Net:
-    return Net(
-        label=trained.label,
-        role=trained.role,
-        method=trained.method,
-        training=trained.training,
-        epochs=len(trained.history),
-        seconds=trained.history[-1]["seconds"] if trained.history else None,
-        reused=trained.reused,
-    )
-
-
 def _compared(
-    nets: Sequence[Trained],
-    recipe: Recipe,
-    data: Data,
-    task: Task,
-    folder: RunFolder,
-    say: Callable[[str], None],
+    nets: Sequence[Trained], recipe: Recipe, tests: TestSet, folder: RunFolder, say: Callable[[str], None]
 ) -> Comparison:
     """Files that take images scaled to 0..1 in any batch, and what they are measured by in the recipe's setting."""
     exports = Exports(
@@ -130,11 +124,8 @@ def _compared(
         any_batch=True,
         metadata={"recipe": recipe.digest()},
     )
-    targets = [
-        Target(trained.label, "run", data.image_shape, trained.net, info=data.info, score=trained.score)
-        for trained in nets
-    ]
-    tests = TestSet(data, task)
+    shape, info = tests.data.image_shape, tests.data.info
+    targets = [Target(each.net, shape, score=each.score, label=each.label, kind="run", info=info) for each in nets]
     with Workbench(settings_of(recipe.measure), exports=exports, test_set=lambda target: tests, say=say) as workbench:
         comparison = workbench.measure(targets)
     for cell in comparison.groups[0].cells:

@@ -12,42 +12,37 @@ import torch
 
 from unskip.data_info import DataInfo, image_shape_in
 from unskip.errors import UnskipError
-from unskip.nets import PACKAGES, StagedNet
+from unskip.measures import MeasuredNet
+from unskip.nets import PACKAGES
 from unskip.recipe import parse_edits, parse_settings
 from unskip.run_folder import net_file
 from unskip.runtimes import read_metadata, runtime_for, runtimes
 from unskip.surgery import build
 from unskip.targets import resolve_net
-from unskip.tasks import Score
 from unskip.weights import described_net, load_net
 
-__all__ = ["RANDOM_SEED", "Target", "find_targets"]
+__all__ = ["Target", "find_targets"]
 
-RANDOM_SEED = 0  # of the weights of a network by its name
+_RANDOM_SEED = 0  # of the weights of a network by its name
 
 Shape = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class Target:
+@dataclass(frozen=True, kw_only=True)
+class Target(MeasuredNet):
     """One of the things that are compared, under a label that no other has.
 
-    ``input_shape`` is (channels, height, width). Of a ``file``, deployed already, ``net`` is on the meta device, and
-    None where the file does not say what it holds. ``home`` is where the weights come from, None for random ones.
-    ``info`` says which images it expects, as it takes them: mean 0 and standard deviation 1 where it normalises by
-    itself; a network without it is one that nobody has trained. ``score`` is what the network itself does on the test
-    images, where somebody knows.
+    Of a ``file``, deployed already, ``net`` is on the meta device, and None where the file does not say what it holds.
+    ``home`` is where the weights come from, None for random ones. ``info`` says which images it expects, as it takes
+    them: mean 0 and standard deviation 1 where it normalises by itself; a network without it is one that nobody has
+    trained.
     """
 
     label: str
     kind: Literal["run", "weights", "file", "name", "net"]
-    input_shape: Shape
-    net: StagedNet | None
     file: Path | None = None
     home: Path | None = None
     info: DataInfo | None = None
-    precision: str = "float32"
-    score: Score | None = None
 
 
 def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None) -> list[Target]:
@@ -89,7 +84,7 @@ def _target(text: str, image_size: tuple[int, int] | None) -> Target:
 
 def _trained(label: str, kind: Literal["run", "weights"], file: Path) -> Target:
     net, info = load_net(file)
-    return Target(label, kind, info.image_shape, net, home=file, info=info)
+    return Target(net, info.image_shape, label=label, kind=kind, home=file, info=info)
 
 
 def _by_name(text: str, image_size: tuple[int, int] | None) -> Target:
@@ -97,23 +92,26 @@ def _by_name(text: str, image_size: tuple[int, int] | None) -> Target:
     options = [change for change in changes if "=" in change and ":" not in change]
     edits = [change for change in changes if change not in options]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
+        torch.manual_seed(_RANDOM_SEED)
         net, shape = resolve_net(name, parse_settings(options), parse_edits(edits), image_size)
-    return Target(text, "name", shape, net.eval())
+    return Target(net.eval(), shape, label=text, kind="name")
 
 
 def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Target:
+    """A deployed file, with the network that it says it holds, without weights, and what it says of its images."""
     facts = read_metadata(file)
-    return Target(
-        text,
-        "file",
-        _shape(file, facts, image_size),
-        _described_net(file, facts),
-        file=file,
-        home=file,
-        info=_info(file, facts),
-        precision=facts.get("precision", "float32"),
-    )
+    shape = _shape(file, facts, image_size)
+    net, info = None, None
+    if "net" in facts:
+        spec = described_net(facts, f"the metadata of {file}")
+        with torch.device("meta"):
+            net = build(spec, seed=0).eval()
+    if "classes" in facts:
+        info = DataInfo.from_json(facts, file)
+        if facts.get("normalization") == "inside":
+            info = replace(info, mean=(0.0,) * shape[0], std=(1.0,) * shape[0])
+    precision = facts.get("precision", "float32")
+    return Target(net, shape, precision, label=text, kind="file", file=file, home=file, info=info)
 
 
 def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | None) -> Shape:
@@ -125,22 +123,3 @@ def _shape(file: Path, facts: Mapping[str, str], image_size: tuple[int, int] | N
             raise UnskipError(f"{file} does not say of which size its images are; give `image_size`")
         return 3, *image_size
     return shape
-
-
-def _described_net(file: Path, facts: Mapping[str, str]) -> StagedNet | None:
-    """The network that a file says it holds, without weights."""
-    if "net" not in facts:
-        return None
-    spec = described_net(facts, f"the metadata of {file}")
-    with torch.device("meta"):
-        return build(spec, seed=0).eval()
-
-
-def _info(file: Path, facts: Mapping[str, str]) -> DataInfo | None:
-    if "classes" not in facts:
-        return None
-    info = DataInfo.from_json(facts, file)
-    if facts.get("normalization") == "inside":
-        channels = info.image_shape[0]
-        return replace(info, mean=(0.0,) * channels, std=(1.0,) * channels)
-    return info

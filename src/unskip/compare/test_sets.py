@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from unskip.recipe import recipe_from
 from unskip.tasks import Task
 from unskip.trained import data_for, task_for
 
-__all__ = ["TestSet", "TestSets"]
+__all__ = ["TestSet", "TestSetOf", "test_sets"]
 
 
 @dataclass(frozen=True)
@@ -27,41 +27,35 @@ class TestSet:
     __test__ = False  # pytest need not collect it
 
 
-class TestSets:
-    """Test images of targets: those of the run that a file or its network lies in, or of ``data``.
+TestSetOf = Callable[[Target], TestSet | str]  # a target's test images, or the sentence that says why there are none
 
-    ``settings`` change fields of the data section. What is not known is the sentence that says why. Raises
-    `UnskipError` for data or settings that cannot be.
+
+def test_sets(*, wanted: bool, data: str | None, settings: Sequence[str]) -> TestSetOf:
+    """What gives targets their test images: those of the run that a file or its network lies in, or of ``data``.
+
+    They are read once for all that share them. ``settings`` change fields of the data section. What is not known is
+    the sentence that says why. Raises `UnskipError` for data or settings that cannot be.
     """
+    for setting in settings:
+        if not setting.startswith("data."):
+            raise UnskipError(f"{setting!r}: only the data can change here, such as data.test_limit=1000")
+    recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
+    known: dict[tuple[Path, DataInfo], TestSet | str] = {}
 
-    __test__ = False
-
-    def __init__(self, *, wanted: bool, data: str | None, settings: Sequence[str]) -> None:
-        for setting in settings:
-            if not setting.startswith("data."):
-                raise UnskipError(f"{setting!r}: only the data can change here, such as data.test_limit=1000")
-        recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
-        self._wanted = wanted
-        self._argument = data
-        self._settings = settings
-        self._known: dict[tuple[Path, DataInfo], TestSet | str] = {}
-
-    def of(self, target: Target) -> TestSet | str:
-        """A target's test images, read once for all that share them."""
-        if not self._wanted:
+    def of(target: Target) -> TestSet | str:
+        home, info = target.home, target.info
+        if not wanted:
             return "not asked for"
-        if target.home is None:
+        if home is None:
             return "the weights are random"
-        if target.info is None:
+        if info is None:
             return "the file does not say which classes it knows"
-        place = target.home.resolve().parent.parent, target.info
-        if place not in self._known:
+        place = home.resolve().parent.parent, info
+        if place not in known:
             try:
-                self._known[place] = self._read(target.home, target.info)
+                known[place] = TestSet(data_for(home, info, data, settings), task_for(home, info))
             except UnskipError as error:
-                self._known[place] = str(error)
-        return self._known[place]
+                known[place] = str(error)
+        return known[place]
 
-    def _read(self, home: Path, info: DataInfo) -> TestSet:
-        data = data_for(home, info, self._argument, self._settings)
-        return TestSet(data, task_for(home, info))
+    return of

@@ -11,20 +11,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from unskip.errors import UnskipError
 from unskip.measures import Timing
-from unskip.records import Figure
 from unskip.runtimes._worker import Job
 
-__all__ = ["Job", "Worker", "measure_files", "measure_latency"]
-
-REPEATS, PROCESSES = 50, 3
+__all__ = ["Job", "Worker", "measure_files"]
 
 # -P: what lies in the working directory is not imported by accident.
 COMMAND = (sys.executable, "-P", "-m", "unskip.runtimes._worker")
@@ -78,9 +74,7 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         assert self._process.stdin is not None
         self._process.kill()
         self._process.wait()
@@ -108,9 +102,7 @@ class Worker:
         return f"{how}: {lines[-1]}" if lines else how
 
 
-def measure_files(
-    jobs: Mapping[str, Job], *, repeats: int = REPEATS, processes: int = PROCESSES
-) -> dict[str, Timing | UnskipError]:
+def measure_files(jobs: Mapping[str, Job], *, repeats: int = 50, processes: int = 3) -> dict[str, Timing | UnskipError]:
     """Run files side by side, under the names given; what could not be run has its `UnskipError` in its place.
 
     Every file runs in ``processes`` fresh processes, one after the other, which are warmed up until their times are
@@ -119,88 +111,44 @@ def measure_files(
     one process runs, the others wait for their pipe. A sample is the mean over as many calls as it takes to last five
     milliseconds, after two that do not count. Threads that wait do not spin, where the runtime allows it.
     """
-    if repeats < 1 or processes < 1:
-        raise UnskipError(f"a measurement takes at least one round and one process, not {repeats} and {processes}")
     timings: dict[str, Timing | UnskipError] = {name: Timing() for name in jobs}
     processes = min(processes, repeats)
     for launch in range(processes):
-        left = {name: timing for name, timing in timings.items() if isinstance(timing, Timing)}
-        if not left:
-            break
+        left = [name for name, timing in timings.items() if isinstance(timing, Timing)]
         with ExitStack() as stack:
-            players = {name: _Player(stack.enter_context(Worker(jobs[name])), left[name]) for name in left}
-            _play([*players.values()], repeats // processes + (launch < repeats % processes))
-        timings |= {name: player.error for name, player in players.items() if player.error is not None}
+            workers = {name: stack.enter_context(Worker(jobs[name])) for name in left}
+            _play(workers, timings, repeats // processes + (launch < repeats % processes))
     return timings
 
 
-def measure_latency(
-    files: Mapping[str, Path],
-    input_shape: tuple[int, int, int],
-    *,
-    batch_size: int = 1,
-    runtime: str = "onnxruntime",
-    threads: int = 1,
-    repeats: int = REPEATS,
-    processes: int = PROCESSES,
-    device: str = "cpu",
-    seed: int = 0,
-) -> dict[str, Figure]:
-    """The milliseconds that deployed files take for a batch in one runtime, under the names given.
+def _play(workers: Mapping[str, Worker], timings: dict[str, Timing | UnskipError], rounds: int) -> None:
+    """Have the processes take turns and note their answers; who gives an error is not asked again."""
 
-    ``input_shape`` is ``(channels, height, width)``; the images are random and the same for all. The figures are
-    medians with the 10th and 90th percentile of ``repeats`` rounds, which the files share; compare them by
-    `unskip.records.speedup`, and see :func:`measure_files` for how they come about. Raises the `UnskipError` of the
-    first file that cannot be loaded or run.
-    """
-    jobs = {
-        name: Job(str(path), runtime, input_shape, threads, batch_size, device, seed) for name, path in files.items()
-    }
-    latencies = {}
-    for name, timing in measure_files(jobs, repeats=repeats, processes=processes).items():
-        if isinstance(timing, UnskipError):
-            raise timing
-        latencies[name] = Figure.of_samples(timing.milliseconds)
-    return latencies
+    def ask(names: Iterable[str], command: str | None = None) -> None:
+        for name in names:
+            timing = timings[name]
+            if isinstance(timing, UnskipError):
+                continue
+            try:
+                if command is not None:
+                    workers[name].tell(command)
+                answer = workers[name].answer()
+            except UnskipError as error:
+                timings[name] = error
+                continue
+            if command == "sample":
+                timing.milliseconds.append(answer["ms"])
+            elif command == "memory":
+                timing.resident_rise_bytes.append(answer["resident_rise_bytes"])
+                timing.device_peak_bytes.append(answer["device_peak_bytes"])
 
-
-class _Player:
-    """A process and where its answers go; after an ``error`` it is silent."""
-
-    def __init__(self, worker: Worker, timing: Timing) -> None:
-        self._worker = worker
-        self._timing = timing
-        self.error: UnskipError | None = None
-
-    def ask(self, command: str | None) -> None:
-        """Note the answer to a command, or, without one, to the job itself."""
-        if self.error is not None:
-            return
-        if command is not None:
-            self._worker.tell(command)
-        try:
-            answer = self._worker.answer()
-        except UnskipError as error:
-            self.error = error
-            return
-        if "ms" in answer:
-            self._timing.milliseconds.append(answer["ms"])
-        elif "resident_rise_bytes" in answer:
-            self._timing.resident_rise_bytes.append(answer["resident_rise_bytes"])
-            self._timing.device_peak_bytes.append(answer["device_peak_bytes"])
-
-
-def _play(players: Sequence[_Player], rounds: int) -> None:
-    for player in players:  # all load their files at the same time, and nothing else
-        player.ask(None)
-    for player in players:
-        player.ask("warm_up")
-    for turn in range(rounds):
-        first = turn % len(players)
-        for player in (*players[first:], *players[:first]):
-            player.ask("sample")
-    for player in players:
-        player.ask("memory")
+    ask(workers)  # all load their files at the same time, and nothing else
+    ask(workers, "warm_up")
+    order = deque(workers)
+    for _ in range(rounds):
+        ask(order, "sample")
+        order.rotate(-1)
+    ask(workers, "memory")
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -15,18 +15,18 @@ from typing import Self
 
 import torch
 
-from unskip.compare.files import DeployedFile, Exports, Files
+from unskip.compare.files import Exports
 from unskip.compare.targets import Target
-from unskip.compare.test_sets import TestSet
+from unskip.compare.test_sets import TestSet, TestSetOf
 from unskip.compare.timing import Job, measure_files
-from unskip.dataflow import MemoryTimeline
 from unskip.environment import describe_environment, package_version
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate_file
-from unskip.measures import MeasuredFile, MeasuredNet, Timing, measures
+from unskip.measures import MeasuredFile, Timing, measures
+from unskip.measures.base import DeployedFile
 from unskip.nets import NetSpec, unopened_modules
 from unskip.nets.within_memory import check_memory
-from unskip.records import Cell, Comparison, Group, Load, Operation, Subject, Timeline, speedup
+from unskip.records import Cell, Comparison, Figure, Group, Load, Subject, Timeline, speedup
 from unskip.runtimes import Runtime, find_runtime
 from unskip.settings import nearest
 from unskip.surgery import residual_blocks
@@ -87,19 +87,17 @@ class Workbench:
         settings: Settings,
         *,
         exports: Exports | None = None,
-        test_set: Callable[[Target], TestSet | str] = lambda target: "the weights are random",
+        test_set: TestSetOf = lambda target: "the weights are random",
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._load = _load()  # before this process makes some itself
         settings.check()
         self._settings = settings
         self._home = tempfile.TemporaryDirectory(prefix="unskip-")
-        self._files = Files(exports or _exports_to(Path(self._home.name)), test_set)
+        self._exports = exports or _exports_to(Path(self._home.name))
         self._test_set = test_set
         self._say = say
-        every = measures()
-        self._measures = {name: every[name] for name in every if every[name].quick or not settings.quick}
-        self._nets: dict[str, MeasuredNet] = {}
+        self._measures = {name: each for name, each in measures().items() if each.quick or not settings.quick}
         self._scores: dict[str, Score | str] = {}
 
     def __enter__(self) -> Self:
@@ -137,34 +135,31 @@ class Workbench:
 
     def _group(self, targets: Sequence[Target], runtime: Runtime, threads: int, batch_size: int) -> Group:
         settings = self._settings
-        files: dict[str, DeployedFile] = {}
-        refused: dict[str, UnskipError] = {}
+        files: dict[str, DeployedFile | UnskipError] = {}
+        jobs: dict[str, Job] = {}
         for target in targets:
             self._say(f"{target.label}: a file for {runtime.title}, batch {batch_size}")
             try:
-                files[target.label] = self._files.file_for(target, runtime, batch_size)
+                files[target.label] = file = self._exports.file_for(target, runtime, batch_size, self._test_set)
             except UnskipError as error:
-                refused[target.label] = error
+                files[target.label] = error
+                continue
+            jobs[target.label] = Job(
+                str(file.path), runtime.name, target.input_shape, threads, batch_size, settings.device
+            )
         timings: Mapping[str, Timing | UnskipError] = {}
         if settings.timed:
             self._say(f"timing in {runtime.title}: {_plural(threads, 'thread')}, batch {batch_size}")
-            shapes = {target.label: target.input_shape for target in targets}
-            timings = measure_files(
-                {
-                    label: Job(str(file.path), runtime.name, shapes[label], threads, batch_size, settings.device)
-                    for label, file in files.items()
-                },
-                repeats=settings.repeats,
-                processes=settings.processes,
-            )
+            timings = measure_files(jobs, repeats=settings.repeats, processes=settings.processes)
         cells: list[Cell] = []
         for target in targets:
-            timing = timings.get(target.label)
-            failed = refused.get(target.label) or (timing if isinstance(timing, UnskipError) else None)
-            if failed is not None or isinstance(timing, UnskipError):
-                cells.append(Cell(subject=target.label, refused=str(failed)))
+            given, timing = files[target.label], timings.get(target.label)
+            if isinstance(given, UnskipError) or isinstance(timing, UnskipError):
+                refused = given if isinstance(given, UnskipError) else timing
+                cells.append(Cell(subject=target.label, refused=str(refused)))
             else:
-                cells.append(self._cell(target, files[target.label], timing, batch_size, cells))
+                first = cells[0].figures.get("latency") if cells else None
+                cells.append(self._cell(target, given, timing, batch_size, first))
         return Group(
             runtime=runtime.version,
             threads=threads,
@@ -174,36 +169,30 @@ class Workbench:
         )
 
     def _cell(
-        self, target: Target, file: DeployedFile, timing: Timing | None, batch_size: int, before: Sequence[Cell]
+        self, target: Target, file: DeployedFile, timing: Timing | None, batch_size: int, first: Figure | None
     ) -> Cell:
         self._say(f"{target.label}: answers and memory")
         measured = MeasuredFile(
-            path=file.path,
-            num_bytes=file.num_bytes,
-            net=self._net(target),
+            **vars(file),
+            net=target,
             batch_size=batch_size,
             device=self._settings.device,
-            deployed=target.file is not None,
             timing=timing,
-            proof=file.proof,
             score=self._score(target, file),
         )
-        figures = {name: measure.of_file(measured) for name, measure in self._measures.items()}
-        known = {name: figure for name, figure in figures.items() if figure is not None}
-        first = before[0].figures.get("latency") if before else None
-        compared = first is not None and "latency" in known
+        figures = _known({name: measure.of_file(measured) for name, measure in self._measures.items()})
+        this = figures.get("latency")
         return Cell(
             subject=target.label,
             file=file.name,
             sha256=file.sha256,
-            figures=known,
-            speedup=speedup(first, known["latency"]) if first is not None and compared else None,
+            figures=figures,
+            speedup=speedup(first, this) if first and this else None,
         )
 
     def _subject(self, target: Target) -> Subject:
-        net, measured = target.net, self._net(target)
-        figures = {name: measure.of_net(measured) for name, measure in self._measures.items()}
-        timeline, spec = measured.timeline, None if net is None else net.spec
+        net, timeline = target.net, target.timeline
+        spec = None if net is None else net.spec
         return Subject(
             label=target.label,
             kind=target.kind,
@@ -214,16 +203,9 @@ class Workbench:
             unopened=0 if net is None else len(unopened_modules(net)),
             precision=target.precision,
             input_shape=target.input_shape,
-            memory=_record(timeline) if isinstance(timeline, MemoryTimeline) else None,
-            figures={name: figure for name, figure in figures.items() if figure is not None},
+            memory=None if isinstance(timeline, str) else Timeline.model_validate(timeline, from_attributes=True),
+            figures=_known({name: measure.of_net(target) for name, measure in self._measures.items()}),
         )
-
-    def _net(self, target: Target) -> MeasuredNet:
-        if target.label not in self._nets:
-            score = target.score
-            metric = score.metric if score else "top1"
-            self._nets[target.label] = MeasuredNet(target.net, target.input_shape, target.precision, score, metric)
-        return self._nets[target.label]
 
     def _score(self, target: Target, file: DeployedFile) -> Score | str:
         """What a file of that content does on the test images, in the runtime that it was written for."""
@@ -235,7 +217,7 @@ class Workbench:
     def _check_fits(self, targets: Sequence[Target]) -> None:
         most = max(self._settings.batch_sizes)
         for target in targets:
-            timeline = self._net(target).timeline
+            timeline = target.timeline
             images = most * math.prod(target.input_shape) * 4
             peak = 0 if isinstance(timeline, str) else most * timeline.peak_bytes
             check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", "lower `batch` or `image_size`")
@@ -287,11 +269,8 @@ def _depth(spec: NetSpec) -> tuple[int, ...] | None:
     return depths[-1] if depths else None
 
 
-def _record(timeline: MemoryTimeline) -> Timeline:
-    operations = tuple(Operation(name=op.name, live_bytes=op.live_bytes) for op in timeline.operations)
-    return Timeline(
-        operations=operations, peak_bytes=timeline.peak_bytes, peak_at=timeline.peak_at, policy=timeline.policy
-    )
+def _known(figures: Mapping[str, Figure | None]) -> dict[str, Figure]:
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _plural(count: int, word: str) -> str:

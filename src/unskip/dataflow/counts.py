@@ -14,9 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from unskip.errors import UnskipError
 from unskip.nets.shapes import on_one_image
 from unskip.settings import nearest
-from unskip.surgery import residual_blocks
 
-__all__ = ["CONVENTIONS", "Convention", "count_macs", "macs_by_module", "num_layers", "num_parameters"]
+__all__ = ["CONVENTIONS", "Convention", "count_macs", "macs_by_module", "num_parameters"]
 
 Shape = Sequence[int]
 aten = torch.ops.aten
@@ -25,16 +24,6 @@ aten = torch.ops.aten
 def num_parameters(net: nn.Module) -> int:
     """Parameters, trainable or frozen, shared ones once; buffers (BatchNorm's statistics) do not count."""
     return sum(parameter.numel() for parameter in net.parameters())
-
-
-def num_layers(net: nn.Module) -> int:
-    """The depth that papers name a network by: convolutions and linear layers, without those of shortcuts.
-
-    Shortcuts are those of the net's `Residual` blocks, so a ResNet-50 has 50 layers with and without them. A grouped
-    convolution and the 1x1 that mixes its groups are two.
-    """
-    in_shortcuts = {layer for block in residual_blocks(net).values() for layer in block.shortcut.modules()}
-    return sum(isinstance(layer, nn.Conv2d | nn.Linear) and layer not in in_shortcuts for layer in net.modules())
 
 
 @dataclass(frozen=True)
@@ -55,22 +44,6 @@ def _conv_with_bias(x: Shape, weight: Shape, bias: Shape | None, *rest: Any, out
     return macs + (prod(out_shape) if bias else 0)
 
 
-def _linear_with_bias(bias: Shape, x: Shape, weight: Shape, *, out_shape: Shape, **scales: float) -> int:
-    return 2 * x[-1] * prod(out_shape)
-
-
-def _linear_without_bias(x: Shape, weight: Shape, *, out_shape: Shape) -> int:
-    return (2 * x[-1] - 1) * prod(out_shape)
-
-
-def _four_an_element(x: Shape, *rest: Any, out_shape: Any) -> int:
-    return 4 * prod(x)
-
-
-def _one_an_output(x: Shape, *rest: Any, out_shape: Shape, **options: Any) -> int:
-    return prod(out_shape)
-
-
 def _pool(x: Shape, kernel_size: Shape, *rest: Any, out_shape: Shape) -> int:
     return (prod(kernel_size) + 1) * prod(out_shape)
 
@@ -80,10 +53,6 @@ def _adaptive_pool(x: Shape, size: Shape, *, out_shape: Shape) -> int:
     return (window + 1) * prod(out_shape)
 
 
-def _mean(x: Shape, *rest: Any, out_shape: Shape, **options: Any) -> int:
-    return prod(x) + prod(out_shape)
-
-
 CONVENTIONS: Mapping[str, Convention] = {
     "macs": Convention("the MACs of convolutions and linear layers, nothing else"),
     "torchprofile": Convention(
@@ -91,7 +60,7 @@ CONVENTIONS: Mapping[str, Convention] = {
         # A global average pooling is a mean by the time it arrives here.
         dict.fromkeys(
             (aten.mean, aten.avg_pool2d, aten._adaptive_avg_pool2d, aten.avg_pool3d, aten._adaptive_avg_pool3d),
-            _one_an_output,
+            lambda x, *rest, out_shape, **options: prod(out_shape),
         ),
     ),
     "thop-2019": Convention(
@@ -99,10 +68,10 @@ CONVENTIONS: Mapping[str, Convention] = {
         "average poolings every arithmetic operation",
         {
             aten.convolution: _conv_with_bias,
-            aten.addmm: _linear_with_bias,
-            aten.mm: _linear_without_bias,
-            aten._native_batch_norm_legit_no_training: _four_an_element,
-            aten.mean: _mean,
+            aten.addmm: lambda bias, x, weight, *, out_shape, **scales: 2 * x[-1] * prod(out_shape),
+            aten.mm: lambda x, weight, *, out_shape: (2 * x[-1] - 1) * prod(out_shape),
+            aten._native_batch_norm_legit_no_training: lambda x, *rest, out_shape: 4 * prod(x),
+            aten.mean: lambda x, *rest, out_shape, **options: prod(x) + prod(out_shape),
             **dict.fromkeys((aten.avg_pool2d, aten.avg_pool3d), _pool),
             **dict.fromkeys((aten._adaptive_avg_pool2d, aten._adaptive_avg_pool3d), _adaptive_pool),
         },
@@ -123,9 +92,7 @@ def count_macs(net: nn.Module, input_shape: tuple[int, ...], convention: str = "
         known = ", ".join(CONVENTIONS)
         raise UnskipError(f"no convention {convention!r}{nearest(convention, CONVENTIONS)} (known: {known})")
     rules = CONVENTIONS[convention].rules
-    counter = FlopCounterMode(display=False, custom_mapping=dict(rules))
-    _count(counter, net, input_shape)
-    counts = counter.get_flop_counts().get("Global", {})
+    counts = _counts(net, input_shape, rules).get("Global", {})
     return sum(count if operator in rules else count // 2 for operator, count in counts.items())
 
 
@@ -134,18 +101,19 @@ def macs_by_module(net: nn.Module, input_shape: tuple[int, ...]) -> dict[str, in
 
     A module's MACs are those of everything in it, as often as it runs; see :func:`count_macs` for what counts.
     """
-    counter = FlopCounterMode(display=False)
-    _count(counter, net, input_shape)
     root = f"{type(net).__name__}."
-    found = {name: sum(counts.values()) // 2 for name, counts in counter.get_flop_counts().items()}
+    found = {name: sum(counts.values()) // 2 for name, counts in _counts(net, input_shape, {}).items()}
     return {"": found.get("Global", 0)} | {
         name.removeprefix(root): macs for name, macs in found.items() if name.startswith(root)
     }
 
 
-def _count(counter: FlopCounterMode, net: nn.Module, input_shape: Shape) -> None:
-    def run(twin: nn.Module, images: Tensor) -> None:
-        with counter:  # which counts from nothing each time
-            twin(images)
+def _counts(net: nn.Module, input_shape: Shape, rules: Mapping[Any, Callable[..., int]]) -> dict[str, dict[Any, int]]:
+    """Operations, a MAC being two where no rule says otherwise, by the module that does them and their operator."""
 
-    on_one_image(net, input_shape, run)
+    def run(twin: nn.Module, images: Tensor) -> dict[str, dict[Any, int]]:
+        with FlopCounterMode(display=False, custom_mapping=dict(rules)) as counter:
+            twin(images)
+        return counter.get_flop_counts()
+
+    return on_one_image(net, input_shape, run)

@@ -10,7 +10,7 @@ from torch import nn
 
 from unskip.dataflow.operations import Dataflow, trace
 
-__all__ = ["LiveOperation", "MemoryTimeline", "forecast", "live_elements", "policy", "timeline"]
+__all__ = ["LiveOperation", "MemoryTimeline", "forecast", "live_elements", "policy"]
 
 
 @dataclass(frozen=True)
@@ -49,29 +49,15 @@ def forecast(
     ``inplace``, an element-wise operation (activation, addition, scaling) writes over an operand of its
     output's size that nothing reads later. Raises `UnskipError` when the network cannot be traced.
     """
-    return timeline(trace(net, input_shape), inplace=inplace, bytes_per_element=bytes_per_element)
-
-
-def timeline(dataflow: Dataflow, *, inplace: bool = True, bytes_per_element: int = 4) -> MemoryTimeline:
-    """The live-memory timeline of a traced network."""
+    dataflow = trace(net, input_shape)
     live = [count * bytes_per_element for count in live_elements(dataflow, inplace=inplace)]
-    operations = tuple(
-        LiveOperation(operation.name, operation.kind, live_bytes)
-        for operation, live_bytes in zip(dataflow.operations, live, strict=True)
-    )
+    named = zip(dataflow.operations, live, strict=True)
+    operations = tuple(LiveOperation(operation.name, operation.kind, alive) for operation, alive in named)
     peak = max(operations, key=lambda operation: operation.live_bytes)
-    moved = sum(
-        sum(dataflow.elements[number] for number in {*operation.inputs, index + 1})
-        for index, operation in enumerate(dataflow.operations)
-    )
-    return MemoryTimeline(
-        operations,
-        peak.live_bytes,
-        peak.name,
-        fmean(live),
-        moved * bytes_per_element,
-        policy(inplace, bytes_per_element),
-    )
+    used = [{*operation.inputs, index + 1} for index, operation in enumerate(dataflow.operations)]
+    moved = bytes_per_element * sum(dataflow.elements[number] for numbers in used for number in numbers)
+    how = policy(inplace, bytes_per_element)
+    return MemoryTimeline(operations, peak.live_bytes, peak.name, fmean(live), moved, how)
 
 
 def policy(inplace: bool, bytes_per_element: int) -> str:
@@ -93,27 +79,20 @@ def live_elements(dataflow: Dataflow, *, inplace: bool = True, bypass: Mapping[i
     either; the figure in their place is what is alive meanwhile.
     """
     inputs, last_use = _reads(dataflow, dict(bypass or {}))
+    elements = dataflow.elements
     memory = {0: 0}  # feature map -> the memory that holds it, named after its first map
     held_until = {0: last_use.get(0, -1)}
     live = []
     for index, operation in enumerate(dataflow.operations):
         held_until = {place: end for place, end in held_until.items() if end >= index}
-        written = index + 1
-        if index not in inputs:
-            live.append(sum(dataflow.elements[place] for place in held_until))
-            continue
-        place = written
-        if inplace and operation.elementwise:
-            over = [
-                memory[source]
-                for source in inputs[index]
-                if held_until[memory[source]] == index
-                and dataflow.elements[memory[source]] == dataflow.elements[written]
-            ]
-            place = over[0] if over else written
-        memory[written] = place
-        held_until[place] = last_use[written]
-        live.append(sum(dataflow.elements[place] for place in held_until))
+        if index in inputs:
+            written = place = index + 1
+            if inplace and operation.elementwise:
+                done = (memory[source] for source in inputs[index] if held_until[memory[source]] == index)
+                place = next((over for over in done if elements[over] == elements[written]), written)
+            memory[written] = place
+            held_until[place] = last_use[written]
+        live.append(sum(elements[place] for place in held_until))
     return live
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.shapes import on_one_image
@@ -42,7 +43,6 @@ class Operation:
     kind: str
     scope: str
     inputs: tuple[int, ...]
-    shape: tuple[int, ...]
     elementwise: bool
 
 
@@ -50,8 +50,8 @@ class Operation:
 class Dataflow:
     """The operations of a network in the order in which they run.
 
-    Feature maps are numbered: 0 is the image, and operation ``i`` writes map ``i + 1``. ``elements`` are
-    their sizes, ``outputs`` the maps that the network returns.
+    Feature maps are numbered: 0 is the image, and operation ``i`` writes map ``i + 1``. ``elements`` are their sizes,
+    ``shapes`` those of one image's, ``outputs`` the maps that the network returns.
     """
 
     operations: tuple[Operation, ...]
@@ -80,18 +80,22 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
 
 
 def _trace(net: nn.Module, images: Tensor) -> Dataflow:
-    graph = trace_graph(net)
-    run = _Run(fx.GraphModule(net, graph))
+    run = _Run(fx.GraphModule(net, trace_graph(net)))
     run.run(images)
-    return _Builder(run).build(graph)
+    return Dataflow(tuple(run.operations), tuple(run.elements), tuple(run.shapes), run.outputs)
 
 
 class _Run(fx.Interpreter):
-    """Runs a graph, keeps every value, and notes which nodes do only element-wise work."""
+    """Runs a graph and turns its nodes into operations, and views into the maps that they look at."""
 
     def __init__(self, module: fx.GraphModule) -> None:
         super().__init__(module, garbage_collect_values=False)
-        self.elementwise: set[fx.Node] = set()
+        self.operations: list[Operation] = []
+        self.elements: list[int] = []
+        self.shapes: list[tuple[int, ...]] = []
+        self.outputs: frozenset[int] = frozenset()
+        self._maps: dict[fx.Node, int] = {}
+        self._names: Counter[str] = Counter()
         # In-place layers would give one storage two meanings; what can be in place is decided by liveness.
         for layer in module.modules():
             if getattr(layer, "inplace", False) is True:
@@ -100,71 +104,33 @@ class _Run(fx.Interpreter):
     def run_node(self, node: fx.Node) -> Any:
         with _Kernels() as kernels:
             result = super().run_node(node)
-        if kernels.elementwise:
-            self.elementwise.add(node)
+        tensors = _tensors(result)
+        if node.op == "output":
+            self.outputs = frozenset(self._inputs(node))
+        elif node.op != "get_attr" and tensors:
+            elementwise = bool(kernels.seen) and all(kernels.seen)
+            source = None if node.op == "placeholder" else self._looks_at(node, tensors, elementwise)
+            if source is None:
+                if node.op != "placeholder":
+                    self.operations.append(self._operation(node, elementwise))
+                source = len(self.elements)
+                self.elements.append(sum({_storage(tensor): tensor.numel() for tensor in tensors}.values()))
+                self.shapes.append(tuple(tensors[0].shape[1:]))
+            self._maps[node] = source
         return result
 
+    def _inputs(self, node: fx.Node) -> tuple[int, ...]:
+        """The maps that a node reads."""
+        return tuple(self._maps[source] for source in node.all_input_nodes if source in self._maps)
 
-class _Kernels(TorchDispatchMode):
-    """Watches the kernels that run: ``elementwise`` when there were some and all were element-wise."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[bool] = []
-
-    @property
-    def elementwise(self) -> bool:
-        return bool(self.seen) and all(self.seen)
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if not func.is_view and func.overloadpacket not in _NO_COMPUTATION:
-            self.seen.append(torch.Tag.pointwise in func.tags or func.overloadpacket in _ELEMENTWISE)
-        return func(*args, **(kwargs or {}))
-
-
-class _Builder:
-    """Turns the nodes of a graph into operations, and views into the maps that they look at."""
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-        self._maps: dict[fx.Node, int] = {}
-        self._names: Counter[str] = Counter()
-        self._operations: list[Operation] = []
-        self._shapes: list[tuple[int, ...]] = []
-
-    def build(self, graph: fx.Graph) -> Dataflow:
-        outputs: set[int] = set()
-        elements: list[int] = []
-        for node in graph.nodes:
-            if node.op == "output":
-                outputs = {self._maps[source] for source in node.all_input_nodes if source in self._maps}
-                continue
-            tensors = _tensors(self._run.env.get(node))
-            if node.op == "get_attr" or not tensors:
-                continue
-            if node.op != "placeholder":
-                source = self._looks_at(node, tensors)
-                if source is not None:
-                    self._maps[node] = source
-                    continue
-                self._operations.append(self._operation(node, tensors))
-            self._maps[node] = len(elements)
-            elements.append(sum({_storage(t): t.numel() for t in tensors}.values()))
-            self._shapes.append(tuple(tensors[0].shape[1:]))
-        return Dataflow(tuple(self._operations), tuple(elements), tuple(self._shapes), frozenset(outputs))
-
-    def _looks_at(self, node: fx.Node, tensors: list[Tensor]) -> int | None:
+    def _looks_at(self, node: fx.Node, tensors: list[Tensor], elementwise: bool) -> int | None:
         """The map that this node only looks at, if it computes nothing of its own."""
         sources = [source for source in node.all_input_nodes if source in self._maps]
         if self._is_folded(node):
             return self._maps[sources[0]]
-        if node in self._run.elementwise:
-            return None
         storages = {_storage(tensor) for tensor in tensors}
-        for source in sources:
-            if storages <= {_storage(tensor) for tensor in _tensors(self._run.env[source])}:
+        for source in [] if elementwise else sources:
+            if storages <= {_storage(tensor) for tensor in _tensors(self.env[source])}:
                 return self._maps[source]
         return None
 
@@ -176,7 +142,7 @@ class _Builder:
         convolves = isinstance(self._module(source), _ConvNd) or self._is_folded(source)
         return convolves and len(source.users) == 1
 
-    def _operation(self, node: fx.Node, tensors: list[Tensor]) -> Operation:
+    def _operation(self, node: fx.Node, elementwise: bool) -> Operation:
         module = self._module(node)
         stack = list(node.meta.get("nn_module_stack", {}).values())
         scope = str(stack[-1][0]) if stack else ""
@@ -185,12 +151,25 @@ class _Builder:
         self._names[name] += 1
         if self._names[name] > 1:
             name = f"{name}#{self._names[name]}"
-        inputs = tuple(self._maps[source] for source in node.all_input_nodes if source in self._maps)
-        shape = tuple(tensors[0].shape[1:])
-        return Operation(name, kind, scope, inputs, shape, node in self._run.elementwise)
+        return Operation(name, kind, scope, self._inputs(node), elementwise)
 
     def _module(self, node: fx.Node) -> nn.Module | None:
-        return self._run.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+class _Kernels(TorchDispatchMode):
+    """Notes of the kernels that run whether they are element-wise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[bool] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if not func.is_view and func.overloadpacket not in _NO_COMPUTATION:
+            self.seen.append(torch.Tag.pointwise in func.tags or func.overloadpacket in _ELEMENTWISE)
+        return func(*args, **(kwargs or {}))
 
 
 def _function_name(target: str | Callable[..., Any]) -> str:
@@ -201,11 +180,7 @@ def _function_name(target: str | Callable[..., Any]) -> str:
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, tuple | list):
-        return [tensor for item in value for tensor in _tensors(item)]
-    return []
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def _storage(tensor: Tensor) -> int:

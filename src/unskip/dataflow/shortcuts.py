@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from unskip.dataflow.counts import count_macs, num_parameters
 from unskip.dataflow.memory import live_elements
 from unskip.dataflow.operations import Dataflow, trace
-from unskip.nets import Residual, StagedNet, staged
+from unskip.nets import StagedNet, staged
 from unskip.surgery import residual_blocks
 
 __all__ = ["Shortcut", "bypass_of", "inventory", "shortcut_share"]
@@ -51,23 +51,22 @@ def inventory(
     full = live_elements(dataflow, inplace=inplace)
     shortcuts = []
     for place, block in residual_blocks(net).items():
-        addition = _addition(dataflow, place)
-        without = live_elements(dataflow, inplace=inplace, bypass=bypass_of(dataflow, [place]))
+        bypass = bypass_of(dataflow, [place])
+        (addition,) = bypass
+        without = live_elements(dataflow, inplace=inplace, bypass=bypass)
         held = [with_it - without_it for with_it, without_it in zip(full, without, strict=True)]
+        names = (operation.name for operation in dataflow.operations)
+        shape = _input_shape(dataflow, place, addition)
         shortcuts.append(
             Shortcut(
                 place=place,
                 kind=block.kind,
                 bytes_held=max(held) * bytes_per_element,
-                held_during=tuple(
-                    operation.name
-                    for operation, elements in zip(dataflow.operations, held, strict=True)
-                    if elements > 0
-                ),
-                input_shape=_input_shape(dataflow, place, addition),
-                output_shape=dataflow.operations[addition].shape,
+                held_during=tuple(name for name, elements in zip(names, held, strict=True) if elements > 0),
+                input_shape=shape,
+                output_shape=dataflow.shapes[addition + 1],
                 parameters=num_parameters(block.shortcut),
-                macs=_macs(block, _input_shape(dataflow, place, addition)),
+                macs=count_macs(block.shortcut, shape) if block.kind == "projection" else 0,
             )
         )
     return shortcuts
@@ -100,33 +99,12 @@ def bypass_of(dataflow: Dataflow, places: Iterable[str]) -> dict[int, int]:
 
     That is each one's addition, which hands on what the block's body gives.
     """
-    additions = [_addition(dataflow, place) for place in places]
-    return {addition: dataflow.operations[addition].inputs[0] for addition in additions}
-
-
-def _addition(dataflow: Dataflow, place: str) -> int:
-    """The operation at which the shortcut of the block at ``place`` ends."""
-    additions = [
-        index
-        for index, operation in enumerate(dataflow.operations)
-        if operation.scope == place and operation.kind == "add"
-    ]
-    assert additions, f"the block {place} adds nothing"
-    return additions[-1]
+    additions = {op.scope: index for index, op in enumerate(dataflow.operations) if op.kind == "add"}  # each one's last
+    return {additions[place]: dataflow.operations[additions[place]].inputs[0] for place in places}
 
 
 def _input_shape(dataflow: Dataflow, place: str, addition: int) -> tuple[int, ...]:
     """The shape of what enters a shortcut: the input of its first layer, or what the addition reads."""
-    inputs: Sequence[int] = next(
-        (
-            operation.inputs
-            for operation in dataflow.operations
-            if operation.name.startswith(f"{place}.shortcut.") or operation.name == f"{place}.shortcut"
-        ),
-        dataflow.operations[addition].inputs[-1:],
-    )
-    return dataflow.shapes[inputs[0]]
-
-
-def _macs(block: Residual, input_shape: tuple[int, ...]) -> int:
-    return count_macs(block.shortcut, input_shape) if block.kind == "projection" else 0
+    operations, of_shortcut = dataflow.operations, f"{place}.shortcut."
+    inside = (operation.inputs[0] for operation in operations if f"{operation.name}.".startswith(of_shortcut))
+    return dataflow.shapes[next(inside, operations[addition].inputs[-1])]

@@ -10,8 +10,6 @@ from unskip.records import Figure
 if TYPE_CHECKING:
     from unskip.tasks import Score
 
-__all__ = ["Scored"]
-
 
 class Scored(Measure):
     """A share of the test images, one of the figures of a task's score, under its name there."""

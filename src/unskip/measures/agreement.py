@@ -1,10 +1,6 @@
 """How far a network answers as its teacher does."""
 
-from __future__ import annotations
-
 from unskip.measures._scores import Scored
-
-__all__ = ["Agreement"]
 
 
 class Agreement(Scored):

@@ -1,15 +1,11 @@
 """The memory that a planner sets aside for feature maps, in a file of this network."""
 
-from __future__ import annotations
-
 import copy
 import json
 
 from unskip.errors import UnskipError, first_line
 from unskip.measures.base import NO_NET, Measure, MeasuredFile
 from unskip.records import Figure
-
-__all__ = ["Arena"]
 
 
 class Arena(Measure):
@@ -28,17 +24,13 @@ class Arena(Measure):
         """The plan in the file itself, where one is there; else what a file of this network would have."""
         place = _same_plan(file), file.net.input_shape, file.batch_size
         if place not in self._planned:
-            self._planned[place] = _figure(file)
+            try:
+                self._planned[place] = _planned(file)
+            except UnskipError as error:
+                self._planned[place] = Figure(unknown=str(error))
+            except Exception as error:  # ExecuTorch does not have every operation
+                self._planned[place] = Figure(unknown=f"ExecuTorch cannot plan it: {first_line(error)}")
         return self._planned[place]
-
-
-def _figure(file: MeasuredFile) -> Figure:
-    try:
-        return _planned(file)
-    except UnskipError as error:
-        return Figure(unknown=str(error))
-    except Exception as error:  # ExecuTorch does not have every operation
-        return Figure(unknown=f"ExecuTorch cannot plan it: {first_line(error)}")
 
 
 def _planned(file: MeasuredFile) -> Figure:
@@ -59,7 +51,7 @@ def _planned(file: MeasuredFile) -> Figure:
 
 
 def _has_own_plan(file: MeasuredFile) -> bool:
-    return file.deployed and file.path.suffix.lower() == ".pte"
+    return file.proof is None and file.path.suffix.lower() == ".pte"
 
 
 def _same_plan(file: MeasuredFile) -> str:

@@ -15,10 +15,9 @@ from unskip.records import About, Figure
 
 if TYPE_CHECKING:
     from unskip.dataflow import MemoryTimeline
+    from unskip.export import Exported
     from unskip.nets import StagedNet
     from unskip.tasks import Score
-
-__all__ = ["ELEMENT_BYTES", "Limit", "Measure", "MeasuredFile", "MeasuredNet", "Proof", "Timing"]
 
 ELEMENT_BYTES = {"float32": 4, "int8": 1}
 """Bytes of an element of a feature map or a weight."""
@@ -40,7 +39,7 @@ class Limit:
     relative: bool = False
 
 
-@dataclass
+@dataclass(frozen=True)
 class MeasuredNet:
     """A network by itself, for one image of ``input_shape`` (channels, height, width).
 
@@ -52,7 +51,11 @@ class MeasuredNet:
     input_shape: tuple[int, int, int]
     precision: str = "float32"
     score: Score | str | None = None
-    metric: str = "top1"
+
+    @property
+    def metric(self) -> str:
+        """The measure that its task decides by, as far as its score tells."""
+        return "top1" if self.score is None or isinstance(self.score, str) else self.score.metric
 
     @cached_property
     def timeline(self) -> MemoryTimeline | str:
@@ -69,21 +72,6 @@ class MeasuredNet:
             return str(error)
 
 
-@dataclass(frozen=True)
-class Proof:
-    """How far a file that was exported here is from its network, relative to the largest answer.
-
-    ``same`` is the share of images with the same answer, which says nothing where the network is ``constant``.
-    """
-
-    max_difference: float
-    tolerance: float | None
-    same: float
-    images: int
-    real_images: bool
-    constant: bool
-
-
 @dataclass
 class Timing:
     """What the processes that ran a file tell: milliseconds by round, bytes by process, None where nobody knows.
@@ -97,22 +85,31 @@ class Timing:
     device_peak_bytes: list[int | None] = field(default_factory=list)
 
 
-@dataclass
-class MeasuredFile:
-    """A network's file in a setting.
+@dataclass(frozen=True, kw_only=True)
+class DeployedFile:
+    """A deployed file, as a record calls it; its bytes and the SHA-256 of its content count all that belongs to it.
 
-    ``num_bytes`` counts all that belongs to it. ``timing`` is None where it was not run, ``proof`` where it was not
-    exported here. ``score``: as in `MeasuredNet`.
+    ``proof``, on test images or else on random ones, is None where it was not exported here; ``normalizes``: it takes
+    images scaled to 0..1.
     """
 
     path: Path
+    name: str
     num_bytes: int
+    sha256: str
+    proof: Exported | None = None
+    on_test_images: bool = False
+    normalizes: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredFile(DeployedFile):
+    """A network's file in a setting; ``timing`` is None where it was not run, ``score`` as in `MeasuredNet`."""
+
     net: MeasuredNet
     batch_size: int
     device: str
-    deployed: bool = False
     timing: Timing | None = None
-    proof: Proof | None = None
     score: Score | str | None = None
 
 

@@ -1,12 +1,8 @@
 """How large a deployed file is."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Limit, Measure, MeasuredFile
 from unskip.records import Figure
 from unskip.units import bytes_from
-
-__all__ = ["FileBytes"]
 
 
 class FileBytes(Measure):

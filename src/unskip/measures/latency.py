@@ -1,26 +1,15 @@
 """How long a file takes for a batch."""
 
-from __future__ import annotations
-
 import math
+from functools import partial
 
 from unskip.errors import UnskipError
 from unskip.measures.base import Limit, Measure, MeasuredFile
 from unskip.records import Figure
 from unskip.settings import shortened
 
-__all__ = ["Latency"]
 
-
-def _milliseconds(text: str, name: str) -> float:
-    return _number(text, name, math.inf, "milliseconds above 0, such as 10")
-
-
-def _share(text: str, name: str) -> float:
-    return _number(text, name, 1, "a number above 0 and up to 1, the student's time divided by the teacher's")
-
-
-def _number(text: str, name: str, most: float, expected: str) -> float:
+def _number(text: str, name: str, *, most: float, expected: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -28,6 +17,10 @@ def _number(text: str, name: str, most: float, expected: str) -> float:
     if not 0 < value <= most or math.isinf(value):
         raise UnskipError(f"`{name}` {shortened(text)}: expected {expected}")
     return value
+
+
+_share = partial(_number, most=1, expected="a number above 0 and up to 1, the student's time divided by the teacher's")
+_milliseconds = partial(_number, most=math.inf, expected="milliseconds above 0, such as 10")
 
 
 class Latency(Measure):

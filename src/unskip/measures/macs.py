@@ -1,12 +1,8 @@
 """What a network computes for one image."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Limit, Measure, MeasuredNet
 from unskip.records import Figure
 from unskip.units import count_from
-
-__all__ = ["Macs"]
 
 
 class Macs(Measure):

@@ -1,10 +1,6 @@
 """What the user's own function says of a network."""
 
-from __future__ import annotations
-
 from unskip.measures._scores import Scored
-
-__all__ = ["OwnScore"]
 
 
 class OwnScore(Scored):

@@ -1,12 +1,8 @@
 """How many numbers a network has learned."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Limit, Measure, MeasuredNet
 from unskip.records import Figure
 from unskip.units import count_from
-
-__all__ = ["Parameters"]
 
 
 class Parameters(Measure):

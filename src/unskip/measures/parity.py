@@ -1,11 +1,7 @@
 """How far an exported file's answers are from its network's."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
-
-__all__ = ["Parity"]
 
 
 class Parity(Measure):
@@ -21,5 +17,5 @@ class Parity(Measure):
         proof = file.proof
         if proof is None:
             return Figure(unknown="the file was not exported here")
-        remark = None if proof.real_images else "on random images"
+        remark = None if file.on_test_images else "on random images"
         return Figure(value=proof.max_difference, allowed=proof.tolerance, images=proof.images, remark=remark)

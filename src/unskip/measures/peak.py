@@ -1,12 +1,8 @@
 """The most memory that feature maps need at once, forecast from the network."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Limit, Measure, MeasuredFile, MeasuredNet
 from unskip.records import Figure
 from unskip.units import bytes_from
-
-__all__ = ["Peak"]
 
 
 class Peak(Measure):

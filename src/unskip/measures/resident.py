@@ -1,11 +1,7 @@
 """The memory that a process takes to run a file."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
-
-__all__ = ["Resident"]
 
 
 class Resident(Measure):

@@ -1,11 +1,7 @@
 """On how many images an exported file decides as its network does."""
 
-from __future__ import annotations
-
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
-
-__all__ = ["SameAnswer"]
 
 
 class SameAnswer(Measure):
@@ -24,5 +20,5 @@ class SameAnswer(Measure):
             return None
         if proof.constant:
             return Figure(unknown="the network answers every image alike, so that agreeing with it says nothing")
-        remark = None if proof.real_images else "on random images"
-        return Figure(value=proof.same, images=proof.images, remark=remark)
+        remark = None if file.on_test_images else "on random images"
+        return Figure(value=proof.agreement, images=proof.images, remark=remark)

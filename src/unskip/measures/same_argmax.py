@@ -1,10 +1,6 @@
 """In how many places the largest channel is that of the teacher."""
 
-from __future__ import annotations
-
 from unskip.measures._scores import Scored
-
-__all__ = ["SameArgmax"]
 
 
 class SameArgmax(Scored):

@@ -1,13 +1,9 @@
 """How many images a file answers in a second."""
 
-from __future__ import annotations
-
 from statistics import median
 
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
-
-__all__ = ["Throughput"]
 
 
 class Throughput(Measure):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from unskip.records.figures import About, Figure, Record, Speedup, Timeline, TimeShare, time_share
+from unskip.records.figures import About, Figure, Record, Speedup, Timeline
 
 __all__ = ["Cell", "Comparison", "Group", "Load", "Subject"]
 
@@ -62,11 +62,6 @@ class Group(Record):
     def cell(self, label: str) -> Cell:
         """That of a subject."""
         return next(cell for cell in self.cells if cell.subject == label)
-
-    def time_share(self, label: str) -> TimeShare | None:
-        """The part of the first subject's time that another one takes; None where one of them was not timed."""
-        first, this = (cell.figures.get("latency", Figure()) for cell in (self.cells[0], self.cell(label)))
-        return time_share(first, this) if first.samples and this.samples else None
 
 
 class Load(Record):

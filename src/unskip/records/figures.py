@@ -52,8 +52,8 @@ class Figure(Record):
     @classmethod
     def of_samples(cls, samples: Sequence[float]) -> Self:
         """The median of one figure a round, with its spread."""
-        median, low, high = _spread(samples)
-        return cls(value=median, low=low, high=high, samples=tuple(samples))
+        spread = _spread(samples)
+        return cls(value=spread.pop("median"), **spread, samples=tuple(samples))
 
     @classmethod
     def typical(cls, values: Sequence[float | None], unknown: str) -> Self:
@@ -94,14 +94,12 @@ def time_share(first: Figure, this: Figure) -> TimeShare:
 
 
 def _ratio(above: Sequence[float], below: Sequence[float]) -> dict[str, float]:
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    return dict(zip(("median", "low", "high"), _spread(ratios), strict=True))
+    return _spread([a / b for a, b in zip(above, below, strict=True)])
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float, float]:
+def _spread(values: Sequence[float]) -> dict[str, float]:
     """The median and the 10th and 90th percentile."""
-    median, low, high = np.percentile(values, [50, 10, 90])
-    return float(median), float(low), float(high)
+    return dict(zip(("median", "low", "high"), np.percentile(values, [50, 10, 90]).tolist(), strict=True))
 
 
 class Operation(Record):

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from unskip.chance import is_at_chance
 from unskip.errors import UnskipError
-from unskip.records.comparison import Cell, Comparison, Group, Subject
+from unskip.records.comparison import Cell, Comparison, Subject
 from unskip.records.figures import Figure, Record
 
 __all__ = ["Data", "Epoch", "Net", "Run"]
@@ -81,8 +81,6 @@ class Run(Record):
         if sum(net.role == "teacher" for net in self.nets) != 1:
             raise ValueError("nets must hold exactly one teacher")
         labels = [net.label for net in self.nets]
-        if len(set(labels)) != len(labels):
-            raise ValueError(f"the labels of nets must differ, got {labels}")
         if self.best not in [net.label for net in self.students]:
             raise ValueError(f"best is {self.best!r}, which is no student among {labels}")
         if labels != [subject.label for subject in self.comparison.subjects]:
@@ -107,18 +105,13 @@ class Run(Record):
         """The student that the run names as its best."""
         return next(net for net in self.students if net.label == self.best)
 
-    @property
-    def group(self) -> Group:
-        """The setting in which the run's files were measured."""
-        return self.comparison.groups[0]
-
     def subject(self, net: Net) -> Subject:
         """A net as the comparison has it."""
         return self.comparison.subject(net.label)
 
     def cell(self, net: Net) -> Cell:
-        """A net's file as the comparison has it."""
-        return self.group.cell(net.label)
+        """A net's file in the only setting of the comparison."""
+        return self.comparison.groups[0].cell(net.label)
 
     def figure(self, net: Net, measure: str) -> Figure:
         """A net's own figure, and its file's where a net has none; without a value where it was not measured."""
@@ -134,15 +127,6 @@ class Run(Record):
         """Whether a net is no better than guessing, beyond the noise of the test images."""
         chance = self.data.chance
         return chance is not None and is_at_chance(self.score(net), chance, self.data.num_test)
-
-    def same_architecture(self, net: Net, other: Net) -> bool:
-        """Whether two nets differ in their training alone."""
-        return self._architecture(net) == self._architecture(other)
-
-    def _architecture(self, net: Net) -> tuple[object, ...]:
-        subject = self.subject(net)
-        counts = [self.figure(net, name).value for name in ("parameters", "macs")]
-        return subject.source, subject.depth, subject.shortcuts, *counts
 
     def training_of(self, net: Net) -> str:
         """The label under which :attr:`history` has the training that a net comes out of."""
@@ -167,9 +151,14 @@ class Run(Record):
     @property
     def baseline(self) -> Net | None:
         """The best student's twin that was trained without a teacher, if there is one beside it."""
+
+        def architecture(net: Net) -> tuple[object, ...]:
+            subject, counts = self.subject(net), [self.figure(net, name).value for name in ("parameters", "macs")]
+            return subject.source, subject.depth, subject.shortcuts, *counts
+
         best = self.best_student
-        twins = (net for net in self.students if net != best and self.same_architecture(net, best))
-        return next((net for net in twins if net.method == "ce"), None)
+        alone = (net for net in self.students if net != best and net.method == "ce")
+        return next((net for net in alone if architecture(net) == architecture(best)), None)
 
     @classmethod
     def read(cls, run_folder: Path) -> Run:
@@ -182,15 +171,10 @@ class Run(Record):
                 f"{path} is missing: a report needs the results of a finished run; run `unskip run` first"
             ) from None
         except ValidationError as error:
-            problems = "; ".join(_problem(details["loc"], details["msg"]) for details in error.errors()[:3])
-            raise UnskipError(
-                f"{path} does not hold a run's results ({problems}); delete it and give the same `unskip run` again"
-            ) from None
+            places = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()[:3]]
+            problems = "; ".join(f"{place}: {message}" if place else message for place, message in places)
         except (OSError, ValueError, RecursionError) as error:
-            raise UnskipError(
-                f"{path} cannot be read as JSON ({error}); delete it and give the same `unskip run` again"
-            ) from None
-
-
-def _problem(place: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, place))}: {message}" if place else message
+            problems = f"it cannot be read as JSON: {error}"
+        raise UnskipError(
+            f"{path} does not hold a run's results ({problems}); delete it and give the same `unskip run` again"
+        )

@@ -64,7 +64,7 @@ class StudentBench:
 
     def _target(self, label: str, edits: Sequence[Edit]) -> Target:
         spec = NetSpec(self._spec.source, self._spec.options, (*self._spec.edits, *edits))
-        return Target(label, "net", self._shape, build(spec, seed=0))
+        return Target(build(spec, seed=0), self._shape, label=label, kind="net")
 
 
 def _relative(first: Mapping[str, Figure], this: Mapping[str, Figure]) -> dict[str, Figure]:
