@@ -14,6 +14,7 @@ from rich.console import Console
 from unskip.compare import Trained, results_of
 from unskip.compare.runs import settings_of
 from unskip.data import Data, Normalization, load_data
+from unskip.deploying import check_classes
 from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.files import atomic_path, write_json
@@ -136,11 +137,8 @@ class _Run:
             )
         data = normalized_for_teacher(data, wanted)
         given = self.recipe.teacher.weights is not None
-        if given and known is not None and known.classes and data.classes and known.classes != data.classes:
-            raise UnskipError(
-                f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
-                f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
-            )
+        if given and known is not None and known.classes and data.classes:
+            check_classes(data, known.classes, f"the teacher in {weights}")
         return data
 
     def _say_how_processes_share(self) -> None:

@@ -152,7 +152,7 @@ def examine(net: nn.Module, data: Data, *, thoroughly: bool) -> Finding:
     if _clearly_better(reordered, found) and _is_an_order(reordered, sample, len(data.classes)):
         cause, found = "its classes are in another order than the data's", reordered
     tried = ", ".join(f"{_name(reading)} {_percent(reading.top1)}" for reading in readings)
-    remedy = [f"add {_set(found)}"] if found.setting else []
+    remedy = [f"add `teacher.normalization={found.setting}`"] if found.setting else []
     if "channels" in cause:
         remedy.append("turn the input channels of its first convolution around")
     if "classes" in cause:
@@ -179,11 +179,6 @@ def _rows(reading: _Reading, sample: _Sample, data: Data) -> str:
 def _name(reading: _Reading) -> str:
     setting = reading.setting or "as now"
     return "mean and std 0.5" if "{" in setting else setting
-
-
-def _set(reading: _Reading) -> str:
-    setting = f"teacher.normalization={reading.setting}"
-    return f"--set '{setting}'" if "{" in setting else f"--set {setting}"
 
 
 def _percent(share: float) -> str:

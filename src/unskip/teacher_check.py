@@ -71,7 +71,7 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     if learns and not wanted.accept_weak:
         raise UnskipError(
             f"the teacher has {found}, and {weak}, so nobody should learn from it; {cause}; "
-            "--set teacher.accept_weak=true goes on all the same"
+            "`teacher.accept_weak=true` goes on all the same"
         )
     say(f"teacher: {weak}; {cause}")
     return score

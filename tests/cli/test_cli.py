@@ -228,7 +228,7 @@ def test_fit_budget_lists_recipes(tmp_path):
     arguments = ["fit-budget", "resnet14", "--set", "width=4", "--image-size", 8, "--macs", "80k", "--no-latency"]
     said = unskip(*arguments, "--limit", 3, "--out", "students", at=tmp_path)
     assert said.code == 0, said.err
-    assert "students of resnet14 meet the budget" in said.out
+    assert "Students of resnet14 that meet the budget" in said.out
     written = sorted((tmp_path / "students").iterdir())
     assert f"{len(written)} recipe{'s' if len(written) > 1 else ''} in students" in said.out
     first = re.search(r"unskip run (students/\S+) --data MY_IMAGES", said.out)[1]
@@ -582,7 +582,14 @@ def test_export_refuses_what_it_cannot_keep(home):
     refused("export", "runs/small", "--out", "student.pt", at=home, saying=r"no export format for 'student.pt'.*\.onnx")
     refused("export", "runs/small", "--to", "onyx", at=home, saying=r"no export format 'onyx'.*did you mean 'onnx'")
     refused(
-        "export", "runs/small", "--to", "onnx", "--out", "a.pt2", at=home, saying="a.pt2 is a torch file; give a fold"
+        "export",
+        "runs/small",
+        "--to",
+        "onnx",
+        "--out",
+        "a.pt2",
+        at=home,
+        saying="a.pt2 is torch.s; give a folder",
     )
     refused("export", "runs/small", "--to", "torch", "--int8", at=home, saying="--int8 is for onnx, executorch")
     refused("export", "runs/small", "--batch", "9" * 9, at=home, saying="--batch'?: .* 65536")
