@@ -15,7 +15,6 @@ from typing import Any
 from unskip.errors import UnskipError
 
 __all__ = [
-    "atomic_path",
     "atomic_paths",
     "check_writable",
     "parse_json",
@@ -39,16 +38,6 @@ def check_writable(path: Path, option: str) -> None:
         raise UnskipError(f"{option} {path}: {home} is no folder, so nothing can be written below it")
     if not os.access(home, os.W_OK | os.X_OK):
         raise UnskipError(f"{option} {path}: there is no permission to write into {home}")
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path of the same name that takes ``path``'s place when the block ends without an error.
-
-    Raises `UnskipError` when the disk is full; what stood at ``path`` before is then still there.
-    """
-    with atomic_paths([path]) as (temporary,):
-        yield temporary
 
 
 @contextlib.contextmanager
@@ -141,7 +130,7 @@ def _full_disk_in_a_sentence(path: Path) -> Iterator[None]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file that is whole or absent."""
-    with atomic_path(path) as temporary:
+    with atomic_paths([path]) as (temporary,):
         temporary.write_bytes(data)
 
 
