@@ -125,8 +125,7 @@ def export_target(
         live = batch_size * forecast(next(iter(nets.values())), info.image_shape).peak_bytes
         check_memory(live, f"`batch_size` {batch_size}: the feature maps of so many images", "give fewer")
     seen = data_for(file, info, data, settings)
-    inside = normalization == "inside"
-    if inside:
+    if normalization == "inside":
         seen = seen.scaled()
     run = _run_of(file)
     recipe = load_recipe(run.recipe) if run else None
@@ -134,7 +133,7 @@ def export_target(
     shown = seen.test_images(images)
     given: Any = {
         "metadata": facts,
-        "normalization": (info.mean, info.std) if inside else None,
+        "normalization": (info.mean, info.std) if normalization == "inside" else None,
         "batch_size": batch_size,
         "backend": backend,
         "test": _OnePass(seen),

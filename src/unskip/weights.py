@@ -210,7 +210,8 @@ def _read_safetensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, Te
             header = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise UnskipError(f"{path} is no safetensors file: {error}") from error
-    return found, parse_json(header["unskip"], f"the header of {path}") if "unskip" in header else None
+    facts = parse_json(header["unskip"], f"the header of {path}") or {} if "unskip" in header else None
+    return found, facts
 
 
 def _check_exists(path: Path) -> None:
