@@ -32,7 +32,7 @@ from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile
 
 from unskip.environment import describe_environment
-from unskip.methods import method_from, method_names
+from unskip.methods import METHODS, method_from
 from unskip.methods.base import FrozenTeacher, Method, Phase
 from unskip.methods.embedded_kd import EmbeddedKD
 from unskip.methods.fitnets import _Hint
@@ -261,13 +261,13 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=["resnet18-cifar", "resnet34-cifar"])
-    parser.add_argument("--methods", nargs="+", default=method_names(), choices=method_names())
+    parser.add_argument("--methods", nargs="+", default=sorted(METHODS), choices=sorted(METHODS))
     parser.add_argument("--width", type=int, default=16, help="channels of the first stage; the papers have 64")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--profile", metavar="METHOD", choices=method_names())
+    parser.add_argument("--profile", metavar="METHOD", choices=sorted(METHODS))
     parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -230,21 +230,22 @@ def test_fit_budget_lists_recipes(tmp_path):
     assert said.code == 0, said.err
     assert "Students of resnet14 that meet the budget" in said.out
     written = sorted((tmp_path / "students").iterdir())
-    assert f"{len(written)} recipe{'s' if len(written) > 1 else ''} in students" in said.out
+    assert f"recipes in students: {len(written)}" in said.out
     first = re.search(r"unskip run (students/\S+) --data MY_IMAGES", said.out)[1]
     assert tmp_path / first in written
     assert load_recipe(tmp_path / first).data.image_size == 8
     found = json.loads(unskip(*arguments, "--json", at=tmp_path).out)
-    assert found["own"]["macs"] > 80_000
-    assert 3 < len(found["lines"]) <= 10
-    assert all(line["macs"] <= 80_000 for line in found["lines"])
+    assert found["own"]["figures"]["macs"]["value"] > 80_000
+    assert 3 < len(found["candidates"]) <= 10
+    assert all(each["figures"]["macs"]["value"] <= 80_000 for each in found["candidates"])
 
 
 def test_a_budget_that_nothing_meets_ends_with_1(tmp_path):
     ended = unskip("fit-budget", "resnet14", "--memory", "1kB", "--no-latency", "--out", "students", at=tmp_path)
     assert ended.code == 1
     assert ended.err == ""
-    assert ended.out.startswith("No student of resnet14 meets the budget: the smallest peak found is 128.0 KiB")
+    assert ended.out.startswith("No student of resnet14 meets the budget: no student is within the limits")
+    assert "128.0" in ended.out
     assert not (tmp_path / "students").exists()
 
 
@@ -253,7 +254,11 @@ def test_fit_budget_takes_a_trained_teacher(home):
     arguments = ["fit-budget", teacher, "--memory", "1MiB", "--macs", "100k", "--no-latency", "--json", "--limit", 1]
     found = json.loads(unskip(*arguments, at=home).out)
     assert found["input_shape"] == [1, 8, 8]
-    assert found["lines"][0]["recipe"]["teacher"] == {"net": "resnet14", "options": {"width": 4}, "weights": teacher}
+    assert found["candidates"][0]["recipe"]["teacher"] == {
+        "net": "resnet14",
+        "options": {"width": 4},
+        "weights": teacher,
+    }
     refused(*arguments, "--set", "width=8", at=home, saying="is a trained network, whose options are fixed")
 
 
@@ -412,7 +417,7 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["inspect", "resnet18", "--set", "widht=4"], r"did you mean 'width'"),
         (["inspect", "resnet18", "--set", "width=-4"], r"greater than 0 .given: -4"),
         (["inspect", "nowhere.safetensors"], "no file or run folder nowhere.safetensors"),
-        (["fit-budget", "resnet18"], "a budget has at least one limit: --memory 4MiB"),
+        (["fit-budget", "resnet18"], "a budget has at least one limit: .*--memory"),
         (["fit-budget", "resnet18", "--memory", "4"], "--memory 4: say in which unit, such as 4MiB"),
         (["fit-budget", "resnet18", "--memory", "4XiB"], "--memory 4XiB: no unit 'XiB'"),
         (["fit-budget", "resnet18", "--memory", "-4MiB"], "--memory -4MiB: expected 1 or more"),
@@ -420,9 +425,11 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["fit-budget", "resnet18", "--parameters", "5MB"], "--parameters 5MB: no unit 'MB'"),
         (["fit-budget", "resnet18", "--macs", "0"], "--macs 0: expected 1 or more"),
         (["fit-budget", "resnet18", "--latency-ratio", "1.2"], "--latency-ratio 1.2: expected a number above 0"),
+        (["fit-budget", "resnet8", "--latency-ratio", "inf"], "--latency-ratio inf: expected a number above 0"),
+        (["fit-budget", "resnet8", "--latency-ms", "nan"], "--latency-ms nan: expected milliseconds above 0"),
         (["fit-budget", "resnet18", "--latency-ms", "-1"], "--latency-ms -1: expected milliseconds above 0"),
         (["fit-budget", "resnet18", "--latency-ms", "9", "--no-latency"], "--no-latency and a limit of latency"),
-        (["fit-budget", "resnet18", "--macs", "1G", "--runtime", "onnx"], "no runtime 'onnx'; known: onnxruntime"),
+        (["fit-budget", "resnet18", "--macs", "1G", "--runtime", "onnx"], "no runtime 'onnx'.*known: .*onnxruntime"),
         (["fit-budget", "resnet1x", "--memory", "4MiB"], "no network 'resnet1x'; did you mean"),
         (["fit-budget", "vgg16", "--memory", "4MiB", "--image-size", "8"], "an image of 3 x 8 x 8 does not fit"),
         (["fit-budget", "nowhere.safetensors", "--memory", "4MiB"], "no file or run folder nowhere.safetensors"),
@@ -473,8 +480,6 @@ def test_wrong_names(arguments, saying, tmp_path):
         (["export", "x", "--tolerance", "nan"], "--tolerance"),
         (["export", "x", "--tolerance", "-1"], "--tolerance"),
         (["export", "x", "--max-drop", "nan"], "--max-drop"),
-        (["fit-budget", "resnet8", "--latency-ratio", "inf"], "--latency-ratio.*inf is no finite number"),
-        (["fit-budget", "resnet8", "--latency-ms", "nan"], "--latency-ms.*nan is no finite number"),
         (["fit-budget", "resnet8", "--macs", "1", "--threads", "9999999"], "--threads.*1024"),
         (["inspect", "resnet8", "--image-size", "10000000"], "--image-size.*16384"),
         (["bench", "resnet8", "--repeats", "1000000000000"], "--repeats"),
