@@ -49,7 +49,7 @@ def export(
             "--batch",
             min=1,
             max=65_536,
-            help="Images the file takes at once; by default any number (executorch: 1).",
+            help="Images that the file takes at once; by default any number (executorch: 1).",
         ),
     ] = None,
     normalization: Annotated[
