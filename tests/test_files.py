@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from unskip.errors import UnskipError
-from unskip.files import atomic_path, atomic_paths, check_writable, write_json, write_text
+from unskip.files import atomic_paths, check_writable, write_json, write_text
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
     path = tmp_path / "new" / "a.txt"
     write_text(path, "one")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_paths([path]) as (temporary,):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "one"
@@ -48,7 +48,7 @@ def test_a_file_that_cannot_be_replaced_leaves_the_other_as_it_was(older, tmp_pa
 def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "one")
-    with pytest.raises(UnskipError, match=r"no space left.*a\.txt"), atomic_path(path):
+    with pytest.raises(UnskipError, match=r"no space left.*a\.txt"), atomic_paths([path]):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert path.read_text() == "one"
     assert os.listdir(tmp_path) == ["a.txt"]
@@ -59,14 +59,14 @@ def test_a_device_that_is_full(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full on this system")
     path = tmp_path / "a.txt"
-    with pytest.raises(UnskipError, match="no space left"), atomic_path(path) as temporary:
+    with pytest.raises(UnskipError, match="no space left"), atomic_paths([path]) as (temporary,):
         temporary.symlink_to("/dev/full")
         with open(temporary, "w") as file:
             file.write("x")
 
 
 def test_other_errors_keep_their_name(tmp_path):
-    with pytest.raises(PermissionError), atomic_path(tmp_path / "a"):
+    with pytest.raises(PermissionError), atomic_paths([tmp_path / "a"]):
         raise PermissionError(errno.EACCES, "no")
 
 

@@ -105,3 +105,8 @@ def test_every_public_name_can_be_imported_and_says_what_it_is():
 def test_public_names_are_imported_when_they_are_used():
     code = "import sys, unskip; assert 'torch' not in sys.modules; unskip.make_net; assert 'torch' in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_edits_are_an_attribute_in_a_fresh_process():
+    code = "import unskip; assert callable(unskip.edits.without_shortcuts) and 'without_shortcuts' in dir(unskip.edits)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unskip.deploying import evaluate_target
 from unskip.own_code import allow_module
 from unskip.recipe import recipe_from
 from unskip.run import run_recipe
-from unskip.trained import evaluate_target
 
 NETS = """
 from torch import nn

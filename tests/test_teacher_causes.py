@@ -60,15 +60,15 @@ def test_another_normalisation(data, name, now):
     found = examine(TellsShades(named_normalization(name, 3)), images, thoroughly=True)
     assert "normalised in another way" in found.cause
     assert found.now < 0.7 < 0.9 < found.then
-    assert f"add --set teacher.normalization={name}" in str(found)
+    assert f"add `teacher.normalization={name}`" in str(found)
 
 
 def test_pixels_from_minus_one_to_one_and_a_recipe_that_is_wrong(data):
     found = examine(TellsShades(Normalization((0.5,) * 3, (0.5,) * 3)), data, thoroughly=True)
-    assert "add --set 'teacher.normalization={mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}'" in str(found)
+    assert "add `teacher.normalization={mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}`" in str(found)
     wrong = data.normalized(named_normalization("pixels", 3))
     found = examine(TellsShades(own(data)), wrong, thoroughly=True)
-    assert "add --set teacher.normalization=data" in str(found)
+    assert "add `teacher.normalization=data`" in str(found)
 
 
 @pytest.mark.parametrize("thoroughly", [True, False])
@@ -90,7 +90,7 @@ def test_another_order_of_classes_and_the_rows_that_mend_it(data):
 def test_two_causes_at_once(data):
     found = examine(TellsShades(named_normalization("pixels", 3), order=ORDER), data, thoroughly=True)
     assert "classes are in another order" in found.cause
-    assert "--set teacher.normalization=pixels and put the rows" in found.remedy
+    assert "`teacher.normalization=pixels` and put the rows" in found.remedy
 
 
 def test_a_teacher_that_learned_nothing_has_no_cause(data):

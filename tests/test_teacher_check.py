@@ -56,10 +56,10 @@ def run(teachers, name, folder, *settings):
 @pytest.mark.parametrize(
     ("name", "settings", "cause"),
     [
-        ("right", ["teacher.normalization=pixels"], "add --set teacher.normalization=data"),
-        ("pixels", [], "add --set teacher.normalization=pixels"),
+        ("right", ["teacher.normalization=pixels"], "add `teacher.normalization=data`"),
+        ("pixels", [], "add `teacher.normalization=pixels`"),
         ("order", [], r"classes are in another order .* \[1, 3, 6, 0, 8, 5, 9, 2, 7, 4\]"),
-        ("says", ["teacher.normalization=pixels"], "add --set teacher.normalization=data"),
+        ("says", ["teacher.normalization=pixels"], "add `teacher.normalization=data`"),
     ],
 )
 def test_wrong_teachers_are_stopped_with_the_cause(teachers, tmp_path, name, settings, cause):

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-__all__ = ["describe_environment", "package_version"]
+__all__ = ["describe_environment"]
 
 _PACKAGES = (
     "torch",
@@ -25,14 +25,9 @@ _PACKAGES = (
 )
 
 
-def package_version() -> str:
-    """The installed version of this package."""
-    return version("unskip")
-
-
 def describe_environment() -> dict[str, str | int]:
     """Versions, processor, cores and accelerator."""
-    found: dict[str, str | int] = {"unskip": package_version(), "python": platform.python_version()}
+    found: dict[str, str | int] = {"unskip": version("unskip"), "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

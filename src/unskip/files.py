@@ -15,11 +15,11 @@ from typing import Any
 from unskip.errors import UnskipError
 
 __all__ = [
-    "atomic_path",
     "atomic_paths",
     "check_writable",
     "parse_json",
     "read_json_lines",
+    "remove",
     "write_bytes",
     "write_json",
     "write_text",
@@ -41,24 +41,6 @@ def check_writable(path: Path, option: str) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that takes ``path``'s place when the block ends without an error.
-
-    Raises `UnskipError` when the disk is full; what stood at ``path`` before is then still there.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _full_disk_in_a_sentence(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(path)
-        try:
-            yield temporary
-            _sync(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
 def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Temporary paths of the same names that take the places of ``paths``, all in one folder, when the block ends.
 
@@ -70,19 +52,24 @@ def atomic_paths(paths: Sequence[Path]) -> Iterator[list[Path]]:
     with _full_disk_in_a_sentence(paths[0]):
         home.mkdir(parents=True, exist_ok=True)
         _clear_leftovers(paths[0])
-        (workplace / "before").mkdir(parents=True, exist_ok=True)
+        workplace.mkdir(exist_ok=True)
         try:
             temporary = [workplace / path.name for path in paths]
             yield temporary
             for path in temporary:
-                _sync(path)
-            _replace_all(temporary, paths, workplace / "before")
+                with open(path, "rb") as file:
+                    os.fsync(file.fileno())
+            if len(paths) == 1:
+                os.replace(temporary[0], paths[0])
+            else:
+                _replace_all(temporary, paths, workplace / "before")
         finally:
             shutil.rmtree(workplace, ignore_errors=True)
 
 
 def _replace_all(sources: Sequence[Path], targets: Sequence[Path], aside: Path) -> None:
     """Rename all sources; where one cannot be, put back what stood at the others' places."""
+    aside.mkdir(exist_ok=True)
     older = [target for target in targets if target.exists()]
     for target in older:
         try:
@@ -90,8 +77,7 @@ def _replace_all(sources: Sequence[Path], targets: Sequence[Path], aside: Path) 
         except OSError:  # a file system without links
             shutil.copyfile(target, aside / target.name)
     try:
-        if len(targets) > 1:  # a process that is killed in between leaves no file with another's parts
-            targets[-1].unlink(missing_ok=True)
+        targets[-1].unlink(missing_ok=True)  # who is killed in between leaves no file with another's parts
         for source, target in zip(sources, targets, strict=True):
             os.replace(source, target)
     except OSError:
@@ -107,12 +93,16 @@ def _clear_leftovers(path: Path) -> None:
     """Remove what processes that were killed while they wrote the same file have left."""
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         process = leftover.name.removesuffix(".tmp").rpartition(".")[2]
-        if not process.isdecimal() or _is_running(int(process)):
-            continue
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
+        if process.isdecimal() and not _is_running(int(process)):
+            remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
@@ -124,13 +114,8 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        return True
+        pass
     return True
-
-
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -145,7 +130,7 @@ def _full_disk_in_a_sentence(path: Path) -> Iterator[None]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file that is whole or absent."""
-    with atomic_path(path) as temporary:
+    with atomic_paths([path]) as (temporary,):
         temporary.write_bytes(data)
 
 

@@ -15,7 +15,15 @@ from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
 from unskip.weights import PRETRAINED
 
-__all__ = ["check_inputs", "file_hash"]
+__all__ = ["check_files", "check_inputs", "file_hash"]
+
+
+def check_files(recipe: Recipe) -> None:
+    """Raise `UnskipError` for weights that are not there, before anything takes time."""
+    for key, name in _weights(recipe).items():
+        if name != PRETRAINED and not Path(name).is_file():
+            where = "" if Path(name).is_absolute() else f"; looked for it from {Path.cwd()}, where this command runs"
+            raise UnskipError(f"{key}: no file {name}{where}")
 
 
 def check_inputs(folder: RunFolder, recipe: Recipe, data: Data, *, write: bool) -> None:
@@ -50,11 +58,6 @@ def file_hash(weights: str) -> str:
 
 def _inputs(recipe: Recipe, data: Data) -> dict[str, Any]:
     """By the names that messages use; lists of numbers and names where they tell what changed, else hashes."""
-    files = {
-        "teacher.weights": recipe.teacher.weights,
-        "teacher.initial_weights": recipe.teacher.initial_weights,
-        "student.initial_weights": recipe.student.initial_weights,
-    }
     return {
         "classes": data.classes,
         "image shape": data.image_shape,
@@ -63,8 +66,18 @@ def _inputs(recipe: Recipe, data: Data) -> dict[str, Any]:
         **data.contents,
         "mean of the normalisation": data.mean,
         "standard deviation of the normalisation": data.std,
-        **{name: file_hash(path) for name, path in files.items() if path is not None},
+        **{name: file_hash(path) for name, path in _weights(recipe).items()},
     }
+
+
+def _weights(recipe: Recipe) -> dict[str, str]:
+    """The weights files that a recipe names, by its keys."""
+    wanted = {
+        "teacher.weights": recipe.teacher.weights,
+        "teacher.initial_weights": recipe.teacher.initial_weights,
+        "student.initial_weights": recipe.student.initial_weights,
+    }
+    return {key: name for key, name in wanted.items() if name is not None}
 
 
 def _before(folder: RunFolder) -> dict[str, Any]:

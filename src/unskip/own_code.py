@@ -110,21 +110,15 @@ def _imported(source: str, module: str) -> types.ModuleType:
     from unskip.torchvision_compat import torchvision
 
     assert torchvision  # the module may import it
-    with _working_folder_importable(), running_own_code(f"{source}: importing {module} fails"):
-        try:
-            return importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise UnskipError(
-                f"{source}: {error} (a module is looked for in this folder and where Python finds packages)"
-            ) from error
-
-
-@contextmanager
-def _working_folder_importable() -> Iterator[None]:
     folder = os.getcwd()
     sys.path.insert(0, folder)
     try:
-        yield
+        with running_own_code(f"{source}: importing {module} fails"):
+            try:
+                return importlib.import_module(module)
+            except ModuleNotFoundError as error:
+                searched = "a module is looked for in this folder and where Python finds packages"
+                raise UnskipError(f"{source}: {error} ({searched})") from error
     finally:
         with suppress(ValueError):  # the module may have taken it away itself
             sys.path.remove(folder)

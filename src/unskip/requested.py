@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from unskip.data import Data
@@ -15,10 +13,8 @@ from unskip.nets.within_memory import check_memory
 from unskip.recipe import Edits, Recipe
 from unskip.surgery import Edit, build
 from unskip.tasks import make_task
-from unskip.weights import PRETRAINED
 
 __all__ = [
-    "check_files",
     "check_image_size",
     "check_nets",
     "edit_pairs",
@@ -26,19 +22,6 @@ __all__ = [
     "student_spec",
     "teacher_spec",
 ]
-
-
-def check_files(recipe: Recipe) -> None:
-    """Raise `UnskipError` for weights that are not there, before anything takes time."""
-    wanted = {
-        "teacher.weights": recipe.teacher.weights,
-        "teacher.initial_weights": recipe.teacher.initial_weights,
-        "student.initial_weights": recipe.student.initial_weights,
-    }
-    for key, name in wanted.items():
-        if name is not None and name != PRETRAINED and not Path(name).is_file():
-            where = "" if Path(name).is_absolute() else f"; looked for it from {Path.cwd()}, where this command runs"
-            raise UnskipError(f"{key}: no file {name}{where}")
 
 
 def check_nets(recipe: Recipe) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from rich.console import Console
 from unskip.compare import Trained, results_of
 from unskip.compare.runs import settings_of
 from unskip.data import Data, Normalization, load_data
-from unskip.environment import package_version
+from unskip.deploying import check_classes
 from unskip.errors import UnskipError
-from unskip.files import atomic_path, write_json
-from unskip.inputs import check_inputs, file_hash
+from unskip.files import write_bytes, write_json
+from unskip.inputs import check_files, check_inputs, file_hash
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet, find_net, num_kept_additions, unknown_shortcuts
@@ -25,7 +25,6 @@ from unskip.recipe import Recipe, TrainingRecipe, digest
 from unskip.records import Run
 from unskip.report import write_report
 from unskip.requested import (
-    check_files,
     check_image_size,
     check_nets,
     edit_pairs,
@@ -136,11 +135,8 @@ class _Run:
             )
         data = normalized_for_teacher(data, wanted)
         given = self.recipe.teacher.weights is not None
-        if given and known is not None and known.classes and data.classes and known.classes != data.classes:
-            raise UnskipError(
-                f"the teacher in {weights} knows {len(known.classes)} classes ({', '.join(known.classes[:4])}, ..), "
-                f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
-            )
+        if given and known is not None and known.classes and data.classes:
+            check_classes(data, known.classes, f"the teacher in {weights}")
         return data
 
     def _say_how_processes_share(self) -> None:
@@ -158,12 +154,12 @@ class _Run:
     def _teacher(self) -> Trained:
         wanted = self.recipe.teacher
         net = build(spec_for_data(teacher_spec(self.recipe), self.data), seed=self._seed("teacher"))
-        if wanted.weights is not None:
-            load_weights(net, Path(wanted.weights))
-            self._say(f"teacher: {wanted.net} from {wanted.weights}")
-            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
-        if not self.task.has_labels:
-            self._say(f"teacher: {wanted.net} as it is made, since without labels none is trained")
+        if wanted.weights is not None or not self.task.has_labels:
+            origin = "as it is made, since without labels none is trained"
+            if wanted.weights is not None:
+                load_weights(net, Path(wanted.weights))
+                origin = f"from {wanted.weights}"
+            self._say(f"teacher: {wanted.net} {origin}")
             return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
@@ -171,15 +167,12 @@ class _Run:
         stored = home / "teacher.safetensors"
         if stored.exists() and not self.folder.trained("teacher").exists():
             self._say(f"teacher: {wanted.net}, found again in {home}")
-            for source, target in (
-                (home / "teacher.json", self.folder.history("teacher")),
-                (stored, self.folder.trained("teacher")),
-            ):
-                _copy(source, target)
+            write_bytes(self.folder.history("teacher"), (home / "teacher.json").read_bytes())
+            write_bytes(self.folder.trained("teacher"), stored.read_bytes())
         net, history = self._trained("teacher", net, CE(), None, self.recipe.teacher_training())
         if not stored.exists() and self.fabric.is_global_zero:
-            _copy(self.folder.history("teacher"), home / "teacher.json")
-            _copy(self.folder.trained("teacher"), stored)
+            write_bytes(home / "teacher.json", self.folder.history("teacher").read_bytes())
+            write_bytes(stored, self.folder.trained("teacher").read_bytes())
         reused = not self.folder.trained_here("teacher")
         return self._looked_at(Trained("teacher", "teacher", net, None, history, reused=reused))
 
@@ -199,7 +192,7 @@ class _Run:
         data = self.recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"})
         return digest(
             {
-                "unskip": package_version(),
+                "unskip": version("unskip"),
                 "net": net.spec.to_json(),
                 "data": data,
                 "content": self.data.fingerprint,
@@ -287,8 +280,3 @@ def _describe(net: StagedNet) -> str:
     if kept:
         known += f" but {kept} addition{'s' * (kept != 1)} that stay{'s' * (kept == 1)}"
     return f"{known}; {unknown}" if unknown else known
-
-
-def _copy(source: Path, target: Path) -> None:
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)

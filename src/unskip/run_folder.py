@@ -4,64 +4,67 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from filelock import FileLock, Timeout
+from pydantic import AfterValidator, BaseModel, ValidationError, model_validator
 
 from unskip.environment import describe_environment
 from unskip.errors import UnskipError
-from unskip.files import parse_json, read_json_lines, write_json, write_text
+from unskip.files import parse_json, read_json_lines, remove, write_json, write_text
 from unskip.recipe import DataRecipe, Recipe, load_recipe
-from unskip.settings import nearest
+from unskip.settings import explain, nearest, shortened
 
 __all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
 
 
-@dataclass(frozen=True)
+def _file_name(label: str) -> str:
+    if not label or Path(label).name != label or label == "..":
+        raise ValueError("expected a name that a file can have")
+    return label
+
+
+class _Net(BaseModel):
+    label: Annotated[str, AfterValidator(_file_name)]
+    training: str | None = None
+
+
+class Results(BaseModel):
+    """What ``run.json`` of any version says of its networks: their labels, and which is the best."""
+
+    best: str
+    nets: tuple[_Net, ...]
+
+    @model_validator(mode="after")
+    def _names_the_best(self) -> Results:
+        if self.best not in self.labels:
+            raise ValueError(f"best: expected one of {', '.join(self.labels)}, not {shortened(self.best)!r}")
+        return self
+
+    @property
+    def labels(self) -> list[str]:
+        """Of all networks."""
+        return [net.label for net in self.nets]
+
+
 class RunFolder:
     """Where a run keeps its things.
 
-    ``recipe.yaml`` (resolved), ``environment.json``, ``inputs.json``, ``metrics.jsonl``, ``checkpoints/`` while it
-    trains, ``trained/`` (students as their training left them, and every training's history), ``nets/`` (what ships,
-    and the teacher), ``export/``, ``run.json`` (all results), ``report.html``.
+    Besides what has an attribute: ``checkpoints/`` while it trains, ``trained/`` (students as their training left them,
+    and every training's history), ``nets/`` (what ships, and the teacher), ``export/``, ``report.html``.
     """
 
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
-        """The resolved recipe."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def environment(self) -> Path:
-        """Versions, processor, threads, accelerator, and where the images were found."""
-        return self.path / "environment.json"
-
-    @property
-    def inputs(self) -> Path:
-        """What the run read: of the images and of every weights file enough to notice that it is another."""
-        return self.path / "inputs.json"
-
-    @property
-    def metrics(self) -> Path:
-        """A line per network and epoch."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def results(self) -> Path:
-        """All results; its presence says that the run is complete."""
-        return self.path / "run.json"
-
-    @property
-    def teachers(self) -> Path:
-        """Trained teachers of all runs beside this one, by the hash of what made them."""
-        return self.path.parent / "teachers"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"  # resolved
+        self.environment = path / "environment.json"  # versions, processor, .., and where the images were found
+        self.inputs = path / "inputs.json"  # of what the run read, enough to notice that it is another
+        self.metrics = path / "metrics.jsonl"  # a line per network and epoch
+        self.results = path / "run.json"  # its presence says that the run is complete
+        self.teachers = path.parent / "teachers"  # of all runs beside this one, by the hash of what made them
 
     @property
     def started(self) -> bool:
@@ -106,28 +109,19 @@ class RunFolder:
         """Whether this run trained a network itself, and did not find it or was not given it."""
         return any(row["net"] == label for row in read_json_lines(self.metrics))
 
-    def load_results(self) -> dict[str, Any]:
+    def load_results(self) -> Results:
         """What ``run.json`` says; `UnskipError` when there is none, or one of another form."""
         if not self.results.is_file():
             raise UnskipError(f"{self.path} has no run.json: no complete run; `unskip run` makes or continues one")
-        again = "delete it and `unskip run` makes it again"
         try:
-            results = parse_json(self.results.read_bytes(), str(self.results))
-        except UnskipError as error:
-            raise UnskipError(f"{error}; {again}") from error
-        labels = _labels_in(results)
-        if not labels or results.get("best") not in labels:
-            raise UnskipError(
-                f"{self.results} is damaged: expected networks with labels, one of them the best; {again}"
-            )
-        leading_out = [label for label in labels if Path(label).name != label or label == ".."]
-        if leading_out:
-            raise UnskipError(f"{self.results} names a network {leading_out[0]!r}, which is no file's name; {again}")
-        best = self.weights(results["best"])
+            results = Results.model_validate_json(self.results.read_bytes())
+        except ValidationError as error:
+            wrong = explain(error, Results, f"{self.results} is damaged")
+            raise UnskipError(f"{' '.join(wrong.split())}; delete it and `unskip run` makes it again") from error
+        best = self.weights(results.best)
         if not best.is_file():
             raise UnskipError(f"{self.path} has lost {best}; delete the folder to run again")
-        found: dict[str, Any] = results
-        return found
+        return results
 
     def load_history(self, label: str) -> list[dict[str, Any]]:
         """The epochs of a training that is done; `UnskipError` for a file that does not hold them."""
@@ -169,10 +163,7 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
     else:
         write_text(folder.recipe, recipe.to_yaml())
     for leftover in list(path.rglob(".*.tmp")):  # of a process that was killed while it wrote
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink(missing_ok=True)
+        remove(leftover)
     place = {} if data.name == "digits" else {"data_path": str(data.folder.absolute())}
     write_json(folder.environment, describe_environment() | place)
     return folder
@@ -188,10 +179,10 @@ def net_file(target: Path, label: str | None = None) -> Path:
     if target.is_dir():
         folder = RunFolder(target)
         results = folder.load_results()
-        labels = [row["label"] for row in results["nets"]]
-        if label is not None and label not in labels:
-            raise UnskipError(f"{target} has no network {label!r}; it has {', '.join(labels)}{nearest(label, labels)}")
-        return folder.weights(label or results["best"])
+        if label is not None and label not in results.labels:
+            known = f"{', '.join(results.labels)}{nearest(label, results.labels)}"
+            raise UnskipError(f"{target} has no network {label!r}; it has {known}")
+        return folder.weights(label or results.best)
     if not target.is_file():
         raise UnskipError(f"no file or run folder {target}")
     if label is not None:
@@ -217,16 +208,6 @@ def only_process(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         (folder / ".lock").unlink(missing_ok=True)
-
-
-def _labels_in(results: Any) -> list[str]:
-    """The labels of a run's networks; none where what ``run.json`` holds is of another form."""
-    rows = results.get("nets") if isinstance(results, dict) else None
-    rows = rows if isinstance(rows, list) else []
-    texts = [row[key] for row in rows if isinstance(row, dict) for key in ("label", "training") if key in row]
-    if not all(isinstance(row, dict) and "label" in row for row in rows) or not all(isinstance(t, str) for t in texts):
-        return []
-    return [row["label"] for row in rows]
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

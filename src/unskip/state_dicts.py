@@ -138,22 +138,18 @@ def best_fitting(content: Any, fit: Callable[[Mapping[str, Tensor]], int], path:
     """
     found = list(state_dicts_in(content))
     if not found:
-        held = (
-            f"it holds {', '.join(map(str, list(content)[:8]))}"
-            if isinstance(content, Mapping) and content
-            else (f"it holds a {type(content).__name__}")
-        )
-        raise UnskipError(f"{path} is no state dict: expected names and tensors; {held}")
+        some = isinstance(content, Mapping) and content
+        held = ", ".join(map(str, list(content)[:8])) if some else f"a {type(content).__name__}"
+        raise UnskipError(f"{path} is no state dict: expected names and tensors; it holds {held}")
     scores = [fit(candidate.tensors) for candidate in found]
     best = max(scores)
     if not best:
-        return max(found, key=lambda candidate: (len(candidate.tensors), -found.index(candidate)))
+        return max(found, key=lambda candidate: len(candidate.tensors))
     fitting = [candidate for candidate, score in zip(found, scores, strict=True) if score == best]
     fitting.sort(key=lambda candidate: candidate.is_another_copy)
     taken, *others = fitting
-    others = [other for other in others if other.tensors.keys() != taken.tensors.keys() or not _same(other, taken)]
-    if others:
-        places = ", ".join(other.place or "its top level" for other in others)
+    places = ", ".join(other.place or "its top level" for other in others if not _same(other, taken))
+    if places:
         warnings.warn(
             f"{path} holds weights of this network more than once; those under {taken.place or 'its top level'} are "
             f"taken, those under {places} are not",
@@ -163,4 +159,4 @@ def best_fitting(content: Any, fit: Callable[[Mapping[str, Tensor]], int], path:
 
 
 def _same(one: StateDict, other: StateDict) -> bool:
-    return all(one.tensors[name] is other.tensors[name] for name in one.tensors)
+    return one.tensors.keys() == other.tensors.keys() and all(t is other.tensors[n] for n, t in one.tensors.items())

@@ -35,13 +35,14 @@ class _Sample:
 
     images: Tensor
     labels: Tensor
+    num_classes: int
 
     @classmethod
     def of(cls, data: Data) -> _Sample:
         small = max(data.image_shape[1:]) <= 64
         fewest, most = (512, 2048) if small else (256, 512)
         images, labels = data.scaled().labelled_test_images(min(max(fewest, 4 * len(data.classes)), most))
-        return cls(images, labels.cpu())
+        return cls(images, labels.cpu(), len(data.classes))
 
     def read(self, net: nn.Module, setting: str | None, known: Normalization, *, bgr: bool = False) -> _Reading:
         """What a network in eval mode, on the images' device, makes of them."""
@@ -52,31 +53,20 @@ class _Sample:
             answers = torch.cat([net(batch).argmax(1) for batch in normalized]).cpu()
         return _Reading(setting, known, answers, answers == self.labels)
 
-    def flipped(self, net: nn.Module, reading: _Reading) -> _Reading:
-        """The same with blue, green, red."""
-        return self.read(net, reading.setting, reading.normalization, bgr=True)
+    def meaning(self, answers: Tensor, among: Tensor | slice = slice(None)) -> Tensor:
+        """(classes,) the label that each answer most often goes with; -1 for answers that are never given."""
+        classes = self.num_classes
+        pairs = answers[among] * classes + self.labels[among]
+        counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        return torch.where(counts.sum(1) > 0, counts.argmax(1), -1)
 
-    def reordered(self, reading: _Reading, num_classes: int) -> _Reading:
+    def reordered(self, reading: _Reading) -> _Reading:
         """Each answer taken for the class that it most often goes with, in the other half of the sample."""
         half = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(0)) % 2 == 0
         answers = torch.empty_like(reading.answers)
         for learnt in (half, ~half):
-            meaning = _meaning(reading.answers[learnt], self.labels[learnt], num_classes)
-            answers[~learnt] = meaning[reading.answers[~learnt]]
+            answers[~learnt] = self.meaning(reading.answers, learnt)[reading.answers[~learnt]]
         return replace(reading, right=answers == self.labels)
-
-
-def _meaning(answers: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """(classes,) the label that each answer most often goes with; -1 for answers that are never given."""
-    counts = torch.bincount(answers * num_classes + labels, minlength=num_classes**2).view(num_classes, num_classes)
-    return torch.where(counts.sum(1) > 0, counts.argmax(1), torch.tensor(-1))
-
-
-def _readings(net: nn.Module, data: Data, sample: _Sample) -> list[_Reading]:
-    """As the images are read now, and under every usual normalisation."""
-    now = Normalization(data.mean, data.std)
-    others = [(setting, known) for setting, known in _usual(data).items() if known != now]
-    return [sample.read(net, setting, known) for setting, known in [(None, now), *others]]
 
 
 def _usual(data: Data) -> dict[str, Normalization]:
@@ -140,50 +130,35 @@ def examine(net: nn.Module, data: Data, *, thoroughly: bool) -> Finding:
     those before.
     """
     sample = _Sample.of(data)
-    readings = _readings(net, data, sample)
+    now = Normalization(data.mean, data.std)
+    others = [(setting, known) for setting, known in _usual(data).items() if known != now]
+    readings = [sample.read(net, setting, known) for setting, known in [(None, now), *others]]
     found = _best(readings)
     cause = "its images are normalised in another way than it expects" if found.setting else ""
     if data.image_shape[0] == 3:
-        flipped = [sample.flipped(net, reading) for reading in (readings if thoroughly else [found])]
+        tried = readings if thoroughly else [found]
+        flipped = [sample.read(net, reading.setting, reading.normalization, bgr=True) for reading in tried]
         best = max(flipped, key=lambda reading: reading.top1)
         if _clearly_better(best, found):
             cause, found = "it expects the channels in the order blue, green, red", best
-    reordered = _best([sample.reordered(reading, len(data.classes)) for reading in readings])
-    if _clearly_better(reordered, found) and _is_an_order(reordered, sample, len(data.classes)):
+    reordered = _best([sample.reordered(reading) for reading in readings])
+    meaning = sample.meaning(reordered.answers)
+    distinct = len(meaning[meaning >= 0].unique())  # few where features of other classes stand for several of these
+    if _clearly_better(reordered, found) and distinct >= 0.8 * len(meaning):
         cause, found = "its classes are in another order than the data's", reordered
-    tried = ", ".join(f"{_name(reading)} {_percent(reading.top1)}" for reading in readings)
-    remedy = [f"add {_set(found)}"] if found.setting else []
+    remedy = [f"add `teacher.normalization={found.setting}`"] if found.setting else []
     if "channels" in cause:
         remedy.append("turn the input channels of its first convolution around")
     if "classes" in cause:
-        rows = _rows(found, sample, data)
+        rows = f": {meaning.argsort().tolist()}" if distinct == len(meaning) <= 20 else ""
         remedy.append(f"put the rows of its last layer into the order of the data's classes{rows}")
-    return Finding(len(sample.labels), readings[0].top1, found.top1, tried, cause, " and ".join(remedy))
-
-
-def _is_an_order(reading: _Reading, sample: _Sample, num_classes: int) -> bool:
-    """Whether answers stand for different classes: features of other classes would be many to one."""
-    meaning = _meaning(reading.answers, sample.labels, num_classes)
-    used = meaning[meaning >= 0]
-    return len(used.unique()) >= 0.8 * num_classes
-
-
-def _rows(reading: _Reading, sample: _Sample, data: Data) -> str:
-    """The rows by the data's classes, where they can be said in short."""
-    meaning = _meaning(reading.answers, sample.labels, len(data.classes)).tolist()
-    if len(meaning) > 20 or sorted(meaning) != list(range(len(meaning))):
-        return ""
-    return f": [{', '.join(str(meaning.index(place)) for place in range(len(meaning)))}]"
+    shares = ", ".join(f"{_name(reading)} {_percent(reading.top1)}" for reading in readings)
+    return Finding(len(sample.labels), readings[0].top1, found.top1, shares, cause, " and ".join(remedy))
 
 
 def _name(reading: _Reading) -> str:
     setting = reading.setting or "as now"
     return "mean and std 0.5" if "{" in setting else setting
-
-
-def _set(reading: _Reading) -> str:
-    setting = f"teacher.normalization={reading.setting}"
-    return f"--set '{setting}'" if "{" in setting else f"--set {setting}"
 
 
 def _percent(share: float) -> str:

@@ -33,10 +33,8 @@ def normalized_for_teacher(data: Data, wanted: str | dict[str, tuple[float, ...]
     """The images as ``teacher.normalization`` asks for them; `UnskipError` where it is of other channels."""
     if wanted is None or wanted == "data":
         return data
-    if isinstance(wanted, str):
-        normalization = named_normalization(wanted, data.image_shape[0])
-    else:
-        normalization = Normalization(wanted["mean"], wanted["std"])
+    channels = data.image_shape[0]
+    normalization = named_normalization(wanted, channels) if isinstance(wanted, str) else Normalization(**wanted)
     try:
         return data.normalized(normalization)
     except UnskipError as error:
@@ -63,15 +61,17 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     else:
         weak, cause = _given_teacher(net, data, recipe, score)
     if weak is None:
-        for note in (cause if wanted.weights else "", _near_chance(score)):
-            if note:
-                say(f"teacher: {note}")
+        if wanted.weights and cause:
+            say(f"teacher: {cause}")
+        if score.chance is not None and score.at_chance:
+            limit = f"{100 * score.chance:.1f} %"
+            say(f"teacher: within noise of chance ({limit}), and so will be who learns from it")
         return score
     learns = any(method_from(label, fields).needs_teacher for label, fields in recipe.methods.items())
     if learns and not wanted.accept_weak:
         raise UnskipError(
             f"the teacher has {found}, and {weak}, so nobody should learn from it; {cause}; "
-            "--set teacher.accept_weak=true goes on all the same"
+            "`teacher.accept_weak=true` goes on all the same"
         )
     say(f"teacher: {weak}; {cause}")
     return score
@@ -93,12 +93,6 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, score: Score) -> 
     return weak, str(found) if weak or found.cause else ""
 
 
-def _near_chance(score: Score) -> str:
-    if score.chance is None or not score.at_chance:
-        return ""
-    return f"within noise of chance ({_percent(score.chance)}), and so will be who learns from it"
-
-
 def weakness(score: Score, *, given: bool = False, stated: float | None = None) -> str | None:
     """What makes a teacher worthless, in words, or None.
 
@@ -109,14 +103,14 @@ def weakness(score: Score, *, given: bool = False, stated: float | None = None) 
     top1, chance, images = score.value, score.chance, score.images
     if chance is None or not tells_chance(images):
         return None
-    guessing = f"always naming the most frequent class gives {_percent(chance)}"
+    guessing = f"always naming the most frequent class gives {100 * chance:.1f} %"
     if top1 <= chance or (given and score.at_chance):
         return f"it is at chance ({guessing})"
     if given and top1 - chance <= min(chance, _NEAR * (1 - chance)):
         return f"it is near chance ({guessing})"
     noise = chance_limit(top1, images) - top1
     if given and stated is not None and top1 + noise < chance + _KEPT * (stated - chance):
-        return f"its file states {_percent(stated)}"
+        return f"its file states {100 * stated:.1f} %"
     return None
 
 
@@ -137,7 +131,3 @@ def stated_accuracy(path: Path) -> float | None:
         return None
     share = value / 100 if value > 1 else value
     return share if 0 < share <= 1 else None
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +57,9 @@ def load_net(path: Path) -> tuple[StagedNet, DataInfo]:
     `UnskipError` for any other file, and where the file names a module of the user's own that nobody allowed
     (:func:`unskip.allow_module`).
     """
-    tensors, header = _read_safetensors(path)
-    if "unskip" not in header:
+    tensors, facts = _read_safetensors(path)
+    if facts is None:
         raise UnskipError(f"{path} has no net spec in its header; give it as teacher.weights with teacher.net instead")
-    facts = parse_json(header["unskip"], f"the header of {path}")
     spec, info = described_net(facts, f"the header of {path}"), DataInfo.from_json(facts, path)
     if ":" not in spec.source:
         with torch.device("meta"):  # a header may say any size; only what the file really holds gets memory
@@ -83,12 +81,8 @@ def described_net(facts: Any, where: str) -> NetSpec:
 
 def read_data_info(path: Path) -> DataInfo | None:
     """What the network in a file that :func:`save_net` wrote expects; None for files of other origin."""
-    if path.suffix != ".safetensors":
-        return None
-    header = _read_header(path)
-    return (
-        DataInfo.from_json(parse_json(header["unskip"], f"the header of {path}"), path) if "unskip" in header else None
-    )
+    facts = _read_safetensors(path, tensors=False)[1] if path.suffix == ".safetensors" else None
+    return None if facts is None else DataInfo.from_json(facts, path)
 
 
 def load_weights(net: StagedNet, path: Path) -> None:
@@ -168,10 +162,9 @@ def _translated(net: StagedNet, tensors: Mapping[str, Tensor]) -> dict[str, Tens
 
 def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
     _check_same_tensors(net, tensors, path)
-    own = net.state_dict()
-    for name in own:
+    for name, own in net.state_dict().items():
         if name in tensors:
-            _check_values(name, tensors[name], own[name], path)
+            _check_values(name, tensors[name], own, path)
     net.load_state_dict(tensors, strict=False)
 
 
@@ -208,24 +201,17 @@ def _check_values(name: str, tensor: Tensor, own: Tensor, path: Path) -> None:
     raise UnskipError(f"{path}: {name} is {kind.replace('torch.', '')}; expected dense floating-point numbers")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _read_safetensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, Tensor], Any]:
+    """All ``tensors``, or none, and what `save_net` says in the header, None in files of other origin."""
     _check_exists(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            yield file
+            found = {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}
+            header = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise UnskipError(f"{path} is no safetensors file: {error}") from error
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-
-
-def _read_header(path: Path) -> dict[str, str]:
-    with _opened(path) as file:
-        return dict(file.metadata() or {})
+    facts = parse_json(header["unskip"], f"the header of {path}") or {} if "unskip" in header else None
+    return found, facts
 
 
 def _check_exists(path: Path) -> None:

@@ -7,13 +7,13 @@ from PIL import Image
 
 from unskip.compare import Settings, bench, workbench
 from unskip.dataflow import forecast
+from unskip.deploying import data_for
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
 from unskip.export import planned_arena
 from unskip.measures import Timing
 from unskip.records import Comparison
 from unskip.runtimes import find_runtime
-from unskip.trained import data_for
 from unskip.weights import load_net
 
 QUICK = {"repeats": 4, "processes": 2}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from importlib import metadata
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
@@ -58,14 +58,7 @@ def _before_any(
     pass
 
 
-def _print_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
+def _print_warning(message: Warning | str, *where: Any, **more: Any) -> None:
     """A warning as one sentence, without the place in the code that Python shows."""
     say(f"warning: {message}")
 

@@ -7,6 +7,7 @@ types that: `` `data` `` becomes ``--data``, `` `data.workers` `` becomes ``--se
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def as_typed(sentence: str, parameters: Sequence[Any]) -> str:
                 return _parameter(parameter, value)
             scope, key, _ = (parameter.metavar or "").partition("KEY=VALUE")
             if key and name.startswith(scope) and _is_recipe_key(name):
-                return f"{parameter.opts[0]} {name}{value or '=..'}"
+                return f"{parameter.opts[0]} {shlex.quote(name + (value or '=..'))}"
         return match[0]
 
     return _NAMED.sub(typed, sentence)

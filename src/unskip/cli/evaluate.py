@@ -33,7 +33,7 @@ def evaluate(
     Examples: `unskip evaluate runs/demo`, `unskip evaluate runs/demo --net teacher`,
     `unskip evaluate model.onnx --data MY_IMAGES`.
     """
-    from unskip.trained import evaluate_target
+    from unskip.deploying import evaluate_target
 
     score = evaluate_target(target, data, settings or (), label=label, depth=depth)
     figures = "  ".join(f"{name.replace('top', 'top-')} {100 * share:.2f} %" for name, share in score.figures.items())

@@ -43,10 +43,13 @@ def export(
             max=1,
         ),
     ] = None,
-    batch: Annotated[
+    batch_size: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65_536, help="Images that the file takes at once; by default any number (executorch: 1)."
+            "--batch",
+            min=1,
+            max=65_536,
+            help="Images that the file takes at once; by default any number (executorch: 1).",
         ),
     ] = None,
     normalization: Annotated[
@@ -87,7 +90,7 @@ def export(
     Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
     `unskip export runs/demo --int8 --out student.onnx`.
     """
-    from unskip.trained import export_target
+    from unskip.deploying import export_target
 
     written = export_target(
         target,
@@ -96,7 +99,7 @@ def export(
         data=data,
         settings=settings or (),
         label=label,
-        batch_size=batch,
+        batch_size=batch_size,
         normalization=normalization,
         backend=backend,
         int8=int8,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
@@ -15,7 +16,6 @@ from unskip.compare.targets import Target
 from unskip.compare.test_sets import TestSet
 from unskip.compare.workbench import Settings, Workbench
 from unskip.data import Data
-from unskip.environment import package_version
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.nets import StagedNet
@@ -75,7 +75,7 @@ def results_of(
     best = max((trained.label for trained in nets if trained.role == "student"), key=lambda label: scores[label].value)
     return Run.model_validate(
         {
-            "unskip": package_version(),
+            "unskip": version("unskip"),
             "title": recipe.title or f"{recipe.teacher.net} on {data.name}",
             "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             "task": task.name,

@@ -9,10 +9,10 @@ from pathlib import Path
 from unskip.compare.targets import Target
 from unskip.data import Data, data_section
 from unskip.data_info import DataInfo
+from unskip.deploying import data_for, task_for
 from unskip.errors import UnskipError
 from unskip.recipe import recipe_from
 from unskip.tasks import Task
-from unskip.trained import data_for, task_for
 
 __all__ = ["TestSet", "TestSetOf", "test_sets"]
 
@@ -38,7 +38,7 @@ def test_sets(*, wanted: bool, data: str | None, settings: Sequence[str]) -> Tes
     """
     for setting in settings:
         if not setting.startswith("data."):
-            raise UnskipError(f"{setting!r}: only the data can change here, such as data.test_limit=1000")
+            raise UnskipError(f"{setting!r}: only the data can change here, such as `data.test_limit=1000`")
     recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
     known: dict[tuple[Path, DataInfo], TestSet | str] = {}
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import chain, count, product
 from pathlib import Path
 from typing import Self
@@ -19,7 +20,7 @@ from unskip.compare.files import Exports
 from unskip.compare.targets import Target
 from unskip.compare.test_sets import TestSet, TestSetOf
 from unskip.compare.timing import Job, measure_files
-from unskip.environment import describe_environment, package_version
+from unskip.environment import describe_environment
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate_file
 from unskip.measures import MeasuredFile, Timing, measures
@@ -120,7 +121,7 @@ class Workbench:
         present = {name for subject in subjects for name in subject.figures}
         present |= {name for group in groups for cell in group.cells for name in cell.figures}
         return Comparison(
-            unskip=package_version(),
+            unskip=version("unskip"),
             started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
             seconds=time.time() - started,
             repeats=settings.repeats,

@@ -6,13 +6,13 @@ import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from unskip.answers import LOGITS, answer_names
-from unskip.environment import package_version
 from unskip.errors import UnskipError, first_line
 from unskip.export.formats import FORMATS, format_for
 from unskip.export.formats.base import Conversion, Format, flat, normalized
@@ -174,7 +174,7 @@ class _Order:
         """What the format gets: the network as it is ready to be written, and the facts about it."""
         shape = self.images.shape[1:]
         facts = {
-            "unskip": package_version(),
+            "unskip": version("unskip"),
             "image_shape": json.dumps(list(shape)),
             "normalization": "outside" if self.normalization is None else "inside",
             "precision": "float32" if calibration is None else "int8",

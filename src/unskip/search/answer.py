@@ -153,7 +153,7 @@ class BudgetAnswer:
         for candidate in self.candidates:
             if candidate.recipe is not None and candidate.is_usable:
                 trees[candidate.file] = candidate.recipe
-                remarks.setdefault(candidate.file, ["From `unskip fit-budget`; run it with --data."])
+                remarks.setdefault(candidate.file, ["From `unskip fit-budget`: `unskip run FILE --data IMAGES`."])
                 figures = ((name, candidate.figures[name].value) for name in self.measures if name in candidate.figures)
                 counted = ", ".join(f"{self.measures[name].title} {value:,g}" for name, value in figures if value)
                 remarks[candidate.file].append(f"{candidate.student}: {counted}")

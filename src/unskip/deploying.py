@@ -1,4 +1,4 @@
-"""Trained networks on disk: evaluate and export them."""
+"""Trained networks and deployed files on disk: evaluate and export them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from unskip.data_info import DataInfo
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
-from unskip.export import FORMATS, Exported, Format, export_net, export_switchable, find_format, format_for
+from unskip.export import FORMATS, Exported, export_net, export_switchable, find_format, format_for
 from unskip.files import check_writable
-from unskip.nets import StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
@@ -26,7 +25,7 @@ from unskip.settings import nearest
 from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
-__all__ = ["data_for", "evaluate_target", "export_target", "task_for"]
+__all__ = ["check_classes", "data_for", "evaluate_target", "export_target", "task_for"]
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
@@ -53,7 +52,7 @@ def evaluate_target(
             images, task = images.scaled(), task.scaled(images.mean, images.std)
         return evaluate_file(file, images.test_batches(_BATCH).epoch(0), task, depth=depth)
     if depth is not None:
-        raise UnskipError(f"--depth is for deployed files of several depths; {file} holds one network")
+        raise UnskipError(f"`depth` is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
     images = data_for(file, info, data, settings)
     return evaluate(net, images.test_batches(_BATCH).epoch(0), task_for(file, info))
@@ -111,11 +110,11 @@ def export_target(
     training of ``label`` into one file.
     """
     if switchable and int8:
-        raise UnskipError("a file of several depths is written in float32; export each depth by itself with --int8")
+        raise UnskipError("a file of several depths is written in float32; export each depth by itself with `int8`")
     if int8 and tolerance is not None:
-        raise UnskipError("--tolerance compares logits of float32; what --int8 may lose is said with --max-drop")
+        raise UnskipError("`tolerance` compares logits of float32; what `int8` may lose is said with `max_drop`")
     if not int8 and (calibration is not None or max_drop is not None):
-        raise UnskipError("--calibration and --max-drop belong to --int8")
+        raise UnskipError("`calibration` and `max_drop` belong to `int8`")
     files = _depths(target, label) if switchable else {"": net_file(target, label)}
     file = next(iter(files.values()))
     name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
@@ -123,10 +122,10 @@ def export_target(
     nets = {depth: load_net(path)[0] for depth, path in files.items()}
     info = load_net(file)[1]
     if batch_size is not None:
-        _check_batch(batch_size, next(iter(nets.values())), info.image_shape)
+        live = batch_size * forecast(next(iter(nets.values())), info.image_shape).peak_bytes
+        check_memory(live, f"`batch_size` {batch_size}: the feature maps of so many images", "give fewer")
     seen = data_for(file, info, data, settings)
-    inside = normalization == "inside"
-    if inside:
+    if normalization == "inside":
         seen = seen.scaled()
     run = _run_of(file)
     recipe = load_recipe(run.recipe) if run else None
@@ -134,7 +133,7 @@ def export_target(
     shown = seen.test_images(images)
     given: Any = {
         "metadata": facts,
-        "normalization": (info.mean, info.std) if inside else None,
+        "normalization": (info.mean, info.std) if normalization == "inside" else None,
         "batch_size": batch_size,
         "backend": backend,
         "test": _OnePass(seen),
@@ -150,25 +149,18 @@ def export_target(
             yield export_net(nets[""], path, shown, **given)
 
 
-def _check_batch(size: int, net: StagedNet, image_shape: tuple[int, int, int]) -> None:
-    """Raise `UnskipError` for a batch that this machine cannot run, as the check of the file must."""
-    live = forecast(net, image_shape).peak_bytes
-    check_memory(size * live, f"--batch {size}: the feature maps of so many images", "give a smaller --batch")
-
-
 def _depths(target: Path, label: str | None) -> dict[str, Path]:
     """The networks of a run that came out of one training, by their depths, the full one first."""
     if target.is_file():
-        raise UnskipError(f"--switchable takes the depths from a run folder, and {target} is a file")
-    rows = RunFolder(target).load_results()["nets"]
-    trainings = [row.get("training") or row["label"] for row in rows]
+        raise UnskipError(f"`switchable` takes the depths from a run folder, and {target} is a file")
+    named = {net.label: net.training or net.label for net in RunFolder(target).load_results().nets}
+    trainings = list(named.values())
     several = list(dict.fromkeys(training for training in trainings if trainings.count(training) > 1))
-    named = dict(zip((row["label"] for row in rows), trainings, strict=True))
     wanted = [training for name, training in named.items() if label in (name, training)] if label else several
     if not several or not wanted or wanted[0] not in several:
+        known = f"{', '.join(several)} did" if several else "as embedded_kd does"
         raise UnskipError(
-            f"--switchable: {label or target} is no training that gave networks of several depths"
-            f"{'; ' + ', '.join(several) + ' did' if several else ', as embedded_kd does'}"
+            f"`switchable`: {label or target} is no training that gave networks of several depths; {known}"
         )
     labels = [name for name, training in named.items() if training == wanted[0]]
     return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
@@ -178,59 +170,54 @@ def _places(out: str | Path | None, formats: Sequence[str], name: str) -> list[P
     """The files that an export command means; `UnskipError` where they cannot be."""
     wanted = [find_format(each) for each in dict.fromkeys(formats)]
     if out is not None and not str(out).strip():
-        raise UnskipError("--out is empty; name a file or a folder, or leave it out for this one")
+        raise UnskipError("`out` is empty; name a file or a folder, or leave it out for this one")
     place = Path() if out is None else Path(out)
     endings = [format_.ending for format_ in FORMATS.values()]
     meant = place.suffix.lower() in endings or nearest(place.suffix.lower(), endings)  # student.pt is a slip
     if meant and not place.is_dir() and not str(out).endswith(("/", os.sep)):
         ending = format_for(place)
         if wanted and wanted != [ending]:
-            raise UnskipError(f"--out {place} is {_article(ending)} file; give a folder to write {_names(wanted)}")
+            raise UnskipError(
+                f"`out` {place} names the format {ending.name}; give a folder to write {', '.join(formats)}"
+            )
         files = [place]
     else:
         if place.is_file():
-            raise UnskipError(f"--out {place} is a file, and ends in none of {', '.join(endings)}; name a folder")
+            raise UnskipError(f"`out` {place} is a file, and ends in none of {', '.join(endings)}; name a folder")
         files = [place / f"{name}{format_.ending}" for format_ in wanted or [find_format("onnx")]]
     for file in files:
-        check_writable(file, "--out")
+        check_writable(file, "`out`")
     return files
-
-
-def _article(format_: Format) -> str:
-    return f"an {format_.name}" if format_.name[0] in "aeiou" else f"a {format_.name}"
-
-
-def _names(formats: Sequence[Format]) -> str:
-    return " and ".join(format_.name for format_ in formats)
 
 
 def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
     """Images as the network expects them: its size, its normalisation, its classes.
 
     They are those of the run in whose folder the network's ``file`` lies, read as the run read them, or those that
-    ``argument``, a ``--data``, names.
+    ``argument`` names as ``--data`` does.
     """
     run = _run_of(file)
     if argument is None and run is None:
-        raise UnskipError(f"{file} lies in no run folder; say with --data on which images")
+        raise UnskipError(f"{file} lies in no run folder; say with `data` on which images")
     for setting in settings:
         if not setting.startswith("data."):
-            raise UnskipError(f"--set {setting!r}: only the data can change here, such as data.test_limit=1000")
+            raise UnskipError(f"{setting!r}: only the data can change here, such as `data.test_limit=1000`")
     recipe = load_recipe(run.recipe).data if run else None
     tree = recipe.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
     tree |= data_section(argument) if argument else {}
     tree["image_size"] = list(info.image_shape[1:])
     wanted = recipe_from({"data": tree}, settings).data
     if wanted.size != info.image_shape[1:]:
+        height, width = info.image_shape[1:]
         raise UnskipError(
-            f"the network reads images of {_by(info.image_shape[1:])} pixels, so data.image_size cannot be "
-            f"{wanted.image_size}; leave it out, and images of other sizes are brought to that one"
+            f"the network reads images of {height}x{width} pixels, so data.image_size cannot be {wanted.image_size}; "
+            "leave it out, and images of other sizes are brought to that one"
         )
     if run is not None and recipe is not None and argument is None and wanted.path == recipe.path:
         wanted = run.located(wanted)
         if wanted.name in ("image_folder", "images", "parquet") and not wanted.folder.exists():
             raise UnskipError(
-                f"the images of the run {run.path} are not in {wanted.path}; say with --data where they are"
+                f"the images of the run {run.path} are not in {wanted.path}; say with `data` where they are"
             )
     data = load_data(
         wanted,
@@ -243,18 +230,17 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
         kinds = {1: "grey", 3: "RGB"}
         has, reads = (kinds.get(shape[0], f"{shape[0]}-channel") for shape in (data.image_shape, info.image_shape))
         raise UnskipError(
-            f"the network reads {reads} images, and those of {data.name} are {has}; give others with --data"
+            f"the network reads {reads} images, and those of {data.name} are {has}; give others with `data`"
         )
-    if data.classes != info.classes:
-        raise UnskipError(
-            f"the network knows {len(info.classes)} classes ({', '.join(info.classes[:4])}, ..), "
-            f"the data has {len(data.classes)} ({', '.join(data.classes[:4])}, ..)"
-        )
+    check_classes(data, info.classes, "the network")
     return data
 
 
-def _by(size: Sequence[int]) -> str:
-    return "x".join(map(str, size))
+def check_classes(data: Data, known: Sequence[str], who: str) -> None:
+    """Raise `UnskipError` where the classes of the data are not those that a network knows."""
+    if data.classes != known:
+        there, here = (f"{len(names)} classes ({', '.join(names[:4])}, ..)" for names in (known, data.classes))
+        raise UnskipError(f"{who} knows {there}, the data has {here}")
 
 
 def _run_of(file: Path) -> RunFolder | None:

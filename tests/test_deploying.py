@@ -11,12 +11,12 @@ from PIL import Image
 
 import unskip
 from unskip.compare import Settings, bench
+from unskip.deploying import _places, data_for, evaluate_target, export_target
 from unskip.errors import UnskipError
 from unskip.recipe import load_recipe, recipe_from
 from unskip.records import Run
 from unskip.run import run_recipe
 from unskip.runtimes import read_metadata
-from unskip.trained import _places, data_for, evaluate_target, export_target
 from unskip.weights import load_net, save_net
 
 SMALL = {
@@ -121,14 +121,14 @@ def test_images_that_moved(run, tmp_path, monkeypatch):
     facts = json.loads((moved / "environment.json").read_text())
     (moved / "environment.json").write_text(json.dumps(facts | {"data_path": str(home / "gone")}))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnskipError, match=r"the images of the run .*r are not in data; say with --data where they are"):
+    with pytest.raises(UnskipError, match=r"the images of the run .*r are not in data; say with `data` where they are"):
         evaluate_target(moved, None, ())
     monkeypatch.chdir(home)
     assert evaluate_target(moved, None, ()) == evaluate_target(folder, None, ())
     monkeypatch.chdir("/")
     assert evaluate_target(moved, str(home / "data"), ()) == evaluate_target(folder, None, ())
     (moved / "environment.json").write_text("[")
-    with pytest.raises(UnskipError, match=r"the images of the run .*r are not in data; say with --data where they are"):
+    with pytest.raises(UnskipError, match=r"the images of the run .*r are not in data; say with `data` where they are"):
         evaluate_target(moved, None, ())
 
 
@@ -175,8 +175,8 @@ def test_places_of_exports(out, formats, files, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("out", "formats", "saying"),
     [
-        ("", (), "--out is empty"),
-        (" ", (), "--out is empty"),
+        ("", (), "`out` is empty"),
+        (" ", (), "`out` is empty"),
         ("x.pt", (), "no export format for 'x.pt'; known endings"),
         ("x.onnx", ("torch",), "give a folder to write torch"),
         ("notes.txt", (), "notes.txt is a file, and ends in none of"),
