@@ -13,7 +13,7 @@ from unskip.edits import with_fading_shortcuts, without_shortcuts
 from unskip.nets import StagedNet, kept_branches
 from unskip.nets.fading import set_shortcut_factor
 from unskip.nets.shapes import part_shapes, stage_shapes
-from unskip.nets.staged import Joining
+from unskip.nets.staged_net import Joining
 from unskip.surgery import fold_batchnorm, residual_blocks, without_faded_shortcuts
 from unskip.torchvision_compat import torchvision
 

@@ -36,8 +36,6 @@ def any_resnet(block: str, layers: list[int]) -> nn.Module:
 
 
 RESNETS = {
-    "resnet18": ("resnet18", {}, lambda: timm.create_model("resnet18", num_classes=NUM_CLASSES)),
-    "resnet50": ("resnet50", {}, lambda: timm.create_model("resnet50", num_classes=NUM_CLASSES)),
     "resnet26": ("resnet26-bottleneck", {}, lambda: timm.create_model("resnet26", num_classes=NUM_CLASSES)),
     "3333-bottleneck": ("resnet38-bottleneck", {}, lambda: any_resnet("Bottleneck", [3, 3, 3, 3])),
     "3442-bottleneck": ("resnet41-bottleneck", {}, lambda: any_resnet("Bottleneck", [3, 4, 4, 2])),

@@ -65,14 +65,6 @@ def test_vgg_with_an_eighth_of_the_channels(depth):
     assert_same_weights_same_function(f"vgg{depth}", {"width": 8}, small_vgg(depth))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("depth", [11, 13, 16, 19])
-def test_vgg(depth):
-    torch.manual_seed(1)
-    theirs = torchvision.models.get_model(f"vgg{depth}_bn", num_classes=NUM_CLASSES)
-    assert_same_weights_same_function(f"vgg{depth}", {}, theirs)
-
-
 FILES = {
     "resnet18": ({}, lambda: torchvision.models.resnet18(num_classes=NUM_CLASSES)),
     "mobilenetv2": (

@@ -62,6 +62,7 @@ def test_an_edit_changes_nothing_but_its_copy_and_records_itself(name):
     assert made is not net
     assert str(made) != shape or name == "at_depth"
     assert (net.spec, str(net)) == (spec, shape)
+    assert all(module.training for module in net.modules())
     for tensor in made.state_dict().values():
         if tensor.is_floating_point():
             tensor.fill_(7)

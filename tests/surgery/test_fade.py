@@ -81,17 +81,6 @@ def test_at_0_the_net_is_the_plain_net(net):
         assert torch.allclose(parameter.grad, expected, rtol=1e-5, atol=1e-6), name
 
 
-def test_the_net_given_stays_and_shares_nothing(net):
-    before = copy.deepcopy(net.state_dict())
-    fading = with_fading_shortcuts(net)
-    with torch.no_grad():
-        for parameter in fading.parameters():
-            parameter.add_(1)
-    fading.train()(IMAGES)
-    assert not fading_blocks(net)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-
-
 def test_what_is_left_at_the_end_is_the_plain_net_and_its_spec(net):
     fading = with_fading_shortcuts(net)
     set_shortcut_factor(fading, 0.0)

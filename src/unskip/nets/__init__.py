@@ -1,10 +1,10 @@
 """Networks in the project's vocabulary."""
 
-from unskip.nets.by_mode import ByMode
 from unskip.nets.parse import kept_branches, num_kept_additions, original_place, parse
 from unskip.nets.plain_modules import staged
 from unskip.nets.shapes import image_channels
-from unskip.nets.staged import NetSpec, Residual, StagedNet
+from unskip.nets.staged_net import NetSpec, Residual, StagedNet
+from unskip.nets.stand_ins import ByMode
 from unskip.nets.unopened import Unopened, unknown_shortcuts, unopened_modules
 from unskip.nets.zoo import FAMILIES, NETS, PACKAGES, NetEntry, find_net, fresh_net, make_net
 

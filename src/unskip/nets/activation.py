@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 
 from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.functions import is_activation
-from unskip.nets.staged import Joining, Residual, StagedNet
+from unskip.nets.layers import sequence
+from unskip.nets.staged_net import Joining, Residual, StagedNet
 
 __all__ = ["activation_in_head"]
 
@@ -36,7 +36,7 @@ def activation_in_head(net: StagedNet) -> StagedNet:
     layers = {"before_head": activation, **(dict(behind.named_children()) if opened else {"head": behind})}
     parts = dict(net.named_parts())
     parts[last] = before
-    parts[head] = Joining(layers, behind.reads) if isinstance(behind, Joining) else _sequence(layers, behind.training)
+    parts[head] = Joining(layers, behind.reads) if isinstance(behind, Joining) else sequence(layers, behind.training)
     made = StagedNet(parts)
     made.training = net.training  # the parts keep their own modes
     return made
@@ -56,15 +56,9 @@ def _without_last_activation(module: nn.Module) -> tuple[nn.Module, nn.Module] |
     children = {name: module.get_submodule(name) for name in names}
     end = module.get_submodule(last)
     if is_activation(end):
-        return _sequence(children, module.training), _out_of_place(end)
+        return sequence(children, module.training), _out_of_place(end)
     split = _without_last_activation(end)
-    return None if split is None else (_sequence({**children, last: split[0]}, module.training), split[1])
-
-
-def _sequence(layers: dict[str, nn.Module], training: bool) -> nn.Sequential:
-    made = nn.Sequential(OrderedDict(layers))
-    made.training = training
-    return made
+    return None if split is None else (sequence({**children, last: split[0]}, module.training), split[1])
 
 
 def _out_of_place(activation: nn.Module) -> nn.Module:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx
 
 from unskip.nets.functional import shape_of
 
-__all__ = ["Addend", "Scaled", "addends_of", "is_addition", "maps_added", "with_plain_sums"]
+__all__ = ["Addend", "addends_of", "is_addition", "maps_added", "with_plain_sums"]
 
 aten = torch.ops.aten
 _SUMS = (operator.add, torch.add, "add", "__add__", "__radd__", aten.add, aten.add.Tensor)
@@ -31,22 +31,6 @@ class Addend:
 
     value: fx.Node
     factor: float = 1.0
-
-
-class Scaled(nn.Module):
-    """A map, ``factor`` times."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
-        return -x if self.factor == -1 else x * self.factor
-
-    def extra_repr(self) -> str:
-        """For the representation of a network."""
-        return f"{self.factor:g}"
 
 
 def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:

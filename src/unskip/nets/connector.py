@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unskip.nets.layers import conv, initialise
+from unskip.nets.assembly import conv_bn
+from unskip.nets.layers import initialise, sequence
 from unskip.nets.shapes import stage_shapes
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 
 __all__ = ["connector", "connectors", "to_one_size"]
 
@@ -20,7 +20,7 @@ def connector(in_channels: int, out_channels: int) -> nn.Sequential:
 
     (batch, in_channels, height, width) to (batch, out_channels, height, width).
     """
-    made = nn.Sequential(OrderedDict(conv=conv(in_channels, out_channels, 1), bn=nn.BatchNorm2d(out_channels)))
+    made = sequence(conv_bn(in_channels, out_channels, 1, relu=None))
     initialise(made)
     return made
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
-from unskip.nets.additions import Addend, Scaled, addends_of, maps_added
-from unskip.nets.functional import shape_of
+from unskip.nets.additions import Addend, addends_of, maps_added
+from unskip.nets.functional import reached, shape_of
 from unskip.nets.functions import ACTIVATIONS, LAYERS, PRODUCTS, is_activation
-from unskip.nets.held import Borrowed, Constant
-from unskip.nets.piece import Piece, common_place, free_name, function_name, kind_of, kind_of_graph, named
-from unskip.nets.staged import Residual
+from unskip.nets.piece import Piece, common_place, free_name, function_name, in_sequence, kind_of, kind_of_graph
+from unskip.nets.staged_net import Residual
+from unskip.nets.stand_ins import Borrowed, Constant, Scaled
 
 __all__ = ["Cutter"]
 
@@ -29,18 +29,15 @@ def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) 
     """The activation behind an addition belongs to the block."""
     merged: list[Piece] = []
     for piece in pieces:
-        before = merged[-1] if merged else None
-        block = before.module if before else None
-        open_ended = isinstance(block, Residual) and isinstance(block.activation, nn.Identity)
+        block = merged[-1].module if merged else None
         if (
-            before
-            and isinstance(block, Residual)
-            and open_ended
+            isinstance(block, Residual)
+            and isinstance(block.activation, nn.Identity)
             and is_activation(piece.module)
-            and before.nodes[-1] not in kept
+            and merged[-1].nodes[-1] not in kept
         ):
             block.activation = piece.module
-            merged[-1] = Piece("block", block, before.nodes + piece.nodes)
+            merged[-1] = Piece("block", block, merged[-1].nodes + piece.nodes)
         else:
             merged.append(piece)
     return merged
@@ -58,8 +55,7 @@ class Cutter:
         self.stored = stored
         self.order = {node: place for place, node in enumerate(traced.graph.nodes)}
         self.image = next(node for node in traced.graph.nodes if node.op == "placeholder")
-        self.dependent = {self.image}
-        self.dependent.update(_depending(traced.graph, self.image))
+        self.dependent = reached([self.image], lambda node: node.users)
         self.owners: dict[int, tuple[fx.Node, fx.Node | None]] = {}
         self.block: fx.Node | None = None
 
@@ -96,14 +92,11 @@ class Cutter:
 
     def between(self, start: fx.Node, end: fx.Node) -> list[fx.Node]:
         """What computes ``end`` from ``start``, in order, ``start`` not included; nothing where they are one."""
-        found: set[fx.Node] = set()
-        waiting = [end]
-        while waiting:
-            node = waiting.pop()
-            if node is not start and node in self.dependent and node not in found:
-                found.add(node)
-                waiting += node.all_input_nodes
-        return sorted(found, key=self.order.__getitem__)
+
+        def inside(nodes: Iterable[fx.Node]) -> list[fx.Node]:
+            return [node for node in nodes if node is not start and node in self.dependent]
+
+        return sorted(reached(inside([end]), lambda node: inside(node.all_input_nodes)), key=self.order.__getitem__)
 
     def _piece(self, start: fx.Node, region: Sequence[fx.Node], *, blocks: bool) -> Piece:
         end = region[-1]
@@ -115,8 +108,8 @@ class Cutter:
         shortcut = self._shortcut_side([self.between(start, addend.value) for addend in addends])
         assert shortcut is not None
         self.block = end
-        body = nn.Sequential(named(self._addend(start, addends[1 - shortcut])))
-        bypass = nn.Sequential(named(self._addend(start, addends[shortcut])))
+        body = in_sequence(self._addend(start, addends[1 - shortcut]))
+        bypass = in_sequence(self._addend(start, addends[shortcut]))
         self.block = None
         return Piece("block", Residual(body, bypass if len(bypass) else None), tuple(region))
 
@@ -154,24 +147,29 @@ class Cutter:
         return weighted.index(min(weighted))
 
     def _activates(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            called = self.traced.get_submodule(str(node.target))
-            return any(map(is_activation, called.modules())) or any(map(self._activates, _functions_of(called)))
-        return node.target in ACTIVATIONS
+        return any(is_activation(it) if isinstance(it, nn.Module) else it in ACTIVATIONS for it in self._run_by(node))
 
     def _num_products(self, node: fx.Node) -> int:
-        if node.op == "call_module":
-            called = self.traced.get_submodule(str(node.target))
-            layers = sum(isinstance(module, _ConvNd | nn.Linear) for module in called.modules())
-            return layers + sum(map(self._num_products, _functions_of(called)))
-        return int(node.target in PRODUCTS)
+        products = (_ConvNd, nn.Linear)
+        return sum(isinstance(it, products) or it in PRODUCTS for it in self._run_by(node))
+
+    def _run_by(self, node: fx.Node) -> Iterator[Any]:
+        """The modules that an operation calls, those in them, and the functions in their graphs; or its function."""
+        if node.op != "call_module":
+            yield node.target
+            return
+        for module in self.traced.get_submodule(str(node.target)).modules():
+            yield module
+            if isinstance(module, fx.GraphModule):
+                functions = (inner for inner in module.graph.nodes if inner.op in ("call_function", "call_method"))
+                yield from (inner.target for inner in functions)
 
     def _layer(self, start: fx.Node, region: Sequence[fx.Node], branches: str) -> Piece:
         """One operation as a layer; anything else as a graph of its own."""
         module = self._as_layer(start, region)
         if module is not None:
             return Piece(kind_of(module), module, tuple(region))
-        graph = self._as_graph(start, region)
+        graph = self.graph_of([start], region, region[-1])
         if _has_branches(start, region):
             graph.meta["branches"] = branches
         graph.meta["additions"] = self.num_additions(region)
@@ -196,9 +194,6 @@ class Cutter:
             return LAYERS[node.target](*node.args[1:], **settings)
         except TypeError:  # settings that the layer does not have
             return None
-
-    def _as_graph(self, start: fx.Node, region: Sequence[fx.Node]) -> fx.GraphModule:
-        return self.graph_of([start], region, region[-1])
 
     def graph_of(self, starts: Sequence[fx.Node], region: Sequence[fx.Node], result: Any) -> fx.GraphModule:
         """A module of the operations in a region that computes a value, or a structure of them, from other values."""
@@ -231,19 +226,14 @@ class Cutter:
             if holder:  # a tensor of a module that is here itself
                 names[target] = names[holder] + target.removeprefix(holder)
             else:
-                names[target] = free_name(target.removeprefix(prefix).replace(".", "_"), owned, empty)
+                names[target] = free_name(target.removeprefix(prefix).replace(".", "_"), empty, owned)
             constant = not holder and isinstance(found, Tensor) and id(found) not in self.stored
             owned[names[target]] = Constant(found) if constant else found
         return names, owned
 
     def _with_sources(self, starts: Sequence[fx.Node], region: Sequence[fx.Node]) -> list[fx.Node]:
         """A region and what makes the values in it that do not depend on the image, in order."""
-        found, waiting = set(region), list(region)
-        while waiting:
-            for source in waiting.pop().all_input_nodes:
-                if source not in starts and source not in found:
-                    found.add(source)
-                    waiting.append(source)
+        found = reached(region, lambda node: [source for source in node.all_input_nodes if source not in starts])
         return sorted(found, key=self.order.__getitem__)
 
     def _owned(self, target: str, found: Any, owner: fx.Node) -> Any:
@@ -261,21 +251,6 @@ class Cutter:
                     "weights that layers share cannot be told apart"
                 )
         return found
-
-
-def _depending(graph: fx.Graph, image: fx.Node) -> Iterator[fx.Node]:
-    known = {image}
-    for node in graph.nodes:
-        if not known.isdisjoint(node.all_input_nodes):
-            known.add(node)
-            yield node
-
-
-def _functions_of(module: nn.Module) -> Iterator[fx.Node]:
-    """The operations in the graphs of a module that are calls of no module."""
-    for inner in module.modules():
-        if isinstance(inner, fx.GraphModule):
-            yield from (node for node in inner.graph.nodes if node.op in ("call_function", "call_method"))
 
 
 def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:

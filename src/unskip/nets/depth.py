@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
+from unskip.nets.layers import place_of, sequence
 
-__all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "block_names", "first_blocks", "norms_at_depth"]
+__all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "block_names", "first_blocks", "norms_at_depth", "shape_change"]
 
 
 def block_names(stage: nn.Module) -> list[str]:
@@ -25,7 +24,7 @@ def first_blocks(name: str, stage: nn.Module, count: int) -> nn.Module:
 
     Raises `UnskipError` when it has fewer blocks, or when one that goes changes its input's shape.
     """
-    children = OrderedDict(stage.named_children())
+    children = dict(stage.named_children())
     blocks = block_names(stage)
     if not 0 <= count <= len(blocks):
         raise UnskipError(f"{name} has {len(blocks)} blocks, {count} cannot be kept")
@@ -35,10 +34,8 @@ def first_blocks(name: str, stage: nn.Module, count: int) -> nn.Module:
             raise UnskipError(f"{name}.{child} cannot be left out: {change}")
     if count == len(blocks):
         return stage
-    kept = OrderedDict((child, module) for child, module in children.items() if child not in blocks[count:])
-    made = nn.Sequential(kept)
-    made.training = stage.training  # the blocks keep their own modes
-    return made
+    kept = {child: module for child, module in children.items() if child not in blocks[count:]}
+    return sequence(kept, stage.training)
 
 
 def _shape_change(block: nn.Module) -> str:
@@ -61,11 +58,14 @@ def _shape_change(block: nn.Module) -> str:
             after = torch.func.functional_call(block, tensors, (before,))
     except (RuntimeError, TypeError, ValueError) as error:
         return f"it does not run alone ({first_line(error)})"
-    if after.shape == before.shape:
-        return ""
-    if after.shape[1] != channels:
-        return f"it turns {channels} channels into {after.shape[1]}"
-    return "it changes the resolution"
+    return "" if after.shape == before.shape else f"it {shape_change(before, after)}"
+
+
+def shape_change(before: Tensor, after: Tensor) -> str:
+    """What makes one map of another does to its shape, in words."""
+    if after.shape[1] != before.shape[1]:
+        return f"turns {before.shape[1]} channels into {after.shape[1]}"
+    return "changes the resolution"
 
 
 def norms_at_depth(module: nn.Module, blocks: Sequence[int]) -> nn.Module:
@@ -92,10 +92,6 @@ def _key(blocks: Sequence[int]) -> str:
     return "-".join(map(str, blocks))
 
 
-def _place(tensor: Tensor) -> dict[str, Any]:
-    return {"device": tensor.device, "dtype": tensor.dtype}
-
-
 class DepthBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm with one set of statistics for the whole network and one for each of its depths.
 
@@ -105,15 +101,12 @@ class DepthBatchNorm2d(nn.BatchNorm2d):
 
     def __init__(self, norm: nn.BatchNorm2d, depths: Iterable[Sequence[int]]) -> None:
         assert norm.running_mean is not None
-        super().__init__(norm.num_features, norm.eps, norm.momentum, **_place(norm.running_mean))
+        settings, place = (norm.num_features, norm.eps, norm.momentum), place_of(norm.running_mean)
+        super().__init__(*settings, **place)
         self.load_state_dict(norm.state_dict())
-        self.depths = nn.ModuleDict({_key(blocks): self._statistics() for blocks in depths})
+        own = {_key(blocks): nn.BatchNorm2d(*settings, affine=False, **place) for blocks in depths}
+        self.depths = nn.ModuleDict(own)
         self.train(norm.training)
-
-    def _statistics(self) -> nn.BatchNorm2d:
-        assert self.running_mean is not None
-        place = _place(self.running_mean)
-        return nn.BatchNorm2d(self.num_features, self.eps, self.momentum, affine=False, **place)
 
     def at(self, blocks: Sequence[int]) -> BatchNormAtDepth:
         """The BatchNorm of a depth; it shares weight, bias and that depth's statistics."""
@@ -133,7 +126,9 @@ class BatchNormAtDepth(nn.Module):
 
     def alone(self) -> nn.BatchNorm2d:
         """An ordinary BatchNorm with copies of weight, bias and statistics."""
-        own = nn.BatchNorm2d(self.weight.numel(), self.statistics.eps, self.statistics.momentum, **_place(self.weight))
+        own = nn.BatchNorm2d(
+            self.weight.numel(), self.statistics.eps, self.statistics.momentum, **place_of(self.weight)
+        )
         own.load_state_dict({**self.statistics.state_dict(), "weight": self.weight, "bias": self.bias})
         return own.train(self.training)
 

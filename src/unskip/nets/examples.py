@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import copy
-import operator
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
 from unskip.nets.shapes import meta_copy
+from unskip.nets.undisturbed import randomness_kept
 
-__all__ = ["Examples", "Followed", "UnfollowableError", "random_states"]
+__all__ = ["Examples", "Followed", "UnfollowableError"]
 
 _SHAPE_ATTRIBUTES = ("shape", "ndim")
 _SHAPE_METHODS = ("size", "dim", "ndimension", "numel", "nelement")
@@ -31,65 +29,94 @@ class Examples:
     def __init__(self, net: nn.Module, images: Tensor) -> None:
         self._net = net
         self._images = images
-        self._made: tuple[Tensor, ...] | None = None
 
-    @property
+    @cached_property
     def images(self) -> tuple[Tensor, ...]:
         """On the meta device; the first two differ in the number of images alone."""
-        if self._made is None:
-            number, channels, height, width = self._images.shape
-            sizes = [
-                (2 * height, 2 * width),
-                (height + height // 2, width),
-                (height + 1, width + 3),
-                (max(1, height // 2), max(1, width // 2)),
-                (32, 32),
-                (224, 192),
-            ]
-            twin, own = meta_copy(self._net), self._images.to("meta")
-            others = [
-                torch.empty(number, channels, *size, device="meta", dtype=own.dtype)
-                for size in dict.fromkeys(sizes)
-                if size != (height, width)
-            ]
-            if _runs(twin, own):  # else nobody knows which sizes it takes
-                others = [images for images in others if _runs(twin, images)]
-            self._made = (own, torch.cat([own, own[:1]]), *others)
-        return self._made
+        number, channels, height, width = self._images.shape
+        sizes = [
+            (2 * height, 2 * width),
+            (height + height // 2, width),
+            (height + 1, width + 3),
+            (max(1, height // 2), max(1, width // 2)),
+            (32, 32),
+            (224, 192),
+        ]
+        twin, own = meta_copy(self._net), self._images.to("meta")
+        others = [
+            torch.empty(number, channels, *size, device="meta", dtype=own.dtype)
+            for size in dict.fromkeys(sizes)
+            if size != (height, width)
+        ]
+        if _runs(twin, own):  # else nobody knows which sizes it takes
+            others = [images for images in others if _runs(twin, images)]
+        return own, torch.cat([own, own[:1]]), *others
 
 
 def _runs(net: nn.Module, images: Tensor) -> bool:
     try:
-        with torch.no_grad(), torch.device("meta"), _leaving_randomness_alone():
+        with torch.no_grad(), torch.device("meta"), randomness_kept():
             net(images)
     except Exception:  # whatever a network of others raises
         return False
     return True
 
 
+class _Run(fx.Interpreter):
+    """The values of a graph for the images of one example, on the meta device."""
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, images: Tensor, twins: dict[str, nn.Module]) -> None:
+        super().__init__(root, garbage_collect_values=False, graph=graph)
+        self._images = images
+        self._twins = twins
+
+    def placeholder(self, *_: Any) -> Any:
+        return self._images
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        return value.to("meta") if isinstance(value, Tensor) else value
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        module = self.fetch_attr(target)
+        if target not in self._twins:
+            self._twins[target] = meta_copy(module)
+        try:
+            return self._twins[target].forward(*args, **kwargs)
+        except Exception:  # some modules need values
+            with torch.device("cpu"):
+                given = fx.node.map_aggregate(args, _with_values)
+                return copy.deepcopy(module).eval().forward(*given, **kwargs).to("meta")
+
+
 class Followed:
     """The values of a graph for several examples, tensors on the meta device, each found when it is asked for."""
 
     def __init__(self, root: nn.Module, examples: Examples) -> None:
-        self.examples = examples
-        self._modules = dict(root.named_modules(remove_duplicate=False))
-        self._tensors = {
-            **dict(root.named_parameters(remove_duplicate=False)),
-            **dict(root.named_buffers(remove_duplicate=False)),
-        }
         self._root = root
-        self._twins: dict[str, nn.Module] = {}
-        self._known: dict[fx.Node, list[Any]] = {}
+        self._examples = examples
+        self._runs: list[_Run] = []
+        self._known: set[fx.Node] = set()
 
     def of(self, node: fx.Node) -> list[Any]:
         """One value for each example, in order; :class:`UnfollowableError` itself for one that cannot be known."""
+        if not self._runs:
+            twins: dict[str, nn.Module] = {}
+            self._runs = [_Run(self._root, node.graph, images, twins) for images in self._examples.images]
         if node not in self._known:
             for earlier in node.graph.nodes:  # in order, since some may change others in place
                 if earlier not in self._known and earlier.op != "output":
-                    self._known[earlier] = self._values(earlier)
+                    self._known.add(earlier)
+                    self._find(earlier)
                 if earlier is node:
                     break
-        return self._known[node]
+        return [run.env.get(node, UnfollowableError) for run in self._runs]
+
+    def _find(self, node: fx.Node) -> None:
+        with torch.no_grad(), torch.device("meta"), randomness_kept():
+            for run in self._runs:
+                with suppress(Exception):  # whatever an operation of others raises
+                    run.env[node] = run.run_node(node)
 
     def constant(self, node: fx.Node) -> Any:
         """What a number, a shape or a truth is for all examples; else raises `UnfollowableError` with the reason."""
@@ -106,50 +133,6 @@ class Followed:
         if any(value != first for value in known):
             raise UnfollowableError("it does something else for images of another size")
         return first
-
-    def _values(self, node: fx.Node) -> list[Any]:
-        found = []
-        with torch.no_grad(), torch.device("meta"), _leaving_randomness_alone():
-            for number, images in enumerate(self.examples.images):
-                try:
-                    found.append(self._value(node, number, images))
-                except Exception:  # whatever an operation of others raises
-                    found.append(UnfollowableError)
-        return found
-
-    def _value(self, node: fx.Node, number: int, images: Tensor) -> Any:
-        if node.op == "placeholder":
-            return images
-        if node.op == "get_attr":
-            target = str(node.target)
-            value = self._tensors.get(target)
-            value = operator.attrgetter(target)(self._root) if value is None else value
-            return value.to("meta") if isinstance(value, Tensor) else value
-        args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), lambda source: self._known_value(source, number))
-        if node.op == "call_function":
-            assert callable(node.target)
-            return node.target(*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        twin = self._twin(str(node.target))
-        try:
-            return twin.forward(*args, **kwargs)
-        except Exception:  # some modules need values
-            with torch.device("cpu"):
-                given = fx.node.map_aggregate(args, _with_values)
-                found = copy.deepcopy(self._modules[str(node.target)]).eval().forward(*given, **kwargs)
-            return found.to("meta")
-
-    def _known_value(self, node: fx.Node, number: int) -> Any:
-        value = self._known[node][number]
-        if value is UnfollowableError:
-            raise UnfollowableError
-        return value
-
-    def _twin(self, target: str) -> nn.Module:
-        if target not in self._twins:
-            self._twins[target] = meta_copy(self._modules[target])
-        return self._twins[target]
 
 
 def _with_values(value: Any) -> Any:
@@ -182,21 +165,3 @@ def _is_plain(node: fx.Node) -> bool:
         return True
     home = getattr(node.target, "__module__", None)
     return node.op == "call_function" and home in ("_operator", "math", "builtins") and node.target is not getattr
-
-
-@contextmanager
-def _leaving_randomness_alone() -> Iterator[None]:
-    """Whatever is drawn inside, everyone goes on afterwards as if nothing had been drawn."""
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        random.setstate(states[1])
-        np.random.set_state(states[2])
-
-
-def random_states() -> tuple[Any, ...]:
-    """The states of the generators that a forward may draw from, as values that can be compared."""
-    _, keys, *rest = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), np.asarray(keys).tobytes(), rest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from unskip.nets.staged import Residual
+from unskip.nets.staged_net import Residual
 
 __all__ = ["FadingResidual", "fading_blocks", "set_shortcut_factor"]
 

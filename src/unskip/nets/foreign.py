@@ -6,7 +6,8 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, get_type_hints
 
 import torch
 from pydantic import PositiveInt
@@ -14,12 +15,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from unskip.errors import UnskipError
-from unskip.nets.factories import own_factory
 from unskip.nets.layers import conv_settings
 from unskip.nets.parse import parse
 from unskip.nets.plain_modules import images_for
-from unskip.nets.staged import StagedNet
-from unskip.own_code import running_own_code
+from unskip.nets.staged_net import StagedNet
+from unskip.own_code import own_object, running_own_code
 from unskip.settings import nearest
 
 __all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
@@ -163,28 +163,54 @@ def _timm(source: str, name: str) -> ForeignNet:
         raise UnskipError(f"{source} needs timm: pip install 'unskip[timm]'") from error
     if not _TIMM_NAME.fullmatch(name) or not timm.is_model(name):
         raise UnskipError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
-    published = timm.get_pretrained_cfg(name)
-    return ForeignNet(
-        source,
-        f"timm's {name}",
-        published.input_size[1] if published else 224,
-        lambda num_classes=None, in_channels=None, **options: timm.create_model(
-            name,
-            **({} if num_classes is None else {"num_classes": num_classes}),
-            **({} if in_channels is None else {"in_chans": in_channels}),
-            **options,
-        ),
-        PublishedWeights(
-            lambda: timm.create_model(name, pretrained=True).state_dict(), tuple(published.mean), tuple(published.std)
-        )
-        if published
-        else None,
-    )
+
+    def make(in_chans: int | None = None, **options: Any) -> nn.Module:
+        channels = {} if in_chans is None else {"in_chans": in_chans}
+        model: nn.Module = timm.create_model(name, **channels, **options)
+        return model
+
+    def load() -> Mapping[str, Tensor]:
+        tensors: Mapping[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+        return tensors
+
+    config = timm.get_pretrained_cfg(name)
+    published = PublishedWeights(load, tuple(config.mean), tuple(config.std)) if config else None
+    return ForeignNet(source, f"timm's {name}", config.input_size[1] if config else _USUAL, make, published)
 
 
 def _own(source: str) -> ForeignNet:
+    """A network of the user's own; see `unskip.own_code.own_object`.
+
+    Its factory is a subclass of `nn.Module`, or a function that does not say it returns something else, defined in that
+    module or in another of the same package.
+    """
     module, _, name = source.partition(":")
-    return ForeignNet(source, f"{name} of {module}", 224, own_factory(source))
+    expected = "a class that is a torch.nn.Module or a function that returns one"
+    return ForeignNet(source, f"{name} of {module}", _USUAL, own_object(source, "network", _is_factory, expected))
+
+
+def _is_factory(value: Any, module: str) -> bool:
+    while isinstance(value, partial):
+        value = value.func
+    if not isinstance(value, type):
+        if not callable(value):
+            return False
+        value = inspect.unwrap(value)
+    home = str(getattr(value, "__module__", ""))
+    if home.partition(".")[0] != module.partition(".")[0]:
+        return False
+    if isinstance(value, type):
+        return issubclass(value, nn.Module)
+    return inspect.isfunction(value) and _may_return_module(value)
+
+
+def _may_return_module(function: Callable[..., Any]) -> bool:
+    """Whether what a function says of its result leaves room for a module."""
+    try:
+        said = get_type_hints(function).get("return", object)
+    except Exception:  # hints that cannot be read say nothing
+        return True
+    return not isinstance(said, type) or issubclass(said, nn.Module) or issubclass(nn.Module, said)
 
 
 def _split(factory: Callable[..., Any], given: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:

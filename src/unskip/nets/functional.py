@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from unskip.errors import UnskipError, first_line
 from unskip.nets.shapes import meta_copy
 from unskip.nets.tracing import scope_of
+from unskip.nets.undisturbed import modes_kept
 
-__all__ = ["functional", "modules_in_place", "shape_of"]
+__all__ = ["functional", "modules_in_place", "reached", "shape_of"]
 
 
 def modules_in_place(net: nn.Module) -> set[nn.Module]:
@@ -62,6 +63,17 @@ def shape_of(node: Any) -> tuple[int, ...] | None:
     return node.meta.get("shape") if isinstance(node, fx.Node) else None
 
 
+def reached(starts: Iterable[fx.Node], following: Callable[[fx.Node], Iterable[fx.Node]]) -> set[fx.Node]:
+    """The nodes that one comes to from others, these included; ``following`` says where one may go from a node."""
+    found = set(starts)
+    waiting = list(found)
+    while waiting:
+        new = set(following(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found
+
+
 class _Values(fx.Interpreter):
     """Runs a graph and notes the shapes of its values, and which operation overwrites which values."""
 
@@ -72,15 +84,12 @@ class _Values(fx.Interpreter):
             try:
                 cls(meta_copy(traced), traced.graph).run(example_input.to("meta"))
             except Exception:  # some kernel or module needs values
-                modes = [module.training for module in traced.modules()]
                 try:
-                    cls(traced.eval(), traced.graph).run(example_input)
+                    with modes_kept(traced):
+                        cls(traced.eval(), traced.graph).run(example_input)
                 except Exception as error:
                     size = " x ".join(map(str, example_input.shape[1:]))
                     raise UnskipError(f"an image of {size} does not fit this network: {first_line(error)}") from error
-                finally:
-                    for module, training in zip(traced.modules(), modes, strict=True):
-                        module.training = training
 
     def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
         super().__init__(module, graph=graph)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from operator import getitem
 from typing import Any
@@ -64,8 +65,17 @@ def trunk_of(cutter: Cutter, answers: Any) -> Trunk:
     outputs: list[fx.Node] = []
     fx.node.map_arg(answers, outputs.append)
     needed = {node for output in outputs for node in (cutter.image, *cutter.between(cutter.image, output))}
-    blocks = _Blocks(cutter)
-    ways = [_Way(blocks, end, needed, outputs) for end in sorted(needed, key=cutter.order.__getitem__) if _is_map(end)]
+
+    @cache
+    def is_block(start: fx.Node, region: tuple[fx.Node, ...]) -> bool:
+        """What raises the resolution again, as pyramids do, is none."""
+        return not cutter.no_block(start, region[-1]) and not any(map(_raises_resolution, region))
+
+    ways = [
+        _Way(cutter, is_block, end, needed, outputs)
+        for end in sorted(needed, key=cutter.order.__getitem__)
+        if _is_map(end)
+    ]
     ways = [way for way in ways if way.end is not cutter.image and way.maps.keys() <= {cutter.image, *way.cuts}]
     if not ways:
         raise UnskipError("the network's answers are made of no map, or not of the images")
@@ -82,9 +92,15 @@ def trunk_of(cutter: Cutter, answers: Any) -> Trunk:
 class _Way:
     """One way to divide what a network needs: a chain up to ``end``, and the rest, which reads values of it."""
 
-    def __init__(self, blocks: _Blocks, end: fx.Node, needed: set[fx.Node], outputs: Sequence[fx.Node]) -> None:
-        cutter = blocks.cutter
-        regions = cutter.regions(cutter.image, end)
+    def __init__(
+        self,
+        cutter: Cutter,
+        is_block: Callable[..., bool],
+        end: fx.Node,
+        needed: set[fx.Node],
+        outputs: Sequence[fx.Node],
+    ) -> None:
+        regions = [tuple(region) for region in cutter.regions(cutter.image, end)]
         self.end = end
         self.cuts = [region[-1] for region in regions]
         trunk = {cutter.image, *cutter.between(cutter.image, end)}
@@ -96,27 +112,13 @@ class _Way:
         near = {node for node in read & shapes if node.all_input_nodes[0] in whole | {end}}
         self.rest = sorted(rest | near, key=cutter.order.__getitem__)
         self.read = sorted(read - near - {end}, key=cutter.order.__getitem__)
-        num_blocks = sum(map(blocks.is_block, [cutter.image, *self.cuts], regions))
+        num_blocks = sum(map(is_block, [cutter.image, *self.cuts], regions))
         self.score = num_blocks, len(self.cuts) - 2 * len(whole)
 
     @property
     def maps(self) -> dict[fx.Node, str]:
         """The values that the rest reads beside the end; see `Trunk`."""
         return {node.all_input_nodes[0] if _is_shape(node) else node: ".shape" * _is_shape(node) for node in self.read}
-
-
-class _Blocks:
-    """Which operations between two cuts are a block: what raises the resolution again, as pyramids do, is none."""
-
-    def __init__(self, cutter: Cutter) -> None:
-        self.cutter = cutter
-        self._known: dict[tuple[fx.Node, fx.Node], bool] = {}
-
-    def is_block(self, start: fx.Node, region: Sequence[fx.Node]) -> bool:
-        key = start, region[-1]
-        if key not in self._known:
-            self._known[key] = not self.cutter.no_block(*key) and not any(map(_raises_resolution, region))
-        return self._known[key]
 
 
 def _raises_resolution(node: fx.Node) -> bool:

@@ -8,7 +8,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["conv", "conv_settings", "initialise", "linear_head", "renamed"]
+__all__ = ["conv", "conv_settings", "initialise", "linear_head", "place_of", "renamed", "sequence"]
+
+
+def sequence(layers: Mapping[str, nn.Module], training: bool = True) -> nn.Sequential:
+    """Layers one behind the other, under their names; they keep their own modes."""
+    made = nn.Sequential(OrderedDict(layers))
+    made.training = training
+    return made
 
 
 def conv(
@@ -22,15 +29,17 @@ def conv_settings(conv: nn.Conv2d, **changes: Any) -> dict[str, Any]:
     """What `torch.nn.Conv2d` has to be given for a convolution like another one, on its device, but for ``changes``."""
     names = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
     settings = {name: getattr(conv, name) for name in names}
-    place = {"device": conv.weight.device, "dtype": conv.weight.dtype}
-    return {**settings, "bias": conv.bias is not None, **place, **changes}
+    return {**settings, "bias": conv.bias is not None, **place_of(conv.weight), **changes}
+
+
+def place_of(tensor: Tensor) -> dict[str, Any]:
+    """Device and dtype for a layer that is to work with a tensor."""
+    return {"device": tensor.device, "dtype": tensor.dtype}
 
 
 def linear_head(channels: int, num_classes: int) -> nn.Sequential:
     """Global average pooling and one linear layer: (batch, channels, height, width) to (batch, num_classes)."""
-    return nn.Sequential(
-        OrderedDict(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(channels, num_classes))
-    )
+    return sequence({"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(channels, num_classes)})
 
 
 def initialise(net: nn.Module) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import fx, nn
 
 from unskip.nets.additions import is_addition
-from unskip.nets.examples import random_states
 from unskip.nets.tracing import Tracer, Value, scope_of
+from unskip.nets.undisturbed import modes_kept, random_states
 
 __all__ = ["adds_inside", "adds_nothing"]
 
@@ -32,14 +32,11 @@ def adds_nothing(module: nn.Module) -> bool:
 
     Every decision is taken both ways. False where that cannot be told.
     """
-    modes = [inner.training for inner in module.modules()]
     try:
-        return all(_adds_nothing(module.train(training)) for training in (False, True))
+        with modes_kept(module):
+            return all(_adds_nothing(module.train(training)) for training in (False, True))
     except Exception:  # whatever a forward of others raises
         return False
-    finally:
-        for inner, training in zip(module.modules(), modes, strict=True):
-            inner.training = training
 
 
 def _adds_nothing(module: nn.Module) -> bool:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
-from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from unskip.nets.additions import maps_added
-from unskip.nets.by_mode import ByMode
 from unskip.nets.functional import shape_of
+from unskip.nets.stand_ins import ByMode
 from unskip.nets.tracing import scope_of
 
 __all__ = ["ApartError", "merged", "what_it_does"]
@@ -83,13 +82,13 @@ class _Merger:
 
     def merged(self) -> fx.GraphModule:
         for theirs, mine in list(self.twin.items()):
-            if _is_constant(mine) and not _equal(_constant(mine), _constant(theirs)):
+            if _is_constant(mine) and not _same_tensor(mine, theirs):
                 raise ApartError(scope_of(mine), "another number")
             own, others = _operands(mine), _operands(theirs)
             if len(own) != len(others):
                 raise ApartError(scope_of(mine), _name(mine))
-            values = iter([self.common_value(*pair, mine) for pair in zip(own, others, strict=True)])
-            mine.args, mine.kwargs = fx.node.map_arg((mine.args, dict(mine.kwargs)), partial(_next_of, values))
+            values = [self.common_value(*pair, mine) for pair in zip(own, others, strict=True)]
+            mine.args, mine.kwargs = _with_operands(mine, values)
         for node in (*self.only_training, *self.only_evaluating):
             if node.op in ("output", "placeholder") or (node.op == "call_module" and node not in self.used):
                 raise ApartError("" if node.op == "output" else scope_of(node), _returned(node))
@@ -205,17 +204,15 @@ def _reads_batch_or_device(node: fx.Node) -> bool:
     return node.target is getattr and node.args[1] == "device"
 
 
-def _next_of(values: Iterator[fx.Node], _: fx.Node) -> fx.Node:
-    return next(values)
+def _with_operands(node: fx.Node, values: Iterable[fx.Node]) -> Any:
+    """The arguments of a node with others in the place of its operands, in order."""
+    rest = iter(values)
+    return fx.node.map_arg((node.args, dict(node.kwargs)), lambda _: next(rest))
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def _same_tensor(mine: fx.Node, theirs: fx.Node) -> bool:
+    one, other = (getattr(node.graph.owning_module, str(node.target)) for node in (mine, theirs))
     return one.shape == other.shape and (one.is_meta or torch.equal(one, other))
-
-
-def _constant(node: fx.Node) -> Tensor:
-    value: Tensor = getattr(node.graph.owning_module, str(node.target))
-    return value
 
 
 def _called(nodes: Iterable[fx.Node]) -> set[str]:

@@ -11,15 +11,16 @@ with stride 1, an expansion at factor 1 too, biases on all convolutions, and a 1
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from unskip.nets.layers import conv, initialise, renamed
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.assembly import Block, assembled, conv_bn, stages
+from unskip.nets.layers import renamed, sequence
+from unskip.nets.staged_net import Residual, StagedNet
 
 __all__ = ["cifar_mobilenet_v2", "from_torchvision", "inverted_residual", "mobilenet_v2"]
 
@@ -39,19 +40,16 @@ def mobilenet_v2(
 ) -> StagedNet:
     """The ImageNet net; ``width_mult`` scales all channels, rounded to multiples of 8 as torchvision does."""
     stem, last = _scaled(32, width_mult), _scaled(1280, max(1.0, width_mult))
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=_conv_bn_relu(in_channels, stem, 3, stride=2))
-    strides = (1, 2, 2, 2, 1, 2, 1)
-    parts |= _stages(stem, strides, width_mult, bias=False, always_expand=False)
-    parts["head"] = nn.Sequential(
-        OrderedDict(
-            **dict(_conv_bn_relu(_scaled(320, width_mult), last, 1).named_children()),
-            pool=nn.AdaptiveAvgPool2d(1),
-            flatten=nn.Flatten(),
-            dropout=nn.Dropout(dropout),
-            fc=nn.Linear(last, num_classes),
-        )
-    )
-    return _initialised(parts)
+    first = sequence(conv_bn(in_channels, stem, 3, stride=2, relu=nn.ReLU6))
+    parts, channels = stages(stem, _plan((1, 2, 2, 2, 1, 2, 1), width_mult, bias=False, always_expand=False))
+    head = {
+        **conv_bn(channels, last, 1, relu=nn.ReLU6),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+        "dropout": nn.Dropout(dropout),
+        "fc": nn.Linear(last, num_classes),
+    }
+    return assembled({"stem": first, **parts, "head": sequence(head)})
 
 
 def cifar_mobilenet_v2(
@@ -59,74 +57,40 @@ def cifar_mobilenet_v2(
 ) -> StagedNet:
     """The net of the Demystification paper for images of 32 pixels; see above for what differs."""
     stem, last = _scaled(32, width_mult), _scaled(1280, max(1.0, width_mult))
-    layers = OrderedDict(
-        conv=nn.Conv2d(in_channels, stem, kernel_size=1, padding=1),
-        bn=nn.BatchNorm2d(stem),
-        relu=nn.ReLU6(inplace=True),
-    )
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(layers))
-    strides = (1, 2, 2, 2, 1, 1, 1)
-    parts |= _stages(stem, strides, width_mult, bias=True, always_expand=True)
-    parts["head"] = nn.Sequential(
-        OrderedDict(
-            **dict(_conv_bn_relu(_scaled(320, width_mult), last, 1, bias=True).named_children()),
-            pool=nn.AdaptiveAvgPool2d(1),
-            fc=nn.Conv2d(last, num_classes, kernel_size=1),
-            flatten=nn.Flatten(),
-        )
-    )
-    return _initialised(parts)
+    first = {
+        "conv": nn.Conv2d(in_channels, stem, kernel_size=1, padding=1),
+        "bn": nn.BatchNorm2d(stem),
+        "relu": nn.ReLU6(inplace=True),
+    }
+    parts, channels = stages(stem, _plan((1, 2, 2, 2, 1, 1, 1), width_mult, bias=True, always_expand=True))
+    head = {
+        **conv_bn(channels, last, 1, bias=True, relu=nn.ReLU6),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "fc": nn.Conv2d(last, num_classes, kernel_size=1),
+        "flatten": nn.Flatten(),
+    }
+    return assembled({"stem": sequence(first), **parts, "head": sequence(head)})
 
 
 def inverted_residual(
-    in_channels: int, out_channels: int, stride: int, expansion: int, *, bias: bool, always_expand: bool
+    in_channels: int, out_channels: int, stride: int, *, expansion: int, bias: bool, always_expand: bool
 ) -> nn.Module:
     """The block (table 1): `Residual` where the shape stays, else its body under the same name."""
     hidden = in_channels * expansion
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers: dict[str, nn.Module] = {}
     if expansion != 1 or always_expand:
-        layers["conv1"] = conv(in_channels, hidden, 1, bias=bias)
-        layers["bn1"] = nn.BatchNorm2d(hidden)
-        layers["relu1"] = nn.ReLU6(inplace=True)
-    layers["conv2"] = conv(hidden, hidden, 3, stride, groups=hidden, bias=bias)
-    layers["bn2"] = nn.BatchNorm2d(hidden)
-    layers["relu2"] = nn.ReLU6(inplace=True)
-    layers["conv3"] = conv(hidden, out_channels, 1, bias=bias)
-    layers["bn3"] = nn.BatchNorm2d(out_channels)
-    body = nn.Sequential(layers)
-    return Residual(body) if stride == 1 and in_channels == out_channels else nn.Sequential(OrderedDict(body=body))
+        layers = conv_bn(in_channels, hidden, 1, bias=bias, relu=nn.ReLU6, number=1)
+    layers |= conv_bn(hidden, hidden, 3, stride, groups=hidden, bias=bias, relu=nn.ReLU6, number=2)
+    body = sequence(layers | conv_bn(hidden, out_channels, 1, bias=bias, relu=None, number=3))
+    return Residual(body) if stride == 1 and in_channels == out_channels else sequence({"body": body})
 
 
-def _stages(
-    channels: int, strides: tuple[int, ...], width_mult: float, *, bias: bool, always_expand: bool
-) -> OrderedDict[str, nn.Module]:
-    stages: OrderedDict[str, nn.Module] = OrderedDict()
-    for stage, ((expansion, width, count), stride) in enumerate(zip(_STAGES, strides, strict=True), start=1):
-        blocks: OrderedDict[str, nn.Module] = OrderedDict()
-        for index in range(count):
-            out_channels = _scaled(width, width_mult)
-            blocks[f"block{index + 1}"] = inverted_residual(
-                channels,
-                out_channels,
-                stride if index == 0 else 1,
-                expansion,
-                bias=bias,
-                always_expand=always_expand,
-            )
-            channels = out_channels
-        stages[f"stage{stage}"] = nn.Sequential(blocks)
-    return stages
-
-
-def _conv_bn_relu(
-    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, *, bias: bool = False
-) -> nn.Sequential:
-    layers = OrderedDict(
-        conv=conv(in_channels, out_channels, kernel_size, stride, bias=bias),
-        bn=nn.BatchNorm2d(out_channels),
-        relu=nn.ReLU6(inplace=True),
-    )
-    return nn.Sequential(layers)
+def _plan(
+    strides: tuple[int, ...], width_mult: float, *, bias: bool, always_expand: bool
+) -> Iterator[tuple[Block, int, int, int]]:
+    for (expansion, width, count), stride in zip(_STAGES, strides, strict=True):
+        block = partial(inverted_residual, expansion=expansion, bias=bias, always_expand=always_expand)
+        yield block, count, _scaled(width, width_mult), stride
 
 
 def _scaled(channels: int, width_mult: float) -> int:
@@ -134,12 +98,6 @@ def _scaled(channels: int, width_mult: float) -> int:
     wanted = channels * width_mult
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * wanted else rounded
-
-
-def _initialised(parts: OrderedDict[str, nn.Module]) -> StagedNet:
-    net = StagedNet(parts)
-    initialise(net)
-    return net
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

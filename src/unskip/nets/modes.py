@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, fx, nn
 
@@ -13,6 +14,7 @@ from unskip.nets.functional import functional, modules_in_place
 from unskip.nets.looking import adds_inside
 from unskip.nets.merging import ApartError, merged, what_it_does
 from unskip.nets.tracing import scope_of, trace_graph
+from unskip.nets.undisturbed import modes_kept
 from unskip.nets.unopened import mark_unopened
 
 __all__ = ["trace_in_both_modes"]
@@ -26,26 +28,15 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
     module that could not be opened and may hold shortcuts becomes an `Unopened`. Modules are shared with the network.
     Raises `UnskipError` where the network's own forward cannot be one graph.
     """
-    modes = [module.training for module in net.modules()]
     in_place = modules_in_place(net)
     examples = Examples(net, example_input)
     whole: dict[str, str] = {}
-    try:
-        while True:
+    made = None
+    with modes_kept(net):
+        while made is None:
             graphs = _trace_twice(net, examples, whole)
             try:
-                called = [_modules_called(graph) for graph in graphs]
-                in_training = _only_in_training(*graphs)
-                traced = [functional(fx.GraphModule(net, graphs[0]), example_input, in_place)]
-                try:
-                    traced.append(functional(fx.GraphModule(net, graphs[1]), example_input, in_place))
-                except UnskipError as error:
-                    if in_training is None:
-                        raise
-                    raise in_training from error
-                _check_nothing_lost(net, called, [_modules_called(each.graph) for each in traced])
-                made = merged(*traced)
-                break
+                made = _in_both_modes(net, graphs, example_input, in_place)
             except ApartError as apart:
                 if not apart.scope or apart.scope in whole:
                     raise UnskipError(
@@ -55,14 +46,26 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
                 whole[apart.scope] = f"it {apart}"
             finally:
                 for module in in_place:
-                    module.inplace = True  # type: ignore[assignment]
-    finally:
-        for module, training in zip(net.modules(), modes, strict=True):
-            module.training = training
-    for module in in_place:
-        module.inplace = False  # type: ignore[assignment]
+                    module.inplace = made is None  # type: ignore[assignment]
     mark_unopened(made, whole)
     return made
+
+
+def _in_both_modes(
+    net: nn.Module, graphs: Sequence[fx.Graph], example_input: Tensor, in_place: Collection[nn.Module]
+) -> fx.GraphModule:
+    """One graph of those in eval mode and in train mode; raises `ApartError` where they do not come together."""
+    called = [_modules_called(graph) for graph in graphs]
+    in_training = _only_in_training(*graphs)
+    traced = [functional(fx.GraphModule(net, graphs[0]), example_input, in_place)]
+    try:
+        traced.append(functional(fx.GraphModule(net, graphs[1]), example_input, in_place))
+    except UnskipError as error:
+        if in_training is None:
+            raise
+        raise in_training from error
+    _check_nothing_lost(net, called, [_modules_called(each.graph) for each in traced])
+    return merged(*traced)
 
 
 def _only_in_training(evaluating: fx.Graph, training: fx.Graph) -> ApartError | None:

@@ -23,7 +23,7 @@ from unskip.nets.parts import parts_of, parts_with_join
 from unskip.nets.piece import function_name
 from unskip.nets.sameness import check_same
 from unskip.nets.sizes import with_sizes_read_nearby
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 
 __all__ = ["check_weights", "kept_branches", "num_kept_additions", "original_place", "parse"]
 
@@ -36,16 +36,10 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     most one convolution where the other has more. Branches that are no such block stay as they are
     (:func:`kept_branches`), and so do additions inside a block.
 
-    The stem is the first convolution and what follows up to a block, a pool or a convolution of another kind; a stage
-    begins where the resolution falls, at the beginning of the module that lets it fall, unless it would have no
-    weights; the head is what comes after the last map. ``original_names`` of the result gives each of its tensors the
-    name that it had in ``model``. No layer works in place any more, so that no map is overwritten that somebody looks
-    at.
-
-    A network may answer with any structure of tensors. Its trunk, the chain up to where its maps meet, becomes parts;
-    a part also ends where a map lies that the answers need, and the head is what comes behind the module of the last
-    block (a `Joining` where it needs more than the last map). Where the resolution would fall and convolutions are
-    dilated instead, a stage begins too.
+    Where parts end, docs/concepts.md says; those of a network that answers with other tensors than logits end where a
+    map lies that the answers need, too, and its head is a `Joining` where it needs more than the last map.
+    ``original_names`` of the result gives each of its tensors the name that it had in ``model``. No layer works in
+    place any more, so that no map is overwritten that somebody looks at.
 
     A module of the network that cannot be opened stays whole, and what shortcuts it has is unknown
     (:func:`unskip.nets.unopened_modules`).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from itertools import accumulate, pairwise
 from math import prod
@@ -12,20 +11,20 @@ from torch.nn.modules.conv import _ConvNd
 
 from unskip.errors import UnskipError
 from unskip.nets.joining import Trunk
-from unskip.nets.piece import Piece, named
-from unskip.nets.staged import Joining, Residual
+from unskip.nets.piece import Piece, in_sequence
+from unskip.nets.staged_net import Joining, Residual
 from unskip.nets.unopened import unopened_modules
 
 __all__ = ["parts_of", "parts_with_join"]
 
 
-def parts_of(pieces: Sequence[Piece], image: tuple[int, ...]) -> OrderedDict[str, nn.Sequential]:
+def parts_of(pieces: Sequence[Piece], image: tuple[int, ...]) -> dict[str, nn.Sequential]:
     """Stem, stages and head of a chain from images of a shape to logits: the head comes behind the last map."""
     head = max((place + 1 for place, piece in enumerate(pieces) if _side(piece.shape) > 1), default=0)
     return _cut(pieces, _starts(pieces, _drops(pieces[:head], image), head, ()), head)
 
 
-def parts_with_join(pieces: Sequence[Piece], image: tuple[int, ...], trunk: Trunk) -> OrderedDict[str, nn.Sequential]:
+def parts_with_join(pieces: Sequence[Piece], image: tuple[int, ...], trunk: Trunk) -> dict[str, nn.Sequential]:
     """Stem, stages and head of a trunk: a part ends where a map lies that the answers need, the head joins them.
 
     Where a network dilates its convolutions in the place of a lower resolution, a stage begins too.
@@ -54,11 +53,11 @@ def _starts(pieces: Sequence[Piece], drops: Sequence[int], head: int, ends: Coll
     return starts
 
 
-def _cut(pieces: Sequence[Piece], starts: Sequence[int], head: int) -> OrderedDict[str, nn.Sequential]:
-    parts = OrderedDict(stem=nn.Sequential(named(pieces[: starts[0]])))
+def _cut(pieces: Sequence[Piece], starts: Sequence[int], head: int) -> dict[str, nn.Sequential]:
+    parts = {"stem": in_sequence(pieces[: starts[0]])}
     for number, (start, end) in enumerate(pairwise([*starts, head]), 1):
-        parts[f"stage{number}"] = nn.Sequential(named(pieces[start:end]))
-    parts["head"] = nn.Sequential(named(pieces[head:]))
+        parts[f"stage{number}"] = in_sequence(pieces[start:end])
+    parts["head"] = in_sequence(pieces[head:])
     return parts
 
 
@@ -101,16 +100,16 @@ def _why_no_stages(pieces: Sequence[Piece]) -> str:
         place, why = next(iter(unopened.items()))
         return f"{place} could not be opened, since {why}"
     largest = max(pieces, key=lambda piece: sum(weight.numel() for weight in piece.module.parameters()), default=None)
-    if largest and isinstance(largest.module, fx.GraphModule) and any(map(_is_conv, largest.module.modules())):
+    if (
+        largest
+        and isinstance(largest.module, fx.GraphModule)
+        and any(isinstance(each, _ConvNd) for each in largest.module.modules())
+    ):
         where = largest.place or "its own forward"
         return (
             f"{where} holds branches from one end to the other, with no map between on which all that follows depends"
         )
     return "between its first convolution and its last map lies no layer"
-
-
-def _is_conv(module: nn.Module) -> bool:
-    return isinstance(module, _ConvNd)
 
 
 def _has_weights(piece: Piece) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -13,12 +13,12 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from unskip.nets.by_mode import ByMode
 from unskip.nets.functional import shape_of
+from unskip.nets.stand_ins import ByMode
 from unskip.nets.tracing import scope_of
 from unskip.nets.unopened import Unopened
 
-__all__ = ["Piece", "common_place", "free_name", "function_name", "kind_of", "kind_of_graph", "named"]
+__all__ = ["Piece", "common_place", "free_name", "function_name", "in_sequence", "kind_of", "kind_of_graph"]
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ class Piece:
         return common_place(self.nodes)
 
 
-def named(pieces: Sequence[Piece]) -> OrderedDict[str, nn.Module]:
-    """Modules under names made of their kinds: ``conv1``, ``bn1``, ``relu``, ``conv2``; blocks are always numbered."""
+def in_sequence(pieces: Sequence[Piece]) -> nn.Sequential:
+    """Pieces under names made of their kinds: ``conv1``, ``bn1``, ``relu``, ``conv2``; blocks are always numbered."""
     total = Counter(piece.kind for piece in pieces)
     seen: Counter[str] = Counter()
-    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    made = nn.Sequential()
     for piece in pieces:
         seen[piece.kind] += 1
         numbered = total[piece.kind] > 1 or piece.kind == "block"
         name = f"{piece.kind}{seen[piece.kind]}" if numbered else piece.kind
-        modules[free_name(name, modules, nn.Sequential())] = piece.module
-    return modules
+        made.add_module(free_name(name, made), piece.module)
+    return made
 
 
-def free_name(name: str, taken: Collection[str], owner: nn.Module) -> str:
+def free_name(name: str, owner: nn.Module, taken: Collection[str] = ()) -> str:
     """The name, or one like it: the sixth relu beside a relu6, a conversion ``to`` beside the method of a module."""
     while name in taken or hasattr(owner, name):
         name += "_"
@@ -69,24 +69,17 @@ def common_place(nodes: Sequence[fx.Node]) -> str:
     return ".".join(level[0] for level in takewhile(lambda level: len(set(level)) == 1, levels))
 
 
-_KINDS: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((_ConvNd,), "conv"),
-    ((_BatchNorm,), "bn"),
-    ((nn.LayerNorm, nn.GroupNorm), "norm"),
-    ((nn.Linear,), "fc"),
-    ((ByMode,), "by_mode"),
-    ((nn.Flatten,), "flatten"),
-    ((nn.modules.dropout._DropoutNd,), "drop"),
-    (
-        (
-            nn.modules.pooling._MaxPoolNd,
-            nn.modules.pooling._AvgPoolNd,
-            nn.modules.pooling._AdaptiveAvgPoolNd,
-            nn.modules.pooling._AdaptiveMaxPoolNd,
-        ),
-        "pool",
-    ),
-)
+_KINDS: dict[type[nn.Module], str] = {
+    _ConvNd: "conv",
+    _BatchNorm: "bn",
+    nn.LayerNorm: "norm",
+    nn.GroupNorm: "norm",
+    nn.Linear: "fc",
+    ByMode: "by_mode",
+    nn.Flatten: "flatten",
+    nn.modules.dropout._DropoutNd: "drop",
+    **{getattr(nn.modules.pooling, f"_{kind}PoolNd"): "pool" for kind in ("Max", "Avg", "AdaptiveAvg", "AdaptiveMax")},
+}
 _NAMES = {"DropPath": "drop_path", "StochasticDepth": "drop_path"}
 
 
@@ -94,10 +87,8 @@ def kind_of(module: nn.Module) -> str:
     """What a layer is called: ``conv``, ``bn``, ``pool``, or its class in small letters."""
     if isinstance(module, Unopened):
         return kind_of(module.module)
-    for types, name in _KINDS:
-        if isinstance(module, types):
-            return name
-    return _NAMES.get(type(module).__name__, type(module).__name__.lower())
+    own = type(module).__name__
+    return next((name for kind, name in _KINDS.items() if isinstance(module, kind)), _NAMES.get(own, own.lower()))
 
 
 def kind_of_graph(start: fx.Node, region: Sequence[fx.Node]) -> str:
@@ -111,8 +102,7 @@ def kind_of_graph(start: fx.Node, region: Sequence[fx.Node]) -> str:
     ):
         return "se"  # squeeze-and-excitation and its kin: a map times a number a channel
     name = common_place(region).rpartition(".")[2].rstrip("_0123456789")
-    layers = (kind for _, kind in _KINDS)
-    if len(region) > 1 and name and not name.startswith(("stage", "block", "layer")) and name not in layers:
+    if len(region) > 1 and name and not name.startswith(("stage", "block", "layer")) and name not in _KINDS.values():
         return name
     return function_name(end)
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
 from unskip.nets.parse import check_weights, parse
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
+from unskip.nets.undisturbed import modes_kept
 from unskip.own_code import running_own_code
 from unskip.settings import shortened
 
@@ -41,20 +42,15 @@ def staged(model: nn.Module, example_input: Tensor | None = None) -> StagedNet:
 
 
 def _usual_images(model: nn.Module) -> Tensor:
+    noted = getattr(model, "pretrained_cfg", None)  # as timm's networks have one
+    shape = noted.get("input_size") if isinstance(noted, dict) else None
     try:
-        return images_for(model, _noted_side(model))
+        return images_for(model, int(shape[-1]) if shape else _SIDES[0])
     except UnskipError as error:
         raise UnskipError(
             f"{error}; parse it with images (batch, channels, height, width) of a size that it takes: "
             "`unskip.parse(model, example_input)`"
         ) from error
-
-
-def _noted_side(model: nn.Module) -> int:
-    """The side in pixels that timm notes in its networks; 224 for others."""
-    noted = getattr(model, "pretrained_cfg", None) or {}
-    shape = noted.get("input_size") if isinstance(noted, dict) else None
-    return int(shape[-1]) if shape else _SIDES[0]
 
 
 def images_for(model: nn.Module, image_size: int, in_channels: int | None = None) -> Tensor:
@@ -67,21 +63,16 @@ def images_for(model: nn.Module, image_size: int, in_channels: int | None = None
     # The first convolution need not be what reads the images.
     channel_counts = dict.fromkeys((first or 3, 3) if in_channels is None else (in_channels,))
     sides = dict.fromkeys((image_size, *_SIDES))
-    modes = {module: module.training for module in model.modules()}
     failure = None
     for side, channels in product(sides, channel_counts):
         images = torch.linspace(-2, 2, 2 * channels * side * side, device=parameter.device, dtype=parameter.dtype)
         images = images.sin().reshape(2, channels, side, side)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), modes_kept(model):
                 model.eval()(images)
+            return images
         except Exception as error:  # whatever a forward of others raises
             failure = failure or error
-        else:
-            return images
-        finally:
-            for module, training in modes.items():
-                module.training = training
     said = first_line(failure or ValueError())
     if parameter.is_meta and "meta" in said:
         raise UnskipError(f"its forward needs values, and nets are looked at without any before a run: {said}")

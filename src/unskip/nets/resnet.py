@@ -9,54 +9,39 @@ are a 1x1 convolution and BatchNorm wherever the shape changes (option B).
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from unskip.nets.layers import conv, initialise, linear_head, renamed
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.assembly import Block, assembled, conv_bn, stages
+from unskip.nets.layers import linear_head, renamed, sequence
+from unskip.nets.staged_net import Residual, StagedNet
 
 __all__ = ["AverageMaxPool", "basic_block", "bottleneck_block", "cifar_resnet", "from_torchvision", "resnet"]
 
-Block = Callable[[int, int, int], Residual]
 Blocks = Annotated[int, Field(gt=0, le=1000)]
 
 
 def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(OrderedDict(conv=conv(in_channels, out_channels, 1, stride), bn=nn.BatchNorm2d(out_channels)))
+    return sequence(conv_bn(in_channels, out_channels, 1, stride, relu=None))
 
 
 def basic_block(in_channels: int, width: int, stride: int) -> Residual:
     """Two 3x3 convolutions (figure 5, left)."""
-    body = OrderedDict(
-        conv1=conv(in_channels, width, 3, stride),
-        bn1=nn.BatchNorm2d(width),
-        relu1=nn.ReLU(inplace=True),
-        conv2=conv(width, width, 3),
-        bn2=nn.BatchNorm2d(width),
-    )
-    return Residual(nn.Sequential(body), _projection(in_channels, width, stride), nn.ReLU(inplace=True))
+    body = conv_bn(in_channels, width, 3, stride, number=1) | conv_bn(width, width, 3, relu=None, number=2)
+    return Residual(sequence(body), _projection(in_channels, width, stride), nn.ReLU(inplace=True))
 
 
 def bottleneck_block(in_channels: int, width: int, stride: int) -> Residual:
     """1x1, 3x3 and 1x1 convolutions, the last four times as wide (figure 5, right); the stride is on the 3x3."""
-    body = OrderedDict(
-        conv1=conv(in_channels, width, 1),
-        bn1=nn.BatchNorm2d(width),
-        relu1=nn.ReLU(inplace=True),
-        conv2=conv(width, width, 3, stride),
-        bn2=nn.BatchNorm2d(width),
-        relu2=nn.ReLU(inplace=True),
-        conv3=conv(width, 4 * width, 1),
-        bn3=nn.BatchNorm2d(4 * width),
-    )
-    return Residual(nn.Sequential(body), _projection(in_channels, 4 * width, stride), nn.ReLU(inplace=True))
+    body = conv_bn(in_channels, width, 1, number=1) | conv_bn(width, width, 3, stride, number=2)
+    body |= conv_bn(width, 4 * width, 1, relu=None, number=3)
+    return Residual(sequence(body), _projection(in_channels, 4 * width, stride), nn.ReLU(inplace=True))
 
 
 def cifar_resnet(
@@ -65,9 +50,13 @@ def cifar_resnet(
     """The CIFAR net with ``depth`` = 6n+2 layers: three stages of n basic blocks, ``width``, 2x and 4x as wide."""
     assert depth >= 8
     assert (depth - 2) % 6 == 0
-    stem = _stem(in_channels, width, kernel_size=3, stride=1)
-    return _assemble(
-        stem, basic_block, [(depth - 2) // 6] * 3, width, lambda c: linear_head(c, num_classes), pool=False
+    return resnet(
+        basic_block,
+        blocks=[(depth - 2) // 6] * 3,
+        small_images=True,
+        width=width,
+        num_classes=num_classes,
+        in_channels=in_channels,
     )
 
 
@@ -86,9 +75,12 @@ def resnet(
     The max-pool opens stage 1, as in the paper's table 1. ``small_images``: a 3x3 stem with stride 1 and no pooling.
     ``average_max_head``: the head of Stagewise KD (table 1): average and maximum pooling, 256 hidden units.
     """
-    stem = _stem(in_channels, width, kernel_size=3 if small_images else 7, stride=1 if small_images else 2)
+    stem = sequence(conv_bn(in_channels, width, 3) if small_images else conv_bn(in_channels, width, 7, stride=2))
+    pools = {} if small_images else {1: nn.MaxPool2d(kernel_size=3, stride=2, padding=1)}
+    plan = [(block, count, width << stage, min(2, stage + 1)) for stage, count in enumerate(blocks)]
+    parts, channels = stages(width, plan, pools)
     head = _average_max_head if average_max_head else linear_head
-    return _assemble(stem, block, blocks, width, lambda c: head(c, num_classes), pool=not small_images)
+    return assembled({"stem": stem, **parts, "head": head(channels, num_classes)})
 
 
 class AverageMaxPool(nn.Module):
@@ -106,53 +98,14 @@ class AverageMaxPool(nn.Module):
 
 def _average_max_head(channels: int, num_classes: int) -> nn.Sequential:
     """The head of Stagewise KD: average and maximum pooling, 256 hidden units, ReLU (what its table 1 counts)."""
-    layers = OrderedDict(
-        pool=AverageMaxPool(),
-        flatten=nn.Flatten(),
-        hidden=nn.Linear(2 * channels, 256),
-        relu=nn.ReLU(inplace=True),
-        fc=nn.Linear(256, num_classes),
-    )
-    return nn.Sequential(layers)
-
-
-def _stem(in_channels: int, width: int, *, kernel_size: int, stride: int) -> nn.Sequential:
-    layers = OrderedDict(
-        conv=conv(in_channels, width, kernel_size, stride),
-        bn=nn.BatchNorm2d(width),
-        relu=nn.ReLU(inplace=True),
-    )
-    return nn.Sequential(layers)
-
-
-def _assemble(
-    stem: nn.Module,
-    block: Block,
-    blocks: Sequence[int],
-    width: int,
-    head: Callable[[int], nn.Module],
-    *,
-    pool: bool,
-) -> StagedNet:
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=stem)
-    channels = width
-    for stage, count in enumerate(blocks):
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        if pool and stage == 0:
-            layers["pool"] = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
-        for index in range(count):
-            residual = block(channels, width << stage, 2 if stage > 0 and index == 0 else 1)
-            layers[f"block{index + 1}"] = residual
-            channels = _out_channels(residual)
-        parts[f"stage{stage + 1}"] = nn.Sequential(layers)
-    parts["head"] = head(channels)
-    net = StagedNet(parts)
-    initialise(net)
-    return net
-
-
-def _out_channels(block: Residual) -> int:
-    return [module.out_channels for module in block.body.modules() if isinstance(module, nn.Conv2d)][-1]
+    layers = {
+        "pool": AverageMaxPool(),
+        "flatten": nn.Flatten(),
+        "hidden": nn.Linear(2 * channels, 256),
+        "relu": nn.ReLU(inplace=True),
+        "fc": nn.Linear(256, num_classes),
+    }
+    return sequence(layers)
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from unskip.answers import named_answers
 from unskip.errors import UnskipError, first_line
 from unskip.nets.logits import refuse_probabilities
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
+from unskip.nets.undisturbed import randomness_kept
 
 __all__ = ["check_same"]
 
@@ -68,18 +69,14 @@ def _answers(model: nn.Module, names: Mapping[str, str], images: Tensor, *, trai
     with _seeded(), torch.no_grad():
         twin = _with_nothing_hidden(model, names).train(training)
         torch.manual_seed(0)
-        return _run(twin, images)
-
-
-def _run(net: nn.Module, images: Tensor) -> Any:
-    try:
-        return net(images)
-    except Exception as error:  # whatever a forward of others raises
-        mode = "train" if net.training else "eval"
-        size = " x ".join(map(str, images.shape))
-        raise UnskipError(
-            f"the network does not run in {mode} mode on images of {size}: {first_line(error)}"
-        ) from error
+        try:
+            return twin(images)
+        except Exception as error:  # whatever a forward of others raises
+            mode = "train" if training else "eval"
+            size = " x ".join(map(str, images.shape))
+            raise UnskipError(
+                f"the network does not run in {mode} mode on images of {size}: {first_line(error)}"
+            ) from error
 
 
 def _with_nothing_hidden(net: nn.Module, original_names: Mapping[str, str]) -> nn.Module:
@@ -94,13 +91,8 @@ def _with_nothing_hidden(net: nn.Module, original_names: Mapping[str, str]) -> n
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """The same randomness each time, whoever draws it; afterwards everyone goes on as if nothing had been drawn."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    """The same randomness each time, whoever draws it."""
+    with randomness_kept(devices=None):
         random.seed(0)
         np.random.seed(0)
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
+        yield

@@ -11,8 +11,8 @@ from torch import nn
 
 from unskip.answers import named_answers
 from unskip.errors import UnskipError, first_line
-from unskip.nets.held import Borrowed
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
+from unskip.nets.stand_ins import Borrowed
 
 __all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "part_shapes", "stage_shapes"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from unskip.nets.additions import addends_of
 from unskip.nets.examples import Examples, Followed, UnfollowableError
-from unskip.nets.functional import shape_of
+from unskip.nets.functional import reached, shape_of
 from unskip.nets.piece import common_place
 from unskip.nets.tracing import scope_of
 
@@ -75,16 +75,9 @@ class _Reader:
         """What a size, or a tensor made of sizes alone, reads from which values that are no operands."""
         if shape_of(value) is not None and not _is_filled(value):
             return []
-        found, waiting, seen = [], [value], {value}
-        while waiting:
-            read = waiting.pop()
-            for source in read.all_input_nodes:
-                if shape_of(source) is not None:
-                    found += [(read, source)] if source not in operands else []
-                elif source not in seen:
-                    seen.add(source)
-                    waiting.append(source)
-        return found
+        reads = reached([value], lambda read: [each for each in read.all_input_nodes if shape_of(each) is None])
+        pairs = ((read, source) for read in reads for source in read.all_input_nodes)
+        return [(read, source) for read, source in pairs if shape_of(source) is not None and source not in operands]
 
     def may_be_read_elsewhere(self, node: fx.Node, read: fx.Node, source: fx.Node) -> bool:
         scope = scope_of(read)
@@ -118,7 +111,7 @@ class _Reader:
         ]
         if not pairs or not isinstance(pairs[0][1], Tensor):
             return None
-        if all(value == pairs[0][0] for value, _ in pairs) and _vary(pairs):
+        if all(value == pairs[0][0] for value, _ in pairs) and len({own.shape[0] for _, own in pairs}) > 1:
             return pairs[0][0]
         dimensions = pairs[0][1].dim()
         for dimension in sorted(range(dimensions), key=lambda dimension: dimension != place):
@@ -136,10 +129,6 @@ class _Reader:
         made = self.graph.call_method("new_full", (operand, sides, _FILLED[value.target]))
         made.meta = dict(value.meta)
         return made
-
-
-def _vary(pairs: Sequence[tuple[Any, Tensor]]) -> bool:
-    return len({own.shape[0] for _, own in pairs}) > 1
 
 
 def _is_filled(node: Any) -> bool:

@@ -15,7 +15,8 @@ from torch import fx, nn
 from torch.fx.proxy import Attribute
 
 from unskip.errors import UnskipError, first_line
-from unskip.nets.examples import Examples, Followed, UnfollowableError, random_states
+from unskip.nets.examples import Examples, Followed, UnfollowableError
+from unskip.nets.undisturbed import random_states
 
 __all__ = ["Tracer", "Value", "is_layer", "scope_of", "trace_graph"]
 

@@ -7,14 +7,14 @@ opens every stage but the first, and the head. EKD-DDNN (table 1) switches the n
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from unskip.nets.layers import conv, initialise, renamed
-from unskip.nets.staged import StagedNet
+from unskip.nets.assembly import assembled, conv_bn, stages
+from unskip.nets.layers import renamed, sequence
+from unskip.nets.staged_net import StagedNet
 
 __all__ = ["BLOCKS", "from_torchvision", "vgg"]
 
@@ -34,42 +34,26 @@ def vgg(
     The head has three linear layers: two of 64 ``width`` units behind a map of 7x7 (ImageNet), or with
     ``small_images`` two of 8 ``width`` behind a global average.
     """
-    parts: OrderedDict[str, nn.Module] = OrderedDict()
-    channels = in_channels
-    for stage, count in enumerate(blocks):
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        if stage > 0:
-            layers["pool"] = nn.MaxPool2d(2)
-        for index in range(count):
-            out_channels = width * min(2**stage, 8)
-            layers[f"block{index + 1}"] = _block(channels, out_channels)
-            channels = out_channels
-        parts[f"stage{stage + 1}"] = nn.Sequential(layers)
+    plan = [(_block, count, width * min(2**stage, 8), 1) for stage, count in enumerate(blocks)]
+    parts, channels = stages(in_channels, plan, {stage: nn.MaxPool2d(2) for stage in range(2, len(blocks) + 1)})
     side, hidden = (1, channels) if small_images else (7, 8 * channels)
-    parts["head"] = nn.Sequential(
-        OrderedDict(
-            pool=nn.MaxPool2d(2),
-            average=nn.AdaptiveAvgPool2d(side),
-            flatten=nn.Flatten(),
-            fc1=nn.Linear(channels * side * side, hidden),
-            relu1=nn.ReLU(inplace=True),
-            dropout1=nn.Dropout(0.5),
-            fc2=nn.Linear(hidden, hidden),
-            relu2=nn.ReLU(inplace=True),
-            dropout2=nn.Dropout(0.5),
-            fc=nn.Linear(hidden, num_classes),
-        )
-    )
-    net = StagedNet(parts)
-    initialise(net)
-    return net
+    head = {
+        "pool": nn.MaxPool2d(2),
+        "average": nn.AdaptiveAvgPool2d(side),
+        "flatten": nn.Flatten(),
+        "fc1": nn.Linear(channels * side * side, hidden),
+        "relu1": nn.ReLU(inplace=True),
+        "dropout1": nn.Dropout(0.5),
+        "fc2": nn.Linear(hidden, hidden),
+        "relu2": nn.ReLU(inplace=True),
+        "dropout2": nn.Dropout(0.5),
+        "fc": nn.Linear(hidden, num_classes),
+    }
+    return assembled({**parts, "head": sequence(head)})
 
 
-def _block(in_channels: int, out_channels: int) -> nn.Sequential:
-    layers = OrderedDict(
-        conv=conv(in_channels, out_channels, 3, bias=True), bn=nn.BatchNorm2d(out_channels), relu=nn.ReLU(inplace=True)
-    )
-    return nn.Sequential(layers)
+def _block(in_channels: int, width: int, stride: int) -> nn.Sequential:
+    return sequence(conv_bn(in_channels, width, 3, stride, bias=True))
 
 
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

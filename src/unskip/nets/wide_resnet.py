@@ -9,14 +9,15 @@ open the head.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from unskip.nets.layers import conv, initialise, linear_head
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.assembly import assembled, stages
+from unskip.nets.layers import conv, linear_head, sequence
+from unskip.nets.staged_net import Residual, StagedNet
 
 __all__ = ["preactivation_block", "wide_resnet"]
 
@@ -38,23 +39,13 @@ def wide_resnet(
     """
     assert depth >= 10
     assert (depth - 4) % 6 == 0
-    parts: OrderedDict[str, nn.Module] = OrderedDict(stem=nn.Sequential(OrderedDict(conv=conv(in_channels, width, 3))))
-    channels = width
-    for stage in range(3):
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        for index in range((depth - 4) // 6):
-            stride = 2 if stage > 0 and index == 0 else 1
-            out_channels = width * widening << stage
-            layers[f"block{index + 1}"] = preactivation_block(channels, out_channels, stride, dropout)
-            channels = out_channels
-        parts[f"stage{stage + 1}"] = nn.Sequential(layers)
-    head = linear_head(channels, num_classes)
-    parts["head"] = nn.Sequential(
-        OrderedDict([("bn", nn.BatchNorm2d(channels)), ("relu", nn.ReLU()), *head.named_children()])
-    )
-    net = StagedNet(parts)
-    initialise(net)
-    return net
+    block, count = partial(preactivation_block, dropout=dropout), (depth - 4) // 6
+    stem = sequence({"conv": conv(in_channels, width, 3)})
+    plan = [(block, count, width * widening << stage, min(2, stage + 1)) for stage in range(3)]
+    parts, channels = stages(width, plan)
+    head = dict(linear_head(channels, num_classes).named_children())
+    head = {"bn": nn.BatchNorm2d(channels), "relu": nn.ReLU(), **head}
+    return assembled({"stem": stem, **parts, "head": sequence(head)})
 
 
 def preactivation_block(in_channels: int, width: int, stride: int, dropout: float) -> nn.Module:
@@ -62,15 +53,14 @@ def preactivation_block(in_channels: int, width: int, stride: int, dropout: floa
 
     The first ReLU is not in place: once BatchNorm is folded, its input may be the map of a stage.
     """
-    entry = OrderedDict(bn1=nn.BatchNorm2d(in_channels), relu1=nn.ReLU())
-    body = OrderedDict(
-        conv1=conv(in_channels, width, 3, stride),
-        bn2=nn.BatchNorm2d(width),
-        relu2=nn.ReLU(inplace=True),
-        dropout=nn.Dropout(dropout),
-        conv2=conv(width, width, 3),
-    )
+    entry = {"bn1": nn.BatchNorm2d(in_channels), "relu1": nn.ReLU()}
+    body = {
+        "conv1": conv(in_channels, width, 3, stride),
+        "bn2": nn.BatchNorm2d(width),
+        "relu2": nn.ReLU(inplace=True),
+        "dropout": nn.Dropout(dropout),
+        "conv2": conv(width, width, 3),
+    }
     if stride == 1 and in_channels == width:
-        return Residual(nn.Sequential(OrderedDict([*entry.items(), *body.items()])))
-    residual = Residual(nn.Sequential(body), conv(in_channels, width, 1, stride))
-    return nn.Sequential(OrderedDict([*entry.items(), ("residual", residual)]))
+        return Residual(sequence(entry | body))
+    return sequence({**entry, "residual": Residual(sequence(body), conv(in_channels, width, 1, stride))})

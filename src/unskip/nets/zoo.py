@@ -13,8 +13,9 @@ from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.nets import mobilenet, resnet, vgg
+from unskip.nets.assembly import Block
 from unskip.nets.foreign import ForeignNet, PublishedWeights, find_foreign
-from unskip.nets.staged import NetSpec, StagedNet
+from unskip.nets.staged_net import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.nets.within_memory import WithinMemory
 from unskip.own_code import allow_module_of
@@ -86,38 +87,24 @@ def _wide_resnet(depth: int, widening: int) -> NetEntry:
     return NetEntry(partial(wide_resnet, depth, widening), summary, 32)
 
 
-def _resnet(depth: int, *, small_images: bool) -> NetEntry:
-    block, blocks = _RESNETS[depth]
+def _resnet(
+    block: Block,
+    blocks: tuple[int, ...],
+    form: str,
+    *,
+    small_images: bool = False,
+    average_max_head: bool = False,
+) -> NetEntry:
     kind = "basic blocks" if block is resnet.basic_block else "bottlenecks"
-    stem = "3x3 stem, no pooling (small images)" if small_images else "7x7 stem and max-pool (ImageNet)"
     return NetEntry(
-        partial(resnet.resnet, block, blocks=blocks, small_images=small_images, average_max_head=False),
-        f"{_sum(blocks)} {kind}, {stem}",
+        partial(resnet.resnet, block, blocks=blocks, small_images=small_images, average_max_head=average_max_head),
+        f"{_sum(blocks)} {kind}{form}",
         32 if small_images else 224,
-        None if small_images else resnet.from_torchvision,
+        None if small_images or average_max_head else resnet.from_torchvision,
     )
 
 
-def _stagewise(depth: int) -> NetEntry:
-    blocks = _STAGEWISE[depth]
-    return NetEntry(
-        partial(resnet.resnet, resnet.basic_block, blocks=blocks, small_images=False, average_max_head=True),
-        f"{_sum(blocks)} basic blocks, average-max head (Stagewise KD)",
-        224,
-    )
-
-
-def _bottlenecks(depth: int) -> NetEntry:
-    blocks = _BOTTLENECKS[depth]
-    return NetEntry(
-        partial(resnet.resnet, resnet.bottleneck_block, blocks=blocks, small_images=False, average_max_head=False),
-        f"{_sum(blocks)} bottlenecks (EKD-DDNN)",
-        224,
-        resnet.from_torchvision,
-    )
-
-
-def _any_resnet(block: resnet.Block, kind: str) -> NetEntry:
+def _any_resnet(block: Block, kind: str) -> NetEntry:
     factory = partial(resnet.resnet, block)
     return NetEntry(factory, f"{kind} of your choice: option blocks, such as [2, 2, 3, 2]", 224)
 
@@ -138,10 +125,21 @@ def _sum(blocks: tuple[int, ...]) -> str:
 
 NETS: Mapping[str, NetEntry] = {
     **{f"resnet{depth}": _cifar_resnet(depth) for depth in (14, 20, 26, 32, 44, 56)},
-    **{f"resnet{depth}": _resnet(depth, small_images=False) for depth in _RESNETS},
-    **{f"resnet{depth}-cifar": _resnet(depth, small_images=True) for depth in _RESNETS},
-    **{f"resnet{depth}-stagewise": _stagewise(depth) for depth in _STAGEWISE},
-    **{f"resnet{depth}-bottleneck": _bottlenecks(depth) for depth in _BOTTLENECKS},
+    **{f"resnet{depth}": _resnet(*net, ", 7x7 stem and max-pool (ImageNet)") for depth, net in _RESNETS.items()},
+    **{
+        f"resnet{depth}-cifar": _resnet(*net, ", 3x3 stem, no pooling (small images)", small_images=True)
+        for depth, net in _RESNETS.items()
+    },
+    **{
+        f"resnet{depth}-stagewise": _resnet(
+            resnet.basic_block, blocks, ", average-max head (Stagewise KD)", average_max_head=True
+        )
+        for depth, blocks in _STAGEWISE.items()
+    },
+    **{
+        f"resnet{depth}-bottleneck": _resnet(resnet.bottleneck_block, blocks, " (EKD-DDNN)")
+        for depth, blocks in _BOTTLENECKS.items()
+    },
     "resnet-basic": _any_resnet(resnet.basic_block, "basic blocks"),
     "resnet-bottleneck": _any_resnet(resnet.bottleneck_block, "bottlenecks"),
     **{

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.staged_net import Residual, StagedNet
 
 __all__ = ["Range", "ranges_into_blocks", "unchanged_by"]
 

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.functional import reached
+from unskip.nets.staged_net import Residual, StagedNet
 
 __all__ = ["Factor", "Layer", "in_series", "remove_layer"]
 
@@ -35,14 +36,23 @@ class Factor:
     value: Tensor
 
 
-def in_series(module: nn.Module, place: str = "") -> Iterator[Layer | Factor]:
+def in_series(
+    module: nn.Module, place: str = "", holder: nn.Module | None = None, name: str = ""
+) -> Iterator[Layer | Factor]:
     """What lies on every way through a module, in order, under its place in the network.
 
     Sequences and the graphs of parsed networks are opened; a `Residual` is not, since its shortcut leads past its
-    body, and neither are modules of other classes: they count as one layer. Not in series are branches of which
-    another leads past them.
+    body, and neither are modules of other classes: they count as one layer, of the ``holder`` that runs it under
+    ``name``. Not in series are branches of which another leads past them.
     """
-    yield from _opened(module, place, module, "")
+    if isinstance(module, fx.GraphModule):
+        yield from _of_graph(module, place)
+    elif type(module) in (nn.Sequential, StagedNet):
+        for child, inner in module._modules.items():
+            assert inner is not None
+            yield from in_series(inner, _join(place, child), module, child)
+    elif not isinstance(module, Residual):
+        yield Layer(place, module, module if holder is None else holder, name)
 
 
 def remove_layer(layer: Layer) -> None:
@@ -56,17 +66,6 @@ def remove_layer(layer: Layer) -> None:
         graph.erase_node(node)
     layer.holder.delete_submodule(layer.name)
     layer.holder.recompile()
-
-
-def _opened(module: nn.Module, place: str, holder: nn.Module, name: str) -> Iterator[Layer | Factor]:
-    if isinstance(module, fx.GraphModule):
-        yield from _of_graph(module, place)
-    elif type(module) in (nn.Sequential, StagedNet):
-        for child, inner in module._modules.items():
-            assert inner is not None
-            yield from _opened(inner, _join(place, child), module, child)
-    elif not isinstance(module, Residual):
-        yield Layer(place, module, holder, name)
 
 
 def _join(place: str, name: str) -> str:
@@ -94,7 +93,7 @@ def _of_graph(module: fx.GraphModule, place: str) -> Iterator[Layer | Factor]:
             continue
         if node.op == "call_module":
             target = str(node.target)
-            yield from _opened(module.get_submodule(target), _join(place, target), module, target)
+            yield from in_series(module.get_submodule(target), _join(place, target), module, target)
         for factor in _factors(node, fed):
             if isinstance(factor, fx.Node):
                 found = tuple((_join(place, name), parameter) for name, parameter in _parameters(module, factor))
@@ -105,14 +104,14 @@ def _of_graph(module: fx.GraphModule, place: str) -> Iterator[Layer | Factor]:
 
 def _fed_by(start: fx.Node, *, without: fx.Node | None) -> set[fx.Node]:
     """The nodes that the values of one reach, other than through a certain node; sizes are no values."""
-    found, waiting = {start}, [start]
-    while waiting:
-        for user in waiting.pop().users:
+
+    def fed(node: fx.Node) -> Iterator[fx.Node]:
+        for user in node.users:
             is_size = user.target == "size" or (user.target is getattr and user.args[1] == "shape")
-            if user not in found and user is not without and not is_size:
-                found.add(user)
-                waiting.append(user)
-    return found
+            if user is not without and not is_size:
+                yield user
+
+    return reached([start], fed)
 
 
 def _factors(node: fx.Node, fed: set[fx.Node]) -> list[fx.Node | float]:

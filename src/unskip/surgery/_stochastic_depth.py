@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import copy
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import numpy as np
 import torch
 from torch import nn
 
-from unskip.nets.by_mode import ByMode
 from unskip.nets.piece import kind_of
+from unskip.nets.stand_ins import ByMode
+from unskip.nets.undisturbed import randomness_kept
 from unskip.surgery._series import Layer, in_series, remove_layer
 
 __all__ = ["is_stochastic_depth", "remove_stochastic_depth"]
@@ -47,7 +44,7 @@ def is_stochastic_depth(module: nn.Module) -> bool:
     if known or opaque or (isinstance(module, ByMode) and not module.rests_in_eval):
         return False
     twin = copy.deepcopy(module).train()
-    with _as_if_nothing_had_been_drawn(), torch.device("cpu"), torch.no_grad():
+    with randomness_kept(), torch.device("cpu"), torch.no_grad():
         try:
             made = torch.stack([twin(torch.ones(32, 8, 2, 2)) for _ in range(_TRIES)])
         except Exception:  # a module of others that takes no such map
@@ -58,14 +55,3 @@ def is_stochastic_depth(module: nn.Module) -> bool:
     dropped = (images == 0).all(dim=1)
     whole = (images == images[:, :1]).all()
     return bool(whole) and bool(dropped.any()) and not bool(dropped.all())
-
-
-@contextmanager
-def _as_if_nothing_had_been_drawn() -> Iterator[None]:
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])

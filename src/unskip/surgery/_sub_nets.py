@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.nets.depth import BatchNormAtDepth, DepthBatchNorm2d
 from unskip.nets.plain_modules import staged
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 
 __all__ = ["extract", "with_recalibrated_statistics"]
 

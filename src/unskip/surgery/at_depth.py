@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import NonNegativeInt
 
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 from unskip.surgery._edit import edit
 from unskip.surgery._sub_nets import extract
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 from unskip.surgery._chains import Place, chain
 from unskip.surgery._edit import edit
 from unskip.surgery._sub_nets import extract

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unskip.nets.dirac import DiracConv2d
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 from unskip.surgery._edit import edit
 
 __all__ = ["fold_dirac"]

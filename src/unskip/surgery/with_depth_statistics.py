@@ -9,7 +9,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.depth import DepthBatchNorm2d
-from unskip.nets.staged import NetSpec, StagedNet
+from unskip.nets.staged_net import NetSpec, StagedNet
 from unskip.surgery._edit import edit
 from unskip.surgery._sub_nets import extract
 

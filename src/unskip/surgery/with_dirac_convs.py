@@ -6,7 +6,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.dirac import DiracConv2d
-from unskip.nets.staged import StagedNet
+from unskip.nets.staged_net import StagedNet
 from unskip.surgery._blocks import convs_of_bodies
 from unskip.surgery._edit import edit
 

@@ -9,7 +9,7 @@ from torch import nn
 from unskip.errors import UnskipError
 from unskip.nets.fading import FadingResidual, fading_blocks
 from unskip.nets.plain_modules import staged
-from unskip.nets.staged import NetSpec, StagedNet
+from unskip.nets.staged_net import NetSpec, StagedNet
 from unskip.surgery._blocks import chosen_blocks, residual_blocks
 from unskip.surgery._edit import edit
 from unskip.surgery._stochastic_depth import remove_stochastic_depth

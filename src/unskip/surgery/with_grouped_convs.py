@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
-
 from pydantic import PositiveInt
 from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.nets.dirac import DiracConv2d
 from unskip.nets.functions import is_activation
-from unskip.nets.layers import conv_settings, initialise
-from unskip.nets.staged import StagedNet
+from unskip.nets.layers import conv_settings, initialise, place_of, sequence
+from unskip.nets.staged_net import StagedNet
 from unskip.surgery._blocks import convs_of_bodies
 from unskip.surgery._edit import edit
 
@@ -84,11 +81,11 @@ def _is_mixed(container: nn.Module, child: str) -> bool:
 
 
 def _unit(conv: nn.Conv2d, groups: int) -> nn.Sequential:
-    place: dict[str, Any] = {"device": conv.weight.device, "dtype": conv.weight.dtype}
-    layers = OrderedDict(
-        conv=nn.Conv2d(**conv_settings(conv, out_channels=conv.in_channels, groups=groups, bias=False)),
-        bn=nn.BatchNorm2d(conv.in_channels, **place),
-        relu=nn.ReLU(inplace=True),
-        pointwise=nn.Conv2d(conv.in_channels, conv.out_channels, kernel_size=1, bias=conv.bias is not None, **place),
-    )
-    return nn.Sequential(layers)
+    place = place_of(conv.weight)
+    layers = {
+        "conv": nn.Conv2d(**conv_settings(conv, out_channels=conv.in_channels, groups=groups, bias=False)),
+        "bn": nn.BatchNorm2d(conv.in_channels, **place),
+        "relu": nn.ReLU(inplace=True),
+        "pointwise": nn.Conv2d(conv.in_channels, conv.out_channels, kernel_size=1, bias=conv.bias is not None, **place),
+    }
+    return sequence(layers)

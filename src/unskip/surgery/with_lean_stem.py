@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from torch import nn
+from torch.nn.modules.utils import _pair
 
 from unskip.errors import UnskipError
 from unskip.nets.depth import block_names
 from unskip.nets.layers import conv_settings
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.staged_net import Residual, StagedNet
 from unskip.surgery._chains import Place, chain
 from unskip.surgery._edit import edit
 
@@ -143,13 +144,8 @@ def _with_stride(conv: nn.Conv2d, stride: int, padding: tuple[int, int]) -> nn.C
 
 
 def _padding(layer: nn.Conv2d | Pool) -> tuple[int, int]:
-    if not isinstance(layer.padding, str):
-        return _pair(layer.padding)
-    assert isinstance(layer, nn.Conv2d)
-    high, wide = (size // 2 if layer.padding == "same" else 0 for size in layer.kernel_size)
-    return high, wide
-
-
-def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
-    high, wide = value if isinstance(value, tuple) else (value, value)
+    padding = layer.padding
+    if isinstance(padding, str):
+        padding = tuple(size // 2 if padding == "same" else 0 for size in _pair(layer.kernel_size))
+    high, wide = _pair(padding)
     return high, wide

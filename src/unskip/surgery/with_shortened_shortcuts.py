@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
+from unskip.nets.depth import shape_change
+from unskip.nets.layers import sequence
 from unskip.nets.shapes import meta_copy
-from unskip.nets.staged import Residual, StagedNet
+from unskip.nets.staged_net import Residual, StagedNet
 from unskip.surgery._blocks import chosen_blocks
 from unskip.surgery._chains import chain
 from unskip.surgery._edit import edit
@@ -85,14 +86,14 @@ def _shortened(block: Residual) -> nn.Module:
     if len(units) < 2:
         return block
     own = _place_of_own_shortcut(block)
-    made = OrderedDict(entry)
+    made = dict(entry)
     for index, unit in enumerate(units):
         shortcut = block.shortcut if index == own else nn.Identity().train(block.training)
         activation = _activation(unit.behind, block.training) if index < len(units) - 1 else block.activation
-        residual = Residual(_sequence(unit.layers, block.training), shortcut, activation)
+        residual = Residual(sequence(dict(unit.layers), block.training), shortcut, activation)
         residual.training = block.training
         made[f"unit{index + 1}"] = residual
-    return _sequence(list(made.items()), block.training)
+    return sequence(made, block.training)
 
 
 def _cut(body: nn.Module) -> tuple[Layers, list[_Unit]]:
@@ -123,25 +124,20 @@ def _place_of_own_shortcut(block: Residual) -> int:
     own = None
     try:
         with torch.no_grad():
-            x = _run(entry, torch.empty(1, first.in_channels, 33, 33, device="meta"))
+            x = sequence(dict(entry))(torch.empty(1, first.in_channels, 33, 33, device="meta"))
             for index, unit in enumerate(units):
-                made = _run(unit.layers, x)
+                made = sequence(dict(unit.layers))(x)
                 if own is None and _fits(twin.shortcut, x, made):
                     own = index
                 elif made.shape != x.shape:
-                    raise _CannotShortenError(_change(unit.layers[0][0], x, made))
-                x = _run(unit.behind, made)
+                    name = unit.layers[0][0]
+                    raise _CannotShortenError(f"its {name} {shape_change(x, made)}, which no identity can span")
+                x = sequence(dict(unit.behind))(made)
     except (RuntimeError, ValueError) as error:
-        raise _CannotShortenError(f"its layers do not run alone ({str(error).splitlines()[0]})") from error
+        raise _CannotShortenError(f"its layers do not run alone ({first_line(error)})") from error
     if own is None:
         raise _CannotShortenError("its projection fits none of its convolutions")
     return own
-
-
-def _run(layers: Layers, x: Tensor) -> Tensor:
-    for _, layer in layers:
-        x = layer(x)
-    return x
 
 
 def _fits(shortcut: nn.Module, x: Tensor, made: Tensor) -> bool:
@@ -152,20 +148,8 @@ def _fits(shortcut: nn.Module, x: Tensor, made: Tensor) -> bool:
         return False
 
 
-def _change(name: str, x: Tensor, made: Tensor) -> str:
-    if made.shape[1] != x.shape[1]:
-        return f"its {name} turns {x.shape[1]} channels into {made.shape[1]}, which no identity can span"
-    return f"its {name} changes the resolution, which no identity can span"
-
-
 def _activation(layers: Layers, training: bool) -> nn.Module:
     """Layers as one; without any, an identity."""
     if not layers:
         return nn.Identity().train(training)
-    return layers[0][1] if len(layers) == 1 else _sequence(layers, training)
-
-
-def _sequence(layers: Layers, training: bool) -> nn.Sequential:
-    made = nn.Sequential(OrderedDict(layers))
-    made.training = training  # the layers keep their own modes
-    return made
+    return layers[0][1] if len(layers) == 1 else sequence(dict(layers), training)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unskip.nets.staged import StagedNet, plain_block
+from unskip.nets.staged_net import StagedNet, plain_block
 from unskip.surgery._blocks import chosen_blocks
 from unskip.surgery._edit import edit
 from unskip.surgery._stochastic_depth import remove_stochastic_depth

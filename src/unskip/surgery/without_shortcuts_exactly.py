@@ -32,7 +32,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from unskip.errors import UnskipError
 from unskip.nets.fading import FadingResidual
 from unskip.nets.functions import ELEMENTWISE
-from unskip.nets.staged import Residual, StagedNet, plain_block
+from unskip.nets.staged_net import Residual, StagedNet, plain_block
 from unskip.surgery._blocks import chosen_blocks, residual_blocks
 from unskip.surgery._carry import CannotCarryError, Channels, activating, adding, carrying
 from unskip.surgery._chains import Place, chain

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError
 from unskip.nets.depth import first_blocks, norms_at_depth
+from unskip.nets.layers import sequence
 
 __all__ = ["Joining", "NetSpec", "Residual", "StagedNet", "plain_block"]
 
@@ -96,10 +97,7 @@ class Residual(nn.Module):
 
 def plain_block(body: nn.Module, activation: nn.Module) -> nn.Sequential:
     """A block without a shortcut, its parameters under the same names as in the `Residual` that it comes from."""
-    layers = OrderedDict(body=body)
-    if not isinstance(activation, nn.Identity):
-        layers["activation"] = activation
-    return nn.Sequential(layers)
+    return sequence({"body": body} | ({} if isinstance(activation, nn.Identity) else {"activation": activation}))
 
 
 class Joining(nn.Sequential):
