@@ -4,8 +4,7 @@ from unskip.export.formats import FORMATS, find_format, format_for
 from unskip.export.formats.base import Format
 from unskip.export.formats.executorch import arena_of_file, planned_arena
 from unskip.export.proof import Exported, Scores
-from unskip.export.untrained import export_untrained
-from unskip.export.writing import export_net, export_switchable
+from unskip.export.writing import export_net, export_switchable, export_untrained
 
 __all__ = [
     "FORMATS",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -29,10 +28,12 @@ from unskip.export.proof import (
 from unskip.files import atomic_paths
 from unskip.nets import StagedNet, staged
 from unskip.quiet import quiet
-from unskip.surgery import extract, fold_batchnorm
+from unskip.surgery import extract, fold_batchnorm, with_recalibrated_statistics
 from unskip.tasks import Classification, Matching, Task
 
-__all__ = ["export_net", "export_switchable"]
+__all__ = ["export_net", "export_switchable", "export_untrained"]
+
+_UNTRAINED_TOLERANCE = 0.05  # rounding grows in networks that nothing has trained, and their logits do not matter
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
@@ -71,7 +72,7 @@ def export_net(
     installed. What stood at ``path`` before is then still there.
     """
     net = staged(net, images)
-    order = _Order.of(Path(path), images, normalization, batch_size, backend, metadata, task)
+    order = _Order(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test)
     if calibration is not None and not order.format.int8:
         raise UnskipError(
             f"{order.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
@@ -79,16 +80,21 @@ def export_net(
     if calibration is not None and not len(calibration):
         raise UnskipError("8 bits are calibrated on images, and there are none")
     conversion = order.conversion(net, fold_batchnorm(_for_cpu(net)), calibration=calibration)
-    with order.kept() as (written, files):
-        with quiet(), order.failures_in_a_sentence():
-            order.format.write(conversion, written)
-        proved = order.prove(written, net, test=test)
-        if calibration is None:
-            refuse_deviation(order.path, proved[0], tolerance)
-        else:
-            refuse_drop(order.path, *proved, max_drop)
-        file_bytes = sum(file.stat().st_size for file in files)
-    return order.exported(conversion, *proved, file_bytes, tolerance if calibration is None else None)
+    limit = tolerance if calibration is None else None
+    return order.kept([(None, net)], lambda place: order.format.write(conversion, place), limit, max_drop)[0]
+
+
+def export_untrained(
+    net: StagedNet, path: Path, input_shape: tuple[int, int, int], *, batch_size: int | None = None
+) -> Exported:
+    """Write a network with random weights, proved on random images of (channels, height, width); see `export_net`.
+
+    Its BatchNorms get the statistics of its own maps: without them maps vanish or explode on their way through many
+    layers, and tiny numbers are slow to compute with.
+    """
+    images = torch.rand(4, *input_shape, generator=torch.Generator().manual_seed(0))
+    ready = with_recalibrated_statistics(net, [images])
+    return export_net(ready, path, images, batch_size=batch_size, tolerance=_UNTRAINED_TOLERANCE)
 
 
 def export_switchable(
@@ -115,60 +121,39 @@ def export_switchable(
     if not format_.switchable:
         raise UnskipError(f"{format_.name} files hold one depth; several in one file are for {_able('switchable')}")
     facts = {**(metadata or {}), "depths": json.dumps(list(nets))}
-    order = _Order.of(Path(path), images, normalization, batch_size, backend or format_.depths_backend, facts, task)
+    backend = backend or format_.depths_backend
+    order = _Order(Path(path), images, normalization, batch_size, backend, facts, task, test)
     conversions = {
         name: order.conversion(nets[name], ready)
         for name, ready in zip(nets, _sharing([_for_cpu(net) for net in nets.values()]), strict=True)
     }
     if any(conversion.names != LOGITS for conversion in conversions.values()):
         raise UnskipError("several depths in one file are for networks that answer with logits")
-    with order.kept() as (written, files):
-        with quiet(), order.failures_in_a_sentence():
-            order.format.write_depths(conversions, written)
-        proved = {name: order.prove(written, net, depth=name, test=test) for name, net in nets.items()}
-        for agreement, _ in proved.values():
-            refuse_deviation(order.path, agreement, tolerance)
-        file_bytes = sum(file.stat().st_size for file in files)
-    return [
-        order.exported(conversions[name], *results, file_bytes, tolerance, depth=name)
-        for name, results in proved.items()
-    ]
+    return order.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Order:
-    """What is the same for all networks of a file."""
+    """What is the same for all networks of a file; `UnskipError` for what cannot be carried out."""
 
     path: Path
-    format: Format
     images: Tensor
     normalization: Normalization | None
     batch_size: int | None
     backend: str | None
     metadata: Mapping[str, str]
     task: Task | None
+    test: Batches | None
 
-    @classmethod
-    def of(
-        cls,
-        path: Path,
-        images: Tensor,
-        normalization: Normalization | None,
-        batch_size: int | None,
-        backend: str | None,
-        metadata: Mapping[str, str] | None,
-        task: Task | None,
-    ) -> _Order:
-        """An order that can be carried out; `UnskipError` for any other."""
-        format_ = format_for(path)
-        backend = _backend(format_, backend)
-        if not len(images):
+    def __post_init__(self) -> None:
+        self.format = format_for(self.path)
+        self.backend = _backend(self.format, self.backend)
+        if not len(self.images):
             raise UnskipError("an export is proved on images, and there are none")
-        format_.runtime.require()
-        if batch_size is None and not format_.free_batch:
-            batch_size = 1
-        images = images.detach().to("cpu", torch.float32)
-        return cls(path, format_, images, normalization, batch_size, backend, metadata or {}, task)
+        self.format.runtime.require()
+        if self.batch_size is None and not self.format.free_batch:
+            self.batch_size = 1
+        self.images = self.images.detach().to("cpu", torch.float32)
 
     def conversion(self, net: StagedNet, ready: StagedNet, calibration: Tensor | None = None) -> Conversion:
         """What the format gets: the network as it is ready to be written, and the facts about it."""
@@ -200,60 +185,59 @@ class _Order:
             calibration=None if calibration is None else calibration.detach().to("cpu", torch.float32),
         )
 
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[tuple[Path, list[Path]]]:
-        """The place to write to, and all files that are written; they take their places when the block ends well."""
+    def kept(
+        self,
+        nets: Iterable[tuple[str | None, StagedNet]],
+        write: Callable[[Path], None],
+        tolerance: float | None,
+        max_drop: float = 0.0,
+    ) -> list[Exported]:
+        """Write the networks, by their depths, prove each, and let the file take its place when none is refused.
+
+        What decides is ``tolerance``, or where that is None, in 8 bits, ``max_drop``.
+        """
         with atomic_paths(self.format.files(self.path)) as files:
-            yield next(file for file in files if file.name == self.path.name), files
+            written = next(file for file in files if file.name == self.path.name)
+            try:
+                with quiet():
+                    write(written)
+            except (UnskipError, OSError):
+                raise
+            except Exception as error:  # exporters fail in ways of their own
+                raise UnskipError(
+                    f"{self.path} was not written: {self.format.name} files cannot hold this network "
+                    f"({first_line(error)})"
+                ) from error
+            proved = [(depth, *self._prove(written, net, depth)) for depth, net in nets]
+            for _, agreement, scores in proved:
+                if tolerance is None:
+                    refuse_drop(self.path, agreement, scores, max_drop)
+                else:
+                    refuse_deviation(self.path, agreement, tolerance)
+            file_bytes = sum(file.stat().st_size for file in files)
+        return [
+            Exported(
+                path=self.path,
+                depth=depth,
+                format=self.format.name,
+                runtime=self.format.runtime.version,
+                precision="int8" if tolerance is None else "float32",
+                batch_size=self.batch_size,
+                file_bytes=file_bytes,
+                tolerance=tolerance,
+                scores=scores,
+                **vars(agreement),
+            )
+            for depth, agreement, scores in proved
+        ]
 
-    @contextlib.contextmanager
-    def failures_in_a_sentence(self) -> Iterator[None]:
-        """What exporters fail with, each in a way of its own, as `UnskipError`."""
-        try:
-            yield
-        except (UnskipError, OSError):
-            raise
-        except Exception as error:
-            raise UnskipError(
-                f"{self.path} was not written: {self.format.name} files cannot hold this network ({first_line(error)})"
-            ) from error
-
-    def prove(
-        self, written: Path, net: StagedNet, *, depth: str | None = None, test: Batches | None
-    ) -> tuple[Agreement, Scores | None]:
+    def _prove(self, written: Path, net: StagedNet, depth: str | None) -> tuple[Agreement, Scores | None]:
         """Run a file by its own runtime beside the network as it is."""
         file = answers_of(self.format.runtime.load(written, depth=depth))
         eager = self._normalized(_for_cpu(net))
         task = self.task or _usual_task(eager, self.images[:1])
         agreement = compare(eager, file, self.images, task, free_batch=self.batch_size is None)
-        return agreement, None if test is None else compare_scores(eager, file, test, task)
-
-    def exported(
-        self,
-        conversion: Conversion,
-        proved: Agreement,
-        scores: Scores | None,
-        file_bytes: int,
-        tolerance: float | None,
-        depth: str | None = None,
-    ) -> Exported:
-        """What the file became."""
-        return Exported(
-            path=self.path,
-            depth=depth,
-            format=self.format.name,
-            runtime=self.format.runtime.version,
-            precision=conversion.facts["precision"],
-            batch_size=self.batch_size,
-            file_bytes=file_bytes,
-            max_difference=proved.max_difference,
-            mean_difference=proved.mean_difference,
-            tolerance=tolerance,
-            agreement=proved.agreement,
-            images=proved.images,
-            constant=proved.constant,
-            scores=scores,
-        )
+        return agreement, None if self.test is None else compare_scores(eager, file, self.test, task)
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)
