@@ -129,7 +129,8 @@ def check_against_all_subsets(net, shape, lines):
     for count in range(len(places) + 1):
         subsets = itertools.combinations(places, count)
         peaks = [
-            forecast(without_shortcuts(net, keep=set(places).difference(gone)), shape).peak_bytes for gone in subsets
+            forecast(without_shortcuts(net, keep=[place for place in places if place not in gone]), shape).peak_bytes
+            for gone in subsets
         ]
         lowest[count] = min(peaks)
     for line in steps:
