@@ -73,7 +73,7 @@ def render_answer(answer: BudgetAnswer, console: Console, written: Sequence[Path
     show_table(costs, console)
     console.print()
     told = any(candidate.verdict != "meets" for _, candidate in rows)
-    lines = [("0", f"{answer.net} as it is", "", answer.own.verdict if told else "")]
+    lines: list[tuple[str, ...]] = [("0", f"{answer.net} as it is", "", answer.own.verdict if told else "")]
     for number, (words, candidate) in enumerate(rows, start=1):
         verdict = " ".join((candidate.verdict, _limits(answer, candidate.exceeded))) if told else ""
         lines.append((str(number), str(candidate.student), candidate.method or "", words or verdict))
