@@ -9,10 +9,10 @@ from search.known import timed
 from unskip import UnskipError, build, forecast, make_net
 from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
-from unskip.records import Figure
+from unskip.records import Cell, Figure
 from unskip.search import Budget, fit_budget
 from unskip.search.fit import Counting, judged, unbeaten
-from unskip.search.measuring import MAX_MEASURED, FileFigures, measure_students
+from unskip.search.measuring import MAX_MEASURED, measure_students
 from unskip.search.students import StudentSearch
 
 OPTIONS, SHAPE = {"width": 8}, (3, 16, 16)
@@ -139,7 +139,7 @@ def test_what_comes_nearest_where_nothing_fits():
         ({"macs": 10**12}, None, "meets"),
         ({"macs": 10**12}, timed(2, 2, 2), "meets"),
         ({"macs": 10}, timed(0.1, 0.1, 0.1), "exceeds"),
-        ({"macs": 10**12}, FileFigures(refused="an operator is missing"), "not exported"),
+        ({"macs": 10**12}, Cell(subject="a student", refused="an operator is missing"), "not exported"),
         ({"file_size": 10**9}, timed(1, 1, 1), "meets"),
         ({"file_size": 10**9}, timed(1, 1, 1, file_bytes=2 * 10**9), "exceeds"),
     ],
@@ -215,7 +215,10 @@ def test_untrained_exports_are_measured_beside_the_network():
     assert verdicts == sorted(verdicts, key=["meets", "borderline", "exceeds"].index)
     assert len(answer.nearest_measured.figures["latency"].samples) > 1
     slow = counting({"latency_ratio": 1e-9})
-    assert not any(judged(each.student, FileFigures(each.figures), slow).is_usable for each in answer.candidates)
+    assert not any(
+        judged(each.student, Cell(subject="a student", figures=each.figures), slow).is_usable
+        for each in answer.candidates
+    )
 
 
 def test_a_limit_of_what_is_not_measured_is_refused():

@@ -56,5 +56,5 @@ class Counts(Analysis):
         for name, about in self.measures.items():
             full, plain = self.figures[name].value, self.plain_figures[name].value
             if full is not None and plain is not None:
-                unit, write = ("", "{:,}".format) if about.unit == "count" else writer(about.unit, [full, plain])
+                unit, write = ("", "{:,.0f}".format) if about.unit == "count" else writer(about.unit, [full, plain])
                 yield about.title, write(full), write(plain), unit, f"{plain / full - 1:+.1%}" if full else ""

@@ -92,21 +92,18 @@ class Memory(Analysis):
         )
         yield Text(f"({self.timeline.policy})", style="dim")
         if has_shortcuts:
+            full, plain = self.timeline, self.plain_timeline
+            figures = {
+                "peak": (full.peak_bytes, plain.peak_bytes),
+                "peak inside the blocks": (self.peak_in_blocks, self.plain_peak_in_blocks),
+                "mean over the operations": (full.mean_bytes, plain.mean_bytes),
+                "read and written by all operations": (full.moved_bytes, plain.moved_bytes),
+            }
             yield bare_table(
                 None,
                 ("<live feature maps", f"with, {size.name}", f"without, {size.name}", ""),
-                (
-                    (name, size.number(full), size.number(plain), f"{full / plain:.2f}x")
-                    for name, full, plain in self._figures()
-                ),
+                ((name, *map(size.number, pair), f"{pair[0] / pair[1]:.2f}x") for name, pair in figures.items()),
             )
-
-    def _figures(self) -> Iterator[tuple[str, float, float]]:
-        full, plain = self.timeline, self.plain_timeline
-        yield "peak", full.peak_bytes, plain.peak_bytes
-        yield "peak inside the blocks", self.peak_in_blocks, self.plain_peak_in_blocks
-        yield "mean over the operations", full.mean_bytes, plain.mean_bytes
-        yield "read and written by all operations", full.moved_bytes, plain.moved_bytes
 
 
 def _by_part(timeline: MemoryTimeline, stages: Collection[str]) -> dict[str, int]:

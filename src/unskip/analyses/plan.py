@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan"]
 
 _NOTES = {"shortened": "shortened instead", "compared": "to compare"}
-_NO_EDIT = "The peak is {own} at {at}; no edit here fits."
-_NO_GAIN = "The peak is {own} at {at}; no edit here lowers it."
-_FALLS = "The peak falls from {own} to {last} ({ratio:.2f}x) with the edits of line {number}."
-_MORE = "More steps would follow: all edits together give {lowest}."
-_END = "It is at {at} then; no further edit here lowers it."
-_SHORTENED = "Line {shortened} gets as low with shortcuts shortened instead of removed."
 
 
 @dataclass(frozen=True)
@@ -47,30 +41,26 @@ class Plan(Analysis):
     def advice(self) -> str:
         """What the plan comes to; only what was computed, nothing about accuracy or latency."""
         own, last = self.lines[0], [line for line in self.lines if line.kind in ("as it is", "step")][-1]
-        lowest = min(line.peak_bytes for line in self.lines)
-        shortened = [
-            number
-            for number, line in enumerate(self.lines)
-            if line.kind == "shortened" and line.peak_bytes <= last.peak_bytes
-        ]
-        if last is own:
-            sentences = [_NO_GAIN if len(self.lines) > 1 else _NO_EDIT]
-        else:
-            sentences = [_FALLS, _MORE if lowest < last.peak_bytes else _END]
-        if shortened:
-            sentences.append(_SHORTENED)
         # Where the fewest shortcuts are left, the peak is at an operation that no removal relieves.
         end = min((line for line in self.lines if line.peak_bytes == last.peak_bytes), key=lambda line: line.shortcuts)
-        size = byte_unit([own.peak_bytes])
-        return " ".join(sentences).format(
-            own=size.text(own.peak_bytes),
-            last=size.text(last.peak_bytes),
-            ratio=last.ratio,
-            number=self.lines.index(last),
-            at=end.peak_at,
-            lowest=size.text(lowest),
-            shortened=shortened[-1] if shortened else None,
-        )
+        size = byte_unit([own.peak_bytes]).text
+        if last is own:
+            what = "lowers it" if len(self.lines) > 1 else "fits"
+            said = f"The peak is {size(own.peak_bytes)} at {end.peak_at}; no edit here {what}."
+        else:
+            said = (
+                f"The peak falls from {size(own.peak_bytes)} to {size(last.peak_bytes)} ({last.ratio:.2f}x) "
+                f"with the edits of line {self.lines.index(last)}. "
+            )
+            lowest = min(line.peak_bytes for line in self.lines)
+            if lowest < last.peak_bytes:
+                said += f"More steps would follow: all edits together give {size(lowest)}."
+            else:
+                said += f"It is at {end.peak_at} then; no further edit here lowers it."
+        for number, line in reversed([*enumerate(self.lines)]):
+            if line.kind == "shortened" and line.peak_bytes <= last.peak_bytes:
+                return f"{said} Line {number} gets as low with shortcuts shortened instead of removed."
+        return said
 
     def to_json(self) -> dict[str, Any]:
         """The lines and the advice."""

@@ -48,26 +48,16 @@ class Shortcuts(Analysis):
             return
         size = byte_unit(shortcut.bytes_held for shortcut in self.inventory)
         last = "in the original" if self.original_places else "while these run"
+        rows = []
+        for each in self.inventory:
+            costs = (f"{each.parameters:,}", operations(each.macs)) if each.kind == "projection" else ("-", "-")
+            told = self.original_places.get(each.place, _span(each)) or "its own forward"
+            rows.append((each.place, each.kind, size.number(each.bytes_held), *costs, told))
         yield bare_table(
             f"shortcuts: {len(self.inventory)}, with {self.share:.0%} of all live feature-map bytes",
             ("<block", "<kind", f"holds, {size.name}", "parameters", "MACs", f"~{last}"),
-            (
-                (
-                    shortcut.place,
-                    shortcut.kind,
-                    size.number(shortcut.bytes_held),
-                    *self._projection(shortcut),
-                    self.original_places.get(shortcut.place, _span(shortcut)) or "its own forward",
-                )
-                for shortcut in self.inventory
-            ),
+            rows,
         )
-
-    @staticmethod
-    def _projection(shortcut: Shortcut) -> tuple[str, str]:
-        if shortcut.kind != "projection":
-            return "-", "-"
-        return f"{shortcut.parameters:,}", operations(shortcut.macs)
 
 
 def _span(shortcut: Shortcut) -> str:

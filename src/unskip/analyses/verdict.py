@@ -17,17 +17,6 @@ from unskip.units import byte_unit
 
 __all__ = ["Verdict"]
 
-_PAYS = "Removal pays: peak live feature maps fall from {peak} to {plain_peak} ({ratio:.2f}x), from {at} to {plain_at}."
-_NO_GAIN = "Removing the shortcuts will not lower peak memory: {peak} with and without, at {plain_at}"
-_IN_BLOCKS = (
-    "Inside the blocks, the peak falls from {blocks} to {plain_blocks}: removal can pay together with a leaner net "
-    "around them."
-)
-_NOTHING = "This network has no shortcuts, so there is nothing to remove."
-_ADDITIONS = "This network has no shortcut that can be removed; additions of maps that stay as they are: {additions}."
-_NOT_FOUND = "No shortcut was found that can be removed, but {unknown}."
-_PEAK = "Peak live feature maps: {peak}, at {at}."
-
 
 @dataclass(frozen=True)
 class Verdict(Analysis):
@@ -44,32 +33,36 @@ class Verdict(Analysis):
         memory, kept = network.analysis(Memory), network.analysis(Kept)
         inventory = network.analysis(Shortcuts).inventory
         full, plain = memory.timeline, memory.plain_timeline
+        size = byte_unit([full.peak_bytes]).text
+        peak, plain_peak = size(full.peak_bytes), size(plain.peak_bytes)
         pays = plain.peak_bytes < full.peak_bytes
         if not inventory:
-            reason = _NOT_FOUND if kept.unknown else _ADDITIONS if kept.additions else _NOTHING
-            sentences = [reason, _PEAK]
-        elif pays:
-            sentences = [_PAYS]
+            text = "This network has no shortcuts, so there is nothing to remove."
+            if kept.unknown:
+                text = f"No shortcut was found that can be removed, but {kept.unknown}."
+            elif kept.additions:
+                text = (
+                    "This network has no shortcut that can be removed; additions of maps that stay as they are: "
+                    f"{kept.additions}."
+                )
+            return cls(pays, f"{text} Peak live feature maps: {peak}, at {full.peak_at}.")
+        if pays:
+            text = (
+                f"Removal pays: peak live feature maps fall from {peak} to {plain_peak} "
+                f"({full.peak_bytes / plain.peak_bytes:.2f}x), from {full.peak_at} to {plain.peak_at}."
+            )
         else:
             crossed = any(plain.peak_at in shortcut.held_during for shortcut in inventory)
-            sentences = [_NO_GAIN + ("." if crossed else ", which no shortcut crosses.")]
+            text = (
+                f"Removing the shortcuts will not lower peak memory: {peak} with and without, at {plain.peak_at}"
+                f"{'' if crossed else ', which no shortcut crosses'}."
+            )
             if memory.plain_peak_in_blocks < memory.peak_in_blocks < full.peak_bytes:
-                sentences.append(_IN_BLOCKS)
-        if inventory and kept.unknown:
-            sentences.append("But {unknown}.")
-        size = byte_unit([full.peak_bytes])
-        text = " ".join(sentences).format(
-            peak=size.text(full.peak_bytes),
-            plain_peak=size.text(plain.peak_bytes),
-            ratio=full.peak_bytes / plain.peak_bytes,
-            at=full.peak_at,
-            plain_at=plain.peak_at,
-            blocks=size.text(memory.peak_in_blocks),
-            plain_blocks=size.text(memory.plain_peak_in_blocks),
-            additions=kept.additions,
-            unknown=kept.unknown,
-        )
-        return cls(pays, text)
+                text += (
+                    f" Inside the blocks, the peak falls from {size(memory.peak_in_blocks)} to "
+                    f"{size(memory.plain_peak_in_blocks)}: removal can pay together with a leaner net around them."
+                )
+        return cls(pays, f"{text} But {kept.unknown}." if kept.unknown else text)
 
     def show(self, console: Console) -> Iterator[RenderableType]:
         """The verdict."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unskip.records import About, Figure, Load
+from unskip.records import About, Figure, Load, Record
 from unskip.search.budget import Budget
 from unskip.search.recipes import command, entries, write_recipe
 from unskip.search.students import Student
@@ -32,9 +32,13 @@ class Candidate:
     verdict: Verdict
     exceeded: tuple[str, ...] = ()
     refused: str = ""
-    method: str | None = None
     recipe: Mapping[str, Any] | None = None
     file: str = ""
+
+    @property
+    def method(self) -> str | None:
+        """The method of its recipe."""
+        return next(iter(self.recipe["methods"])) if self.recipe else None
 
     @property
     def is_usable(self) -> bool:
@@ -113,50 +117,39 @@ class BudgetAnswer:
         named = [("all limits", self.nearest)]
         named += [(self.budget.limit_of(name), candidate) for name, candidate in self.smallest.items()]
         named += [("what was measured", self.nearest_measured)] if self.nearest_measured else []
-        words: dict[Student, list[str]] = {}
-        for word, candidate in named:
-            words.setdefault(candidate.student, []).append(word)
-        words.pop(self.own.student, None)
-        by_student = {candidate.student: candidate for _, candidate in named}
-        return [(", ".join(to), by_student[student]) for student, to in words.items()]
+        near = {candidate.student: candidate for _, candidate in named if candidate.student != self.own.student}
+        return [
+            (", ".join(words for words, other in named if other.student == student), candidate)
+            for student, candidate in near.items()
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data for JSON; edits and recipes can stand in a file as they are."""
-        typed = {
-            "budget",
-            "own",
-            "candidates",
-            "smallest",
-            "nearest",
-            "nearest_measured",
-            "measures",
-            "load",
-            "skipped",
-        }
-        return {name: value for name, value in vars(self).items() if name not in typed} | {
-            "budget": {"limits": dict(self.budget.limits), "element": self.budget.element},
-            "fits": self.fits,
-            "own": self.own.to_json(),
-            "candidates": [candidate.to_json() for candidate in self.candidates],
-            "smallest": {name: candidate.to_json() for name, candidate in self.smallest.items()},
-            "nearest": self.nearest.to_json(),
-            "nearest_measured": self.nearest_measured and self.nearest_measured.to_json(),
-            "measures": {name: about.model_dump() for name, about in self.measures.items()},
-            "load": self.load and self.load.model_dump(),
-            "skipped": dict(self.skipped),
-        }
+        budget = {"limits": dict(self.budget.limits), "element": self.budget.element}
+        return {name: _plain(value) for name, value in vars(self).items()} | {"budget": budget, "fits": self.fits}
 
     def write_recipes(self, folder: Path) -> list[Path]:
         """Write a recipe for every one that meets the budget or is borderline, one for sub-nets trained together."""
-        remarks: dict[str, list[str]] = {}
-        trees: dict[str, Mapping[str, Any]] = {}
+        files: dict[str, list[Candidate]] = {}
         for candidate in self.candidates:
             if candidate.recipe is not None and candidate.is_usable:
-                trees[candidate.file] = candidate.recipe
-                remarks.setdefault(candidate.file, ["From `unskip fit-budget`: `unskip run FILE --data IMAGES`."])
-                figures = ((name, candidate.figures[name].value) for name in self.measures if name in candidate.figures)
-                counted = ", ".join(f"{self.measures[name].title} {value:,g}" for name, value in figures if value)
-                remarks[candidate.file].append(f"{candidate.student}: {counted}")
-        for name, tree in trees.items():
-            write_recipe(folder / name, tree, remarks[name])
-        return [folder / name for name in trees]
+                files.setdefault(candidate.file, []).append(candidate)
+        for name, candidates in files.items():
+            remarks = ["From `unskip fit-budget`: `unskip run FILE --data IMAGES`.", *map(self._remark, candidates)]
+            assert candidates[0].recipe is not None
+            write_recipe(folder / name, candidates[0].recipe, remarks)
+        return [folder / name for name in files]
+
+    def _remark(self, candidate: Candidate) -> str:
+        values = {about.title: candidate.figures.get(name, Figure()).value for name, about in self.measures.items()}
+        return f"{candidate.student}: {', '.join(f'{title} {value:,g}' for title, value in values.items() if value)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Candidate):
+        return value.to_json()
+    if isinstance(value, Record):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value

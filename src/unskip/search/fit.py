@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
 from unskip.compare import Settings, Workbench
 from unskip.errors import UnskipError
-from unskip.measures import MeasuredNet, measures
+from unskip.measures import Measure, MeasuredNet, limits, measures
 from unskip.nets import StagedNet, unknown_shortcuts
-from unskip.nets.shapes import light_copy
-from unskip.records import About, Figure
+from unskip.records import About, Cell, Figure
 from unskip.runtimes import find_runtime
 from unskip.search.answer import BudgetAnswer, Candidate, Verdict
 from unskip.search.budget import Budget
-from unskip.search.measuring import FileFigures, StudentBench, measure_students, share_used
-from unskip.search.recipes import file_name, method_for, recipe_tree
+from unskip.search.measuring import StudentBench, measure_students, share_used
+from unskip.search.recipes import file_name, recipe_tree
 from unskip.search.students import Student, StudentSearch
 from unskip.surgery import edited
 
@@ -36,21 +36,13 @@ class Counting:
         self.budget = budget
         self._net = net
         self._shape = input_shape
-        self._others: dict[Student, dict[str, float]] = {}
-        every = measures()
-        quick = own.figures(budget.bytes_per_element)
-        self._by_net = [
-            every[name] for name in budget.most if name in every and name not in quick and self._of_net(name, own)
-        ]
+        self.figures = cache(self._figures)
+        every, quick = measures(), own.figures(budget.bytes_per_element)
+        limited = [every[name] for name in budget.most if name in every and name not in quick]
+        self._by_net = [measure for measure in limited if self._of_net(measure, own)]
         counted = {*quick, *(measure.name for measure in self._by_net)}
         self.most = {name: limit for name, limit in budget.most.items() if name in counted}
         self.most_measured = {name: limit for name, limit in budget.most.items() if name not in counted}
-
-    def figures(self, student: Student) -> dict[str, float]:
-        """What is counted of a student, by measure."""
-        if student not in self._others:
-            self._others[student] = {measure.name: self._of_net(measure.name, student) for measure in self._by_net}
-        return student.figures(self.budget.bytes_per_element) | self._others[student]
 
     def share_used(self, student: Student) -> float:
         """The largest ratio of a figure to its limit; 0 without limits of such figures."""
@@ -63,10 +55,15 @@ class Counting:
         unknown = [student.macs, student.shortcuts] if self.most_measured else []
         return [*(figures[name] for name in self.most), *unknown]
 
-    def _of_net(self, name: str, student: Student) -> float:
+    def _figures(self, student: Student) -> dict[str, float]:
+        """What is counted of a student, by measure."""
+        by_net = {measure.name: self._of_net(measure, student) for measure in self._by_net}
+        return student.figures(self.budget.bytes_per_element) | by_net
+
+    def _of_net(self, measure: Measure, student: Student) -> float:
         net = edited(self._net, student.edits, seed=0)
-        figure = measures()[name].of_net(MeasuredNet(net, self._shape, self.budget.element))
-        return 0.0 if figure is None or figure.value is None else figure.value
+        figure = measure.of_net(MeasuredNet(net, self._shape, self.budget.element)) or Figure()
+        return figure.value or 0.0
 
 
 def fit_budget(
@@ -94,18 +91,16 @@ def fit_budget(
     assert net.spec is not None, "only a network with a spec can stand in a recipe"
     if latency:
         find_runtime(runtime).require()
-    copied = light_copy(net, input_shape)
-    assert isinstance(copied, StagedNet)
-    search = StudentSearch(copied, input_shape, progress)
+    search = StudentSearch(net, input_shape, progress)
     own = search.students[0]
-    counting = Counting(copied, input_shape, budget, own)
+    counting = Counting(search.net, input_shape, budget, own)
     if counting.most_measured and not latency:
         raise UnskipError("`no_latency` and a limit of latency exclude each other: latency is measured, not forecast")
     students = sorted(search.students, key=_change)
     within = [student for student in students if counting.share_used(student) <= 1]
     thin = unbeaten(within, counting)
     chosen = [student for student in thin if student is not own]
-    files: dict[Hashable, FileFigures] = {}
+    files: dict[Hashable, Cell] = {}
     bench = None
     if latency and within:
         slow = any(not measures()[name].quick for name in counting.most_measured if name in measures())
@@ -119,15 +114,17 @@ def fit_budget(
     def candidate(student: Student) -> Candidate:
         return judged(student, files.get(student.structure), counting)
 
-    candidates = sorted(map(candidate, chosen), key=lambda found: _ORDER.index(found.verdict))
+    candidates = sorted(map(candidate, chosen), key=lambda each: _ORDER.index(each.verdict))
     shown = [each for each in candidates if each.verdict != "not measured"][:limit]
+    most_measured = counting.most_measured
+    measured_ones = [each for each in candidates if most_measured.keys() & each.figures.keys()]
     progress("choosing methods")
     return BudgetAnswer(
         net=str(net.spec),
         input_shape=input_shape,
         budget=budget,
         own=candidate(own),
-        candidates=tuple(_with_recipes(shown, copied, input_shape, weights)),
+        candidates=tuple(_with_recipes(shown, search.net, input_shape, weights)),
         num_searched=len(students) - 1,
         num_within=sum(student is not own for student in within),
         num_thinned=len(within) - len(thin),
@@ -141,8 +138,8 @@ def fit_budget(
             for name in counting.most
         },
         nearest=candidate(min(students, key=counting.share_used)),
-        nearest_measured=_nearest_measured(candidates, counting),
-        measures=_measures(own, counting, bench),
+        nearest_measured=min(measured_ones, key=lambda each: share_used(each.figures, most_measured), default=None),
+        measures=_measures({*counting.figures(own), *(bench.own.figures if bench else ())}, budget),
         skipped=search.skipped,
         unknown=unknown_shortcuts(net),
     )
@@ -166,29 +163,27 @@ def unbeaten(students: Sequence[Student], counting: Counting) -> list[Student]:
     return [student for student, _ in kept]
 
 
-def judged(student: Student, file: FileFigures | None, counting: Counting) -> Candidate:
+def judged(student: Student, file: Cell | None, counting: Counting) -> Candidate:
     """A student with its figures and the verdict; ``file`` is None where it was not measured."""
-    figures: dict[str, Figure] = {name: Figure(value=value) for name, value in counting.figures(student).items()}
-    of_file = dict(file.figures) if file else {}
-    if (
-        counting.budget.element != "float32"
-    ):  # the file has float32 weights: of another element only the forecast is known
-        of_file = {name: figure for name, figure in of_file.items() if name not in figures}
-    figures |= of_file
+    figures = {name: Figure(value=value) for name, value in counting.figures(student).items()}
+    of_file = file.figures if file else {}
+    # The file has float32 weights: of another element only the forecast is known.
+    figures = figures | of_file if counting.budget.element == "float32" else of_file | figures
     used = {name: share_used(figures, {name: limit}) for name, limit in counting.budget.most.items()}
     exceeded = tuple(name for name, (low, _) in used.items() if low > 1)
+    refused = (file.refused if file else None) or ""
     verdict: Verdict = "meets"
     if counting.share_used(student) > 1:
         verdict = "exceeds"
     elif file is None:
         verdict = "not measured" if counting.most_measured else "meets"
-    elif file.refused or any(name not in figures for name in counting.most_measured):
+    elif refused or not counting.most_measured.keys() <= figures.keys():
         verdict = "not exported"
     elif exceeded:
         verdict = "exceeds"
     elif any(high > 1 for _, high in used.values()):
         verdict = "borderline"
-    return Candidate(student, figures, verdict, exceeded, file.refused if file else "")
+    return Candidate(student, figures, verdict, exceeded, refused)
 
 
 def _change(student: Student) -> tuple[int, ...]:
@@ -196,29 +191,17 @@ def _change(student: Student) -> tuple[int, ...]:
     return -student.macs, -student.shortcuts, -student.parameters, len(student.edits), student.sub_net
 
 
-def _nearest_measured(candidates: Sequence[Candidate], counting: Counting) -> Candidate | None:
-    """The candidate that uses up the smallest share of the limits of what was measured."""
-    used = {
-        place: share_used(candidate.figures, counting.most_measured)[0]
-        for place, candidate in enumerate(candidates)
-        if counting.most_measured.keys() & candidate.figures.keys()
-    }
-    return candidates[min(used, key=used.__getitem__)] if used else None
-
-
-def _measures(own: Student, counting: Counting, bench: StudentBench | None) -> Mapping[str, About]:
+def _measures(names: Collection[str], budget: Budget) -> Mapping[str, About]:
     """What the figures are, in the order of a table's columns, relative ones behind those that they compare."""
-    has = {*counting.figures(own), *(bench.own.figures if bench else ())}
     abouts = {}
-    for name, measure in measures().items():
-        if not measure.limits or (measure.kind == "file" and name not in counting.budget.most):
+    for measure, limit in limits().values():
+        if measure.kind == "file" and measure.name not in budget.most:
             continue
-        if name in has:
-            abouts[name] = measure.about
-        for limit in measure.limits:
-            if limit.relative and limit.name in has:
-                update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
-                abouts[limit.name] = measure.about.model_copy(update=update)
+        if measure.name in names:
+            abouts[measure.name] = measure.about
+        if limit.relative and limit.name in names:
+            update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
+            abouts[limit.name] = measure.about.model_copy(update=update)
     return abouts
 
 
@@ -237,6 +220,5 @@ def _with_recipes(
             and other.student.whole_edits == student.whole_edits
             and (other is candidate or other.is_usable)
         ]
-        method = method_for(teacher, student)
-        tree = recipe_tree(teacher.spec, student, method, image_size=input_shape[1:], depths=depths, weights=weights)
-        yield replace(candidate, method=method, recipe=tree, file=file_name(teacher.spec, student))
+        tree = recipe_tree(teacher, student, image_size=input_shape[1:], depths=depths, weights=weights)
+        yield replace(candidate, recipe=tree, file=file_name(teacher.spec, student))

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import median
 
 from unskip.compare import Target, Workbench
 from unskip.errors import UnskipError
 from unskip.measures import limits
 from unskip.nets import NetSpec
-from unskip.records import Figure, Load, time_share
+from unskip.records import Cell, Figure, time_share
 from unskip.search.students import Student
 from unskip.surgery import Edit, build
 
-__all__ = ["MAX_MEASURED", "FileFigures", "StudentBench", "measure_students", "share_used"]
+__all__ = ["MAX_MEASURED", "StudentBench", "measure_students", "share_used"]
 
 MAX_MEASURED = 8
 """So many students are exported and measured at most."""
 
 
-@dataclass(frozen=True)
-class FileFigures:
-    """What an exported file gave, by measure and by relative limit; ``refused`` says why there is none."""
-
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    refused: str = ""
-
-
 class StudentBench:
     """Exports untrained students and measures them in a workbench of one setting, beside the network itself.
 
-    ``own`` is what the network's file gave, ``runtime`` the runtime with its version, ``load`` how busy the machine
-    was. Raises `UnskipError` when the network cannot be exported for that runtime.
+    Cells have figures by measure and by relative limit. ``own`` is that of the network, ``runtime`` the runtime and its
+    version, ``load`` how busy the machine was. Raises `UnskipError` when the network cannot be exported for it.
     """
 
     def __init__(self, workbench: Workbench, spec: NetSpec, input_shape: tuple[int, int, int]) -> None:
@@ -43,41 +34,36 @@ class StudentBench:
         self._labels: dict[Hashable, str] = {}
         comparison = workbench.measure([self._network])
         self.runtime = comparison.groups[0].runtime
-        self.load: Load = comparison.load
-        cell = comparison.groups[0].cells[0]
-        if cell.refused is not None:
-            raise UnskipError(cell.refused)
-        self.own = FileFigures(cell.figures | _relative(cell.figures, cell.figures))
+        self.load = comparison.load
+        (own,) = comparison.groups[0].cells
+        if own.refused is not None:
+            raise UnskipError(own.refused)
+        self.own = _with_ratios(own, own)
 
-    def measure(self, students: Sequence[Student]) -> dict[Hashable, FileFigures]:
+    def measure(self, students: Sequence[Student]) -> dict[Hashable, Cell]:
         """Measure students together, by their structure."""
         for student in students:
             self._labels.setdefault(student.structure, f"student {len(self._labels) + 1}")
         targets = [self._target(self._labels[student.structure], student.edits) for student in students]
         first, *cells = self._workbench.measure([self._network, *targets]).groups[0].cells
-        return {
-            student.structure: FileFigures(refused=cell.refused)
-            if cell.refused is not None
-            else FileFigures(cell.figures | _relative(first.figures, cell.figures))
-            for student, cell in zip(students, cells, strict=True)
-        }
+        return {student.structure: _with_ratios(first, cell) for student, cell in zip(students, cells, strict=True)}
 
     def _target(self, label: str, edits: Sequence[Edit]) -> Target:
         spec = NetSpec(self._spec.source, self._spec.options, (*self._spec.edits, *edits))
         return Target(build(spec, seed=0), self._shape, label=label, kind="net")
 
 
-def _relative(first: Mapping[str, Figure], this: Mapping[str, Figure]) -> dict[str, Figure]:
-    """What relative limits are about: the parts of the first one's figures that this one has."""
-    shares = {}
+def _with_ratios(first: Cell, this: Cell) -> Cell:
+    """With what relative limits are about: the parts of the first one's figures that this one has."""
+    figures = dict(this.figures)
     for name, (measure, limit) in limits().items():
-        own, other = (figures.get(measure.name, Figure()) for figures in (first, this))
+        own, other = (cell.figures.get(measure.name, Figure()) for cell in (first, this))
         if limit.relative and own.samples and other.samples:
             share = time_share(own, other)
-            shares[name] = Figure(value=share.median, low=share.low, high=share.high)
+            figures[name] = Figure(value=share.median, low=share.low, high=share.high)
         elif limit.relative and own.value and other.value is not None:
-            shares[name] = Figure(value=other.value / own.value)
-    return shares
+            figures[name] = Figure(value=other.value / own.value)
+    return this.model_copy(update={"figures": figures})
 
 
 def share_used(figures: Mapping[str, Figure], most: Mapping[str, float]) -> tuple[float, float]:
@@ -94,12 +80,12 @@ def share_used(figures: Mapping[str, Figure], most: Mapping[str, float]) -> tupl
 
 
 def measure_students(
-    measure: Callable[[Sequence[Student]], dict[Hashable, FileFigures]],
+    measure: Callable[[Sequence[Student]], dict[Hashable, Cell]],
     students: Sequence[Student],
-    own: FileFigures,
+    own: Cell,
     most: Mapping[str, float],
     macs: int,
-) -> dict[Hashable, FileFigures]:
+) -> dict[Hashable, Cell]:
     """Measure `MAX_MEASURED` of the students: those that are first where ``most`` limits nothing that is measured.
 
     Otherwise a student's share of the limits is guessed from its MACs, of which the network has ``macs``, and what the
@@ -117,15 +103,10 @@ def measure_students(
     first = [fewest, *_unlike(near)[: MAX_MEASURED // 2 - 1]]
     measured = measure(first)
     for grouped in (False, True):  # groups save less time than MACs
-        used = {
-            student: share_used(measured[student.structure].figures, most)[1]
-            for student in first
-            if (student.groups > 1) == grouped
-        }
-        off = [high / guess[student] for student, high in used.items() if high]
-        for student in students:
-            if off and (student.groups > 1) == grouped:
-                guess[student] *= median(off)
+        alike = [student for student in students if (student.groups > 1) == grouped]
+        used = {each: share_used(measured[each.structure].figures, most)[1] for each in alike if each in first}
+        off = median([high / guess[student] for student, high in used.items() if high] or [1.0])
+        guess |= {student: off * guess[student] for student in alike}
     left = [student for student in students if student not in first]
     within = sorted((each for each in left if guess[each] <= 1), key=lambda student: -student.macs)
     beyond = sorted((each for each in left if guess[each] > 1), key=lambda student: guess[student])

@@ -75,8 +75,10 @@ def plan(net: StagedNet, input_shape: Shape, *, limit: int = 10) -> list[PlanLin
         shortened = search.shortened(step)
         if shortened is not None:
             lines.append(search.line("shortened", shortened))
-    for edits in search.extremes():
-        if all(edits != line.edits for line in lines):
+    every = search.steps.places
+    for lean, removed in ((False, every), (True, ()), (True, every)):
+        edits = search.edits(lean, removed)
+        if lean in search.steps.traced and all(edits != line.edits for line in lines):
             lines.append(search.line("compared", edits))
     return lines
 
@@ -86,7 +88,7 @@ class _Search:
         assert isinstance(net, StagedNet)
         self._net = net
         self._shape = input_shape
-        self.steps = StepSearch.of(net, input_shape)
+        self.steps = StepSearch(net, input_shape)
         self._places = self.steps.places
         self._own_peak = _BYTES_PER_ELEMENT * self.steps.traced[False].peak()
 
@@ -95,7 +97,8 @@ class _Search:
         edits: list[Edit] = [("with_lean_stem", {})] if lean else []
         for name, places in (("with_shortened_shortcuts", shortened), ("without_shortcuts", removed)):
             if places:
-                edits.append((name, removal_of(places, self._places)))
+                only = removal_of(places, self._places)
+                edits.append((name, {"only": only} if only else {}))
         return tuple(edits)
 
     def shortened(self, step: Step) -> tuple[Edit, ...] | None:
@@ -117,11 +120,6 @@ class _Search:
         if more is None or len(more) == len(able):
             return None
         return self.edits(step.lean, gone.union(more), [place for place in able if place not in more])
-
-    def extremes(self) -> list[tuple[Edit, ...]]:
-        """What is there to compare with: all shortcuts removed, the lean stem, both."""
-        choices = ((False, self._places), (True, ()), (True, self._places))
-        return [self.edits(lean, removed) for lean, removed in choices if lean in self.steps.traced]
 
     def line(self, kind: Kind, edits: tuple[Edit, ...]) -> PlanLine:
         """Make the edits and count what they give."""

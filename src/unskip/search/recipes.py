@@ -20,7 +20,7 @@ from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
 from unskip.tasks import Classification
 
-__all__ = ["command", "command_for", "entries", "file_name", "in_one_line", "method_for", "recipe_tree", "write_recipe"]
+__all__ = ["command", "entries", "file_name", "in_one_line", "method_for", "recipe_tree", "write_recipe"]
 
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
@@ -45,19 +45,20 @@ def method_for(teacher: StagedNet, student: Student) -> str:
 
 
 def recipe_tree(
-    spec: NetSpec,
+    net: StagedNet,
     student: Student,
-    method: str,
     *,
     image_size: tuple[int, int],
     depths: Sequence[Sequence[int]] = (),
     weights: Path | None = None,
 ) -> dict[str, Any]:
-    """A recipe as plain data: the teacher by its spec, the student by its edits, a method with its defaults.
+    """A recipe as plain data: the teacher by its spec, the student by its edits, its method with the defaults.
 
     Which images is left open, but for their (height, width). ``depths`` are those of all sub-nets that are trained
     together, ``weights`` a file with the teacher's.
     """
+    spec = net.spec
+    assert spec is not None
     defaults = {name: field.default for name, field in arguments_of(find_net(spec.source).factory).model_fields.items()}
     options = {
         name: value
@@ -72,38 +73,35 @@ def recipe_tree(
     edits = student.whole_edits if student.sub_net else student.edits
     fields = {"depths": [list(depth) for depth in depths]} if student.sub_net else {}
     return {
-        "title": f"{spec}: {', '.join(_words(student))}",
+        "title": f"{spec}: {_words(student)}",
         "data": {"image_size": list(image_size) if len(set(image_size)) > 1 else image_size[0]},
         "teacher": teacher,
         "student": {"edits": entries(edits)},
-        "methods": {method: fields},
+        "methods": {method_for(net, student): fields},
     }
 
 
-def command(tree: Mapping[str, Any]) -> str:
-    """The command that runs a recipe without a file; MY_IMAGES stands for the images."""
+def command(tree: Mapping[str, Any], file: Path | None = None) -> str:
+    """The command that runs a recipe, or its file; MY_IMAGES stands for the images."""
     teacher = dict(tree["teacher"])
-    ((method, fields),) = tree["methods"].items()
-    words = ["unskip", "run", "--teacher", teacher.pop("net"), "--method", method]
-    settings = {f"teacher.{key}": value for key, value in teacher.items()}
-    settings |= {"student.edits": tree["student"]["edits"], "data.image_size": tree["data"]["image_size"]}
-    settings |= {f"methods.{method}.{key}": value for key, value in fields.items()}
-    for key, value in settings.items():
-        words += ["--set", f"{key}={in_one_line(value)}"]
+    net, words = teacher.pop("net"), ["unskip", "run"]
+    if file is not None:
+        module = own_module_of(net)
+        words += [str(file), *(["--allow-module", module] if module else [])]
+    else:
+        ((method, fields),) = tree["methods"].items()
+        words += ["--teacher", net, "--method", method]
+        settings = {f"teacher.{key}": value for key, value in teacher.items()}
+        settings |= {"student.edits": tree["student"]["edits"], "data.image_size": tree["data"]["image_size"]}
+        settings |= {f"methods.{method}.{key}": value for key, value in fields.items()}
+        for key, value in settings.items():
+            words += ["--set", f"{key}={in_one_line(value)}"]
     return f"{shlex.join(words)} --data MY_IMAGES"
-
-
-def command_for(file: Path, tree: Mapping[str, Any]) -> str:
-    """The command that runs a recipe's file; MY_IMAGES stands for the images."""
-    module = own_module_of(tree["teacher"]["net"])
-    allowed = ["--allow-module", module] if module else []
-    return f"{shlex.join(['unskip', 'run', str(file), *allowed])} --data MY_IMAGES"
 
 
 def file_name(spec: NetSpec, student: Student) -> str:
     """The name of a recipe's file, one for all sub-nets of a network."""
-    words = f"{spec.source} {' '.join(_words(student))}"
-    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', words).strip('-')}.yaml"
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', f'{spec.source} {_words(student)}').strip('-')}.yaml"
 
 
 def write_recipe(path: Path, tree: Mapping[str, Any], remarks: Sequence[str]) -> None:
@@ -112,11 +110,9 @@ def write_recipe(path: Path, tree: Mapping[str, Any], remarks: Sequence[str]) ->
     write_text(path, head + yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True, width=100))
 
 
-def _words(student: Student) -> list[str]:
-    if not student.sub_net:
-        return [str(student)]
-    before, _, _ = str(student).rpartition("sub-net")
-    return [*([before.rstrip(", ")] if before else []), "sub-nets"]
+def _words(student: Student) -> str:
+    """What is told apart: one recipe trains all sub-nets of a network."""
+    return re.sub("sub-net .*", "sub-nets", str(student))
 
 
 def entries(edits: Sequence[Edit]) -> list[Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Self
 
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
@@ -26,26 +24,20 @@ class Step:
 class StepSearch:
     """The search on traces of a network: of itself (False) and, where it can have a lean stem, with one (True).
 
-    ``no_lean_stem`` says why it cannot have one.
+    ``no_lean_stem`` says why it cannot have one. Raises `UnskipError` where the network, for one image of
+    (channels, height, width), cannot be traced.
     """
 
-    def __init__(self, nets: Mapping[bool, StagedNet], traced: Mapping[bool, Traced], no_lean_stem: str = "") -> None:
-        self.nets = nets
-        self.traced = traced
-        self.no_lean_stem = no_lean_stem
-        self.places = traced[False].places
-
-    @classmethod
-    def of(cls, net: StagedNet, input_shape: tuple[int, int, int]) -> Self:
-        """Trace a network, for one image of (channels, height, width); `UnskipError` where that cannot be done."""
-        nets, reason = {False: net}, ""
-        traced = {False: Traced(net, input_shape)}
+    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int]) -> None:
+        self.nets = {False: net}
+        self.traced = {False: Traced(net, input_shape)}
+        self.places = self.traced[False].places
+        self.no_lean_stem = ""
         try:
             lean = with_lean_stem(net)
-            traced[True], nets[True] = Traced(lean, input_shape), lean
+            self.traced[True], self.nets[True] = Traced(lean, input_shape), lean
         except UnskipError as error:
-            reason = str(error)
-        return cls(nets, traced, reason)
+            self.no_lean_stem = str(error)
 
     def peak(self, step: Step) -> int:
         """The most live elements after a step."""
@@ -55,26 +47,19 @@ class StepSearch:
         """The steps, ``limit`` of them at most, until nothing lowers the peak any further."""
         at = Step(lean=False, removed=frozenset())
         for _ in range(limit):
-            following = self._after(at)
+            choices = (self._lower(at, lean) for lean in self.traced if lean >= at.lean)
+            following = next((step for step in choices if step is not None), None)
             if following is None:
                 return
             yield following
             at = following
 
-    def _after(self, step: Step) -> Step | None:
-        """The next step, the smallest that lowers the peak; None where none does."""
-        before = self.peak(step)
+    def _lower(self, step: Step, lean: bool) -> Step | None:
+        """The smallest step to a lower peak with or without a lean stem; None where there is none."""
+        peak, traced = self.peak(step), self.traced[lean]
         more = [place for place in self.places if place not in step.removed]
-        for lean in sorted(self.traced):
-            if lean >= step.lean:
-                following = Step(lean, step.removed)
-                found = fewest(partial(self._gets_below, before, following), more)
-                if found is not None:
-                    return Step(lean, step.removed.union(found))
-        return None
-
-    def _gets_below(self, peak: int, step: Step, more: Sequence[str]) -> bool:
-        return self.peak(Step(step.lean, step.removed.union(more))) < peak
+        found = fewest(lambda places: traced.peak([*step.removed, *places]) < peak, more)
+        return None if found is None else Step(lean, step.removed.union(found))
 
 
 def fewest(enough: Callable[[Sequence[str]], bool], places: Sequence[str]) -> list[str] | None:
@@ -89,14 +74,10 @@ def fewest(enough: Callable[[Sequence[str]], bool], places: Sequence[str]) -> li
     return left
 
 
-def removal_of(removed: Collection[str], places: Sequence[str]) -> Mapping[str, Any]:
-    """The argument of an edit that names some of the shortcuts, whole stages by name; nothing where it is all."""
+def removal_of(removed: Collection[str], places: Sequence[str]) -> list[str]:
+    """The names of some of the shortcuts, whole stages by theirs; none where it is all, as edits take it."""
     if len(removed) == len(places):
-        return {}
-    names: dict[str, None] = {}
-    for place in places:
-        stage = place.partition(".")[0]
-        whole = all(other in removed for other in places if other.partition(".")[0] == stage)
-        if place in removed:
-            names[stage if whole else place] = None
-    return {"only": list(names)}
+        return []
+    kept_in = {place.partition(".")[0] for place in places if place not in removed}
+    stages = {place: place.partition(".")[0] for place in places if place in removed}
+    return list(dict.fromkeys(place if stage in kept_in else stage for place, stage in stages.items()))

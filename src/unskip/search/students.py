@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from unskip.dataflow.counts import macs_by_module
 from unskip.errors import UnskipError
@@ -72,10 +71,8 @@ class Student:
         edits: list[Edit] = [("with_lean_stem", {})] if self.lean else []
         if self.groups > 1:
             edits.append(("with_grouped_convs", {"groups": self.groups}))
-        if self.removed is None:
-            edits.append(("without_shortcuts", {}))
-        elif self.removed:
-            edits.append(("without_shortcuts", {"only": list(self.removed)}))
+        if self.removed != ():
+            edits.append(("without_shortcuts", {} if self.removed is None else {"only": list(self.removed)}))
         return tuple(edits)
 
     @cached_property
@@ -106,6 +103,8 @@ class StudentSearch:
     a way on which the stage that has kept the largest share of its blocks loses the next one. Those with fewer blocks
     and dense convolutions, plain or with all shortcuts, stand there as sub-nets too.
 
+    ``net`` is a copy of the network, light where it runs without values.
+
     ``skipped`` counts combinations that do not fit this network, by the reason. ``progress`` is called with words.
     Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
     """
@@ -121,13 +120,13 @@ class StudentSearch:
         self._shape = input_shape
         copied = light_copy(net, input_shape)
         assert isinstance(copied, StagedNet)
-        self._net = copied
+        self.net = copied
         self._blocks = {
             stage: [f"{stage}.{block}" for block in block_names(copied.get_submodule(stage))]
             for stage in copied.stage_names
         }
         progress("searching what holds the peak")
-        self._steps = StepSearch.of(copied, input_shape)
+        self._steps = StepSearch(copied, input_shape)
         if self._steps.no_lean_stem:
             self.skipped[self._steps.no_lean_stem] += 1
         self._places = self._steps.places
@@ -145,40 +144,41 @@ class StudentSearch:
 
     def _all(self) -> Iterator[Student]:
         removals, depths = self._removals(), [None, *self._depths()]
-        for lean, groups, counted in self._variants():
+        for counted in self._variants():
             for depth in depths:
                 for removed in removals:
-                    yield counted.student(lean, groups, depth, removed, self._left_out(depth))
+                    yield counted.student(depth, removed, self._left_out(depth))
 
-    def _variants(self) -> Iterator[tuple[bool, int, _Counted]]:
+    def _variants(self) -> Iterator[_Counted]:
         """The network by stem and groups, where they can be changed."""
         for lean, net in self._steps.nets.items():
             stem = " with a lean stem" if lean else ""
             self._progress(f"counting{stem}")
-            dense = _Counted(net, self._shape, self._steps.traced[lean])
-            yield lean, 1, dense
+            dense = _Counted(lean, 1, net, self._shape, self._steps.traced[lean])
+            yield dense
             for groups in GROUPS:
                 self._progress(f"counting{stem}, {groups} groups")
                 try:
                     grouped = with_grouped_convs(net, groups=groups)
-                    counted = _Counted(grouped, self._shape, Traced(grouped, self._shape))
+                    counted = _Counted(lean, groups, grouped, self._shape, Traced(grouped, self._shape))
                 except UnskipError as error:
                     self.skipped[str(error)] += 1
                     continue
                 if counted.macs < dense.macs:
-                    yield lean, groups, counted
+                    yield counted
                 else:
                     self.skipped[f"with_grouped_convs: {groups} groups need no fewer MACs"] += 1
 
     def _removals(self) -> list[frozenset[str]]:
         """Sets of places whose shortcuts may go, the small ones first."""
-        stages = [[p for p in self._places if p.partition(".")[0] == stage] for stage in self._net.stage_names]
+        stages = [[p for p in self._places if p.partition(".")[0] == stage] for stage in self.net.stage_names]
         behind = [[place for stage in stages[:count] for place in stage] for count in range(len(stages) + 1)]
         steps = [step.removed for step in self._steps.steps(MAX_STEPS)]
         if not self._places:
             self.skipped["without_shortcuts: this network has no shortcuts"] += 1
-        found = {frozenset(_with_inner(places, self._places)) for places in (*behind, *steps)}
-        return sorted(found, key=lambda places: (len(places), sorted(places)))
+        # Naming a block names the blocks in it.
+        sets = {frozenset(each for each in self._places if _within(each, places)) for places in (*behind, *steps)}
+        return sorted(sets, key=lambda places: (len(places), sorted(places)))
 
     def _depths(self) -> list[tuple[int, ...]]:
         """Numbers of blocks for the stages, from the most to the fewest; evenly chosen where there are many."""
@@ -192,7 +192,7 @@ class StudentSearch:
             most = max(able, key=lambda place: (now[place] / full[place], now[place], place))
             now[most] -= 1
             try:
-                self._net.at_depth(*now)
+                self.net.at_depth(*now)
             except UnskipError as error:  # a network with statistics for other depths
                 self.skipped[str(error)] += 1
             else:
@@ -208,7 +208,7 @@ class StudentSearch:
         count = len(self._blocks[stage])
         while count > 1:
             try:
-                first_blocks(stage, self._net.get_submodule(stage), count - 1)
+                first_blocks(stage, self.net.get_submodule(stage), count - 1)
             except UnskipError:
                 break
             count -= 1
@@ -223,35 +223,32 @@ class StudentSearch:
 class _Counted:
     """A network with all its blocks and shortcuts, from which those of its sub-nets and plain forms are counted."""
 
-    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], traced: Traced) -> None:
-        self._traced = traced
+    def __init__(
+        self, lean: bool, groups: int, net: StagedNet, input_shape: tuple[int, int, int], traced: Traced
+    ) -> None:
+        self._lean, self._groups, self._traced = lean, groups, traced
         self._macs = macs_by_module(net, input_shape)
         self.macs = self._macs[""]
         self._parameters = {
             name: (id(parameter), parameter.numel()) for name, parameter in net.named_parameters(remove_duplicate=False)
         }
 
-    def student(
-        self, lean: bool, groups: int, depth: tuple[int, ...] | None, removed: Collection[str], left_out: Sequence[str]
-    ) -> Student:
+    def student(self, depth: tuple[int, ...] | None, removed: Collection[str], left_out: Sequence[str]) -> Student:
         """What it costs without the shortcuts at some places and without some blocks."""
         places = self._traced.places
         kept = [place for place in places if not _within(place, left_out)]
         plain = [place for place in kept if place in removed]
+        gone = {*left_out, *(f"{place} shortcut" for place in places if place not in kept or place in plain)}
         projections = [f"{place}.shortcut" for place in plain]
-        dropped = [
-            *left_out,
-            *(name for name in projections if not _within(name, [p for p in projections if p != name])),
-        ]
+        outer = [name for name in projections if not _within(name, [other for other in projections if other != name])]
+        dropped = (*left_out, *outer)
         return Student(
-            lean=lean,
-            groups=groups,
+            lean=self._lean,
+            groups=self._groups,
             depth=depth,
             removed=_names(plain, kept),
             sub_net=False,
-            gone=frozenset(
-                [*left_out, *(f"{place} shortcut" for place in places if place not in kept or place in plain)]
-            ),
+            gone=frozenset(gone),
             shortcuts=len(kept) - len(plain),
             peak_elements=self._traced.peak(plain, left_out),
             macs=self.macs - sum(self._macs.get(name, 0) for name in dropped),
@@ -267,17 +264,9 @@ class _Counted:
 
 def _names(plain: Sequence[str], kept: Sequence[str]) -> tuple[str, ...] | None:
     """What names these shortcuts: stages and blocks; None for all that are there, where there are any."""
-    if not plain:
-        return ()
-    argument: Mapping[str, Any] = removal_of(plain, kept)
-    return tuple(argument["only"]) if argument else None
+    return tuple(removal_of(plain, kept)) or None if plain else ()
 
 
 def _within(place: str, modules: Collection[str]) -> bool:
     """Whether a place is one of these modules or lies in one."""
     return any(f"{place}.".startswith(f"{module}.") for module in modules)
-
-
-def _with_inner(places: Collection[str], every: Sequence[str]) -> list[str]:
-    """Places and those that lie in them: naming a block names the blocks in it."""
-    return [place for place in every if _within(place, places)]
