@@ -165,7 +165,7 @@ def _timm(source: str, name: str) -> ForeignNet:
         raise UnskipError(f"timm has no network {name!r}{nearest(name, timm.list_models())}")
 
     def make(in_chans: int | None = None, **options: Any) -> nn.Module:
-        channels = {} if in_chans is None else {"in_chans": in_chans}
+        channels: dict[str, Any] = {} if in_chans is None else {"in_chans": in_chans}
         model: nn.Module = timm.create_model(name, **channels, **options)
         return model
 
