@@ -355,9 +355,9 @@ WRONG = {
     "timm:hf-hub:timm/resnet18.a1_in1k": "timm has no network 'hf-hub:timm/resnet18.a1_in1k'",
     "timm:local-dir:own_nets": "timm has no network 'local-dir:own_nets'",
     "timm:../resnet18": "timm has no network '../resnet18'",
-    "own_nets:biuld": "own_nets has nothing to call named 'biuld'; did you mean 'build'?",
-    "own_nets:": "own_nets has nothing to call named ''",
-    "own_nets:nn": "own_nets has nothing to call named 'nn'",
+    "own_nets:biuld": "own_nets has nothing named 'biuld'; did you mean 'build'?",
+    "own_nets:": "own_nets has nothing named ''",
+    "own_nets:nn": "own_nets:nn is no network: expected a class that is a torch.nn.Module or a function",
     "own_nets:no_module": "own_nets:no_module gives int, which is no torch.nn.Module",
     "own_nets:Net": "own_nets:Net cannot be made with",
 }
