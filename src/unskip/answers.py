@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["LOGITS", "answer_names", "named_answers", "tensors_in", "with_each", "with_tensors"]
-
 LOGITS = "logits"
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["chance_limit", "is_at_chance", "tells_chance"]
-
 _ENOUGH = 100  # test images: with fewer, networks that learned something fall below the limit too
 _STANDARD_ERRORS = 3
 

@@ -14,8 +14,6 @@ from unskip.errors import UnskipError
 from unskip.files import parse_json
 from unskip.preprocessing import Preprocessing
 
-__all__ = ["DataInfo", "image_shape_in"]
-
 
 @dataclass(frozen=True)
 class DataInfo:

@@ -25,8 +25,6 @@ from unskip.settings import nearest
 from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
-__all__ = ["check_classes", "data_for", "evaluate_target", "export_target", "task_for"]
-
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
 _CALIBRATION = 256

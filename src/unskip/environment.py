@@ -8,8 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-__all__ = ["describe_environment"]
-
 _PACKAGES = (
     "torch",
     "torchvision",

@@ -1,7 +1,5 @@
 """The one exception that users are meant to read, and what others say in one line."""
 
-__all__ = ["UnskipError", "first_line"]
-
 
 class UnskipError(ValueError):
     """Something that the user gave cannot be used.

@@ -14,8 +14,6 @@ from unskip.errors import UnskipError, first_line
 from unskip.runtimes import runtime_for
 from unskip.tasks import Answers, Classification, Score, Task
 
-__all__ = ["evaluate", "evaluate_file"]
-
 
 def evaluate(
     net: nn.Module,

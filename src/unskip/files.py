@@ -14,17 +14,6 @@ from typing import Any
 
 from unskip.errors import UnskipError
 
-__all__ = [
-    "atomic_paths",
-    "check_writable",
-    "parse_json",
-    "read_json_lines",
-    "remove",
-    "write_bytes",
-    "write_json",
-    "write_text",
-]
-
 
 def check_writable(path: Path, option: str) -> None:
     """Raise `UnskipError` that names the option where no file can be written to ``path``, before anything takes time.

@@ -11,8 +11,6 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["image_endings", "is_image", "open_image", "shown", "upright", "upright_size"]
-
 # Formats that hold pixels, and that Pillow decodes by itself. Others are not opened, whatever a file is called: Pillow
 # gives PostScript to another program. HEIF is there once a plugin of Pillow's is registered.
 _IDENTIFIED = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "DIB", "PPM", "AVIF", "HEIF", "JPEG2000", "QOI")

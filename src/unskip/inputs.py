@@ -15,8 +15,6 @@ from unskip.recipe import Recipe
 from unskip.run_folder import RunFolder
 from unskip.weights import PRETRAINED
 
-__all__ = ["check_files", "check_inputs", "file_hash"]
-
 
 def check_files(recipe: Recipe) -> None:
     """Raise `UnskipError` for weights that are not there, before anything takes time."""

@@ -14,8 +14,6 @@ from typing import Any, Generic, TypeVar
 from unskip.errors import UnskipError
 from unskip.settings import nearest, shortened
 
-__all__ = ["FunctionListing", "Instances", "Listing"]
-
 T = TypeVar("T")
 
 

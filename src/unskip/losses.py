@@ -8,17 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = [
-    "attention_transfer",
-    "cross_entropy",
-    "feature_mse",
-    "kl_divergence",
-    "margin_distance",
-    "nst",
-    "relative_squared_error",
-    "squared_distance",
-]
-
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over the batch of -log softmax(logits)[label]. logits: (batch, classes); labels: (batch,) int64."""

@@ -19,8 +19,6 @@ from typing import Any
 from unskip.errors import UnskipError, first_line
 from unskip.settings import nearest
 
-__all__ = ["allow_module", "allow_module_of", "own_module_of", "own_object", "running_own_code"]
-
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 # Their functions do many things with arguments from a file; nothing of a user's own is defined there.
 _OF_OTHERS = {*sys.stdlib_module_names, "torch", "torchvision", "timm", "numpy", "unskip"}

@@ -16,8 +16,6 @@ from PIL import Image, ImageOps
 from unskip.errors import UnskipError, first_line
 from unskip.images import open_image, upright
 
-__all__ = ["Mode", "Preprocessing", "channels_first", "prepare", "scale_and_shift"]
-
 Mode = Literal["L", "RGB"]
 
 _FIXED = {"orientation": "exif", "interpolation": "bilinear", "antialias": True, "scale": 1 / 255}

@@ -14,15 +14,6 @@ from unskip.recipe import Edits, Recipe
 from unskip.surgery import Edit, build
 from unskip.tasks import make_task
 
-__all__ = [
-    "check_image_size",
-    "check_nets",
-    "edit_pairs",
-    "spec_for_data",
-    "student_spec",
-    "teacher_spec",
-]
-
 
 def check_nets(recipe: Recipe) -> None:
     """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""

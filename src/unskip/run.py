@@ -47,8 +47,6 @@ from unskip.training import (
 )
 from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
 
-__all__ = ["run_recipe"]
-
 
 def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) -> Run:
     """Do all that a recipe says, or what is left of it, and return the results, which ``run.json`` then holds.

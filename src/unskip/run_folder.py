@@ -18,8 +18,6 @@ from unskip.files import parse_json, read_json_lines, remove, write_json, write_
 from unskip.recipe import DataRecipe, Recipe, load_recipe
 from unskip.settings import explain, nearest, shortened
 
-__all__ = ["RunFolder", "net_file", "only_process", "open_run_folder"]
-
 
 def _file_name(label: str) -> str:
     if not label or Path(label).name != label or label == "..":

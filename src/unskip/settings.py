@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from unskip.errors import UnskipError
 
-__all__ = ["Section", "arguments_of", "checked_arguments", "explain", "nearest", "shortened"]
-
 _MOST_MISTAKES = 5  # that a sentence names
 _LONGEST = 200  # characters of what was given that a sentence repeats
 

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["StateDict", "best_fitting", "read_torch_file", "state_dicts_in"]
-
 _MAX_DEPTH = 4  # of dictionaries in one another
 _MAX_PREFIXES = 12
 _WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")  # anywhere in a name

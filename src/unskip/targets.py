@@ -12,8 +12,6 @@ from unskip.run_folder import net_file
 from unskip.surgery import edited
 from unskip.weights import load_net
 
-__all__ = ["resolve_net", "trained_file"]
-
 
 def resolve_net(
     target: str,

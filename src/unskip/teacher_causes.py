@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from unskip.data import Data, Normalization, named_normalization
 
-__all__ = ["Finding", "examine"]
-
 _BATCH = 64
 
 

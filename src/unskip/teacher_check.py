@@ -19,8 +19,6 @@ from unskip.tasks import Score, make_task
 from unskip.teacher_causes import examine
 from unskip.weights import PRETRAINED, read_data_info
 
-__all__ = ["look_at_teacher", "normalized_for_teacher", "stated_accuracy", "weakness"]
-
 _KEPT = 0.75  # of the accuracy above chance that a file states; other test images, such as JPEG's, may cost the rest
 _NEAR = 0.1  # of what can be gained over chance: who is given a teacher below that is given the wrong one
 _STATED = (

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["bare_table"]
-
 
 def bare_table(
     title: str | None = None,

@@ -10,23 +10,6 @@ from dataclasses import dataclass
 from unskip.errors import UnskipError
 from unskip.settings import nearest, shortened
 
-__all__ = [
-    "Unit",
-    "byte_unit",
-    "bytes_from",
-    "count_from",
-    "count_unit",
-    "duration",
-    "milliseconds",
-    "operations",
-    "percent",
-    "points",
-    "signed_points",
-    "small",
-    "times",
-    "writer",
-]
-
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
 

@@ -19,17 +19,6 @@ from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.state_dicts import best_fitting, read_torch_file
 from unskip.surgery import build
 
-__all__ = [
-    "PRETRAINED",
-    "described_net",
-    "load_initial_weights",
-    "load_net",
-    "load_weights",
-    "read_data_info",
-    "save_net",
-]
-
-
 # In the place of a file: the weights that come with a network of another package.
 PRETRAINED = "pretrained"
 

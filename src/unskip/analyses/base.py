@@ -13,8 +13,6 @@ from rich.console import Console, RenderableType
 if TYPE_CHECKING:  # so that help, which names the analyses, need not wait for torch
     from unskip.nets import StagedNet
 
-__all__ = ["Analysis", "Network"]
-
 
 @dataclass(frozen=True)
 class Analysis(ABC):

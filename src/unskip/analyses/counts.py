@@ -14,8 +14,6 @@ from unskip.records import About, Figure
 from unskip.terminal import bare_table
 from unskip.units import writer
 
-__all__ = ["Counts"]
-
 
 @dataclass(frozen=True)
 class Counts(Analysis):

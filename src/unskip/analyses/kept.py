@@ -12,8 +12,6 @@ from rich.console import Console, RenderableType
 from unskip.analyses.base import Analysis, Network
 from unskip.terminal import bare_table
 
-__all__ = ["Kept"]
-
 
 @dataclass(frozen=True)
 class Kept(Analysis):

@@ -18,7 +18,6 @@ from unskip.units import byte_unit
 if TYPE_CHECKING:
     from unskip.dataflow import MemoryTimeline
 
-__all__ = ["Memory", "Part"]
 
 _MARKS = {
     (True, True): " peak, with and without",

@@ -16,7 +16,6 @@ from unskip.units import byte_unit, operations
 if TYPE_CHECKING:
     from unskip.search import PlanLine
 
-__all__ = ["Plan"]
 
 _NOTES = {"shortened": "shortened instead", "compared": "to compare"}
 

@@ -15,8 +15,6 @@ from unskip.units import byte_unit, operations
 if TYPE_CHECKING:
     from unskip.dataflow import Shortcut
 
-__all__ = ["Shortcuts"]
-
 
 @dataclass(frozen=True)
 class Shortcuts(Analysis):

@@ -15,8 +15,6 @@ from unskip.analyses.memory import Memory
 from unskip.analyses.shortcuts import Shortcuts
 from unskip.units import byte_unit
 
-__all__ = ["Verdict"]
-
 
 @dataclass(frozen=True)
 class Verdict(Analysis):

@@ -8,8 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["out", "print_pairs"]
-
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:

@@ -22,8 +22,6 @@ from types import TracebackType
 
 from unskip.errors import UnskipError
 
-__all__ = ["ExitCode", "ended", "say"]
-
 
 class ExitCode(IntEnum):
     """What an exit code means."""

@@ -10,20 +10,6 @@ import typer
 from unskip.errors import UnskipError
 from unskip.settings import shortened
 
-__all__ = [
-    "AllowedModules",
-    "AsJson",
-    "DataName",
-    "DataSettings",
-    "ImageSize",
-    "NetLabel",
-    "NetSettings",
-    "finite",
-    "names_in",
-    "numbers_in",
-    "parse_size",
-]
-
 
 def finite(value: float | None) -> float | None:
     """A number that is no infinity and no NaN, which an option's type lets through."""

@@ -15,8 +15,6 @@ from typer.core import TyperCommand
 
 from unskip.errors import UnskipError
 
-__all__ = ["Command", "as_typed"]
-
 _NAMED = re.compile(r"`([a-z]\w*(?:\.\w+)*)(=[^`]*)?`")
 
 

@@ -10,8 +10,6 @@ from unskip.compare.workbench import Settings, Workbench
 from unskip.errors import UnskipError
 from unskip.records import Comparison
 
-__all__ = ["bench"]
-
 
 def bench(
     targets: Sequence[str],

@@ -17,8 +17,6 @@ from unskip.export import export_net, export_untrained, format_for
 from unskip.measures.base import DeployedFile
 from unskip.runtimes import Runtime, runtimes
 
-__all__ = ["Exports"]
-
 
 @dataclass
 class Exports:

@@ -24,8 +24,6 @@ from unskip.records import Comparison, Net, Run
 from unskip.run_folder import RunFolder
 from unskip.tasks import Score, Task
 
-__all__ = ["Trained", "results_of"]
-
 
 @dataclass
 class Trained:

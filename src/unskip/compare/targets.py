@@ -21,8 +21,6 @@ from unskip.surgery import build
 from unskip.targets import resolve_net
 from unskip.weights import described_net, load_net
 
-__all__ = ["Target", "find_targets"]
-
 _RANDOM_SEED = 0  # of the weights of a network by its name
 
 Shape = tuple[int, int, int]

@@ -14,8 +14,6 @@ from unskip.errors import UnskipError
 from unskip.recipe import recipe_from
 from unskip.tasks import Task
 
-__all__ = ["TestSet", "TestSetOf", "test_sets"]
-
 
 @dataclass(frozen=True)
 class TestSet:

@@ -33,8 +33,6 @@ from unskip.settings import nearest
 from unskip.surgery import residual_blocks
 from unskip.tasks import Score
 
-__all__ = ["Settings", "Workbench"]
-
 _BATCH = 256
 
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from unskip.data.decode import Pixels
 
-__all__ = ["PadCropFlip", "crop_flip", "draw", "padded"]
-
 
 @dataclass(frozen=True)
 class PadCropFlip:

@@ -13,8 +13,6 @@ from unskip.data.image_set import Rows
 from unskip.data.normalize import Normalization
 from unskip.errors import UnskipError
 
-__all__ = ["Batches", "Images", "Steps", "epoch_order", "random_for"]
-
 
 class Images(Protocol):
     """The labelled images of a split, as uint8 (batch, channels, height, width) on a device."""

@@ -15,8 +15,6 @@ import numpy as np
 from unskip.data.image_set import ArraySet
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["CIFAR_FOLDERS", "cifar"]
-
 CIFAR_FOLDERS = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 _DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 

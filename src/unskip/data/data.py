@@ -18,8 +18,6 @@ from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
 
-__all__ = ["Data"]
-
 
 @dataclass(frozen=True)
 class Data:

@@ -14,8 +14,6 @@ from unskip.data.image_set import ImageSet, Rows
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
 
-__all__ = ["Pixels", "Progress", "chunks", "decode", "readable"]
-
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many images are done, and how many there are."""

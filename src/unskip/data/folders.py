@@ -17,8 +17,6 @@ from unskip.data.splits import TEST_SPLITS, Split, look_like_splits, split_named
 from unskip.errors import UnskipError
 from unskip.images import shown
 
-__all__ = ["holds_class_folders", "image_folder"]
-
 _EXPECTED = "expected train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE"
 
 

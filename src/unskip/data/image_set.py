@@ -17,8 +17,6 @@ from PIL import Image
 from unskip.errors import UnskipError, first_line
 from unskip.images import open_image, shown, upright, upright_size
 
-__all__ = ["ArraySet", "EncodedSet", "FileSet", "ImageSet", "Listing", "Part", "Rows"]
-
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 

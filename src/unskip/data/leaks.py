@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from unskip.data.image_set import Rows
 
-__all__ = ["warn_of_shared_images"]
-
 
 def warn_of_shared_images(train: Iterable[bytes], train_labels: Rows, test: Iterable[bytes], test_labels: Rows) -> None:
     """Count the test images whose content, bit by bit, is a training image's: what they measure is memory."""

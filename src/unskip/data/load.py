@@ -21,8 +21,6 @@ from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
 from unskip.recipe import DataRecipe
 
-__all__ = ["load_data"]
-
 _LARGEST_RESIDENT = 64  # pixels; larger images are streamed
 _LARGE_SIZE = 224  # pixels; what images of different sizes are brought to
 _TEST_ZOOM = 256 / 224  # of nets trained with random resized crops: their tests cut the image's border away

@@ -12,8 +12,6 @@ from torch import Tensor
 from unskip.data.decode import Pixels
 from unskip.preprocessing import scale_and_shift
 
-__all__ = ["IMAGENET", "Normalization", "measured", "named_normalization"]
-
 
 @dataclass(frozen=True)
 class Normalization:

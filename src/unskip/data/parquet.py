@@ -20,8 +20,6 @@ from unskip.data.scan import few
 from unskip.data.splits import TEST_SPLITS, Split
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["parquet_folder"]
-
 _GROWTH, _ALLOWED = 64, 2**30  # encoded images hardly shrink: what grows more, and to more bytes, is no image data
 
 

@@ -12,8 +12,6 @@ import pyarrow as pa
 from unskip.errors import UnskipError
 from unskip.images import shown
 
-__all__ = ["choose_columns", "class_names", "is_binary", "labels_as_read"]
-
 _PREFERRED_LABELS = ("label", "labels", "fine_label")
 _IMAGES = "images (structs with `bytes` or `path`, or binary)"
 _LABELS = "labels (integers, strings, or booleans)"

@@ -12,8 +12,6 @@ from unskip.data.scan import few, subfolders
 from unskip.data.splits import Split, split_named
 from unskip.errors import UnskipError
 
-__all__ = ["parquet_files"]
-
 _SHARD = re.compile(
     r"(?P<split>[a-z]+)([-_.]?(?P<number>\d+))?(-of-(?P<total>\d+))?(-[0-9a-f]+)?\.parquet", re.IGNORECASE
 )

@@ -15,8 +15,6 @@ from unskip.data.decode import Pixels
 from unskip.data.image_set import Rows
 from unskip.data.normalize import Normalization, measured
 
-__all__ = ["ResidentImages", "array_digest"]
-
 
 class ResidentImages:
     """`Images` on a device, padded if they are augmented.

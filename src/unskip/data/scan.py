@@ -11,8 +11,6 @@ from pathlib import Path
 from unskip.errors import UnskipError
 from unskip.images import image_endings, is_image, shown
 
-__all__ = ["Scan", "few", "loose_images", "subfolders"]
-
 _LEFT_BY_SYSTEMS = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
 
 

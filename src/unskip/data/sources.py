@@ -19,8 +19,6 @@ from unskip.errors import UnskipError
 from unskip.images import shown
 from unskip.recipe import DataRecipe
 
-__all__ = ["Source", "data_section", "read_source", "recipe_for"]
-
 _NUM_CLASSES = {"cifar10": 10, "cifar100": 100}
 
 

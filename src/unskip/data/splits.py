@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-__all__ = ["TEST_SPLITS", "Split", "look_like_splits", "split_named"]
-
 Split = Literal["train", "test", "validation"]
 TEST_SPLITS: tuple[Split, ...] = ("test", "validation")
 """Where test images come from: the first of these that is there."""

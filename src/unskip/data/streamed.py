@@ -24,8 +24,6 @@ from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing, channels_first
 from unskip.torchvision_compat import v2
 
-__all__ = ["StreamedImages", "Transform"]
-
 
 @dataclass(frozen=True)
 class Transform:

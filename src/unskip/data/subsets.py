@@ -6,8 +6,6 @@ import numpy as np
 
 from unskip.data.image_set import Rows
 
-__all__ = ["balanced_order", "balanced_share", "balanced_subset", "held_out"]
-
 
 def balanced_subset(labels: Rows, count: int, seed: int) -> Rows:
     """Rows of ``count`` images, or of all, in rising order; numbers per class differ by at most one where they can.

@@ -12,8 +12,6 @@ from unskip.data.scan import Scan, loose_images, subfolders
 from unskip.data.splits import TEST_SPLITS, split_named
 from unskip.errors import UnskipError
 
-__all__ = ["unlabelled_folder"]
-
 
 def unlabelled_folder(path: Path) -> tuple[FileSet, FileSet | None]:
     """All images in a folder, any number of folders deep, labelled 0, and no test images.

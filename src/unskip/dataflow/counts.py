@@ -15,8 +15,6 @@ from unskip.errors import UnskipError
 from unskip.nets.shapes import on_one_image
 from unskip.settings import nearest
 
-__all__ = ["CONVENTIONS", "Convention", "count_macs", "macs_by_module", "num_parameters"]
-
 Shape = Sequence[int]
 aten = torch.ops.aten
 

@@ -10,8 +10,6 @@ from torch import nn
 
 from unskip.dataflow.operations import Dataflow, trace
 
-__all__ = ["LiveOperation", "MemoryTimeline", "forecast", "live_elements", "policy"]
-
 
 @dataclass(frozen=True)
 class LiveOperation:

@@ -18,8 +18,6 @@ from unskip.errors import UnskipError, first_line
 from unskip.nets.shapes import on_one_image
 from unskip.nets.tracing import trace_graph
 
-__all__ = ["Dataflow", "Operation", "trace"]
-
 # Element-wise kernels that lack torch's own tag for them.
 _ELEMENTWISE = {
     torch.ops.aten.hardswish,

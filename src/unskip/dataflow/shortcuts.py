@@ -14,8 +14,6 @@ from unskip.dataflow.operations import Dataflow, trace
 from unskip.nets import StagedNet, staged
 from unskip.surgery import residual_blocks
 
-__all__ = ["Shortcut", "bypass_of", "inventory", "shortcut_share"]
-
 
 @dataclass(frozen=True)
 class Shortcut:

@@ -14,17 +14,6 @@ from unskip.errors import UnskipError
 from unskip.runtimes import Program
 from unskip.tasks import Answers, Predict, Score, Task
 
-__all__ = [
-    "Agreement",
-    "Exported",
-    "Scores",
-    "answers_of",
-    "compare",
-    "compare_scores",
-    "refuse_deviation",
-    "refuse_drop",
-]
-
 _BATCH = 32
 _ROUNDING = 1e-6  # of the largest value
 

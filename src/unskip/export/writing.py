@@ -31,8 +31,6 @@ from unskip.quiet import quiet
 from unskip.surgery import extract, fold_batchnorm, with_recalibrated_statistics
 from unskip.tasks import Classification, Matching, Task
 
-__all__ = ["export_net", "export_switchable", "export_untrained"]
-
 _UNTRAINED_TOLERANCE = 0.05  # rounding grows in networks that nothing has trained, and their logits do not matter
 
 Normalization = tuple[Sequence[float], Sequence[float]]

@@ -12,8 +12,6 @@ from unskip.errors import UnskipError
 from unskip.methods._objective import Phase, only_trainable
 from unskip.nets import StagedNet
 
-__all__ = ["DistillationLoss"]
-
 
 class DistillationLoss(nn.Module):
     """The loss of a whole training, phase after phase: what :func:`unskip.distill` and a loop of one's own minimise.

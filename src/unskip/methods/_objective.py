@@ -16,8 +16,6 @@ from unskip.nets import StagedNet
 from unskip.surgery import fold_batchnorm
 from unskip.tasks import Answers, Task
 
-__all__ = ["FrozenTeacher", "Objective", "Phase", "only_trainable"]
-
 
 class FrozenTeacher(nn.Module):
     """A copy of a teacher that only answers: in eval mode for ever, BatchNorm folded, its weights without gradients.

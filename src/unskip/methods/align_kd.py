@@ -49,8 +49,6 @@ from unskip.nets import StagedNet
 from unskip.nets.connector import connectors, to_one_size
 from unskip.tasks import Task
 
-__all__ = ["AlignKD", "Alignment"]
-
 _DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": feature_mse,
     "attention_transfer": attention_transfer,

@@ -15,8 +15,6 @@ from unskip.methods.base import Method, Objective, Phase
 from unskip.nets import StagedNet
 from unskip.tasks import Task
 
-__all__ = ["CE"]
-
 
 class CE(Method):
     """Cross-entropy on the labels; no fields."""

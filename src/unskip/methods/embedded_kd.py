@@ -62,8 +62,6 @@ from unskip.surgery import (
 )
 from unskip.tasks import Task
 
-__all__ = ["EmbeddedKD"]
-
 _RECALIBRATION_BATCHES = 50
 
 Depth = Annotated[tuple[NonNegativeInt, ...], Field(strict=False)]

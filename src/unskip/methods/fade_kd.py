@@ -51,8 +51,6 @@ from unskip.nets.fading import fading_blocks
 from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts, without_shortcuts
 from unskip.tasks import Task
 
-__all__ = ["FadeKD"]
-
 
 class FadeKD(AlignKD):
     """Fields of fading, besides AlignKD's."""

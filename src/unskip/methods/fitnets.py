@@ -45,8 +45,6 @@ from unskip.nets.layers import initialise
 from unskip.nets.shapes import stage_shapes
 from unskip.tasks import Task
 
-__all__ = ["FitNets"]
-
 
 class FitNets(Method):
     """Fields of FitNets."""

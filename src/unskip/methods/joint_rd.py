@@ -59,8 +59,6 @@ from unskip.nets.connector import connector
 from unskip.nets.shapes import stage_shapes
 from unskip.tasks import Task
 
-__all__ = ["JointRD"]
-
 
 class JointRD(Method):
     """Fields of JointRD."""

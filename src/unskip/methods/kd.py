@@ -24,8 +24,6 @@ from unskip.methods.base import FrozenTeacher, Method, Objective, Phase
 from unskip.nets import StagedNet
 from unskip.tasks import Task
 
-__all__ = ["KD"]
-
 
 class KD(Method):
     """Fields of knowledge distillation."""

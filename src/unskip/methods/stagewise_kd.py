@@ -50,8 +50,6 @@ from unskip.nets import StagedNet
 from unskip.nets.shapes import part_shapes
 from unskip.tasks import Answers, Task
 
-__all__ = ["StagewiseKD"]
-
 
 class StagewiseKD(Method):
     """Fields of Stagewise KD."""

@@ -11,8 +11,6 @@ from unskip.nets.functions import is_activation
 from unskip.nets.layers import sequence
 from unskip.nets.staged_net import Joining, Residual, StagedNet
 
-__all__ = ["activation_in_head"]
-
 
 def activation_in_head(net: StagedNet) -> StagedNet:
     """The same function with the last stage's last activation at the head's beginning, all parameters shared.

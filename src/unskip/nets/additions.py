@@ -12,8 +12,6 @@ from torch import fx
 
 from unskip.nets.functional import shape_of
 
-__all__ = ["Addend", "addends_of", "is_addition", "maps_added", "with_plain_sums"]
-
 aten = torch.ops.aten
 _SUMS = (operator.add, torch.add, "add", "__add__", "__radd__", aten.add, aten.add.Tensor)
 _DIFFERENCES = (operator.sub, torch.sub, torch.subtract, "sub", "subtract", "__sub__", aten.sub, aten.sub.Tensor)

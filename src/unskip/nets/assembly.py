@@ -9,8 +9,6 @@ from torch import nn
 from unskip.nets.layers import conv, initialise, sequence
 from unskip.nets.staged_net import StagedNet
 
-__all__ = ["Block", "assembled", "conv_bn", "stages"]
-
 Block = Callable[[int, int, int], nn.Module]
 """A block of input channels, width and stride."""
 

@@ -12,8 +12,6 @@ from unskip.nets.layers import initialise, sequence
 from unskip.nets.shapes import stage_shapes
 from unskip.nets.staged_net import StagedNet
 
-__all__ = ["connector", "connectors", "to_one_size"]
-
 
 def connector(in_channels: int, out_channels: int) -> nn.Sequential:
     """A learned map from student channels to teacher channels: 1x1 convolution and BatchNorm.

@@ -22,8 +22,6 @@ from unskip.nets.piece import Piece, common_place, free_name, function_name, in_
 from unskip.nets.staged_net import Residual
 from unskip.nets.stand_ins import Borrowed, Constant, Scaled
 
-__all__ = ["Cutter"]
-
 
 def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) -> list[Piece]:
     """The activation behind an addition belongs to the block."""

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError, first_line
 from unskip.nets.layers import place_of, sequence
 
-__all__ = ["BatchNormAtDepth", "DepthBatchNorm2d", "block_names", "first_blocks", "norms_at_depth", "shape_change"]
-
 
 def block_names(stage: nn.Module) -> list[str]:
     """The names of a stage's blocks, in order; what is in it besides has other names."""

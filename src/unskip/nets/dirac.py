@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from unskip.nets.layers import conv_settings
 
-__all__ = ["DiracConv2d"]
-
 
 class DiracConv2d(nn.Conv2d):
     """A convolution whose kernel is ``alpha * delta + beta * weight``.

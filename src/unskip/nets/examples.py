@@ -13,8 +13,6 @@ from torch import Tensor, fx, nn
 from unskip.nets.shapes import meta_copy
 from unskip.nets.undisturbed import randomness_kept
 
-__all__ = ["Examples", "Followed", "UnfollowableError"]
-
 _SHAPE_ATTRIBUTES = ("shape", "ndim")
 _SHAPE_METHODS = ("size", "dim", "ndimension", "numel", "nelement")
 

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from unskip.nets.staged_net import Residual
 
-__all__ = ["FadingResidual", "fading_blocks", "set_shortcut_factor"]
-
 
 class FadingResidual(Residual):
     """A block whose shortcut counts by a factor: ``activation(body(x) + factor * shortcut(x))``.

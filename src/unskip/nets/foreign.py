@@ -22,8 +22,6 @@ from unskip.nets.staged_net import StagedNet
 from unskip.own_code import own_object, running_own_code
 from unskip.settings import nearest
 
-__all__ = ["ForeignNet", "PublishedWeights", "find_foreign"]
-
 _USUAL = 224  # the side of images in pixels where no other is known
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")
 _READS_FILES = ("checkpoint_path", "cache_dir")

@@ -16,8 +16,6 @@ from unskip.nets.shapes import meta_copy
 from unskip.nets.tracing import scope_of
 from unskip.nets.undisturbed import modes_kept
 
-__all__ = ["functional", "modules_in_place", "reached", "shape_of"]
-
 
 def modules_in_place(net: nn.Module) -> set[nn.Module]:
     """The modules of a network that write over what they read."""

@@ -15,8 +15,6 @@ from unskip.errors import UnskipError
 from unskip.nets.cutting import Cutter
 from unskip.nets.functional import shape_of
 
-__all__ = ["Trunk", "trunk_of", "with_shapes_apart"]
-
 
 @dataclass(frozen=True)
 class Trunk:

@@ -8,8 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["conv", "conv_settings", "initialise", "linear_head", "place_of", "renamed", "sequence"]
-
 
 def sequence(layers: Mapping[str, nn.Module], training: bool = True) -> nn.Sequential:
     """Layers one behind the other, under their names; they keep their own modes."""

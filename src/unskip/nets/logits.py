@@ -12,8 +12,6 @@ from torch import Tensor, fx, nn
 
 from unskip.errors import UnskipError
 
-__all__ = ["check_logits", "refuse_probabilities"]
-
 _PROBABILITIES = {
     "a softmax": (
         nn.Softmax,

@@ -13,8 +13,6 @@ from unskip.nets.additions import is_addition
 from unskip.nets.tracing import Tracer, Value, scope_of
 from unskip.nets.undisturbed import modes_kept, random_states
 
-__all__ = ["adds_inside", "adds_nothing"]
-
 _MAX_WAYS = 32
 
 

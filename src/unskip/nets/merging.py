@@ -17,8 +17,6 @@ from unskip.nets.functional import shape_of
 from unskip.nets.stand_ins import ByMode
 from unskip.nets.tracing import scope_of
 
-__all__ = ["ApartError", "merged", "what_it_does"]
-
 _DROPOUTS: dict[Callable[..., Any], type[_DropoutNd]] = {
     F.dropout: nn.Dropout,
     F.dropout1d: nn.Dropout1d,

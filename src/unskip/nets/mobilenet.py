@@ -22,8 +22,6 @@ from unskip.nets.assembly import Block, assembled, conv_bn, stages
 from unskip.nets.layers import renamed, sequence
 from unskip.nets.staged_net import Residual, StagedNet
 
-__all__ = ["cifar_mobilenet_v2", "from_torchvision", "inverted_residual", "mobilenet_v2"]
-
 Share = Annotated[float, Field(ge=0, lt=1)]
 Multiplier = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

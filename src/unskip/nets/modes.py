@@ -17,8 +17,6 @@ from unskip.nets.tracing import scope_of, trace_graph
 from unskip.nets.undisturbed import modes_kept
 from unskip.nets.unopened import mark_unopened
 
-__all__ = ["trace_in_both_modes"]
-
 
 def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule:
     """A network as a graph that computes the same as the network in eval mode and in train mode, without overwriting.

@@ -25,8 +25,6 @@ from unskip.nets.sameness import check_same
 from unskip.nets.sizes import with_sizes_read_nearby
 from unskip.nets.staged_net import StagedNet
 
-__all__ = ["check_weights", "kept_branches", "num_kept_additions", "original_place", "parse"]
-
 
 def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     """A copy of a network as a `StagedNet`, with the same outputs bit by bit in eval mode and in train mode.

@@ -15,8 +15,6 @@ from unskip.nets.piece import Piece, in_sequence
 from unskip.nets.staged_net import Joining, Residual
 from unskip.nets.unopened import unopened_modules
 
-__all__ = ["parts_of", "parts_with_join"]
-
 
 def parts_of(pieces: Sequence[Piece], image: tuple[int, ...]) -> dict[str, nn.Sequential]:
     """Stem, stages and head of a chain from images of a shape to logits: the head comes behind the last map."""

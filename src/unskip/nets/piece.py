@@ -18,8 +18,6 @@ from unskip.nets.stand_ins import ByMode
 from unskip.nets.tracing import scope_of
 from unskip.nets.unopened import Unopened
 
-__all__ = ["Piece", "common_place", "free_name", "function_name", "in_sequence", "kind_of", "kind_of_graph"]
-
 
 @dataclass(frozen=True)
 class Piece:

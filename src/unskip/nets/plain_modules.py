@@ -14,8 +14,6 @@ from unskip.nets.undisturbed import modes_kept
 from unskip.own_code import running_own_code
 from unskip.settings import shortened
 
-__all__ = ["images_for", "staged"]
-
 _SIDES = (224, 32, 64, 96, 128, 256, 28)
 
 

@@ -20,8 +20,6 @@ from unskip.nets.assembly import Block, assembled, conv_bn, stages
 from unskip.nets.layers import linear_head, renamed, sequence
 from unskip.nets.staged_net import Residual, StagedNet
 
-__all__ = ["AverageMaxPool", "basic_block", "bottleneck_block", "cifar_resnet", "from_torchvision", "resnet"]
-
 Blocks = Annotated[int, Field(gt=0, le=1000)]
 
 

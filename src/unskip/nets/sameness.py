@@ -20,8 +20,6 @@ from unskip.nets.logits import refuse_probabilities
 from unskip.nets.staged_net import StagedNet
 from unskip.nets.undisturbed import randomness_kept
 
-__all__ = ["check_same"]
-
 
 def check_same(model: nn.Module, net: StagedNet, images: Tensor) -> None:
     """Raise `UnskipError` unless both answer the same, in eval mode and with the same randomness in train mode.

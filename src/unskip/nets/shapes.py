@@ -14,8 +14,6 @@ from unskip.errors import UnskipError, first_line
 from unskip.nets.staged_net import StagedNet
 from unskip.nets.stand_ins import Borrowed
 
-__all__ = ["image_channels", "light_copy", "meta_copy", "on_one_image", "part_shapes", "stage_shapes"]
-
 _SIDES = (64, 32, 28, 96, 128, 224, 256, 299)
 
 Found = TypeVar("Found")

@@ -16,8 +16,6 @@ from unskip.nets.functional import reached, shape_of
 from unskip.nets.piece import common_place
 from unskip.nets.tracing import scope_of
 
-__all__ = ["with_sizes_read_nearby"]
-
 _FILLED = {
     **dict.fromkeys((torch.zeros, torch.zeros_like, "new_zeros"), 0.0),
     **dict.fromkeys((torch.ones, torch.ones_like, "new_ones"), 1.0),

@@ -16,8 +16,6 @@ from unskip.errors import UnskipError
 from unskip.nets.depth import first_blocks, norms_at_depth
 from unskip.nets.layers import sequence
 
-__all__ = ["Joining", "NetSpec", "Residual", "StagedNet", "plain_block"]
-
 
 @dataclass(frozen=True)
 class NetSpec:

@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-__all__ = ["Borrowed", "ByMode", "Constant", "Scaled"]
-
 
 class ByMode(nn.Module):
     """One thing in eval mode, another in train mode, of the same values."""

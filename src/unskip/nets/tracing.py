@@ -18,8 +18,6 @@ from unskip.errors import UnskipError, first_line
 from unskip.nets.examples import Examples, Followed, UnfollowableError
 from unskip.nets.undisturbed import random_states
 
-__all__ = ["Tracer", "Value", "is_layer", "scope_of", "trace_graph"]
-
 _LEN = len
 _CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # Functions that do not know of graphs: with a value of one among their arguments they become an operation in it.

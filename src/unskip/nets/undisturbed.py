@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-__all__ = ["modes_kept", "random_states", "randomness_kept"]
-
 
 @contextmanager
 def modes_kept(net: nn.Module) -> Iterator[None]:

@@ -11,8 +11,6 @@ from torch.nn.modules.conv import _ConvNd
 from unskip.errors import UnskipError
 from unskip.nets.looking import adds_nothing
 
-__all__ = ["Unopened", "check_opened", "mark_unopened", "unknown_shortcuts", "unopened_modules"]
-
 
 class Unopened(nn.Module):
     """A module of the original network that stays whole: whether there are shortcuts in it is unknown.

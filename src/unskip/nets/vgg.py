@@ -16,8 +16,6 @@ from unskip.nets.assembly import assembled, conv_bn, stages
 from unskip.nets.layers import renamed, sequence
 from unskip.nets.staged_net import StagedNet
 
-__all__ = ["BLOCKS", "from_torchvision", "vgg"]
-
 BLOCKS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 

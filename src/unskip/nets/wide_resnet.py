@@ -19,8 +19,6 @@ from unskip.nets.assembly import assembled, stages
 from unskip.nets.layers import conv, linear_head, sequence
 from unskip.nets.staged_net import Residual, StagedNet
 
-__all__ = ["preactivation_block", "wide_resnet"]
-
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 

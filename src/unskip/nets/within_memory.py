@@ -12,8 +12,6 @@ from torch.overrides import TorchFunctionMode
 
 from unskip.errors import UnskipError
 
-__all__ = ["WithinMemory", "check_memory", "machine_bytes"]
-
 _MOST_TENSORS = 500_000  # a network of 1,000 layers has 10,000
 _MAKERS = frozenset(
     getattr(torch, name) for name in ("empty", "zeros", "ones", "full", "rand", "randn", "empty_strided")

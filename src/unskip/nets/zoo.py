@@ -21,8 +21,6 @@ from unskip.nets.within_memory import WithinMemory
 from unskip.own_code import allow_module_of
 from unskip.settings import checked_arguments, nearest, shortened
 
-__all__ = ["FAMILIES", "NETS", "PACKAGES", "NetEntry", "find_net", "fresh_net", "make_net"]
-
 Tensors = Mapping[str, Tensor]
 
 

@@ -14,9 +14,6 @@ from unskip.recipe.sections import Recipe, name_and_arguments
 from unskip.recipe.yaml_text import read_yaml, yaml_file
 from unskip.settings import explain, nearest, shortened
 
-__all__ = ["load_recipe", "load_tree", "named_recipes", "parse_edits", "parse_settings", "recipe_from"]
-
-
 _MOST_PARTS = 8  # of a key; no setting lies as deep
 
 

@@ -15,8 +15,6 @@ from unskip.recipe.training import TrainingRecipe
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, shortened
 
-__all__ = ["Edits", "MeasureRecipe", "Recipe", "StudentRecipe", "TeacherRecipe", "digest", "name_and_arguments"]
-
 
 def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:
     """An edit as it may be written, a name or a name with its arguments; `ValueError` for anything else."""

@@ -8,8 +8,6 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from unskip.settings import Section
 
-__all__ = ["TaskKey", "TaskRecipe"]
-
 
 class TaskRecipe(Section):
     """What the networks answer, and what that is compared with; a name alone will do, as in `task: matching`."""

@@ -8,19 +8,6 @@ from pydantic import Field, field_validator, model_validator
 
 from unskip.settings import Section
 
-__all__ = [
-    "SGD",
-    "Adam",
-    "Constant",
-    "Cosine",
-    "Exponential",
-    "OneCycle",
-    "Optimizer",
-    "Schedule",
-    "Step",
-    "TrainingRecipe",
-]
-
 
 class SGD(Section):
     """Stochastic gradient descent with momentum."""

@@ -16,8 +16,6 @@ import yaml
 
 from unskip.errors import UnskipError
 
-__all__ = ["dump_yaml", "read_yaml", "yaml_file"]
-
 _LARGEST = 2**20  # bytes of text
 _MOST_VALUES = 20_000  # with everything that is said by reference
 _DEEPEST = 32

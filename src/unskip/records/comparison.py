@@ -8,8 +8,6 @@ from pydantic import Field, model_validator
 
 from unskip.records.figures import About, Figure, Record, Speedup, Timeline
 
-__all__ = ["Cell", "Comparison", "Group", "Load", "Subject"]
-
 BUSY = 0.25  # of the cores; above that, other processes are worth a warning
 
 

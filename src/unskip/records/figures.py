@@ -9,8 +9,6 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-__all__ = ["About", "Figure", "Operation", "Record", "Speedup", "TimeShare", "Timeline", "speedup", "time_share"]
-
 
 class Record(BaseModel):
     """A part of a JSON file. Unknown keys are left alone, so that an older report reads a newer file."""

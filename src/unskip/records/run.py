@@ -13,8 +13,6 @@ from unskip.errors import UnskipError
 from unskip.records.comparison import Cell, Comparison, Subject
 from unskip.records.figures import Figure, Record
 
-__all__ = ["Data", "Epoch", "Net", "Run"]
-
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -18,8 +18,6 @@ from unskip.report.labels import End, label_ends, short_label
 from unskip.report.svg import NUM_COLORS, canvas, net_color, to_svg
 from unskip.units import percent
 
-__all__ = ["loss_drawings", "score_drawings"]
-
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2.5)), (0, (1.5, 2)), (0, (7, 2, 1.5, 2)))
 
 

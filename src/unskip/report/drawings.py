@@ -13,8 +13,6 @@ from unskip.report.pareto import Point, pareto_plot
 from unskip.report.svg import NUM_COLORS
 from unskip.units import byte_unit
 
-__all__ = ["Drawn", "colors_of", "cost_drawings", "memory_drawings"]
-
 
 @dataclass(frozen=True)
 class Drawn:

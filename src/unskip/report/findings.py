@@ -16,8 +16,6 @@ from unskip.records import Cell, Comparison, Group, Net, Run
 from unskip.report.table import compared, speedup_text
 from unskip.units import writer
 
-__all__ = ["COSTS", "Difference", "Findings", "Pair", "Verdict", "fastest", "find", "pairs"]
-
 COSTS = ("peak", "latency")
 """The measures that are said in a sentence and drawn against accuracy."""
 

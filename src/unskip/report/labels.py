@@ -11,8 +11,6 @@ from matplotlib.text import OffsetFrom
 
 from unskip.report.svg import INK, lay_out, visible
 
-__all__ = ["End", "label_ends", "short_label", "spread"]
-
 
 @dataclass(frozen=True)
 class End:

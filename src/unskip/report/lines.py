@@ -6,8 +6,6 @@ from unskip.records import About, Comparison, Figure, Group, Net, Run, Subject
 from unskip.report.drawings import colors_of
 from unskip.report.table import Line, Table, build
 
-__all__ = ["about", "files_table", "nets_table", "setting_of", "shape_of"]
-
 _TRAINING = About(
     title="Training",
     unit="seconds",

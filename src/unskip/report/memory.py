@@ -15,8 +15,6 @@ from unskip.report.labels import End, label_ends, short_label
 from unskip.report.svg import RULE, canvas, net_color, to_svg, visible
 from unskip.units import byte_unit
 
-__all__ = ["DrawnTimeline", "memory_plot"]
-
 
 @dataclass(frozen=True)
 class DrawnTimeline:

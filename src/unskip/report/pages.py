@@ -15,8 +15,6 @@ from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.table import Table, definitions
 
-__all__ = ["render", "render_bench", "write_bench_report", "write_report"]
-
 
 def write_report(run_folder: Path) -> Path:
     """Write ``report.html`` beside the ``run.json`` of a finished run and return its path.

@@ -17,8 +17,6 @@ from unskip.report.labels import short_label
 from unskip.report.svg import INK, MUTED, canvas, lay_out, net_color, to_svg
 from unskip.units import percent
 
-__all__ = ["Point", "front", "pareto_plot"]
-
 _GAP = 9  # pixels between a point and its name
 _LINE = 15  # pixels
 LONGEST = 30  # characters of a name

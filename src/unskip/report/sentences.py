@@ -10,8 +10,6 @@ from unskip import units
 from unskip.records import Comparison, Run
 from unskip.report import findings, lines, table
 
-__all__ = ["TEMPLATES", "sentences"]
-
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
     autoescape=select_autoescape(["html.j2"]),

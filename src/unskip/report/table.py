@@ -12,18 +12,6 @@ from dataclasses import dataclass, field
 from unskip.records import About, Figure, Speedup
 from unskip.units import signed_points, times, writer
 
-__all__ = [
-    "NO_DIFFERENCE",
-    "Entry",
-    "Line",
-    "Row",
-    "Table",
-    "build",
-    "compared",
-    "definitions",
-    "speedup_text",
-]
-
 DASH = "\N{EN DASH}"
 SAME, NEARLY = "the same", "nearly the same"
 NO_DIFFERENCE = "no difference shown"

@@ -14,8 +14,6 @@ from unskip.report.sentences import sentences
 from unskip.report.table import Table, definitions
 from unskip.terminal import bare_table
 
-__all__ = ["show_bench", "show_run", "show_table"]
-
 _LABELS = 30  # characters; what is longer is broken
 
 

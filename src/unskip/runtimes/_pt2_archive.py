@@ -20,8 +20,6 @@ from typing import Any
 
 from unskip.errors import UnskipError, first_line
 
-__all__ = ["check_archive"]
-
 _RECORDS = re.compile(
     r"archive_format|archive_version|byteorder|version|\.data/(version|serialization_id)|extra/[^/]+"
     r"|models/model\.json|data/sample_inputs/model\.pt"

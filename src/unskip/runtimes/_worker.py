@@ -23,8 +23,6 @@ import numpy as np
 from unskip.errors import UnskipError, first_line
 from unskip.runtimes import Program, find_runtime
 
-__all__ = ["Job", "highest_resident_bytes", "main"]
-
 WARM_UP_CALLS = 3  # at least
 WARM_UP_SECONDS = 0.05, 5.0  # at least, at most
 SAMPLE_SECONDS = 5e-3  # a sample is the mean over as many calls as last this long

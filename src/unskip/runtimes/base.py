@@ -18,8 +18,6 @@ from unskip.answers import LOGITS, with_tensors
 from unskip.errors import UnskipError, first_line
 from unskip.files import parse_json
 
-__all__ = ["Images", "Outputs", "Program", "Runtime", "answers_in", "depth_index", "depths_in"]
-
 Images = NDArray[np.float32]
 Outputs = list[NDArray[np.float32]]
 

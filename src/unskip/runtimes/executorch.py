@@ -15,8 +15,6 @@ from unskip.errors import UnskipError
 from unskip.quiet import quiet
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index, depths_in
 
-__all__ = ["METADATA", "ExecuTorch"]
-
 METADATA = "unskip"  # a method of the program that returns a JSON text
 
 

@@ -11,8 +11,6 @@ import numpy as np
 from unskip.errors import UnskipError
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index, depths_in
 
-__all__ = ["OnnxRuntime"]
-
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 

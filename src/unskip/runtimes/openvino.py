@@ -15,8 +15,6 @@ from unskip.errors import UnskipError, first_line
 from unskip.quiet import quiet
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index
 
-__all__ = ["METADATA", "OpenVino"]
-
 METADATA = ["unskip", "metadata"]  # the path in a model's runtime information
 
 

@@ -14,8 +14,6 @@ from unskip.quiet import quiet
 from unskip.runtimes._pt2_archive import check_archive
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index
 
-__all__ = ["METADATA", "PyTorch"]
-
 METADATA = "unskip.json"  # a file inside the archive
 
 

@@ -12,8 +12,6 @@ from unskip.search.budget import Budget
 from unskip.search.recipes import command, entries, write_recipe
 from unskip.search.students import Student
 
-__all__ = ["BudgetAnswer", "Candidate", "Verdict"]
-
 Verdict = Literal["meets", "borderline", "exceeds", "not exported", "not measured"]
 
 

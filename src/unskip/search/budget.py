@@ -10,8 +10,6 @@ from unskip.measures import limits
 from unskip.measures.base import ELEMENT_BYTES
 from unskip.settings import nearest
 
-__all__ = ["Budget"]
-
 
 @dataclass(frozen=True)
 class Budget:

@@ -16,8 +16,6 @@ from unskip.search.answer import BudgetAnswer, Candidate
 from unskip.search.recipes import command
 from unskip.terminal import bare_table
 
-__all__ = ["headline", "render_answer"]
-
 _SHORTCUTS = About(title="Shortcuts", unit="count", better="lower", kind="size", definition="Shortcuts that are left")
 
 

@@ -21,8 +21,6 @@ from unskip.search.recipes import file_name, recipe_tree
 from unskip.search.students import Student, StudentSearch
 from unskip.surgery import edited
 
-__all__ = ["Counting", "fit_budget", "unbeaten"]
-
 _ORDER: Sequence[Verdict] = get_args(Verdict)
 
 

@@ -13,8 +13,6 @@ from unskip.records import Cell, Figure, time_share
 from unskip.search.students import Student
 from unskip.surgery import Edit, build
 
-__all__ = ["MAX_MEASURED", "StudentBench", "measure_students", "share_used"]
-
 MAX_MEASURED = 8
 """So many students are exported and measured at most."""
 

@@ -16,8 +16,6 @@ from unskip.search.steps import Step, StepSearch, fewest, removal_of
 from unskip.search.traced import Traced
 from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks
 
-__all__ = ["PlanLine", "plan"]
-
 Shape = tuple[int, int, int]
 Kind = Literal["as it is", "step", "shortened", "compared"]
 _BYTES_PER_ELEMENT = 4

@@ -20,8 +20,6 @@ from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
 from unskip.tasks import Classification
 
-__all__ = ["command", "entries", "file_name", "in_one_line", "method_for", "recipe_tree", "write_recipe"]
-
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
 

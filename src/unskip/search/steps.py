@@ -10,8 +10,6 @@ from unskip.nets import StagedNet
 from unskip.search.traced import Traced
 from unskip.surgery import with_lean_stem
 
-__all__ = ["Step", "StepSearch", "fewest", "removal_of"]
-
 
 @dataclass(frozen=True)
 class Step:

@@ -16,8 +16,6 @@ from unskip.search.steps import StepSearch, removal_of
 from unskip.search.traced import Traced
 from unskip.surgery import Edit, with_grouped_convs
 
-__all__ = ["Student", "StudentSearch"]
-
 GROUPS = (2, 4, 8)
 MAX_DEPTHS = 12
 MAX_STEPS = 6

@@ -12,8 +12,6 @@ from unskip.dataflow.operations import trace
 from unskip.dataflow.shortcuts import bypass_of
 from unskip.surgery import residual_blocks
 
-__all__ = ["Traced"]
-
 
 class Traced:
     """One trace of a network that answers for all its sub-nets and partly plain forms, none of which is built.

@@ -11,8 +11,6 @@ from unskip.nets.staged_net import Residual, StagedNet
 from unskip.nets.unopened import check_opened
 from unskip.settings import nearest
 
-__all__ = ["chosen_blocks", "convs_of_bodies", "residual_blocks"]
-
 KINDS = ("identity", "projection")
 
 

@@ -13,8 +13,6 @@ from unskip.settings import checked_arguments
 from unskip.surgery._blocks import residual_blocks
 from unskip.surgery._initialisation import initialise_as_plain
 
-__all__ = ["EDITS", "Edit", "build", "edit_arguments", "edited"]
-
 EDITS = FunctionListing[StagedNet]("unskip.surgery", "edit")
 
 Edit = tuple[str, Mapping[str, Any]]

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from unskip.nets.layers import conv_settings
 from unskip.surgery._ranges import Range, unchanged_by
 
-__all__ = ["CannotCarryError", "Channels", "PartialActivation", "activating", "adding", "carrying"]
-
 
 class CannotCarryError(Exception):
     """Why a block's input cannot be carried to its end."""

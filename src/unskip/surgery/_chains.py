@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from torch import nn
 
-__all__ = ["Place", "chain"]
-
 
 class Place(NamedTuple):
     """Where a layer stands: in which sequence, under which name.

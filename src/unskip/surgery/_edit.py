@@ -14,8 +14,6 @@ from unskip.nets import StagedNet, staged
 from unskip.nets.within_memory import WithinMemory
 from unskip.settings import checked_arguments
 
-__all__ = ["edit"]
-
 P = ParamSpec("P")
 
 

@@ -18,8 +18,6 @@ from torch.nn.modules.conv import _ConvNd
 from unskip.nets.dirac import DiracConv2d
 from unskip.surgery._series import Factor, Layer, in_series
 
-__all__ = ["initialise_as_plain", "tiny_scales"]
-
 _SMALL = 0.1  # LayerScale starts between 1e-6 and this
 _TINY = 1e-3
 

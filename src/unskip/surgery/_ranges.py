@@ -10,8 +10,6 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from unskip.nets.staged_net import Residual, StagedNet
 
-__all__ = ["Range", "ranges_into_blocks", "unchanged_by"]
-
 
 class Range(NamedTuple):
     """Values from ``low`` to ``high``, both included."""

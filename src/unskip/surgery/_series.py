@@ -14,8 +14,6 @@ from torch import Tensor, fx, nn
 from unskip.nets.functional import reached
 from unskip.nets.staged_net import Residual, StagedNet
 
-__all__ = ["Factor", "Layer", "in_series", "remove_layer"]
-
 
 @dataclass(frozen=True)
 class Layer:

@@ -12,8 +12,6 @@ from unskip.nets.stand_ins import ByMode
 from unskip.nets.undisturbed import randomness_kept
 from unskip.surgery._series import Layer, in_series, remove_layer
 
-__all__ = ["is_stochastic_depth", "remove_stochastic_depth"]
-
 _TRIES = 64
 
 

@@ -13,8 +13,6 @@ from unskip.nets.depth import BatchNormAtDepth, DepthBatchNorm2d
 from unskip.nets.plain_modules import staged
 from unskip.nets.staged_net import StagedNet
 
-__all__ = ["extract", "with_recalibrated_statistics"]
-
 
 def extract(net: nn.Module) -> StagedNet:
     """A copy of a sub-net as a network of its own: it shares nothing, and its BatchNorms are ordinary ones.

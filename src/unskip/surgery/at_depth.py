@@ -10,8 +10,6 @@ from unskip.nets.staged_net import StagedNet
 from unskip.surgery._edit import edit
 from unskip.surgery._sub_nets import extract
 
-__all__ = ["at_depth"]
-
 
 @edit
 def at_depth(net: StagedNet, *, blocks: Sequence[NonNegativeInt]) -> StagedNet:

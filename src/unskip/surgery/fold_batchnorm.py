@@ -16,8 +16,6 @@ from unskip.surgery._edit import edit
 from unskip.surgery._sub_nets import extract
 from unskip.surgery.fold_dirac import fold_dirac
 
-__all__ = ["fold_batchnorm", "fused"]
-
 
 @edit
 def fold_batchnorm(net: StagedNet) -> StagedNet:

@@ -6,8 +6,6 @@ from unskip.nets.dirac import DiracConv2d
 from unskip.nets.staged_net import StagedNet
 from unskip.surgery._edit import edit
 
-__all__ = ["fold_dirac"]
-
 
 @edit
 def fold_dirac(net: StagedNet) -> StagedNet | None:

@@ -13,8 +13,6 @@ from unskip.nets.staged_net import NetSpec, StagedNet
 from unskip.surgery._edit import edit
 from unskip.surgery._sub_nets import extract
 
-__all__ = ["with_depth_statistics", "without_depth_statistics"]
-
 
 @edit
 def with_depth_statistics(net: StagedNet, *, depths: Sequence[Sequence[NonNegativeInt]]) -> StagedNet:

@@ -10,8 +10,6 @@ from unskip.nets.staged_net import StagedNet
 from unskip.surgery._blocks import convs_of_bodies
 from unskip.surgery._edit import edit
 
-__all__ = ["with_dirac_convs"]
-
 
 @edit
 def with_dirac_convs(net: StagedNet) -> StagedNet:

@@ -15,8 +15,6 @@ from unskip.surgery._edit import edit
 from unskip.surgery._stochastic_depth import remove_stochastic_depth
 from unskip.surgery.without_shortcuts import without_shortcuts
 
-__all__ = ["with_fading_shortcuts", "without_faded_shortcuts"]
-
 
 @edit
 def with_fading_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequence[str] = ()) -> StagedNet:

@@ -13,8 +13,6 @@ from unskip.nets.staged_net import StagedNet
 from unskip.surgery._blocks import convs_of_bodies
 from unskip.surgery._edit import edit
 
-__all__ = ["with_grouped_convs"]
-
 # What may stand, besides activations, between a spatial convolution and the 1x1 that mixes its groups.
 _BETWEEN = (nn.BatchNorm2d, nn.Dropout, nn.Identity)
 

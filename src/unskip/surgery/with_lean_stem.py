@@ -14,8 +14,6 @@ from unskip.nets.staged_net import Residual, StagedNet
 from unskip.surgery._chains import Place, chain
 from unskip.surgery._edit import edit
 
-__all__ = ["with_lean_stem"]
-
 Pool = nn.MaxPool2d | nn.AvgPool2d
 
 _SIDES = range(32, 257)

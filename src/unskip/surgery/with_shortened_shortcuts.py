@@ -19,8 +19,6 @@ from unskip.surgery._blocks import chosen_blocks
 from unskip.surgery._chains import chain
 from unskip.surgery._edit import edit
 
-__all__ = ["can_be_shortened", "with_shortened_shortcuts"]
-
 Layers = list[tuple[str, nn.Module]]
 
 

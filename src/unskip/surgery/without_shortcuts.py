@@ -9,8 +9,6 @@ from unskip.surgery._blocks import chosen_blocks
 from unskip.surgery._edit import edit
 from unskip.surgery._stochastic_depth import remove_stochastic_depth
 
-__all__ = ["without_shortcuts"]
-
 
 @edit
 def without_shortcuts(net: StagedNet, *, keep: Sequence[str] = (), only: Sequence[str] = ()) -> StagedNet:

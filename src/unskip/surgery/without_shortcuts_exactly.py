@@ -41,8 +41,6 @@ from unskip.surgery._ranges import Range, ranges_into_blocks
 from unskip.surgery._stochastic_depth import is_stochastic_depth
 from unskip.surgery.fold_batchnorm import fold_batchnorm, fused
 
-__all__ = ["without_shortcuts_exactly"]
-
 
 @edit
 def without_shortcuts_exactly(net: StagedNet, *, keep: Sequence[str] = ()) -> StagedNet:

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from unskip.chance import is_at_chance
 
-__all__ = ["Answers", "Predict", "Score", "Task"]
-
 Answers = Any  # a tensor, or a dict, list or tuple of such: whatever structure of tensors a network returns
 Predict = Callable[[Tensor], Answers]  # a network, or a deployed file
 

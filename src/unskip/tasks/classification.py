@@ -13,8 +13,6 @@ from unskip.errors import UnskipError
 from unskip.losses import cross_entropy, kl_divergence
 from unskip.tasks.base import Answers, Predict, Score, Task
 
-__all__ = ["Classification"]
-
 MIN_CLASSES_FOR_TOP5 = 6
 
 

@@ -16,8 +16,6 @@ from unskip.errors import UnskipError
 from unskip.losses import relative_squared_error
 from unskip.tasks.base import Answers, Predict, Score, Task
 
-__all__ = ["Matching"]
-
 _ROUNDING = 1e-12  # of the squares of answers that do not vary: what float32 may make of equal numbers
 
 

@@ -19,8 +19,6 @@ from unskip.nets.fading import fading_blocks
 from unskip.surgery import tiny_scales, without_shortcuts
 from unskip.tasks import Answers
 
-__all__ = ["check_batch", "check_can_learn", "first_obstacle", "num_images_to_look_at"]
-
 _STEPS = 3  # a scale that starts at zero beside a shortcut lets its convolutions learn from the second step on
 _ROUNDING = 1e-5  # of the largest number of an answer; float32 images that differ by less do not differ
 _NO_GRADIENT = 1e-20  # a plain net of 110 layers has 5e-3 and more at its ends, LayerScale beside a shortcut 3e-9

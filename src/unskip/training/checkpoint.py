@@ -14,8 +14,6 @@ import torch
 
 from unskip.files import write_bytes
 
-__all__ = ["Checkpoint"]
-
 _MAGIC = b"unskip-checkpoint-1\n"
 
 

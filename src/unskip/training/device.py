@@ -13,17 +13,6 @@ from torch import nn
 
 from unskip.recipe import TrainingRecipe
 
-__all__ = [
-    "computes_in_bf16",
-    "describe_numerics",
-    "keep_freed_memory",
-    "make_fabric",
-    "place",
-    "uses_bf16",
-    "uses_channels_last",
-]
-
-
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 

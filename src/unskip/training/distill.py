@@ -27,8 +27,6 @@ from unskip.training.fit import TrainingBatches, fit
 from unskip.training.loaders import LoaderBatches, LoaderImages
 from unskip.training.monitor import Monitor
 
-__all__ = ["Distilled", "ImagesOf", "distill", "plain", "train_student"]
-
 
 def plain(model: nn.Module, *, fading: bool = False, example_input: Tensor | None = None) -> StagedNet:
     """Any network without its shortcuts, a copy with the same weights; see `without_shortcuts`.

@@ -21,8 +21,6 @@ from unskip.training.monitor import Monitor
 from unskip.training.optim import make_optimizer, make_schedule
 from unskip.training.synchronized import can_synchronize, synchronized_batchnorm
 
-__all__ = ["TrainingBatches", "fit"]
-
 _STEPS_BETWEEN_CHECKS = 20
 
 

@@ -12,8 +12,6 @@ from torch import Tensor
 from unskip.errors import UnskipError
 from unskip.settings import shortened
 
-__all__ = ["LoaderBatches", "LoaderImages"]
-
 
 @dataclass(frozen=True)
 class LoaderBatches:

@@ -16,8 +16,6 @@ from rich.text import Text
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_text
 
-__all__ = ["Monitor"]
-
 
 class Monitor:
     """A progress bar with images/s, the loss's terms and the time left; ``metrics.jsonl``; TensorBoard if asked for.

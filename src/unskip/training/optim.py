@@ -10,8 +10,6 @@ from torch.optim import lr_scheduler
 from unskip.nets.dirac import DiracConv2d
 from unskip.recipe import Adam, Constant, Cosine, Exponential, OneCycle, Optimizer, Schedule, Step
 
-__all__ = ["make_optimizer", "make_schedule"]
-
 
 def make_optimizer(settings: Optimizer, module: nn.Module) -> optim.Optimizer:
     """The optimiser that a recipe names, over a module's parameters that require a gradient.

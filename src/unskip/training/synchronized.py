@@ -10,8 +10,6 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["can_synchronize", "synchronized_batchnorm"]
-
 
 def can_synchronize(fabric: Fabric) -> bool:
     """Whether there are several processes, and PyTorch can synchronise BatchNorm on their devices."""

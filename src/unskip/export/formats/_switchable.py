@@ -8,8 +8,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["switched"]
-
 
 def switched(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     """One model that computes what the ``depth``-th of ``models`` computes, ``depth`` being a second input (int64).

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from unskip.answers import LOGITS, tensors_in
 from unskip.runtimes import Runtime, find_runtime
 
-__all__ = ["Conversion", "Format", "flat", "normalized"]
-
 
 @dataclass(frozen=True)
 class Conversion:

@@ -18,8 +18,6 @@ from unskip.runtimes import find_runtime
 from unskip.runtimes.executorch import METADATA
 from unskip.surgery import fold_batchnorm
 
-__all__ = ["ExecuTorch", "arena_of_file", "planned_arena"]
-
 
 class ExecuTorch(Format):
     """For XNNPACK, the fast kernels of phones and computers, or for the portable ones, which run everywhere.

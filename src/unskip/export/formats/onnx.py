@@ -17,8 +17,6 @@ from unskip.errors import UnskipError
 from unskip.export.formats._switchable import switched
 from unskip.export.formats.base import Conversion, Format
 
-__all__ = ["CALIBRATION_BATCH", "Onnx", "finished", "onnx_model"]
-
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
 CALIBRATION_BATCH = 32
 

@@ -10,8 +10,6 @@ from unskip.export.formats.base import Conversion, Format
 from unskip.export.formats.onnx import onnx_model, save
 from unskip.runtimes.openvino import METADATA
 
-__all__ = ["OpenVino"]
-
 
 class OpenVino(Format):
     """Made from the ONNX model, in float32 throughout."""

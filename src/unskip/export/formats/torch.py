@@ -10,8 +10,6 @@ import torch
 from unskip.export.formats.base import Conversion, Format
 from unskip.runtimes.torch import METADATA
 
-__all__ = ["Torch"]
-
 _DEBUGGING = ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node")
 
 
