@@ -187,7 +187,8 @@ class Mine(Method):
 
 
 def test_a_method_of_ones_own_in_a_recipe(tmp_path, monkeypatch):
-    from unskip import allow_module, load_recipe, own_code, recipe_from, run_recipe
+    from unskip import allow_module, load_recipe, own_code, run_recipe
+    from unskip.recipe import recipe_from
 
     (tmp_path / "own_methods.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)

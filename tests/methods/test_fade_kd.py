@@ -304,7 +304,7 @@ def test_a_run_ships_the_plain_net(tmp_path):
         }
     )
     results = run_recipe(recipe, tmp_path / "run")
-    assert [net["shortcuts"] for net in results["nets"]] == [6, 0, 0]
+    assert [subject.shortcuts for subject in results.comparison.subjects] == [6, 0, 0]
     assert (tmp_path / "run" / "report.html").exists()
     for label in ("fade_kd", "at_once"):
         shipped, _ = load_net(tmp_path / "run" / "nets" / f"{label}.safetensors")

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from unskip import UnskipError, parse, with_fading_shortcuts
+from unskip import UnskipError, parse
 from unskip.answers import named_answers
+from unskip.edits import with_fading_shortcuts
 from unskip.evaluation import evaluate_file
 from unskip.export import FORMATS, export_net, export_switchable
 from unskip.nets.fading import set_shortcut_factor

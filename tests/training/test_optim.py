@@ -76,7 +76,7 @@ def test_optimisers_have_the_recipes_settings():
 
 
 def test_dirac_scales_are_not_decayed():
-    conv = DiracConv2d(2, 2, 3)
+    conv = DiracConv2d(in_channels=2, out_channels=2, kernel_size=3)
     optimizer = make_optimizer(SGD(lr=1.0), torch.nn.Sequential(conv, torch.nn.Conv2d(2, 2, 1)))
     decayed, scales = optimizer.param_groups
     assert [id(p) for p in scales["params"]] == [id(conv.alpha), id(conv.beta)]
