@@ -237,7 +237,9 @@ class _Run:
         """A trained network and its history: trained now, or loaded when an earlier call of this run trained it."""
         weights, history = self.folder.trained(label), self.folder.history(label)
         if not weights.exists():
-            self._say(f"{label}: {_describe(net)}, {training.epochs} epoch{'s' if training.epochs > 1 else ''}")
+            trains = net if teacher is None else method.student_of(teacher, net)
+            self._say(f"{label}: {_describe(trains)}, {training.epochs} epoch{'s' if training.epochs > 1 else ''}")
+            del trains
             checkpoint = Checkpoint(self.folder.checkpoint(label))
             leader = self.fabric.is_global_zero
             events = self.folder.path / "tensorboard" if training.tensorboard and leader else None
