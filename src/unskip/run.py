@@ -11,7 +11,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from unskip.compare import Trained, results_of
+from unskip.compare import Trained, machine_load, results_of
 from unskip.compare.runs import settings_of
 from unskip.data import Data, Normalization, load_data
 from unskip.deploying import check_classes
@@ -88,7 +88,7 @@ class _Run:
 
     def _results(self) -> Run | None:
         """What the process that writes makes of the run; None in the others."""
-        started = time.time()
+        started, load = time.time(), machine_load()  # before the training makes some itself
         settings_of(self.recipe.measure).check()
         check_files(self.recipe)
         self.data = self._load_data()
@@ -113,6 +113,7 @@ class _Run:
             device=self.fabric.device,
             say=self._say,
             started=started,
+            load=load,
         )
 
     def _load_data(self) -> Data:

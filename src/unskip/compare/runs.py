@@ -20,7 +20,7 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.nets import StagedNet
 from unskip.recipe import MeasureRecipe, Recipe
-from unskip.records import Comparison, Net, Run
+from unskip.records import Comparison, Load, Net, Run
 from unskip.run_folder import RunFolder
 from unskip.tasks import Score, Task
 
@@ -56,11 +56,12 @@ def results_of(
     device: torch.device,
     say: Callable[[str], None],
     started: float,
+    load: Load,
 ) -> Run:
     """Evaluate all networks, the teacher first among them, export them into the run's folder, and measure the files.
 
     The best student is the one with the highest score after its last epoch. ``started`` is the run's start as a Unix
-    time. Raises `UnskipError` where a file cannot be written, proved or run.
+    time, ``load`` how busy the machine was then. Raises `UnskipError` where a file cannot be written, proved or run.
     """
     for trained in nets:
         # A training may have left it channels-last, and one that was resumed has not: equal runs, equal figures.
@@ -103,7 +104,7 @@ def results_of(
                 for trained in nets
             ],
             "history": {trained.training: trained.history for trained in nets},
-            "comparison": _compared(nets, recipe, TestSet(data, task), folder, say),
+            "comparison": _compared(nets, recipe, TestSet(data, task), folder, say, load),
             "recipe": recipe.model_dump(mode="json"),
             "seconds": time.time() - started,
         }
@@ -111,7 +112,12 @@ def results_of(
 
 
 def _compared(
-    nets: Sequence[Trained], recipe: Recipe, tests: TestSet, folder: RunFolder, say: Callable[[str], None]
+    nets: Sequence[Trained],
+    recipe: Recipe,
+    tests: TestSet,
+    folder: RunFolder,
+    say: Callable[[str], None],
+    load: Load,
 ) -> Comparison:
     """Files that take images scaled to 0..1 in any batch, and what they are measured by in the recipe's setting."""
     exports = Exports(
@@ -124,7 +130,8 @@ def _compared(
     )
     shape, info = tests.data.image_shape, tests.data.info
     targets = [Target(each.net, shape, score=each.score, label=each.label, kind="run", info=info) for each in nets]
-    with Workbench(settings_of(recipe.measure), exports=exports, test_set=lambda target: tests, say=say) as workbench:
+    settings = settings_of(recipe.measure)
+    with Workbench(settings, exports=exports, test_set=lambda target: tests, say=say, load=load) as workbench:
         comparison = workbench.measure(targets)
     for cell in comparison.groups[0].cells:
         if cell.refused is not None:

@@ -78,7 +78,8 @@ class Workbench:
 
     ``exports`` says how networks become files, by default in a folder that goes with the block in which the workbench
     is opened. ``test_set`` gives what a target's answers are judged by, or the sentence that says why they are not;
-    ``say`` is told what is being done. Raises `UnskipError` for settings that cannot be.
+    ``say`` is told what is being done; ``load`` is how busy the machine was before this process made it so. Raises
+    `UnskipError` for settings that cannot be.
     """
 
     def __init__(
@@ -88,8 +89,9 @@ class Workbench:
         exports: Exports | None = None,
         test_set: TestSetOf = lambda target: "the weights are random",
         say: Callable[[str], None] = lambda text: None,
+        load: Load | None = None,
     ) -> None:
-        self._load = _load()  # before this process makes some itself
+        self._load = load or machine_load()
         settings.check()
         self._settings = settings
         self._home = tempfile.TemporaryDirectory(prefix="unskip-")
@@ -244,7 +246,8 @@ def _exports_to(folder: Path) -> Exports:
     return Exports(folder, place)
 
 
-def _load() -> Load:
+def machine_load() -> Load:
+    """How busy this machine is, its load average; of a process that worked itself lately, it tells of that too."""
     cores = os.cpu_count() or 1
     try:
         return Load(average=os.getloadavg()[0], cores=cores)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from unskip.compare import Settings, Workbench
+from unskip.compare import Settings, Workbench, machine_load
 from unskip.errors import UnskipError
 from unskip.measures import Measure, MeasuredNet, limits, measures
 from unskip.nets import StagedNet, unknown_shortcuts
@@ -89,6 +89,7 @@ def fit_budget(
     assert net.spec is not None, "only a network with a spec can stand in a recipe"
     if latency:
         find_runtime(runtime).require()
+    load = machine_load()  # before the search makes some itself
     search = StudentSearch(net, input_shape, progress)
     own = search.students[0]
     counting = Counting(search.net, input_shape, budget, own)
@@ -102,7 +103,7 @@ def fit_budget(
     bench = None
     if latency and within:
         slow = any(not measures()[name].quick for name in counting.most_measured if name in measures())
-        with Workbench(Settings((runtime,), (threads,), quick=not slow), say=progress) as workbench:
+        with Workbench(Settings((runtime,), (threads,), quick=not slow), say=progress, load=load) as workbench:
             bench = StudentBench(workbench, net.spec, input_shape)
             alone = [student for student in chosen if not student.sub_net]
             measured = alone if counting.most_measured else alone[:limit]
