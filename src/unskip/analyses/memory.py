@@ -67,7 +67,8 @@ class Memory(Analysis):
             max((each.live_bytes for each in line.operations if each.name.startswith(blocks)), default=0)
             for line in (timeline, plain)
         )
-        parts = tuple(Part(name, most[name], plain_most[name], name == at, name == plain_at) for name in most)
+        # A BatchNorm behind an addition is an operation; behind the convolution that is left, it is folded and none.
+        parts = tuple(Part(name, most[name], plain_most.get(name, 0), name == at, name == plain_at) for name in most)
         return cls(timeline, plain, in_blocks, plain_in_blocks, parts)
 
     def show(self, console: Console) -> Iterator[RenderableType]:
