@@ -102,10 +102,10 @@ def export_target(
 
     ``out`` is a file, whose ending names the format, or a folder, by default the working directory; in a folder the
     file is called as the network is. What ends in no format's ending, or with a slash, is a folder. The files are
-    checked on ``images`` test images of the network's run, or of ``data``, and all test images tell their accuracy:
-    logits may differ by ``tolerance`` (1e-3); with ``int8``, top-1 may be lower by ``max_drop`` (0.05), and
-    ``calibration`` training images (256) decide the ranges. ``switchable`` puts all networks that came out of the
-    training of ``label`` into one file.
+    checked on ``images`` test images of the network's run, or of ``data``, and all test images tell how well they do
+    their task: answers may differ by ``tolerance`` (1e-3); with ``int8``, the figure that decides may be lower by
+    ``max_drop`` (0.05), and ``calibration`` training images (256) decide the ranges. ``switchable`` puts all networks
+    that came out of the training of ``label`` into one file.
     """
     if switchable and int8:
         raise UnskipError("a file of several depths is written in float32; export each depth by itself with `int8`")
@@ -123,9 +123,10 @@ def export_target(
         live = batch_size * forecast(next(iter(nets.values())), info.image_shape).peak_bytes
         check_memory(live, f"`batch_size` {batch_size}: the feature maps of so many images", "give fewer")
     seen = data_for(file, info, data, settings)
-    if normalization == "inside":
-        seen = seen.scaled()
     run = _run_of(file)
+    task = task_for(file, info) if info.classes or run else None  # without its teacher, the network itself is matched
+    if normalization == "inside":
+        seen, task = seen.scaled(), task and task.scaled(info.mean, info.std)
     recipe = load_recipe(run.recipe) if run else None
     facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
     shown = seen.test_images(images)
@@ -134,6 +135,7 @@ def export_target(
         "normalization": (info.mean, info.std) if normalization == "inside" else None,
         "batch_size": batch_size,
         "backend": backend,
+        "task": task,
         "test": _OnePass(seen),
     }
     if int8:

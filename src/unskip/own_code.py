@@ -27,7 +27,7 @@ _allowed: set[str] = set()  # of this process; who starts others, such as torchr
 
 
 def allow_module(name: str) -> None:
-    """Let networks and methods come from a module of your own and those below it, for the rest of this process.
+    """Let networks, methods and scores come from a module of your own and those below it, in the rest of this process.
 
     Needed before a file that names ``MODULE:NAME`` is used: a recipe, a run folder, a weights file. A net that is
     given to `unskip.make_net` by its name is allowed by that. Raises `UnskipError` for what is no module's name, and

@@ -134,6 +134,8 @@ def unskip(command: str, **environment: str) -> subprocess.CompletedProcess:
     ("command", "code", "err"),
     [
         ("unskip recipes demo | true; exit ${PIPESTATUS[0]}", {0, ExitCode.NOBODY_READS}, ""),
+        ("unskip --help | true; exit ${PIPESTATUS[0]}", {0, ExitCode.NOBODY_READS}, ""),
+        ("unskip nets | true; exit ${PIPESTATUS[0]}", {0, ExitCode.NOBODY_READS}, ""),
         ("unskip nets >&-", {0}, ""),
         ("unskip nets 2>&- <&- | tail -1", {0}, ""),
         ("unskip nonsense 2>&-", {2}, ""),

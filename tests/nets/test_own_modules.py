@@ -19,6 +19,7 @@ HOME = """
     import torch
     from torch import nn
     from torch.hub import load
+    from unskip import CE
 
     pathlib.Path("imported").touch()
 
@@ -47,6 +48,9 @@ HOME = """
         pathlib.Path("written").touch()
 
     wipe = functools.partial(shutil.rmtree, "somewhere")
+
+    class Method(CE):
+        pass
 
     class NoNet:
         def __init__(self):
@@ -178,12 +182,17 @@ def test_a_recipe_runs_nothing_and_a_command_line_may(home, monkeypatch, capsys)
     code, said = command(monkeypatch, capsys, "run", "recipe.yaml")
     assert (code, (home / "imported").exists()) == (2, False)
     assert "allow it: --allow-module home_nets" in said
+    plain = ("recipe.yaml", "--set", "teacher.net=resnet8")
+    matching = ("--method", "fade_kd", "--set", "teacher.accept_weak=true")
     for words in (
         ("recipe.yaml", "--allow-module", "home_nets"),
         ("recipe.yaml", "--teacher", "home_nets:build"),
         ("recipe.yaml", "--set", "teacher.net=home_nets:build"),
         ("recipe.yaml", "--set", "teacher={net: 'home_nets:build'}"),
-        ("recipe.yaml", "--set", "teacher.net=resnet8", "--set", "student.net=home_nets:build", "--method", "kd"),
+        (*plain, "--set", "student.net=home_nets:build", "--method", "kd"),
+        (*plain, "--set", "methods.mine.method=home_nets:Method"),
+        (*plain, "--set", "methods={mine: {method: 'home_nets:Method'}}"),
+        (*plain, *matching, "--set", "task={name: matching, score: 'home_nets:build'}"),
     ):
         own_code._allowed.clear()
         code, said = command(monkeypatch, capsys, "run", *words)

@@ -15,6 +15,7 @@ from rich.console import Console
 from report.pages import Page
 from unskip.errors import UnskipError
 from unskip.records import About, Figure
+from unskip.report.lines import setting_of
 from unskip.report.pages import render, render_bench, write_bench_report, write_report
 from unskip.report.sentences import sentences
 from unskip.report.terminal import show_bench, show_run
@@ -129,6 +130,17 @@ def test_a_busy_machine_is_said_at_the_head_of_both_pages_and_in_the_terminal():
         show(what, console)
         assert busy.load.warning in console.file.getvalue()
     assert "load average 3.1" not in Page(render_bench(bench())).text
+
+
+def test_the_terminal_has_a_table_of_the_files_of_a_run_as_of_a_benchmark():
+    record = run()
+    console = Console(width=400, file=StringIO())
+    show_run(record, console)
+    printed = console.file.getvalue()
+    for group in record.comparison.groups:
+        assert setting_of(group) in printed
+        for cell in group.cells:
+            assert f"{cell.figures['latency'].value:.2f}" in printed.partition(setting_of(group))[2]
 
 
 def test_chance_comes_before_everything_else():

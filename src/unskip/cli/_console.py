@@ -8,14 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Let the command end as one whose reader is gone; rich itself would end the process."""
-        raise BrokenPipeError
-
-
-out = _Console(soft_wrap=False)
+out = Console(soft_wrap=False)
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:

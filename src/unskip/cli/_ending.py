@@ -75,7 +75,7 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
             return ExitCode.REFUSED, text
         case KeyboardInterrupt():
             return ExitCode.INTERRUPTED, f"interrupted{saved}"
-        case BrokenPipeError():
+        case BrokenPipeError() | SystemExit(__context__=BrokenPipeError()):  # rich's consoles make the second of it
             return ExitCode.NOBODY_READS, ""
         case _ if _is_about_memory(error):
             said = text.splitlines()[0] if text else type(error).__name__
@@ -199,8 +199,9 @@ def _words_of_threads() -> Iterator[None]:
     """Say what fails in a thread or while an object is deleted in a sentence too."""
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
-        if args.exc_value is not None and not isinstance(args.exc_value, BrokenPipeError):
-            say(_explained(args.exc_value, "")[1])
+        _, sentence = (0, "") if args.exc_value is None else _explained(args.exc_value, "")
+        if sentence:
+            say(sentence)
 
     def in_passing(args: sys.UnraisableHookArgs) -> None:
         say(f"warning: while cleaning up, {args.exc_type.__name__}: {args.exc_value}")

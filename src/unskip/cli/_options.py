@@ -72,7 +72,7 @@ DataName = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
-        help="digits, cifar10, cifar100, or a folder: class folders or Parquet files.",
+        help="digits, cifar10, cifar100, or a folder: class folders, Parquet files, or images without classes.",
     ),
 ]
 AllowedModules = Annotated[
@@ -81,7 +81,7 @@ AllowedModules = Annotated[
         "--allow-module",
         metavar="NAME",
         callback=_allow,
-        help="A module of your own that a file may name a network of. Repeat for more.",
+        help="A module of your own whose networks, methods and scores files may name. Repeat for more.",
     ),
 ]
 NetLabel = Annotated[

@@ -27,8 +27,9 @@ def evaluate(
 ) -> None:
     """Top-1 and top-5 of a trained network or a deployed file on test images.
 
-    The data is that of the network's run, unless `--data` names another; `--set data.test_limit=1000` takes fewer
-    images. A deployed file is run by its own runtime, and gets images as its metadata says.
+    Without labels it is the agreement with the run's teacher. The data is that of the network's run, unless `--data`
+    names another; `--set data.test_limit=1000` takes fewer images. A deployed
+    file is run by its own runtime, and gets images as its metadata says.
 
     Examples: `unskip evaluate runs/demo`, `unskip evaluate runs/demo --net teacher`,
     `unskip evaluate model.onnx --data MY_IMAGES`.

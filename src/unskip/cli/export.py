@@ -37,7 +37,8 @@ def export(
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="With --int8: how much top-1 may be lost, as a share of 1; by default 0.05.",
+            help="With --int8: how much top-1, or agreement with the teacher, may be lost, as a share of 1; by default "
+            "0.05.",
             callback=finite,
             min=0,
             max=1,
@@ -83,7 +84,7 @@ def export(
 ) -> None:
     """Write a trained network for deployment and check the file against the network on real images.
 
-    Every file is run by its own runtime: its logits are compared with the network's, and its accuracy on all test
+    Every file is run by its own runtime: its answers are compared with the network's, and its score on all test
     images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is not
     left behind. executorch and openvino are extras: `pip install 'unskip[executorch]'`.
 

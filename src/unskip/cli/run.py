@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from unskip.errors import UnskipError
 
 if TYPE_CHECKING:
     from unskip.recipe import Recipe
+
+_NAMES_CODE = re.compile(r"(teacher|student)\.net|methods\.[^.]+\.method|task\.score")  # the fields
 
 
 def run(
@@ -82,15 +85,17 @@ def asked_recipe(
     """The recipe that a `run` command means, and the folder it gets when none is named.
 
     ``methods`` chooses among the recipe's methods, or adds them with their defaults. A recipe as it stands runs in
-    ``runs/NAME``; with changes in a folder of its own, so that the same command finds it again. A network or a method
-    that the command line names is allowed to be of a module of the user's own; one that only the recipe names is not.
+    ``runs/NAME``; with changes in a folder of its own, so that the same command finds it again. A network, a method or
+    a score that the command line names may be of a module of the user's own; one that only the recipe names may not.
     """
     from unskip.data import data_section
     from unskip.own_code import allow_module_of
-    from unskip.recipe import digest, load_tree, recipe_from
+    from unskip.recipe import digest, load_tree, parse_settings, recipe_from
 
     if source is None and teacher is None and data is None and not methods and not settings:
         raise UnskipError("name a recipe (`unskip recipes` lists them), or say --teacher, --method and --data")
+    for named in (teacher or "", *methods, *_sources_in(parse_settings(settings))):
+        allow_module_of(named)
     tree: dict[str, Any] = load_tree(source) if source is not None else {}
     if teacher is not None:
         tree["teacher"] = {**(tree.get("teacher") or {}), "net": teacher}
@@ -98,7 +103,6 @@ def asked_recipe(
         known = tree.get("methods") or {}
         tree["methods"] = {}
         for name in methods:
-            allow_module_of(name)
             label = name.rpartition(":")[2]
             tree["methods"][label] = {"method": name} if ":" in name else known.get(name) or {}
     if data is not None:
@@ -109,22 +113,15 @@ def asked_recipe(
         if source is not None
         else f"{recipe.teacher.net.replace(':', '-')}-{'-'.join(recipe.methods)}"
     )
-    for net in _typed_nets(teacher, settings):
-        allow_module_of(net)
     changed = source is None or recipe != recipe_from(load_tree(source))
     suffix = f"-{digest(recipe.model_dump(mode='json'))[:6]}" if changed else ""
     return recipe, Path("runs") / f"{name}{suffix}"
 
 
-def _typed_nets(teacher: str | None, settings: Sequence[str]) -> list[str]:
-    """The networks that a `run` command names itself, whatever its recipe names."""
-    from unskip.recipe import parse_settings
-
-    nets = [teacher]
-    for key, value in parse_settings(settings).items():
-        section, _, field = key.partition(".")
-        if section in ("teacher", "student"):
-            nets.append(value if field == "net" else value.get("net") if isinstance(value, dict) else None)
-        elif key == "task.score":
-            nets.append(value)
-    return [net for net in nets if isinstance(net, str)]
+def _sources_in(value: object, key: str = "") -> Iterator[str]:
+    """The networks, methods and scores that fields of a recipe name."""
+    if isinstance(value, dict):
+        for name, field in value.items():
+            yield from _sources_in(field, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, str) and _NAMES_CODE.fullmatch(key):
+        yield value

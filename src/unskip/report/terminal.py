@@ -23,6 +23,7 @@ def show_run(run: Run, console: Console) -> None:
         console.print(Text(sentence))
     console.print()
     show_table(nets_table(run.comparison, run), console)
+    _show_files(run.comparison, console)
     _dim(sentences(run, "notes"), console)
 
 
@@ -30,18 +31,25 @@ def show_bench(comparison: Comparison, console: Console) -> None:
     """Print the tables of every setting, and what must be known to read them."""
     for note in sentences(comparison, "notes"):
         console.print(Text(note, style="yellow"))
-    tables = [nets_table(comparison)]
-    show_table(tables[0], console)
+    nets = nets_table(comparison)
+    show_table(nets, console)
+    tables = [nets, *_show_files(comparison, console)]
+    for sentence in sentences(comparison, "conclusions"):
+        console.print(Text(sentence))
+    _dim((f"{definition}." for definition in definitions(*tables)), console)
+    _dim(sentences(comparison, "rounds"), console)
+
+
+def _show_files(comparison: Comparison, console: Console) -> list[Table]:
+    """Print the table of the files in every setting, and return these."""
+    tables = []
     for group in comparison.groups:
         tables.append(files_table(comparison, group))
         console.print()
         console.print(Text(setting_of(group), style="bold"))
         show_table(tables[-1], console)
     console.print()
-    for sentence in sentences(comparison, "conclusions"):
-        console.print(Text(sentence))
-    _dim((f"{definition}." for definition in definitions(*tables)), console)
-    _dim(sentences(comparison, "rounds"), console)
+    return tables
 
 
 def show_table(table: Table, console: Console) -> None:

@@ -43,8 +43,9 @@ class Matching(Task):
         return replace(self, teacher=teacher)
 
     def scaled(self, mean: Sequence[float], std: Sequence[float]) -> Matching:
-        """The task on images scaled to 0..1, of which the teacher reads the normalised ones."""
-        return self if self.teacher is None else replace(self, teacher=_Normalizing(self.teacher, mean, std))
+        """The task on images scaled to 0..1: the teacher gets them normalised, ``score``, which has others, goes."""
+        teacher = None if self.teacher is None else _Normalizing(self.teacher, mean, std)
+        return replace(self, teacher=teacher, score=None)
 
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
         """There is none."""
