@@ -217,11 +217,12 @@ class Workbench:
 
     def _check_fits(self, targets: Sequence[Target]) -> None:
         most = max(self._settings.batch_sizes)
+        advice = "lower `batch` or `image_size`" if most > 1 else "lower `image_size`"
         for target in targets:
             timeline = target.timeline
             images = most * math.prod(target.input_shape) * 4
             peak = 0 if isinstance(timeline, str) else most * timeline.peak_bytes
-            check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", "lower `batch` or `image_size`")
+            check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", advice)
 
 
 def _evaluated(file: DeployedFile, tests: TestSet) -> Score | str:
