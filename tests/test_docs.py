@@ -19,30 +19,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import unskip
+from unskip import records
 from unskip.cli import app
 from unskip.cli.run import asked_recipe
 from unskip.nets import find_net
 from unskip.preprocessing import Preprocessing
 from unskip.recipe import DataRecipe, named_recipes
-from unskip.records import (
-    About,
-    Cell,
-    Comparison,
-    Data,
-    Epoch,
-    Figure,
-    Group,
-    Load,
-    Net,
-    Operation,
-    Run,
-    Speedup,
-    Subject,
-    Timeline,
-)
 
 ROOT = Path(__file__).resolve().parents[1]
-COMPARED = (About, Cell, Comparison, Figure, Group, Load, Operation, Speedup, Subject, Timeline)
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
@@ -351,10 +335,14 @@ def test_the_memory_table_is_the_forecast():
         assert figures == [f"{value:.2f}" for value in (*peaks, peaks[0] / peaks[1])], depth
 
 
-@pytest.mark.parametrize(("page", "records"), [("runs", (Run, Data, Net, Epoch)), ("bench", COMPARED)])
-def test_every_field_of_the_records_is_described(page, records):
+OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch}
+OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()} - OF_A_RUN
+
+
+@pytest.mark.parametrize(("page", "described"), [("runs", OF_A_RUN), ("bench", OF_A_COMPARISON)])
+def test_every_field_of_the_records_is_described(page, described):
     text = (ROOT / "docs" / f"{page}.md").read_text()
-    for record in records:
+    for record in described:
         for field in record.model_fields:
             assert f"`{field}`" in text, f"{record.__name__}.{field}"
 

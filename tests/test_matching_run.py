@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unskip.compare import Settings, bench
 from unskip.deploying import evaluate_target, export_target
 from unskip.own_code import allow_module
 from unskip.recipe import recipe_from
@@ -69,3 +70,9 @@ def test_a_run_without_labels(photographs, tmp_path):
         assert exported.scores.net.value == pytest.approx(student.value, abs=1e-6)
         assert exported.scores.file.value == pytest.approx(student.value, abs=1e-4)
         assert ("own_score" in exported.scores.net.figures) == (normalization == "outside")  # of nets as they are
+    quick = Settings(timed=False, quick=True)
+    (judged,) = bench(["run:teacher"], quick).groups[0].cells
+    (unknown,) = bench(["run:teacher"], quick, accuracy=False).groups[0].cells
+    assert judged.figures["agreement"].value == pytest.approx(1, abs=1e-4)
+    assert unknown.figures["agreement"].unknown == "not asked for"
+    assert "top1" not in judged.figures.keys() | unknown.figures.keys()

@@ -378,6 +378,18 @@ def test_images_too_small_for_a_net_stop_before_training(runs):
     assert not (runs / "small" / "nets" / "teacher.safetensors").exists()
 
 
+@pytest.mark.parametrize("key", ["training.batch_size", "measure.batch_size"])
+def test_batches_too_large_for_the_memory_stop_before_training(runs, monkeypatch, key):
+    monkeypatch.setattr("unskip.nets.within_memory.machine_bytes", lambda: 2**20)
+    sizes = {"training.batch_size": 10, "measure.batch_size": 10} | {key: 10_000}
+    recipe = recipe_from(SMALL, [f"{name}={size}" for name, size in sizes.items()])
+    with pytest.raises(
+        UnskipError, match=rf" images of 1x8x8 in resnet14 would take .*; lower {key} or data\.image_size"
+    ):
+        run_recipe(recipe, runs / "memory")
+    assert not list((runs / "memory").rglob("*.safetensors"))
+
+
 def test_fine_tuning_on_other_classes(runs, tmp_path):
     """A trained teacher and a trained plain net go on with four classes: the last layer is new, the rest is not."""
     digits = load_digits()

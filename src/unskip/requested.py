@@ -57,17 +57,23 @@ def spec_for_data(spec: NetSpec, data: Data) -> NetSpec:
 
 
 def check_image_size(recipe: Recipe, data: Data) -> None:
-    """Raise `UnskipError`, before anything is trained, where the images are too small for a network."""
+    """Raise `UnskipError`, before anything is trained, where images are too small or too large for a network."""
     for spec in (teacher_spec(recipe), student_spec(recipe)):
         with torch.device("meta"):
             net = build(spec_for_data(spec, data), seed=0)
         try:
-            moved = forecast(net, data.image_shape).moved_bytes
+            timeline = forecast(net, data.image_shape)
         except UnskipError as error:
             raise UnskipError(f"{spec.source}: {error}; data.image_size can make images larger") from error
+        images = f"images of {'x'.join(map(str, data.image_shape))} in {spec.source}"
         batch = min(recipe.training.batch_size, data.num_train)
         check_memory(
-            batch * moved / 4,  # about half of it is written, and half of that is kept for the backward pass
-            f"a step with {batch:,} images of {'x'.join(map(str, data.image_shape))} in {spec.source}",
+            batch * timeline.moved_bytes / 4,  # about half of it is written, half of that is kept for the backward pass
+            f"a step with {batch:,} {images}",
             "lower training.batch_size or data.image_size",
+        )
+        check_memory(
+            recipe.measure.batch_size * timeline.peak_bytes,
+            f"measuring with {recipe.measure.batch_size:,} {images}",
+            "lower measure.batch_size or data.image_size",
         )

@@ -2,11 +2,14 @@ import io
 import json
 
 import pytest
+import torch
 from rich.console import Console
+from torch import nn
 
 from unskip import inspect_net, make_net
 from unskip.analyses import ANALYSES
 from unskip.edits import without_shortcuts
+from unskip.nets import staged
 
 IMAGENET, CIFAR = (3, 224, 224), (3, 32, 32)
 
@@ -115,6 +118,29 @@ def test_bars_mark_both_peaks(inspections):
         line.count("█") + line.count("░") for line in lines.values()
     )
     assert "░" not in lines["stage1.pool"]
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv1, self.relu = nn.Conv2d(width, width, 3, padding=1), nn.ReLU()
+        self.conv2 = nn.Conv2d(width, width, 1)
+
+    def forward(self, x):
+        return x + self.conv2(self.relu(self.conv1(x)))
+
+
+def test_a_part_that_is_folded_away_without_shortcuts_holds_nothing():
+    """A BatchNorm that follows an addition with the shortcut, and without it a convolution, as in timm's starnets."""
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+    model = nn.Sequential(stem, Block(8), Block(8), nn.BatchNorm2d(8), head).eval()
+    inspection = inspect_net(staged(model, torch.randn(2, 3, 16, 16)), (3, 16, 16))
+    lives = {part.name: (part.live_bytes, part.plain_live_bytes) for part in inspection.analyses["memory"].parts}
+    one_map = 4 * 8 * 16 * 16
+    assert lives["stage1.block2"] == (3 * one_map, 2 * one_map)
+    assert lives["stage1.bn"] == (one_map, 0)
+    assert "stage1.bn" in printed(inspection)
 
 
 def test_print_of_a_plain_network_has_no_columns_without_shortcuts(inspections):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,16 @@ def test_equal_files_are_evaluated_once(monkeypatch):
     found = bench(["inside.onnx", "inside.onnx"], Settings(threads=(1, 2), **QUICK), data="digits")
     assert len(seen) == 1
     assert all(cell.figures["top1"].value for group in found.groups for cell in group.cells)
+
+
+def test_a_file_is_judged_by_its_own_test_images(home):
+    """Also beside an equal one that belongs to no run."""
+    (home / "run/export").mkdir(exist_ok=True)
+    shutil.copy("plain.onnx", "run/export/plain.onnx")
+    found = bench(["plain.onnx", "run/export/plain.onnx"], Settings(timed=False, quick=True))
+    alone, of_run = (cell.figures["top1"] for cell in found.groups[0].cells)
+    assert "say with" in alone.unknown
+    assert of_run.images == 100
 
 
 @pytest.mark.parametrize(

@@ -285,11 +285,13 @@ def benches() -> dict[str, Comparison]:
     hostile_subject = changed(standard, "subjects", "plain", label=HOSTILE, net=HOSTILE)
     for number in (0, 1):
         hostile_subject = changed(hostile_subject, "groups", number, "cells", "plain", subject=HOSTILE, file=HOSTILE)
+    untimed = group([cell(label, 1.4, latency=None, throughput=None) for label in ("residual", "plain")])
     return {
         "standard": standard,
         "refused": changed(standard, "groups", 0, cells=(first, refused)),
         "unknown": without,
         "alone": alone,
+        "untimed": changed(standard, groups=(untimed,)),
         "busy": changed(standard, load=Load(average=3.1, cores=2), notes=("The images differ in their shape.",)),
         "cuda": changed(standard, groups=cuda),
         "hostile": hostile_subject,

@@ -122,3 +122,4 @@ def test_the_fastest_file_of_the_first_setting_that_compares():
     group, cell = fastest(benches()["refused"])
     assert (group.threads, cell.subject) == (2, "plain")
     assert fastest(benches()["alone"])[1].subject == "residual"
+    assert fastest(benches()["untimed"]) is None

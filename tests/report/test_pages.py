@@ -231,3 +231,9 @@ def test_the_report_needs_no_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_rounds_are_told_of_what_was_timed():
+    assert all("Latencies are of" in page for page in (render(run()), render_bench(bench())))
+    untimed = render(without_latency(run())), render_bench(benches()["untimed"])
+    assert not any("Latencies are of" in page for page in untimed)

@@ -19,6 +19,7 @@ from unskip.run_folder import net_file
 from unskip.runtimes import read_metadata, runtime_for, runtimes
 from unskip.surgery import build
 from unskip.targets import resolve_net
+from unskip.tasks import Matching
 from unskip.weights import described_net, load_net
 
 _RANDOM_SEED = 0  # of the weights of a network by its name
@@ -41,6 +42,13 @@ class Target(MeasuredNet):
     file: Path | None = None
     home: Path | None = None
     info: DataInfo | None = None
+
+    @property
+    def metric(self) -> str:
+        """That of answering as a teacher does, where it was trained without classes."""
+        if self.info is None or self.info.classes:
+            return super().metric
+        return Matching.metric
 
 
 def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None) -> list[Target]:

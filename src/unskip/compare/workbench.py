@@ -99,7 +99,7 @@ class Workbench:
         self._test_set = test_set
         self._say = say
         self._measures = {name: each for name, each in measures().items() if each.quick or not settings.quick}
-        self._scores: dict[str, Score | str] = {}
+        self._scores: dict[tuple[str, TestSet], Score | str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -210,18 +210,21 @@ class Workbench:
 
     def _score(self, target: Target, file: DeployedFile) -> Score | str:
         """What a file of that content does on the test images, in the runtime that it was written for."""
-        if file.sha256 not in self._scores:
-            tests = self._test_set(target)
-            self._scores[file.sha256] = tests if isinstance(tests, str) else _evaluated(file, tests)
-        return self._scores[file.sha256]
+        tests = self._test_set(target)
+        if isinstance(tests, str):
+            return tests
+        if (file.sha256, tests) not in self._scores:
+            self._scores[file.sha256, tests] = _evaluated(file, tests)
+        return self._scores[file.sha256, tests]
 
     def _check_fits(self, targets: Sequence[Target]) -> None:
         most = max(self._settings.batch_sizes)
+        advice = "lower `batch` or `image_size`" if most > 1 else "lower `image_size`"
         for target in targets:
             timeline = target.timeline
             images = most * math.prod(target.input_shape) * 4
             peak = 0 if isinstance(timeline, str) else most * timeline.peak_bytes
-            check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", "lower `batch` or `image_size`")
+            check_memory(max(images, peak), f"{target.label}: a batch of {most:,}", advice)
 
 
 def _evaluated(file: DeployedFile, tests: TestSet) -> Score | str:

@@ -1,11 +1,15 @@
-"""On how many images an exported file decides as its network does."""
+"""How far an exported file answers as its network does."""
 
 from unskip.measures.base import Measure, MeasuredFile
 from unskip.records import Figure
 
 
 class SameAnswer(Measure):
-    """On how many of the images of the parity the file answers as the network."""
+    """How far the file answers as the network, on the images of the parity.
+
+    The share of the images with the same most likely class; without classes, the share of the variance of the network's
+    answers that the file's explain.
+    """
 
     title = "Same answer"
     unit = "share"

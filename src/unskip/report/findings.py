@@ -144,9 +144,13 @@ def pairs(run: Run, measures: Sequence[str]) -> list[Pair]:
     return found
 
 
-def fastest(comparison: Comparison) -> tuple[Group, Cell]:
-    """The file with the highest speed-up in the first setting that has one; without any, the first that was timed."""
+def fastest(comparison: Comparison) -> tuple[Group, Cell] | None:
+    """The file with the highest speed-up in the first setting that has one; without any, the first that was timed.
+
+    None where nothing was.
+    """
     timed = [(group, cell) for group in comparison.groups for cell in group.cells if "latency" in cell.figures]
     beside = [(group, cell) for group, cell in timed if cell.speedup is not None]
     first = [(group, cell) for group, cell in beside if group is beside[0][0]]
-    return max(first, key=lambda pair: pair[1].speedup.median if pair[1].speedup else 0, default=timed[0])
+    first = first or timed[:1]
+    return max(first, key=lambda pair: pair[1].speedup.median if pair[1].speedup else 0, default=None)
