@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unskip.deploying import evaluate_target
+from unskip.deploying import evaluate_target, export_target
 from unskip.own_code import allow_module
 from unskip.recipe import recipe_from
 from unskip.run import run_recipe
@@ -64,3 +64,11 @@ def test_a_run_without_labels(photographs, tmp_path):
     file = evaluate_target(tmp_path / "run" / "export" / "teacher.onnx", None, ())
     assert file.value == pytest.approx(1, abs=1e-4)
     assert "own_score" not in file.figures
+    for inside in ("inside", "outside"):
+        (exported,) = export_target(tmp_path / "run", tmp_path / "out.onnx", normalization=inside)
+        assert exported.scores.net.value == pytest.approx(student.value, abs=1e-6)
+        assert exported.scores.file.value == pytest.approx(student.value, abs=1e-3)
+    (moved,) = (tmp_path / "run" / "nets").glob("fade_kd*")
+    alone = moved.rename(tmp_path / moved.name)
+    (exported,) = export_target(alone, tmp_path / "alone.onnx", data=str(photographs), settings=["data.name=images"])
+    assert exported.scores.net.value == 1

@@ -126,6 +126,9 @@ def export_target(
     if normalization == "inside":
         seen = seen.scaled()
     run = _run_of(file)
+    task = task_for(file, info) if info.classes or run else None  # without a teacher, to answer as the network itself
+    if task is not None and normalization == "inside":
+        task = task.scaled(info.mean, info.std)
     recipe = load_recipe(run.recipe) if run else None
     facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
     shown = seen.test_images(images)
@@ -134,6 +137,7 @@ def export_target(
         "normalization": (info.mean, info.std) if normalization == "inside" else None,
         "batch_size": batch_size,
         "backend": backend,
+        "task": task,
         "test": _OnePass(seen),
     }
     if int8:
