@@ -57,6 +57,57 @@ class Tensors(Measure):
     def of_net(self, net):
         return None if net.net is None else Figure(value=len(list(net.net.parameters())))
 ''',
+    "tasks/doubled.py": '''
+"""Classification with half of a score for everybody."""
+
+from dataclasses import replace
+
+from unskip.tasks.classification import Classification
+
+
+class Doubled(Classification):
+    """Half of the score is given."""
+
+    metric = "half_given"
+
+    def evaluate(self, predict, batches):
+        score = super().evaluate(predict, batches)
+        return replace(score, figures={"half_given": 0.5 + score.figures["top1"] / 2}, chance=None)
+''',
+    "measures/half_given.py": '''
+"""What the task answers."""
+
+from unskip.measures._scores import Scored
+
+
+class HalfGiven(Scored):
+    """At least half."""
+
+    title, order = "Half given", 98
+    definition = "Half given: at least half"
+''',
+    "export/formats/renamed_torch.py": '''
+"""PyTorch's files, written twice."""
+
+from unskip.export.formats.torch import Torch
+
+
+class RenamedTorch(Torch):
+    """Files of the runtime of this name."""
+
+    order, runtime_name = 9, "renamed_torch"
+''',
+    "runtimes/renamed_torch.py": '''
+"""PyTorch under another ending."""
+
+from unskip.runtimes.torch import PyTorch
+
+
+class RenamedTorch(PyTorch):
+    """Runs .pt3 files."""
+
+    title, endings = "Renamed PyTorch", (".pt3",)
+''',
     "analyses/deepest.py": '''
 """How many layers the network has."""
 
@@ -99,6 +150,7 @@ def greet_all(name: str = "you") -> None:
 ''',
 }
 SMALL = {
+    "task": "doubled",
     "data": {"name": "digits", "limit": 100, "test_limit": 50},
     "teacher": {"net": "resnet8", "options": {"width": 4}, "accept_weak": True},
     "student": {"edits": ["without_shortcuts", "with_doubled_logits"]},
@@ -126,9 +178,9 @@ def added(tmp_path_factory):
     folder = tmp_path_factory.mktemp("added")
     with pytest.MonkeyPatch.context() as patch:
         for place, text in FILES.items():
-            (folder / place).parent.mkdir()
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_text(text.lstrip())
-            package = importlib.import_module(f"unskip.{Path(place).parent}")
+            package = importlib.import_module(f"unskip.{Path(place).parent}".replace("/", "."))
             patch.setattr(package, "__path__", [*package.__path__, str((folder / place).parent)])
         (folder / "recipe.yaml").write_text(json.dumps(SMALL))
         command(folder, "run", "recipe.yaml", "--out", "run")
@@ -151,6 +203,21 @@ def test_a_measure_is_in_records_and_pages(added):
     quick = ["--repeats", 1, "--processes", 1, "--image-size", 8, "--json", "bench.json"]
     assert "Tensors" in command(added, "bench", "resnet8+width=4", *quick)
     assert '"tensors"' in (added / "bench.json").read_text()
+
+
+def test_a_task_judges_the_run_and_its_files(added):
+    run = json.loads((added / "run/run.json").read_text())
+    assert (run["task"], run["metric"]) == ("doubled", "half_given")
+    assert "Half given" in (added / "run/report.html").read_text()
+    assert all("half_given" in subject["figures"] for subject in run["comparison"]["subjects"])
+    assert command(added, "evaluate", "run", "--net", "even_kd").startswith("half_given")
+    (exported,) = (added / "run/export").glob("even_kd*.onnx")
+    assert command(added, "evaluate", exported).startswith("half_given")
+
+
+def test_a_format_is_written_and_proved(added):
+    assert ".pt3" in command(added, "export", "run", "--to", "renamed_torch")
+    assert "on 359 images" in command(added, "evaluate", "even_kd.pt3", "--data", "digits")
 
 
 def test_an_analysis_is_inspected(added):
@@ -178,6 +245,7 @@ def test_a_command_is_called(added):
         ("methods.md", "## even_kd"),
         ("recipe.md", "### with_doubled_logits"),
         ("command-line.md", "## unskip greet-all"),
+        ("catalogue.md", "| `doubled` | Classification with half of a score for everybody. |"),
         ("catalogue.md", "| `tensors` | Tensors | lower |"),
         ("catalogue.md", "| `deepest` | How many layers the network has. |"),
         ("catalogue.md", "| `renamed_onnx` | ONNX files under another ending. |"),

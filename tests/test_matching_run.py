@@ -76,3 +76,7 @@ def test_a_run_without_labels(photographs, tmp_path):
     assert judged.figures["agreement"].value == pytest.approx(1, abs=1e-4)
     assert unknown.figures["agreement"].unknown == "not asked for"
     assert "top1" not in judged.figures.keys() | unknown.figures.keys()
+    (moved,) = (tmp_path / "run" / "nets").glob("fade_kd*")
+    alone = moved.rename(tmp_path / moved.name)
+    (exported,) = export_target(alone, tmp_path / "alone.onnx", data=str(photographs), settings=["data.name=images"])
+    assert exported.scores.net.value == 1

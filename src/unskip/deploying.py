@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,16 +57,17 @@ def evaluate_target(
 
 
 def task_for(file: Path, info: DataInfo) -> Task:
-    """What the network in a file was trained for; without labels, to answer as the teacher in its run folder does.
+    """What the network in a file was trained for: its run's task, or outside of a run folder to tell its classes apart.
 
-    Raises `UnskipError` where there is no such run.
+    Without labels that is to answer as the run's teacher does. Raises `UnskipError` where there is no such run.
     """
-    if info.classes:
-        return Classification(len(info.classes))
     run = _run_of(file)
-    if run is None:
+    if run is None and not info.classes:
         raise UnskipError(f"{file} was trained to answer as its run's teacher does, and lies in no run folder")
-    task = make_task(**dict(load_recipe(run.recipe).task))
+    task = make_task(**dict(load_recipe(run.recipe).task)) if run else Classification()
+    if isinstance(task, Classification):
+        return replace(task, num_classes=len(info.classes))
+    assert run is not None
     return task.with_teacher(load_net(run.weights("teacher"))[0])
 
 

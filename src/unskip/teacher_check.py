@@ -46,11 +46,12 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     the same or no method of it learns from a teacher; then it is only said. Without labels nobody can tell.
     """
     wanted = recipe.teacher
-    if not recipe.task.has_labels:
-        task = make_task(**dict(recipe.task)).with_teacher(net)
-        return evaluate(net, data.test_batches(512).epoch(0), task)
-    score = evaluate(net, data.test_batches(512).epoch(0))
-    found = f"{100 * score.value:.2f} % top-1 on {score.images:,} test images"
+    task = make_task(**dict(recipe.task)).with_teacher(net)
+    score = evaluate(net, data.test_batches(512).epoch(0), task)
+    if not task.has_labels:
+        return score
+    metric = score.metric.replace("top", "top-")
+    found = f"{100 * score.value:.2f} % {metric} on {score.images:,} test images"
     say(f"teacher: {found}")
     if wanted.weights is None:
         weak = weakness(score)

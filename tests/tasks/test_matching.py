@@ -176,6 +176,7 @@ def test_the_users_own_score_is_a_figure_beside():
         (lambda x: x[:, :2], lambda x: x, r"\(4, 2\)"),
         (lambda x: x.argmax(1), lambda x: x, "floating-point"),
         (lambda x: {"out": "cat"}, lambda x: x, "str at out"),
+        (lambda x: {"out": x, "aux": None}, lambda x: {"out": x}, "NoneType at aux"),
         (lambda x: [], lambda x: x, "floating-point"),
     ],
 )

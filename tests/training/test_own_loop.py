@@ -186,6 +186,42 @@ def test_what_is_no_loader_is_refused(batches, said, teacher):
         distill(teacher, batches, METHODS["kd"](), training=SETTINGS)
 
 
+IMAGES = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (torch.tensor([0, 1, 2, 7]), "labels hold 7, and the network tells 3 classes apart, 0 to 2"),
+        (torch.tensor([0, 1, -1, 2]), "labels hold -1"),
+        (torch.tensor([[0], [1], [2], [0]]), r"\(4, 1\) of torch.int64; expected \(4,\)"),
+        (torch.tensor([0.0, 1.0, 2.0, 0.0]), "torch.float32; expected"),
+        (None, "the task classification learns from labels"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_in_a_sentence(labels, said, teacher):
+    batches = [(IMAGES, labels) if labels is not None else IMAGES]
+    with pytest.raises(UnskipError, match=said):
+        distill(teacher, batches, METHODS["kd"](), training=SETTINGS)
+    with pytest.raises(UnskipError, match=said):
+        METHODS["kd"]().loss(teacher, plain(teacher))(IMAGES, labels)
+    if labels is not None:
+        with pytest.raises(UnskipError, match=said):
+            unskip.evaluate(teacher, batches)
+
+
+def test_a_module_that_does_not_fit_the_images_is_refused_in_a_sentence():
+    model = torchvision.models.resnet18(num_classes=3)
+    with pytest.raises(UnskipError, match="the network does not take images of 1x8x8"):
+        distill(model, unskip.load_data(unskip.DataRecipe(name="digits")), METHODS["kd"](), training=SETTINGS)
+    model.conv1 = torch.nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+    with pytest.raises(UnskipError, match="the network tells 3 classes apart, but the images have 10"):
+        distill(model, unskip.load_data(unskip.DataRecipe(name="digits")), METHODS["kd"](), training=SETTINGS)
+    few, many = (torchvision.models.resnet18(num_classes=classes) for classes in (3, 5))
+    with pytest.raises(UnskipError, match="the student tells 3 classes apart and its teacher 5"):
+        METHODS["kd"]().loss(many, plain(few))(torch.randn(2, 3, 64, 64), torch.tensor([0, 1]))
+
+
 class Forgetful(Method):
     """Trains a layer that its objective keeps in a list."""
 

@@ -60,6 +60,7 @@ class DistillationLoss(nn.Module):
             self._place = place
             self.train(self.training)
         if labels is None:
+            self.phases[place].objective.task.check_unlabelled()
             labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         with only_trainable(self.phases[place]):
             terms = self.phases[place].objective(images, labels, share)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor, nn
 
 from unskip.chance import is_at_chance
+from unskip.errors import UnskipError
 
 Answers = Any  # a tensor, or a dict, list or tuple of such: whatever structure of tensors a network returns
 Predict = Callable[[Tensor], Answers]  # a network, or a deployed file
@@ -61,6 +62,14 @@ class Task(ABC):
     def scaled(self, mean: Sequence[float], std: Sequence[float]) -> Self:
         """The task on images scaled to 0..1 that would be normalised by these: for what normalises them itself."""
         return self
+
+    def check_unlabelled(self) -> None:
+        """Raise `UnskipError` where images without labels are none to learn this task from."""
+        if self.has_labels:
+            raise UnskipError(
+                f"the task {self.name} learns from labels, and the images come without; give labels, or the task "
+                "`Matching()`"
+            )
 
     @abstractmethod
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:

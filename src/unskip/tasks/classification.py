@@ -29,15 +29,23 @@ class Classification(Task):
     has_labels: ClassVar[bool] = True
 
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
-        """The cross-entropy."""
-        return cross_entropy(answers, labels)
+        """The cross-entropy; `UnskipError` for labels that are no classes of the answers."""
+        try:
+            return cross_entropy(answers, labels)
+        except (IndexError, RuntimeError):
+            if answers.ndim == 2:
+                _check_labels(labels, answers)
+            raise
 
     def terms(
         self, student: Answers, teacher: Answers, labels: Tensor, *, alpha: float, temperature: float
     ) -> dict[str, Tensor]:
         """``ce``: (1 - alpha) of the cross-entropy, ``kl``: alpha of the divergence from the teacher's logits."""
+        if student.shape != teacher.shape:
+            told = (shape[-1] for shape in (student.shape, teacher.shape))
+            raise UnskipError("the student tells {} classes apart and its teacher {}; give both as many".format(*told))
         return {
-            "ce": (1 - alpha) * cross_entropy(student, labels),
+            "ce": (1 - alpha) * self.label_loss(student, labels),
             "kl": alpha * kl_divergence(student, teacher, temperature),
         }
 
@@ -58,6 +66,7 @@ class Classification(Task):
             self.check(logits)
             classes = logits.shape[1]
             labels = labels.to(logits.device)
+            _check_labels(labels, logits)
             first = logits.argmax(dim=1) == labels  # of equal logits, as quantised files give them, the first counts
             among = (logits.topk(min(5, classes), dim=1).indices == labels[:, None]).any(dim=1)
             counts = torch.stack([first.sum(), (first | among).sum()])
@@ -77,3 +86,18 @@ class Classification(Task):
         """The share of images with the same top-1."""
         same: Tensor = answers.argmax(1) == expected.argmax(1)
         return same.float().mean().item()
+
+
+def _check_labels(labels: Tensor, logits: Tensor) -> None:
+    images, classes = logits.shape
+    if labels.shape != (images,) or labels.is_floating_point():
+        raise UnskipError(
+            f"the labels of {images} images are {tuple(labels.shape)} of {labels.dtype}; expected ({images},) of "
+            "torch.int64, the number of a class for each image"
+        )
+    lowest, highest = map(int, labels.aminmax()) if images else (0, 0)
+    if lowest < 0 or highest >= classes:
+        raise UnskipError(
+            f"the labels hold {highest if highest >= classes else lowest}, and the network tells {classes} classes "
+            f"apart, 0 to {classes - 1}; give it a last layer for the classes of the images"
+        )

@@ -173,7 +173,7 @@ def _pairs(answers: Answers, expected: Answers) -> dict[str, tuple[Tensor, Tenso
 
 def _tensors(answers: Answers) -> dict[str, Tensor]:
     """The tensors of floating-point numbers in a structure, by keys and places; others say nothing by degrees."""
-    tensors = {place: answer for place, answer in named_answers(answers).items() if answer is not None}
+    tensors = named_answers(answers)
     for place, answer in tensors.items():
         if not isinstance(answer, Tensor):
             raise UnskipError(

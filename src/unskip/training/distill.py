@@ -13,10 +13,11 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from unskip.data import Data
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, first_line
 from unskip.evaluation import evaluate
 from unskip.methods.base import DistillationLoss, Method
 from unskip.nets import StagedNet, staged
+from unskip.nets.shapes import on_one_image
 from unskip.recipe import TrainingRecipe
 from unskip.surgery import with_fading_shortcuts, without_shortcuts
 from unskip.tasks import Classification, Task
@@ -90,9 +91,10 @@ def distill(
     student that is a `StagedNet` is trained in place, unless the method makes a network of its own of it; the teacher
     is not changed.
 
-    ``data``: what `load_data` gives, or batches (images, labels), or of images alone, that can be gone through once an
-    epoch, such as a `DataLoader`; its batches are taken as they are, whatever ``training.batch_size`` says. ``test``:
-    such batches to validate on, by default ``data``'s own test images where it has some.
+    ``data``: what `load_data` gives, or batches (images, labels), for a task without labels of images alone too, that
+    can be gone through once an epoch, such as a `DataLoader`; its batches are taken as they are, whatever
+    ``training.batch_size`` says. ``test``: such batches to validate on, by default ``data``'s own test images where it
+    has some.
 
     With ``checkpoint``, a file, the same call goes on where it was interrupted, and returns at once when it was done.
     The weights are those of an uninterrupted training, bit by bit on the same machine, if the batches are a function of
@@ -143,8 +145,11 @@ def train_student(
         torch.manual_seed(seed)  # for layers that only the training has
         loss = method.loss(teacher, student, task=task, epochs=training.epochs)
     place(loss, fabric, training)
-    images = data if isinstance(data, Data) else LoaderImages(data, fabric.device)
+    images = data if isinstance(data, Data) else LoaderImages(data, fabric.device, task)
+    if isinstance(images, Data) and not images.classes:
+        task.check_unlabelled()
     _check_options(images, teacher, loss.student)
+    _check_images(images, teacher, loss.student)
     channels_last = uses_channels_last(training)
     batches = images.train_batches(
         training.batch_size,
@@ -155,7 +160,7 @@ def train_student(
     )
     tests: TrainingBatches | None = None
     if test is not None:
-        tests = LoaderBatches(test, fabric.device, channels_last=channels_last)
+        tests = LoaderBatches(test, fabric.device, task, channels_last=channels_last)
     elif isinstance(images, Data):
         tests = images.test_batches(512, channels_last=channels_last)
 
@@ -223,3 +228,22 @@ def _check_options(images: Data | LoaderImages, teacher: StagedNet | None, stude
         for option, count in needed.items():
             if options.get(option, count) != count:
                 raise UnskipError(f"the {name} has {option} = {options[option]}, but the images need {count}")
+
+
+def _check_images(images: Data | LoaderImages, teacher: StagedNet | None, student: StagedNet) -> None:
+    """Raise `UnskipError` where a network does not run on the images, or has too few answers for their classes."""
+    shape = images.image_shape
+    for name, net in (("network", student), ("teacher", teacher)):
+        if net is None:
+            continue
+        try:
+            answers = on_one_image(net, shape, lambda twin, image: twin(image))
+        except UnskipError:
+            raise
+        except Exception as error:  # whatever a network of others raises
+            raise UnskipError(
+                f"the {name} does not take images of {'x'.join(map(str, shape))}: {first_line(error)}"
+            ) from error
+        classes = len(images.classes) if isinstance(images, Data) else 0
+        if isinstance(answers, Tensor) and answers.ndim == 2 and answers.shape[1] < classes:
+            raise UnskipError(f"the {name} tells {answers.shape[1]} classes apart, but the images have {classes}")

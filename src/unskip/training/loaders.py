@@ -11,11 +11,14 @@ from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.settings import shortened
+from unskip.tasks import Task
 
 
 @dataclass(frozen=True)
 class LoaderBatches:
     """The batches of a loader: images (batch, channels, height, width) and labels (batch,), zeros where it gives none.
+
+    With a ``task``, `UnskipError` where it gives none and the task needs them.
 
     PyTorch's generator is seeded before each is fetched, so that the order and the augmentation of a `DataLoader` that
     draws from it, in loader processes too, are functions of seed, epoch and step. What draws from elsewhere (a
@@ -24,6 +27,7 @@ class LoaderBatches:
 
     loader: Any
     device: torch.device
+    task: Task | None = None
     seed: int = 0
     channels_last: bool = False
 
@@ -64,6 +68,8 @@ class LoaderBatches:
 
     def _placed(self, batch: Any) -> tuple[Tensor, Tensor]:
         images, *rest = batch if isinstance(batch, list | tuple) and batch else (batch,)
+        if not rest and self.task is not None:
+            self.task.check_unlabelled()
         labels = rest[0] if rest else torch.zeros(len(images), dtype=torch.int64)
         if len(rest) > 1 or not isinstance(images, Tensor) or not isinstance(labels, Tensor) or images.dim() != 4:
             raise UnskipError(
@@ -78,8 +84,8 @@ class LoaderBatches:
 class LoaderImages:
     """Batches of a loader in the place of `unskip.data.Data`: what a training asks of its images, and no more."""
 
-    def __init__(self, loader: Any, device: torch.device) -> None:
-        self._batches = LoaderBatches(loader, device)
+    def __init__(self, loader: Any, device: torch.device, task: Task | None = None) -> None:
+        self._batches = LoaderBatches(loader, device, task)
         first = self.train_images(1, 0)
         self.image_shape = (first.shape[1], first.shape[2], first.shape[3])
         self.num_train = len(first) * len(self._batches)
