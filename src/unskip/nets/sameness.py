@@ -53,7 +53,7 @@ def _compare(expected: Any, net: StagedNet, images: Tensor, *, training: bool, w
         mode = "train" if training else "eval"
         raise UnskipError(
             f"the network cannot be taken apart: in {mode} mode the pieces together give other answers "
-            f"(by up to {apart:.1e}{where})"
+            f"(by up to {apart:.0e}{where})"
         )
 
 
