@@ -182,6 +182,8 @@ def added(tmp_path_factory):
             (folder / place).write_text(text.lstrip())
             package = importlib.import_module(f"unskip.{Path(place).parent}".replace("/", "."))
             patch.setattr(package, "__path__", [*package.__path__, str((folder / place).parent)])
+        for name in ("bench", "export", "fit_budget", "inspect"):  # their helps list what is there when they are read
+            patch.delitem(sys.modules, f"unskip.cli.{name}", raising=False)
         (folder / "recipe.yaml").write_text(json.dumps(SMALL))
         command(folder, "run", "recipe.yaml", "--out", "run")
         yield folder
@@ -232,6 +234,18 @@ def test_a_runtime_runs_files(added):
     said = command(added, "evaluate", "net.renamed", "--data", "digits", "--set", "data.test_limit=50")
     (added / "net.renamed").rename(exported)
     assert said.endswith("on 50 images") or "at chance" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("bench", "renamed_onnx"),
+        ("fit-budget", "renamed_onnx"),
+        ("export", "renamed_torch"),
+    ],
+)
+def test_helps_list_it(added, asked, named):
+    assert named in command(added, asked, "--help").replace("│ │ ", "")
 
 
 def test_a_command_is_called(added):

@@ -6,8 +6,10 @@ import importlib
 import inspect
 import math
 import pkgutil
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -17,11 +19,22 @@ from unskip.settings import nearest, shortened
 T = TypeVar("T")
 
 
+def listed_names(package: str) -> list[str]:
+    """The names of what a folder of this package holds, such as ``unskip.methods``, without importing any of it.
+
+    ``base`` and what begins with an underscore hold nothing.
+    """
+    loaded: Any = sys.modules.get(package)
+    paths = loaded.__path__ if loaded else [str(Path(__file__).parent.joinpath(*package.split(".")[1:]))]
+    names = (module.name for module in pkgutil.iter_modules(paths))
+    return sorted(name for name in names if name != "base" and not name.startswith("_"))
+
+
 class _Folder(Mapping[str, T]):
     """Things by name, each in a file of a folder; the file's name is the thing's name everywhere.
 
-    ``package`` is the folder as a module, ``what`` what a sentence calls the kind. ``base`` and what begins with an
-    underscore hold none. Adding a thing is adding a file.
+    ``package`` is the folder as a module, ``what`` what a sentence calls the kind; :func:`listed_names` says what
+    counts. Adding a thing is adding a file.
     """
 
     def __init__(self, package: str, what: str) -> None:
@@ -33,9 +46,7 @@ class _Folder(Mapping[str, T]):
         """The thing that a file holds."""
 
     def __iter__(self) -> Iterator[str]:
-        folder: Any = importlib.import_module(self._package)
-        names = (module.name for module in pkgutil.iter_modules(folder.__path__))
-        return iter(sorted(name for name in names if name != "base" and not name.startswith("_")))
+        return iter(listed_names(self._package))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -9,6 +9,7 @@ import typer
 
 from unskip.cli._console import out
 from unskip.cli._options import AllowedModules, DataName, DataSettings, ImageSize, names_in, numbers_in, parse_size
+from unskip.listing import listed_names
 
 
 def bench(
@@ -21,7 +22,7 @@ def bench(
         ),
     ],
     runtime: Annotated[
-        str, typer.Option(metavar="NAMES", help="Of onnxruntime, executorch, openvino, torch; with commas.")
+        str, typer.Option(metavar="NAMES", help=f"Of {', '.join(listed_names('unskip.runtimes'))}; with commas.")
     ] = "onnxruntime",
     threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
     batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",

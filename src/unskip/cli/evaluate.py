@@ -25,7 +25,7 @@ def evaluate(
     settings: DataSettings = None,
     allowed: AllowedModules = None,
 ) -> None:
-    """Top-1 and top-5 of a trained network or a deployed file on test images.
+    """How well a trained network or a deployed file answers on test images: top-1 and top-5, or as its task has it.
 
     Without labels it is the agreement with the run's teacher. The data is that of the network's run, unless `--data`
     names another; `--set data.test_limit=1000` takes fewer images. A deployed

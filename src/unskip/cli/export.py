@@ -9,13 +9,17 @@ import typer
 
 from unskip.cli._console import out
 from unskip.cli._options import AllowedModules, DataName, DataSettings, NetLabel, finite
+from unskip.listing import listed_names
 
 
 def export(
     target: Annotated[Path, typer.Argument(help="A run folder (its best student) or a .safetensors file.")],
     to: Annotated[
         list[str] | None,
-        typer.Option(metavar="FORMAT", help="onnx (the default), executorch, openvino or torch. Repeat for more."),
+        typer.Option(
+            metavar="FORMAT",
+            help=f"Of {', '.join(listed_names('unskip.export.formats'))}; by default onnx. Repeat for more.",
+        ),
     ] = None,
     place: Annotated[
         str | None,

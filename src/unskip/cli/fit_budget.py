@@ -13,6 +13,7 @@ import typer
 from unskip.cli._console import out
 from unskip.cli._ending import ExitCode
 from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, parse_size
+from unskip.listing import listed_names
 from unskip.measures import limits
 
 
@@ -28,7 +29,7 @@ def fit_budget(
     runtime: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Where untrained exports are timed: onnxruntime, executorch, openvino, torch."
+            metavar="NAME", help=f"Where untrained exports are timed: {', '.join(listed_names('unskip.runtimes'))}."
         ),
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
