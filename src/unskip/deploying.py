@@ -20,7 +20,7 @@ from unskip.files import check_writable
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
-from unskip.runtimes import read_metadata, runtimes
+from unskip.runtimes import ending_of, read_metadata, runtimes
 from unskip.settings import nearest
 from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
@@ -39,7 +39,7 @@ def evaluate_target(
     test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target, label)
-    if any(file.suffix.lower() == runtime.endings[0] for runtime in runtimes()):
+    if ending_of(file) in {runtime.endings[0] for runtime in runtimes()}:
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
         where = facts.get("normalization", "outside")
@@ -174,7 +174,7 @@ def _places(out: str | Path | None, formats: Sequence[str], name: str) -> list[P
         raise UnskipError("`out` is empty; name a file or a folder, or leave it out for this one")
     place = Path() if out is None else Path(out)
     endings = [format_.ending for format_ in FORMATS.values()]
-    meant = place.suffix.lower() in endings or nearest(place.suffix.lower(), endings)  # student.pt is a slip
+    meant = ending_of(place) in endings or nearest(place.suffix.lower(), endings)  # student.pt is a slip
     if meant and not place.is_dir() and not str(out).endswith(("/", os.sep)):
         ending = format_for(place)
         if wanted and wanted != [ending]:

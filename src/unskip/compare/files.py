@@ -15,7 +15,7 @@ from unskip.compare.test_sets import TestSetOf
 from unskip.errors import UnskipError
 from unskip.export import export_net, export_untrained, format_for
 from unskip.measures.base import DeployedFile
-from unskip.runtimes import Runtime, runtimes
+from unskip.runtimes import Runtime, ending_of, runtimes
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Exports:
 
 
 def _check_runs(file: Path, runtime: Runtime) -> None:
-    ending = file.suffix.lower()
+    ending = ending_of(file)
     if ending not in runtime.endings:
         able = [other.title for other in runtimes() if ending in other.endings]
         do = "do" if len(able) > 1 else "does"

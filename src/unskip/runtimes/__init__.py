@@ -17,6 +17,7 @@ __all__ = [
     "Outputs",
     "Program",
     "Runtime",
+    "ending_of",
     "find_runtime",
     "read_metadata",
     "runtime_for",
@@ -36,10 +37,17 @@ def runtimes() -> list[Runtime]:
     return [runtime() for runtime in RUNTIMES.values()]
 
 
+def ending_of(path: Path) -> str:
+    """The ending by which a deployed file is known, such as .onnx or .ncnn.param; for other files, the last one."""
+    endings = {ending for runtime in runtimes() for ending in runtime.endings}
+    known = [ending for ending in endings if path.name.lower().endswith(ending)]
+    return max(known, key=len, default=path.suffix.lower())
+
+
 def runtime_for(path: Path) -> Runtime:
     """The runtime that a file was written for, by its ending; `UnskipError` for an unknown ending."""
     for runtime in runtimes():
-        if path.suffix.lower() == runtime.endings[0]:
+        if ending_of(path) == runtime.endings[0]:
             return runtime
     known = ", ".join(runtime.endings[0] for runtime in runtimes())
     raise UnskipError(f"{path} is no deployed file; known endings: {known}")
