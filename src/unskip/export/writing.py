@@ -265,7 +265,7 @@ class _Order:
     def _prove(
         self, written: Path, net: StagedNet, depth: str | None, quantized: nn.Module | None
     ) -> tuple[Agreement, Scores | None, Agreement | None]:
-        """Run a file by its own runtime beside the network as it is, and beside its quantised form where there is one."""
+        """Run a file by its own runtime beside the network as it is, and beside its quantised form if there is one."""
         file = answers_of(self.format.runtime.load(written, depth=depth))
         eager = self._normalized(_for_cpu(net))
         task = self.task or _usual_task(eager, self.images[:1])

@@ -11,8 +11,9 @@ class Layer(Record):
     """One operation in the order in which the device runs it.
 
     ``cycles`` are those that it takes, the most of what computing (``compute_cycles``) and each memory
-    (``memory_cycles``, by the memory's name) need by themselves. ``sram_bytes`` are in use meanwhile. Layers of the same
-    ``cascade`` run in stripes, one after the other, so that the maps between them never exist whole; None outside of one.
+    (``memory_cycles``, by the memory's name) need by themselves. ``sram_bytes`` are in use meanwhile. Layers of the
+    same ``cascade`` run in stripes, one after the other, so that the maps between them never exist whole; None outside
+    of one.
     """
 
     operation: str

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class EthosU(Estimator):
     libraries = ("tosa_reference_model",)
     package = "ethos-u-vela"
     extra = "ethos-u"
-    options = {
+    options: ClassVar[Mapping[str, str]] = {
         "system_config": "the clock and the memories' speed, by Vela's name, such as Ethos_U65_High_End",
         "memory_mode": "what lies in which memory: Sram_Only, Shared_Sram (weights in flash), Dedicated_Sram_384KB (a "
         "cache in front of DRAM) and others of Vela's",

@@ -11,7 +11,7 @@ from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
 
 
 def calibrated(conversion: Conversion, quantizer: Any) -> GraphModule:
-    """The network with its 8-bit steps written out, for any batch; what its integers compute, it computes in float32."""
+    """The network with its 8-bit steps written out, for any batch: it computes in float32 what its integers will."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     assert conversion.calibration is not None
