@@ -78,11 +78,11 @@ def _target(text: str, image_size: tuple[int, int] | None) -> Target:
         return _trained(text, "run", net_file(Path(run), label))
     if path.suffix == ".safetensors":
         return _trained(text, "weights", net_file(path))
-    endings = sorted({ending for runtime in runtimes() for ending in runtime.endings})
-    if ending_of(path) in endings:
+    if ending_of(path):
         return _deployed(text, path, image_size)
     if len(path.parts) > 1:
         if path.is_file():
+            endings = sorted({ending for runtime in runtimes() for ending in runtime.endings})
             raise UnskipError(f"no runtime runs {text}: deployed files end in {', '.join(endings)}")
         raise UnskipError(f"no file or run folder {text}")
     return _by_name(text, image_size)

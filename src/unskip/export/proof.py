@@ -16,6 +16,7 @@ from unskip.tasks import Answers, Predict, Score, Task
 
 _BATCH = 32
 _ROUNDING = 1e-6  # of the largest value
+_INTEGER_ROUNDING = 0.02  # of the largest value, on average: 8 bits have steps of 1/255, and rounding grows with depth
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Exported:
 
     ``file_bytes`` counts all files that belong to it. ``max_difference``, ``mean_difference``, ``agreement`` and
     ``constant`` are those of `Agreement` on ``images``. ``tolerance`` is None for 8 bits, where ``scores`` decide.
+    ``quantized`` compares the file with the quantised network that it was written from, None where there is none.
     ``batch_size`` None means any. ``depth`` names the network in a file of several.
     """
 
@@ -64,6 +66,7 @@ class Exported:
     images: int
     constant: bool
     scores: Scores | None
+    quantized: Agreement | None = None
 
     def describe(self) -> str:
         """What was found, in a line."""
@@ -77,6 +80,8 @@ class Exported:
         ]
         if self.constant:
             words[-1] += ", which says nothing: the network answers the same to every image and has learned nothing"
+        if self.quantized:
+            words.append(f"the quantised network answers the same to {self.quantized.agreement:.2%} of them")
         if self.scores:
             file, net = (100 * score.value for score in (self.scores.file, self.scores.net))
             scored = self.scores.file
@@ -159,6 +164,15 @@ def refuse_deviation(path: Path, proved: Agreement, tolerance: float) -> None:
             f"{path} was not written: its answers differ from the network's by {proved.max_difference:.2g} of the "
             f"largest value, and {tolerance:.2g} is allowed; they agree by {proved.agreement:.1%} on "
             f"{proved.images} images"
+        )
+
+
+def refuse_other_integers(path: Path, proved: Agreement) -> None:
+    """Raise `UnskipError` where a file does not compute what the quantised network does, but for rounding."""
+    if not proved.mean_difference <= _INTEGER_ROUNDING:
+        raise UnskipError(
+            f"{path} was not written: its answers differ from the quantised network's by {proved.mean_difference:.2g} "
+            f"of the largest value on average, and {_INTEGER_ROUNDING:.2g} is allowed"
         )
 
 

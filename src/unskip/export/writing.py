@@ -24,14 +24,19 @@ from unskip.export.proof import (
     compare_scores,
     refuse_deviation,
     refuse_drop,
+    refuse_other_integers,
 )
 from unskip.files import atomic_paths
 from unskip.nets import StagedNet, staged
 from unskip.quiet import quiet
+from unskip.runtimes import Configuration, Estimator, configured
 from unskip.surgery import extract, fold_batchnorm, with_recalibrated_statistics
 from unskip.tasks import Classification, Matching, Task
 
 _UNTRAINED_TOLERANCE = 0.05  # rounding grows in networks that nothing has trained, and their logits do not matter
+
+CALIBRATION_IMAGES = 256
+"""Training images that decide the ranges of 8 bits, unless somebody says how many."""
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
@@ -50,7 +55,8 @@ def export_net(
     task: Task | None = None,
     test: Batches | None = None,
     calibration: Tensor | None = None,
-    max_drop: float = 0.05,
+    max_drop: float | None = 0.05,
+    device: Configuration | None = None,
 ) -> Exported:
     """Write a network in the format that the file's ending names, and prove the file on real images (N, C, H, W).
 
@@ -63,18 +69,22 @@ def export_net(
     The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
     default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
     with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
-    instead: its score may lie below the network's by ``max_drop``. A network that answers with several tensors becomes
-    a file of several outputs, named after their places in the structure.
+    instead: its score may lie below the network's by ``max_drop``, None for any; where the format quantises by itself,
+    the file is compared with the quantised network too. A network that answers with several tensors becomes a file of
+    several outputs, named after their places in the structure. ``device`` configures the one that the file's ending
+    names, such as ``.ethos-u65-256.pte``; by default it is as usual.
 
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
     """
     net = staged(net, images)
-    order = _Order(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test)
+    order = _Order(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test, device)
     if calibration is not None and not order.format.int8:
         raise UnskipError(
             f"{order.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
         )
+    if calibration is None and not order.format.float32:
+        raise UnskipError(f"{order.format.name} files compute in 8 bits only: give images to calibrate on (`int8`)")
     if calibration is not None and not len(calibration):
         raise UnskipError("8 bits are calibrated on images, and there are none")
     conversion = order.conversion(net, fold_batchnorm(_for_cpu(net)), calibration=calibration)
@@ -83,7 +93,12 @@ def export_net(
 
 
 def export_untrained(
-    net: StagedNet, path: Path, input_shape: tuple[int, int, int], *, batch_size: int | None = None
+    net: StagedNet,
+    path: Path,
+    input_shape: tuple[int, int, int],
+    *,
+    batch_size: int | None = None,
+    device: Configuration | None = None,
 ) -> Exported:
     """Write a network with random weights, proved on random images of (channels, height, width); see `export_net`.
 
@@ -92,7 +107,17 @@ def export_untrained(
     """
     images = torch.rand(4, *input_shape, generator=torch.Generator().manual_seed(0))
     ready = with_recalibrated_statistics(net, [images])
-    return export_net(ready, path, images, batch_size=batch_size, tolerance=_UNTRAINED_TOLERANCE)
+    calibration = None if format_for(path).float32 else images
+    return export_net(
+        ready,
+        path,
+        images[:1] if calibration is not None else images,  # a model of the device's integers takes seconds for each
+        batch_size=batch_size,
+        tolerance=_UNTRAINED_TOLERANCE,
+        calibration=calibration,
+        max_drop=None,
+        device=device,
+    )
 
 
 def export_switchable(
@@ -143,8 +168,11 @@ class _Order:
     task: Task | None
     test: Batches | None
 
+    device: Configuration | None = None
+
     def __post_init__(self) -> None:
         self.format = format_for(self.path)
+        self.device = _device(self.path, self.format, self.device)
         self.backend = _backend(self.format, self.backend)
         if not len(self.images):
             raise UnskipError("an export is proved on images, and there are none")
@@ -181,14 +209,16 @@ class _Order:
             facts=facts | dict(self.metadata),
             backend=self.backend,
             calibration=None if calibration is None else calibration.detach().to("cpu", torch.float32),
+            normalization=self.normalization,
+            device=self.device,
         )
 
     def kept(
         self,
         nets: Iterable[tuple[str | None, StagedNet]],
-        write: Callable[[Path], None],
+        write: Callable[[Path], nn.Module | None],
         tolerance: float | None,
-        max_drop: float = 0.0,
+        max_drop: float | None = 0.0,
     ) -> list[Exported]:
         """Write the networks, by their depths, prove each, and let the file take its place when none is refused.
 
@@ -198,7 +228,7 @@ class _Order:
             written = next(file for file in files if file.name == self.path.name)
             try:
                 with quiet():
-                    write(written)
+                    quantized = write(written)
             except (UnskipError, OSError):
                 raise
             except Exception as error:  # exporters fail in ways of their own
@@ -206,12 +236,14 @@ class _Order:
                     f"{self.path} was not written: {self.format.name} files cannot hold this network "
                     f"({first_line(error)})"
                 ) from error
-            proved = [(depth, *self._prove(written, net, depth)) for depth, net in nets]
-            for _, agreement, scores in proved:
-                if tolerance is None:
-                    refuse_drop(self.path, agreement, scores, max_drop)
-                else:
+            proved = [(depth, *self._prove(written, net, depth, quantized)) for depth, net in nets]
+            for _, agreement, scores, integers in proved:
+                if integers is not None:
+                    refuse_other_integers(self.path, integers)
+                if tolerance is not None:
                     refuse_deviation(self.path, agreement, tolerance)
+                elif max_drop is not None:
+                    refuse_drop(self.path, agreement, scores, max_drop)
             file_bytes = sum(file.stat().st_size for file in files)
         return [
             Exported(
@@ -224,18 +256,23 @@ class _Order:
                 file_bytes=file_bytes,
                 tolerance=tolerance,
                 scores=scores,
+                quantized=integers,
                 **vars(agreement),
             )
-            for depth, agreement, scores in proved
+            for depth, agreement, scores, integers in proved
         ]
 
-    def _prove(self, written: Path, net: StagedNet, depth: str | None) -> tuple[Agreement, Scores | None]:
-        """Run a file by its own runtime beside the network as it is."""
+    def _prove(
+        self, written: Path, net: StagedNet, depth: str | None, quantized: nn.Module | None
+    ) -> tuple[Agreement, Scores | None, Agreement | None]:
+        """Run a file by its own runtime beside the network as it is, and beside its quantised form if there is one."""
         file = answers_of(self.format.runtime.load(written, depth=depth))
         eager = self._normalized(_for_cpu(net))
         task = self.task or _usual_task(eager, self.images[:1])
-        agreement = compare(eager, file, self.images, task, free_batch=self.batch_size is None)
-        return agreement, None if self.test is None else compare_scores(eager, file, self.test, task)
+        free = self.batch_size is None
+        agreement = compare(eager, file, self.images, task, free_batch=free)
+        integers = None if quantized is None else compare(quantized, file, self.images, task, free_batch=free)
+        return agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)
@@ -279,3 +316,16 @@ def _backend(format_: Format, wanted: str | None) -> str | None:
         known = ", ".join(f"{name}: {' or '.join(other.backends)}" for name, other in FORMATS.items() if other.backends)
         raise UnskipError(f"{format_.name} has no backend {wanted!r}; there are {known}")
     return wanted
+
+
+def _device(path: Path, format_: Format, wanted: Configuration | None) -> Configuration | None:
+    """The device that a file is compiled for, None where its format is for any; `UnskipError` for another one."""
+    runtime = format_.runtime
+    if not isinstance(runtime, Estimator):
+        if wanted is not None:
+            raise UnskipError(f"{path.name} is a file for no device in particular; leave out `target` {wanted.target}")
+        return None
+    target = next(each for each in runtime.targets if path.name.lower().endswith(runtime.ending(each)))
+    if wanted is not None and wanted.target != target:
+        raise UnskipError(f"{path.name} is a file for {target}, and `target` is {wanted.target}")
+    return wanted or configured(target)

@@ -12,12 +12,13 @@ from unskip.errors import UnskipError
 from unskip.runtimes.base import Runtime
 
 
-def metadata_by_own_process(runtime: Runtime, path: Path) -> Mapping[str, str]:
-    """What ``probe(path)`` of the runtime's module prints: the metadata as JSON, after the file was run once.
+def metadata_by_own_process(path: Path, runtime: Runtime, probe: str) -> Mapping[str, str]:
+    """The metadata of a file, as JSON the last line that a function, ``MODULE:NAME``, prints for its path.
 
-    Raises `UnskipError` where the process ends by a signal or with an error.
+    Raises `UnskipError`, which names the ``runtime``, where the process ends by a signal or with an error.
     """
-    code = f"import sys; from {type(runtime).__module__} import probe; probe(sys.argv[1])"
+    module, _, name = probe.partition(":")
+    code = f"import sys; from {module} import {name}; {name}(sys.argv[1])"
     command = [sys.executable, "-P", "-c", code, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode < 0:

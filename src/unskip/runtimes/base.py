@@ -66,7 +66,8 @@ class Program(ABC):
 class Runtime(ABC):
     """A runtime, and what is read by it. Its file's name is its name everywhere.
 
-    ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it. ``package`` is
+    ``endings`` are those of the files that it runs, the first of them the one that unskip writes for it; an
+    `Estimator` has one for every device. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
     ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
     """

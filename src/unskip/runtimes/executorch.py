@@ -37,8 +37,17 @@ class ExecuTorch(Runtime):
             return _Method(program, program.load_method("forward" if not place else depth), answers_in(facts))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        """In a process of its own, where the file is run once too."""
-        return metadata_by_own_process(self, path)
+        """Where the file is run once too: a damaged one can end the process that loads it."""
+        return program_metadata(path, self, "_probe")
+
+
+def program_metadata(path: Path, runtime: Runtime, probe: str = "_print_metadata") -> Mapping[str, str]:
+    """The metadata of a .pte file, read in a process of its own, which a damaged file can end.
+
+    ``probe`` names the function of this module that reads them. Raises `UnskipError`, which names the ``runtime``, for
+    a file that cannot be read.
+    """
+    return metadata_by_own_process(path, runtime, f"{__name__}:{probe}")
 
 
 def _library() -> Any:
@@ -57,7 +66,14 @@ def _opened(path: Path) -> tuple[Any, Mapping[str, str]]:
     return program, json.loads(program.load_method(METADATA)([])[0]) if known else {}
 
 
-def probe(path: str) -> None:
+def _print_metadata(path: str) -> None:
+    """Print the metadata of a file whose network another processor runs."""
+    with quiet():
+        facts = _opened(Path(path))[1]
+    print(json.dumps(facts))
+
+
+def _probe(path: str) -> None:
     """Print the metadata of a file after it was run once."""
     with quiet():
         program, facts = _opened(Path(path))

@@ -39,7 +39,7 @@ class Ncnn(Runtime):
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         """In a process of its own, where the file is run once too."""
-        return metadata_by_own_process(self, path)
+        return metadata_by_own_process(path, self, f"{__name__}:_probe")
 
 
 def weights_of(path: Path) -> Path:
@@ -148,7 +148,7 @@ class _Net(Program):
         return answers
 
 
-def probe(path: str) -> None:
+def _probe(path: str) -> None:
     """Print the metadata of a file after it was run once."""
     try:
         program = _opened(Path(path), 1)
