@@ -121,8 +121,8 @@ def _integers(program: torch.export.ExportedProgram, conversion: Conversion) -> 
         input=Scale(*first.args[1:3]),
         outputs=tuple(Scale(*node.args[1:3]) for node in last),
         shape=(conversion.batch_size or 1, *conversion.input_shape),
-        mean=mean and tuple(mean),
-        std=std and tuple(std),
+        mean=None if mean is None else tuple(mean),
+        std=None if std is None else tuple(std),
     )
 
 
