@@ -7,42 +7,68 @@ from dataclasses import dataclass
 
 from unskip.errors import UnskipError
 
-KIB = 1024
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory: bytes a cycle, cycles until the first of them comes, and the bytes of a burst, which moves as a whole."""
+
+    bandwidth: float
+    latency: int
+    burst: int
+
+    def cycles(self, size: float) -> float:
+        """Cycles to move so many bytes in one go."""
+        return size / self.bandwidth + self.latency
 
 
 @dataclass(frozen=True)
 class Device:
-    """A neural processor with an SRAM, and a memory behind it.
+    """A neural processor with an SRAM and, perhaps, a memory behind it.
 
-    ``sram_bytes`` is the SRAM that it may use; where ``spills`` is false, feature maps live nowhere else. With
-    ``weights_behind`` the weights are read from the memory behind. Bandwidths are bytes a cycle. ``internal_bytes`` are
-    its buffers, in which a block of an input and the sums of a block of an output lie.
+    ``sram_bytes`` is the SRAM that it may use. Weights are read from the memory ``behind``, where there is one. Where it
+    ``spills``, feature maps that find no room in the SRAM lie there too; elsewhere they live in the SRAM or nowhere. One
+    that ``chains`` computes an addition on the way out of the convolution in front of it.
     """
 
     name: str
     macs_per_cycle: int
+    cores: int
     sram_bytes: int
+    sram: Memory
+    behind: Memory | None
     spills: bool
-    weights_behind: bool
-    sram_bandwidth: float
-    bandwidth_behind: float
-    internal_bytes: int
+    chains: bool = False
+
+    @property
+    def unit(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of the output that are computed at once."""
+        macs = self.macs_per_cycle // self.cores
+        return {32: (1, 1, 4), 64: (1, 1, 8), 128: (1, 2, 8)}.get(macs, (2, 2, 8))
+
+    @property
+    def banks(self) -> tuple[int, int, int]:
+        """KiB of the processor's buffers: steps in which inputs and sums are given some, and what both share."""
+        macs = self.macs_per_cycle // self.cores
+        return {32: (2, 4, 14), 64: (2, 4, 14), 128: (4, 8, 20)}.get(macs, (8, 16, 44))
 
 
 def device_named(name: str) -> Device:
     """An Ethos-U by its name, such as ``ethos-u65-256``: the processor and its MACs a cycle.
 
-    Memories are those of ExecuTorch's defaults, as Vela 5.1.0 states them: on a U55 an SRAM with a flash behind it, on
-    a U65 384 KiB of SRAM in front of a DRAM, on a U85 an SRAM that holds everything. Raises `UnskipError` for another
-    name.
+    Memories are those that ExecuTorch 1.5.1 chooses and Vela 5.1.0 describes (``Arm/vela.ini``): on a U55 an SRAM in
+    front of a flash, on a U65 384 KiB of SRAM in front of a DRAM, on a U85 an SRAM alone. Raises `UnskipError` for
+    another name.
     """
     match = re.fullmatch(r"ethos-(u55|u65|u85)-(\d+)", name)
     if match is None:
         raise UnskipError(f"no device {name!r}: expected the name of an Ethos-U, such as ethos-u65-256")
     family, macs = match[1], int(match[2])
-    internal = {32: 16, 64: 16, 128: 24}.get(macs, 48) * KIB
     if family == "u55":
-        return Device(name, macs, 4096 * KIB, False, True, 8.0, 1.0, internal)
+        flash = Memory(1.0, 64, 128)
+        return Device(name, macs, 1, 4096 * _KIB, Memory(8.0, 32, 32), flash, spills=False)
     if family == "u65":
-        return Device(name, macs, 384 * KIB, True, True, 16.0, 3.75, internal)
-    return Device(name, macs, 4096 * KIB, False, False, 32.0, 32.0, internal)
+        dram = Memory(3.75, 500, 128)
+        return Device(name, macs, max(macs // 256, 1), 384 * _KIB, Memory(16.0, 32, 32), dram, spills=True)
+    return Device(name, macs, 1, 4096 * _KIB, Memory(32.0, 32, 64), None, spills=False, chains=True)

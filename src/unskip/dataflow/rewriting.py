@@ -48,6 +48,21 @@ def fused(dataflow: Dataflow) -> Dataflow:
     return _renumbered(dataflow, kept, lambda number: merged.get(number - 1, number - 1) + 1, last)
 
 
+def reordered_by(dataflow: Dataflow, order: Sequence[int]) -> Dataflow:
+    """The dataflow with its operations in another order that respects what reads what; those not in it are left out."""
+    return _renumbered(dataflow, order, lambda number: number, {})
+
+
+def behind_of(dataflow: Dataflow, index: int) -> Dataflow:
+    """The operations behind one that alone hands a map on to them: its map is their image."""
+    operations = (
+        replace(operation, inputs=tuple(number - index - 1 for number in operation.inputs))
+        for operation in dataflow.operations[index + 1 :]
+    )
+    outputs = frozenset(number - index - 1 for number in dataflow.outputs)
+    return Dataflow(tuple(operations), dataflow.elements[index + 1 :], dataflow.shapes[index + 1 :], outputs)
+
+
 def readers_of(dataflow: Dataflow) -> list[list[int]]:
     """The operations that read each map, in order."""
     readers: list[list[int]] = [[] for _ in dataflow.elements]
