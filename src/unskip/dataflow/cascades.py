@@ -7,6 +7,7 @@ they can be and grow while they fit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from unskip.dataflow.blocks import block_of, weight_reads
@@ -64,6 +65,26 @@ class Cascades:
             best = Run(first, index, rows[first : index + 1], kept, weights[first : index + 1])
         return best
 
+    def grown(self, run: Run, most: int) -> Run:
+        """A cascade with the largest stripes whose kept rows take no more than so many bytes, or the thinnest."""
+        best = self.with_rows(run, self.layers.thinnest[run.last])
+        for rows in range(best.rows[-1] + 1, self.layers.layers[run.last].output.height):
+            proposed = self.with_rows(run, rows)
+            if proposed.kept > most:
+                break
+            best = proposed
+        return best
+
+    def with_rows(self, run: Run, last: int) -> Run:
+        """A cascade with stripes of so many rows of its last layer's output."""
+        layers = self.layers.layers
+        rows = [*self.layers.thinnest]
+        rows[run.last] = last
+        for index in range(run.last, run.first, -1):
+            rows[index - 1] = min(rows[index] * layers[index].stride[0], layers[index - 1].output.height)
+        kept = sum(self._kept(index, rows) for index in range(run.first + 1, run.last + 1))
+        return replace(run, rows=tuple(rows[run.first : run.last + 1]), kept=kept)
+
     def _in_stripes(self, index: int, rows: tuple[int, ...]) -> bool:
         layer = self.layers.layers[index]
         return layer.striped and rows[index] < layer.output.height
@@ -74,7 +95,7 @@ class Cascades:
         alone = layers.readers[index] == (index,) and index not in layers.outputs
         return alone and layers.layers[index].inputs[0] == index and not layers.maps[index].linear
 
-    def _kept(self, index: int, rows: tuple[int, ...]) -> int:
+    def _kept(self, index: int, rows: Sequence[int]) -> int:
         """Bytes of the rows that lie between a layer and the one before it: whole stripes of what it reads."""
         layer = self.layers.layers[index]
         needed = layer.input_rows(rows[index])
@@ -87,11 +108,8 @@ class Cascades:
         runs = [replace(run, buffered=weights[run.first : run.last + 1])]
         height, cascades = layers[run.last].output.height, 0
         for last in range(thinnest[run.last] + 1, (height + 1) // 2 + 1):
-            rows = [*thinnest]
-            rows[run.last] = last
-            for index in range(run.last, run.first, -1):
-                rows[index - 1] = rows[index] * layers[index].stride[0]
-            proposed = self._split(run.first, run.last, tuple(rows), weights)
+            rows = (*thinnest[: run.first], *self.with_rows(run, last).rows, *thinnest[run.last + 1 :])
+            proposed = self._split(run.first, run.last, rows, weights)
             number = sum(each.last > each.first for each in proposed)
             cascades = cascades or number
             if number > cascades or any(self._needs(each) > self.device.sram_bytes for each in proposed):

@@ -94,19 +94,22 @@ def _spilling(layers: Layers, device: Device) -> _Plan:
 def _in_sram(layers: Layers, device: Device, optimise: Optimise) -> _Plan:
     """The plan for a device whose maps live in the SRAM; for size, in the stripes that need the least of it."""
     runs = [Run(index, index, (layer.output.height,)) for index, layer in enumerate(layers.layers)]
+    plan = _Plan(layers, device, runs, [Buffer()] * len(layers.layers), frozenset(range(len(layers.maps))))
     limit = device.sram_bytes
     if optimise == "size":
-        cascades = striped(_in_bricks(layers))
-        limit = cascades.peak_elements
-        runs = [
-            Run(each.first, each.last, layers.thinnest[each.first : each.last + 1])
-            if each.last > each.first
-            else runs[each.first]
-            for each in cascades.cascades
+        cascades = Cascades(layers, device)
+        least = [
+            cascades.grown(Run(each.first, each.last, ()), 0) if each.last > each.first else runs[each.first]
+            for each in striped(_in_bricks(layers), windows_kept=2).cascades
         ]
-    plan = _Plan(layers, device, runs, [Buffer()] * len(layers.layers), frozenset(range(len(layers.maps))))
-    room = [limit - held for held in _held(plan)]
-    return replace(plan, buffers=buffers_of(layers, runs, device, room))
+        held = _held(replace(plan, runs=least))
+        limit = max(held)
+        runs = [
+            cascades.grown(run, limit - whole + run.kept) if run.last > run.first else run
+            for run, whole in zip(least, held, strict=True)
+        ]
+        plan = replace(plan, runs=runs)
+    return replace(plan, buffers=buffers_of(layers, runs, device, [limit - held for held in _held(plan)]))
 
 
 def _in_bricks(layers: Layers) -> Dataflow:

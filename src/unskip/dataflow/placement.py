@@ -37,7 +37,7 @@ class Place:
 
 
 def places_of(layers: Layers, runs: Sequence[Run]) -> list[Place]:
-    """The places of all maps that exist whole. An addition that is a run of its own writes over an operand."""
+    """The places of all maps that exist whole. An addition writes over an operand."""
     run_of = _run_of(runs)
     inside = {index + 1 for run in runs for index in range(run.first, run.last)}
     together: dict[int, list[int]] = {}
@@ -46,12 +46,10 @@ def places_of(layers: Layers, runs: Sequence[Run]) -> list[Place]:
         if map_ in inside:
             continue
         place[map_] = map_
-        if map_ and layers.layers[map_ - 1].kind == "elementwise" and runs[run_of[map_ - 1]].first == map_ - 1:
-            for operand in layers.layers[map_ - 1].inputs:
-                done = layers.readers[operand][-1] == map_ - 1 and operand not in layers.outputs
-                if done and operand in place and layers.maps[operand].bytes == layers.maps[map_].bytes:
-                    place[map_] = place[operand]
-                    break
+        if map_ and layers.layers[map_ - 1].kind == "elementwise":
+            operands = layers.layers[map_ - 1].inputs
+            over = (each for each in operands if each in place and _written_over(layers, runs[run_of[map_ - 1]], each, map_))
+            place[map_] = place[next(over, map_)]
         together.setdefault(place[map_], []).append(map_)
     end = len(runs)
     return [
@@ -63,6 +61,13 @@ def places_of(layers: Layers, runs: Sequence[Run]) -> list[Place]:
         )
         for maps in together.values()
     ]
+
+
+def _written_over(layers: Layers, run: Run, operand: int, map_: int) -> bool:
+    """Whether nothing but the layer that writes ``map_`` reads an operand of its size in this run or later."""
+    readers = [reader for reader in layers.readers[operand] if reader >= run.first]
+    same = layers.maps[operand].bytes == layers.maps[map_].bytes
+    return same and readers == [map_ - 1] and operand not in layers.outputs
 
 
 def _run_of(runs: Sequence[Run]) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -39,9 +39,10 @@ class Stripes:
     of a map; without, they are read anew for every row.
     """
 
-    def __init__(self, dataflow: Dataflow, *, resident_weights: bool = False) -> None:
+    def __init__(self, dataflow: Dataflow, *, resident_weights: bool = False, windows_kept: int = 1) -> None:
         self.dataflow = fused(dataflow)
         self._resident_weights = resident_weights
+        self._windows_kept = windows_kept
 
     @cached_property
     def readers(self) -> list[list[int]]:
@@ -78,7 +79,7 @@ class Stripes:
         for index in range(cascade.first + 1, cascade.last + 1):
             window = operations[index].window
             assert window is not None
-            kept += rows(shapes[index], window.size[0])
+            kept += rows(shapes[index], self._windows_kept * window.size[0])
         if self._resident_weights and cascade.last > cascade.first:
             kept += sum(operations[index].weights for index in range(cascade.first, cascade.last + 1))
         return kept
@@ -101,26 +102,41 @@ class Stripes:
         )
 
 
-def striped(dataflow: Dataflow, *, resident_weights: bool = False) -> Striped:
-    """The cascades with the lowest peak of elements of feature maps; see `Stripes` for what lives in one.
+def striped(dataflow: Dataflow, *, resident_weights: bool = False, windows_kept: int = 1) -> Striped:
+    """The cascades with the lowest peak of elements of feature maps, and of those the ones with the fewest operations.
 
-    Exact: what lives in a cascade does not depend on the other cascades, so that the best of those that end at an
-    operation follows from the best of those that end before it. Order of operations: the code's.
+    See `Stripes` for what lives in one. Exact: what lives in a cascade does not depend on the other cascades, so that
+    the best of those that end at an operation follows from the best of those that end before it. The operations run in the
+    order of the code.
     """
-    stripes = Stripes(dataflow, resident_weights=resident_weights)
-    count = len(stripes.dataflow.operations)
-    best: list[tuple[int, int, Cascade | None]] = [(0, 0, None)] + [(-1, 0, None)] * count
-    for first in range(count):
-        peak, number, _ = best[first]
-        for cascade in stripes.cascades_from(first):
-            least = (max(peak, stripes.live(cascade)), number + 1, cascade)
+    stripes = Stripes(dataflow, resident_weights=resident_weights, windows_kept=windows_kept)
+    choices = [
+        [(cascade, stripes.live(cascade)) for cascade in stripes.cascades_from(first)]
+        for first in range(len(stripes.dataflow.operations))
+    ]
+    peak = _least(choices, lambda cost, cascade, live: max(cost, live))[0]
+    within = [[(cascade, live) for cascade, live in each if live <= peak] for each in choices]
+    _, cascades = _least(within, lambda cost, cascade, live: cost + (cascade.last - cascade.first))
+    return Striped(stripes.dataflow, cascades, peak)
+
+
+def _least(
+    choices: Sequence[Sequence[tuple[Cascade, int]]], costs: Callable[[int, Cascade, int], int]
+) -> tuple[int, tuple[Cascade, ...]]:
+    """The cascades of all operations with the least cost, ``costs`` of what came before and one cascade more."""
+    best: list[tuple[int, tuple[Cascade, ...]] | None] = [(0, ())] + [None] * len(choices)
+    for first, each in enumerate(choices):
+        before = best[first]
+        if before is None:
+            continue
+        for cascade, live in each:
+            cost = costs(before[0], cascade, live)
             known = best[cascade.last + 1]
-            if known[0] < 0 or least[:2] < known[:2]:
-                best[cascade.last + 1] = least
-    cascades: list[Cascade] = []
-    while (cascade := best[cascades[-1].first if cascades else count][2]) is not None:
-        cascades.append(cascade)
-    return Striped(stripes.dataflow, tuple(cascades[::-1]), best[count][0])
+            if known is None or cost < known[0]:
+                best[cascade.last + 1] = (cost, (*before[1], cascade))
+    found = best[-1]
+    assert found is not None
+    return found
 
 
 def rows(shape: tuple[int, ...], number: int) -> int:
