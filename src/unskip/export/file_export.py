@@ -24,6 +24,7 @@ from unskip.export.proof import (
     compare_scores,
     refuse_deviation,
     refuse_drop,
+    refuse_other_arithmetic,
     refuse_other_integers,
 )
 from unskip.files import atomic_paths
@@ -148,7 +149,9 @@ class FileExport:
         self, written: Path, net: StagedNet, depth: str | None, quantized: nn.Module | None
     ) -> tuple[Agreement, Scores | None, Agreement | None]:
         """Run a file by its own runtime beside the network as it is, and beside its quantised form if there is one."""
-        file = answers_of(self.format.runtime.load(written, depth=depth))
+        program = self.format.runtime.load(written, depth=depth)
+        refuse_other_arithmetic(self.path, program, self.images)
+        file = answers_of(program)
         eager = self._normalized(for_cpu(net))
         task = self.task or _usual_task(eager, self.images[:1])
         free = self.batch_size is None
