@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +104,8 @@ class PlannedMethod:
         given = dict(zip((argument.name for argument in arguments), map(self._argument, call.args), strict=False))
         outs = [given[argument.name] for argument in arguments if argument.is_out]
         if operator.name.startswith("cortex_m::"):  # in Python there are only those that return their answer
-            answer = overloads.default(*(given[each.name] for each in arguments if not each.is_out))
+            kernel = _kernels().get(operator.name, overloads.default)
+            answer = kernel(*(given[each.name] for each in arguments if not each.is_out))
             for out, tensor in zip(outs, [answer] if len(outs) == 1 else answer, strict=True):
                 out.copy_(tensor)
             return
@@ -181,6 +182,12 @@ def _num_bytes(sizes: Sequence[int], dtype: Any) -> int:
     for size in sizes:
         num *= size
     return int(num)
+
+
+def _kernels() -> Mapping[str, Callable[..., Any]]:
+    from unskip.runtimes._cmsis_nn import KERNELS  # imports torch
+
+    return KERNELS
 
 
 @cache
