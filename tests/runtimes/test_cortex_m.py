@@ -81,6 +81,31 @@ def test_memory_is_that_of_the_plan(written, residual, images, tmp_path):
     assert kinds.count("quantized_add") == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "overload", "said"),
+    [
+        ("aten::from_file", "out", "a text"),
+        ("prims::device_put", "", "no kernel"),
+        ("cortex_m::evil", "out", "no kernel"),
+    ],
+)
+def test_a_program_reaches_nothing_but_tensors(written, name, overload, said, monkeypatch):
+    from executorch.exir._serialize import _program
+    from executorch.exir.schema import String
+
+    def changed(content):
+        file = deserialize(content)
+        plan = next(plan for plan in file.program.execution_plan if plan.name == "forward")
+        plan.operators[0].name, plan.operators[0].overload = name, overload
+        plan.values[plan.chains[0].instructions[0].instr_args.args[1]].val = String("/etc/hostname")
+        return file
+
+    deserialize = _program.deserialize_pte_binary
+    monkeypatch.setattr(_program, "deserialize_pte_binary", changed)
+    with pytest.raises(ValueError, match=said):
+        read_plan(written.path)
+
+
 def test_a_map_that_overwrites_another_is_noticed(written, images):
     """The arena is real here: a plan in which maps lie on top of each other gives other answers."""
     good, bad = read_plan(written.path), read_plan(written.path)
