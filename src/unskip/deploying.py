@@ -15,19 +15,27 @@ from unskip.data_info import DataInfo
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
-from unskip.export import FORMATS, Exported, export_net, export_switchable, find_format, format_for
+from unskip.export import (
+    CALIBRATION_IMAGES,
+    FORMATS,
+    Exported,
+    Format,
+    export_net,
+    export_switchable,
+    find_format,
+    format_for,
+)
 from unskip.files import check_writable
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
-from unskip.runtimes import read_metadata, runtimes
+from unskip.runtimes import Configuration, Estimator, ending_of, read_metadata
 from unskip.settings import nearest
 from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
-_CALIBRATION = 256
 
 
 def evaluate_target(
@@ -39,7 +47,7 @@ def evaluate_target(
     test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target, label)
-    if any(file.suffix.lower() == runtime.endings[0] for runtime in runtimes()):
+    if ending_of(file):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
         where = facts.get("normalization", "outside")
@@ -98,6 +106,7 @@ def export_target(
     tolerance: float | None = None,
     images: int = 256,
     switchable: bool = False,
+    device: Configuration | None = None,
 ) -> Iterator[Exported]:
     """Export a run's network or a network's file to every one of ``formats``, each file as soon as it is kept.
 
@@ -106,18 +115,19 @@ def export_target(
     checked on ``images`` test images of the network's run, or of ``data``, and all test images tell how well they do
     their task: answers may differ by ``tolerance`` (1e-3); with ``int8``, the figure that decides may be lower by
     ``max_drop`` (0.05), and ``calibration`` training images (256) decide the ranges. ``switchable`` puts all networks
-    that came out of the training of ``label`` into one file.
+    that came out of the training of ``label`` into one file. Files for a ``device`` compute in 8 bits always.
     """
     if switchable and int8:
         raise UnskipError("a file of several depths is written in float32; export each depth by itself with `int8`")
     if int8 and tolerance is not None:
         raise UnskipError("`tolerance` compares logits of float32; what `int8` may lose is said with `max_drop`")
-    if not int8 and (calibration is not None or max_drop is not None):
-        raise UnskipError("`calibration` and `max_drop` belong to `int8`")
     files = _depths(target, label) if switchable else {"": net_file(target, label)}
     file = next(iter(files.values()))
     name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
-    places = _places(out, formats, f"{name}-int8" if int8 else name)
+    places = _places(out, formats, f"{name}-int8" if int8 else name, device)
+    in_8_bits = {path: int8 or not format_for(path).float32 for path in places}
+    if not any(in_8_bits.values()) and (calibration is not None or max_drop is not None):
+        raise UnskipError("`calibration` and `max_drop` belong to `int8`")
     nets = {depth: load_net(path)[0] for depth, path in files.items()}
     info = load_net(file)[1]
     if batch_size is not None:
@@ -139,15 +149,18 @@ def export_target(
         "task": task,
         "test": _OnePass(seen),
     }
-    if int8:
-        given["calibration"] = seen.train_images(calibration or _CALIBRATION, recipe.seed if recipe else 0)
-    limit = {"max_drop": max_drop, "tolerance": tolerance}
-    given |= {name: value for name, value in limit.items() if value is not None}
+    seed, count = recipe.seed if recipe else 0, calibration or CALIBRATION_IMAGES
+    integers: Any = {"calibration": seen.train_images(count, seed)} if any(in_8_bits.values()) else {}
+    if max_drop is not None:
+        integers["max_drop"] = max_drop
+    if tolerance is not None:
+        given["tolerance"] = tolerance
     for path in places:
         if switchable:
             yield from export_switchable(nets, path, shown, **given)
-        else:
-            yield export_net(nets[""], path, shown, **given)
+            continue
+        compiled: Any = {"device": device} if isinstance(format_for(path).runtime, Estimator) else {}
+        yield export_net(nets[""], path, shown, **given, **compiled, **(integers if in_8_bits[path] else {}))
 
 
 def _depths(target: Path, label: str | None) -> dict[str, Path]:
@@ -167,14 +180,16 @@ def _depths(target: Path, label: str | None) -> dict[str, Path]:
     return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
 
 
-def _places(out: str | Path | None, formats: Sequence[str], name: str) -> list[Path]:
+def _places(
+    out: str | Path | None, formats: Sequence[str], name: str, device: Configuration | None = None
+) -> list[Path]:
     """The files that an export command means; `UnskipError` where they cannot be."""
     wanted = [find_format(each) for each in dict.fromkeys(formats)]
     if out is not None and not str(out).strip():
         raise UnskipError("`out` is empty; name a file or a folder, or leave it out for this one")
     place = Path() if out is None else Path(out)
     endings = [format_.ending for format_ in FORMATS.values()]
-    meant = place.suffix.lower() in endings or nearest(place.suffix.lower(), endings)  # student.pt is a slip
+    meant = ending_of(place) or nearest(place.suffix.lower(), endings)  # student.pt is a slip
     if meant and not place.is_dir() and not str(out).endswith(("/", os.sep)):
         ending = format_for(place)
         if wanted and wanted != [ending]:
@@ -185,10 +200,23 @@ def _places(out: str | Path | None, formats: Sequence[str], name: str) -> list[P
     else:
         if place.is_file():
             raise UnskipError(f"`out` {place} is a file, and ends in none of {', '.join(endings)}; name a folder")
-        files = [place / f"{name}{format_.ending}" for format_ in wanted or [find_format("onnx")]]
+        usual = [find_format(device.runtime if device else "onnx")]
+        files = [place / f"{name}{_ending(format_, device)}" for format_ in wanted or usual]
     for file in files:
         check_writable(file, "`out`")
     return files
+
+
+def _ending(format_: Format, device: Configuration | None) -> str:
+    """That of a format's files; `UnskipError` where it takes a device, and none is named."""
+    runtime = format_.runtime
+    if not isinstance(runtime, Estimator):
+        return format_.ending
+    if device is None or device.runtime != runtime.name:
+        raise UnskipError(
+            f"{format_.name} files are for one device; say which with `target`: {', '.join(runtime.targets)}"
+        )
+    return runtime.ending(device.target)
 
 
 def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:

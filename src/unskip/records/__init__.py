@@ -1,6 +1,7 @@
 """What ``run.json`` and a benchmark's JSON file hold, as typed data; no torch."""
 
 from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
+from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
 from unskip.records.run import Data, Epoch, Net, Run
 
@@ -10,8 +11,10 @@ __all__ = [
     "Comparison",
     "Data",
     "Epoch",
+    "Estimate",
     "Figure",
     "Group",
+    "Layer",
     "Load",
     "Net",
     "Operation",
@@ -21,6 +24,7 @@ __all__ = [
     "Subject",
     "TimeShare",
     "Timeline",
+    "Traffic",
     "speedup",
     "time_share",
 ]

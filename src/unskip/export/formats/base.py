@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from unskip.answers import LOGITS, tensors_in
-from unskip.runtimes import Runtime, find_runtime
+from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
+
+CALIBRATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class Conversion:
     backend: str | None = None
     calibration: Tensor | None = None
     names: Any = LOGITS
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None
+    device: Configuration | None = None
 
-    def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
-        """The network as torch.export has it."""
+    def captured(self, *, free_batch: bool | None = None, channels_last: bool = False) -> torch.export.ExportedProgram:
+        """The network as torch.export has it, for images whose memory is laid out channels first, or last."""
         free = self.batch_size is None if free_batch is None else free_batch
         # With an example of one image, torch.export would take a free batch size for a constant.
         example = torch.zeros(2 if free else self.batch_size or 1, *self.input_shape)
+        example = example.contiguous(memory_format=memory_format(channels_last))
         shapes = ({0: torch.export.Dim("batch")},) if free else None
         return torch.export.export(self.net, (example,), dynamic_shapes=shapes)
 
@@ -48,7 +53,8 @@ class Format(ABC):
     """A format by its file's name; ``order`` is its place among the others.
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
-    ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised,
+    ``free_batch`` says whether its files can take any number of images at once, ``float32`` and ``int8`` in what they
+    can compute,
     ``switchable`` whether one file can hold networks of several depths that share weights, ``backends`` what it can be
     written for, the default first, ``depths_backend`` the one that lets depths share their weights.
     """
@@ -56,6 +62,7 @@ class Format(ABC):
     order: ClassVar[float] = math.inf
     runtime_name: ClassVar[str]
     free_batch: ClassVar[bool] = True
+    float32: ClassVar[bool] = True
     int8: ClassVar[bool] = False
     switchable: ClassVar[bool] = False
     backends: ClassVar[tuple[str, ...]] = ()
@@ -72,21 +79,36 @@ class Format(ABC):
         return find_runtime(self.runtime_name)
 
     @property
+    def endings(self) -> tuple[str, ...]:
+        """Those that its files can have, with the dot: one, or one for every device."""
+        endings = self.runtime.endings
+        return endings if isinstance(self.runtime, Estimator) else endings[:1]
+
+    @property
     def ending(self) -> str:
-        """The ending of its files, with the dot."""
-        return self.runtime.endings[0]
+        """The first of them."""
+        return self.endings[0]
 
     def files(self, path: Path) -> Sequence[Path]:
         """All files that one network becomes; ``path`` is among them."""
         return [path]
 
     @abstractmethod
-    def write(self, conversion: Conversion, path: Path) -> None:
-        """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away."""
+    def write(self, conversion: Conversion, path: Path) -> nn.Module | None:
+        """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away.
+
+        What is given back is the quantised network, which the file has to compute; None where that is not known apart
+        from the file, or is the network itself.
+        """
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
         raise NotImplementedError(f"{self.name} files hold one network")
+
+
+def memory_format(channels_last: bool) -> torch.memory_format:
+    """How the memory of a batch of maps (N, C, H, W) is laid out."""
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def flat(net: nn.Module) -> nn.Module:

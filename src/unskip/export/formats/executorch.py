@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from unskip.errors import UnskipError, first_line
+from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats.base import Conversion, Format
-from unskip.export.formats.onnx import CALIBRATION_BATCH
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
 from unskip.runtimes import find_runtime
@@ -33,15 +34,17 @@ class ExecuTorch(Format):
     backends = ("xnnpack", "portable")
     depths_backend = "portable"
 
-    def write(self, conversion: Conversion, path: Path) -> None:
+    def write(self, conversion: Conversion, path: Path) -> nn.Module | None:
         """See :meth:`Format.write`."""
+        quantized = None
         if conversion.calibration is not None:
             if conversion.backend != "xnnpack":
                 raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
-            program = _quantized(conversion)
+            quantized, program = _quantized(conversion)
         else:
             program = conversion.captured()
         path.write_bytes(_lowered(program, conversion.backend, {METADATA: json.dumps(dict(conversion.facts))}).buffer)
+        return quantized
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""
@@ -103,18 +106,12 @@ def _lowered(
     return edge.to_executorch()
 
 
-def _quantized(conversion: Conversion) -> torch.export.ExportedProgram:
+def _quantized(conversion: Conversion) -> tuple[nn.Module, torch.export.ExportedProgram]:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
         get_symmetric_quantization_config,
     )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    assert conversion.calibration is not None
     quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    prepared = prepare_pt2e(conversion.captured(free_batch=True).module(), quantizer)
-    with torch.inference_mode():
-        for images in conversion.calibration.split(CALIBRATION_BATCH):
-            prepared(images)
-    example = torch.zeros(conversion.batch_size or 1, *conversion.input_shape)
-    return torch.export.export(convert_pt2e(prepared), (example,))
+    quantized = calibrated(conversion, quantizer)
+    return quantized, of_batch(quantized, conversion)

@@ -15,10 +15,9 @@ import torch
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
 from unskip.export.formats._switchable import switched
-from unskip.export.formats.base import Conversion, Format
+from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, Format
 
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
-CALIBRATION_BATCH = 32
 
 
 class Onnx(Format):
