@@ -14,7 +14,7 @@ from unskip.errors import UnskipError
 from unskip.files import parse_json
 from unskip.quiet import quiet
 from unskip.records import Estimate
-from unskip.runtimes import _vela
+from unskip.runtimes import _vela, _vela_names
 from unskip.runtimes._estimator import Configuration, Estimator, known_word
 from unskip.runtimes.base import Images, Outputs, Program, answers_in, depth_index
 from unskip.runtimes.executorch import program_metadata
@@ -99,6 +99,10 @@ class EthosU(Estimator):
     def estimate(self, path: Path) -> Estimate:
         """What Vela says of the TOSA graph beside a file; see :func:`unskip.runtimes._vela.estimate`."""
         return _vela.estimate(_graph_of(path).read_bytes(), self.configuration(path))
+
+    def meanings(self, configuration: Configuration) -> Mapping[str, str]:
+        """See :meth:`Estimator.meanings`."""
+        return _vela_names.meanings(configuration)
 
     def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
         self.require()
