@@ -16,5 +16,6 @@ class Sram(Measure):
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """None where no compiler was asked, or the device has no such memory."""
-        size = None if file.estimate is None else file.estimate.memory_bytes.get("sram")
-        return None if size is None else Figure(value=size)
+        if file.estimate is None or "sram" not in file.estimate.memory_bytes:
+            return None
+        return Figure(value=file.estimate.memory_bytes["sram"], allowed=file.estimate.sram_limit_bytes)

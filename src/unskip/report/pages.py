@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from unskip.files import write_text
 from unskip.records import Comparison, Run
 from unskip.report.curves import loss_drawings, score_drawings
+from unskip.report.devices import device_section
 from unskip.report.drawings import cost_drawings, memory_drawings
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
@@ -71,6 +73,7 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
             "setting": setting_of(group),
             "table": files_table(comparison, group),
             "costs": cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
+            "device": device_section(comparison, group, f"layers-{number}"),
         }
         for number, group in enumerate(comparison.groups)
     ]
@@ -80,6 +83,12 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
         comparison=comparison,
         nets=nets,
         sections=sections,
-        definitions=definitions(nets, *(section["table"] for section in sections)),
+        definitions=definitions(nets, *chain.from_iterable(map(_tables, sections))),
         sentences=sentences,
     )
+
+
+def _tables(section: dict[str, Any]) -> list[Table]:
+    """Those of a setting."""
+    device = section["device"]
+    return [section["table"], *([device.cycles, device.traffic] if device else ())]

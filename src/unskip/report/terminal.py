@@ -28,7 +28,9 @@ def show_run(run: Run, console: Console) -> None:
 
 
 def show_bench(comparison: Comparison, console: Console) -> None:
-    """Print the tables of every setting, and what must be known to read them."""
+    """Print what was found, the tables of every setting, and what must be known to read them."""
+    for sentence in sentences(comparison, "headline"):
+        console.print(Text(sentence, style="bold"))
     for note in sentences(comparison, "notes"):
         console.print(Text(note, style="yellow"))
     nets = nets_table(comparison)

@@ -57,6 +57,10 @@ class Estimator(Runtime):
                 raise UnskipError(f"`{option}` is no option of {target}; {has}")
         return Configuration(self.name, target, self._complete(target, setting))
 
+    def meanings(self, configuration: Configuration) -> Mapping[str, str]:
+        """What the words of a setting mean, a sentence without its full stop for each that needs one."""
+        return {}
+
     @abstractmethod
     def configuration(self, path: Path) -> Configuration:
         """What a file was compiled for."""
