@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from statistics import mean
@@ -25,7 +27,8 @@ from typing import Any
 import torch
 
 from unskip.compare.targets import Target, find_targets
-from unskip.dataflow import inventory
+from unskip.dataflow import Cost, device_named, estimated_cost, inventory
+from unskip.dataflow.cost import Optimise
 from unskip.errors import UnskipError
 from unskip.export.formats.base import Conversion
 from unskip.export.formats.ethos_u import tosa_graph
@@ -59,7 +62,7 @@ DEVICES: tuple[tuple[str, Mapping[str, str]], ...] = (
     ("ethos-u85-256", {"memory_mode": "Sram_Only"}),
 )
 LEAN, PLAIN = "with_lean_stem", "without_shortcuts"
-PLANS = (("", PLAIN), (LEAN, f"{LEAN}+{PLAIN}"))  # for every network
+PLANS = ("", PLAIN, LEAN, f"{LEAN}+{PLAIN}")
 
 
 @dataclass(frozen=True)
@@ -76,25 +79,50 @@ class Cell:
         return f"{self.net} {self.plan} {self.device}"
 
 
-def plans_by_stage(net: str) -> Iterator[str]:
-    """Shortcuts removed in the first stages only, with a lean stem and without."""
-    (target,) = find_targets([net])
+@lru_cache(maxsize=16)
+def network(net: str, plan: str) -> Target:
+    """A network with random weights and the edits of a plan; `UnskipError` where one of them does not fit."""
+    return find_targets(["+".join(filter(None, (net, plan)))])[0]
+
+
+def forecast_of(target: Target, device: Configuration) -> Cost:
+    """What the forecast says of a network on a device."""
+    about = device_named(device.target)
+    if match := re.search(r"(\d+)KB", device.setting["memory_mode"]):
+        about = replace(about, sram_bytes=int(match[1]) * 1024)
+    optimise: Optimise = "size" if device.setting["optimise"] == "size" else "speed"
+    return estimated_cost(target.net, target.input_shape, about, optimise=optimise)
+
+
+def plan_by_stage(net: str, device: Configuration) -> str:
+    """Of plans that remove shortcuts in the first stages, or in the last ones, the best one by the forecast."""
+    target = network(net, "")
     stages = list(dict.fromkeys(each.place.partition(".")[0] for each in inventory(target.net, target.input_shape)))
-    for count in range(1, len(stages)):
-        only = f"{PLAIN}: {{only: [{', '.join(stages[:count])}]}}"
-        yield from (only, f"{LEAN}+{only}")
+    parts = [stages[:count] for count in range(1, len(stages))] + [stages[count:] for count in range(1, len(stages))]
+    plans = [f"{PLAIN}: {{only: [{', '.join(part)}]}}" for part in parts]
+    return min(plans, key=lambda plan: forecast_of(network(net, plan), device).cycles)
 
 
 def compute(lines: Path, nets: Sequence[str], devices: Sequence[Configuration]) -> None:
-    """Compile what is missing, the plans for every network before those by stage."""
-    for plans in (*PLANS, None):
+    """Compile what is missing: the plans for every network, then for each device the best one by stage."""
+    for plan in PLANS:
         for net in nets:
-            for plan in plans or plans_by_stage(net):
-                known = {key_of(line) for line in read(lines)}  # others may be at work on the same file
-                cells = [cell for device in devices if (cell := Cell(net, plan, device)).key not in known]
-                for line in compiled(net, plan, [cell.device for cell in cells]):
-                    with open(lines, "a") as file:
-                        file.write(json.dumps(line) + "\n")
+            compute_plan(lines, net, plan, devices)
+    for net in nets:
+        wanted: dict[str, list[Configuration]] = {}
+        for device in devices:
+            wanted.setdefault(plan_by_stage(net, device), []).append(device)
+        for plan, asked in wanted.items():
+            compute_plan(lines, net, plan, asked)
+
+
+def compute_plan(lines: Path, net: str, plan: str, devices: Sequence[Configuration]) -> None:
+    """Compile what is missing of a network with a plan."""
+    known = {key_of(line) for line in read(lines)}  # others may be at work on the same file
+    missing = [device for device in devices if Cell(net, plan, device).key not in known]
+    for line in compiled(net, plan, missing):
+        with open(lines, "a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[dict[str, Any]]:
@@ -102,16 +130,11 @@ def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[
     if not devices:
         return
     graphs: dict[bool, bytes] = {}
-    try:
-        target: Target | UnskipError = find_targets(["+".join(filter(None, (net, plan)))])[0]
-    except UnskipError as error:
-        target = error
     for device in devices:
         line: dict[str, Any] = {"net": net, "plan": plan, "target": device.target, "setting": dict(device.setting)}
         started = time.perf_counter()
         try:
-            if isinstance(target, UnskipError):
-                raise target
+            target = network(net, plan)
             family = device.target.startswith("ethos-u85")  # U55 and U65 are given the same graph
             if family not in graphs:
                 graphs[family] = graph_of(target, device)
@@ -162,6 +185,7 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "nets": {
             net: {
                 "image": find_net(net).image_size,
+                "forecast": forecasts(net, devices),
                 "plans": {
                     plan: {
                         device: figures_of(estimate, plans[""].get(device)) for device, estimate in by_device.items()
@@ -170,7 +194,21 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 },
             }
             for net, plans in estimates.items()
+            if "" in plans
         },
+    }
+
+
+def forecasts(net: str, devices: Mapping[str, Configuration]) -> dict[str, dict[str, list[int]]]:
+    """Cycles and SRAM by the forecast, of a network as it is and plain."""
+    targets = {plan: network(net, plan) for plan in ("", PLAIN)}
+    costs = {
+        plan: {name: forecast_of(target, device) for name, device in devices.items()}
+        for plan, target in targets.items()
+    }
+    return {
+        plan: {name: [cost.cycles, cost.sram_bytes] for name, cost in by_device.items()}
+        for plan, by_device in costs.items()
     }
 
 
