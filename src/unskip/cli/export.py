@@ -106,7 +106,7 @@ def export(
 
     Every file is run by its own runtime: its answers are compared with the network's, and its score on all test
     images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is not
-    left behind. executorch and openvino are extras: `pip install 'unskip[executorch]'`.
+    left behind. executorch, ncnn and openvino are extras: `pip install 'unskip[executorch]'`.
 
     Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
     `unskip export runs/demo --int8 --out student.onnx`, `unskip export runs/demo --to ethos-u --target ethos-u55-128`.

@@ -41,11 +41,12 @@ class Conversion:
     normalization: tuple[Sequence[float], Sequence[float]] | None = None
     device: Configuration | None = None
 
-    def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
-        """The network as torch.export has it."""
+    def captured(self, *, free_batch: bool | None = None, channels_last: bool = False) -> torch.export.ExportedProgram:
+        """The network as torch.export has it, for images whose memory is laid out channels first, or last."""
         free = self.batch_size is None if free_batch is None else free_batch
         # With an example of one image, torch.export would take a free batch size for a constant.
         example = torch.zeros(2 if free else self.batch_size or 1, *self.input_shape)
+        example = example.contiguous(memory_format=memory_format(channels_last))
         shapes = ({0: torch.export.Dim("batch")},) if free else None
         return torch.export.export(self.net, (example,), dynamic_shapes=shapes)
 
@@ -115,6 +116,11 @@ class Format(ABC):
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
         raise NotImplementedError(f"{self.name} files hold one network")
+
+
+def memory_format(channels_last: bool) -> torch.memory_format:
+    """How the memory of a batch of maps (N, C, H, W) is laid out."""
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def flat(net: nn.Module) -> nn.Module:

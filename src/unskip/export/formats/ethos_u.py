@@ -15,7 +15,7 @@ from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats.base import Conversion, Format
 from unskip.records import Estimate
 from unskip.runtimes import Configuration, _vela
-from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale
+from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale, digest
 from unskip.runtimes.executorch import METADATA
 
 _SCALING = ("quantize_per_tensor.default", "dequantize_per_tensor.default")
@@ -43,7 +43,7 @@ class EthosU(Format):
     def write(self, conversion: Conversion, path: Path) -> nn.Module:
         """See :meth:`Format.write`."""
         from executorch.backends.arm.ethosu import EthosUPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir import EdgeProgramManager, to_edge_transform_and_lower
 
         device = conversion.device
         assert device is not None
@@ -52,17 +52,17 @@ class EthosU(Format):
         folder = path.parent / "vela"
         folder.mkdir()
         spec.dump_intermediate_artifacts_to(str(folder))
+        edge = to_edge_transform_and_lower(program, partitioner=[EthosUPartitioner(spec)])
+        _refuse_fallback(edge.exported_program(), device)
+        graph = (folder / "out.tosa").read_bytes()
         facts = {
             **conversion.facts,
             "target": device.target,
             "setting": json.dumps(dict(device.setting)),
-            "integers": _integers(program, conversion).to_json(),
+            "integers": _integers(program, conversion, graph).to_json(),
         }
-        constants = {METADATA: json.dumps(facts)}
-        edge = to_edge_transform_and_lower(program, partitioner=[EthosUPartitioner(spec)], constant_methods=constants)
-        _refuse_fallback(edge.exported_program(), device)
-        path.write_bytes(edge.to_executorch().buffer)
-        graph = (folder / "out.tosa").read_bytes()
+        complete = EdgeProgramManager(edge.exported_program(), {METADATA: json.dumps(facts)}, edge.compile_config)
+        path.write_bytes(complete.to_executorch().buffer)
         path.with_suffix(GRAPH_SUFFIX).write_bytes(graph)
         return quantized
 
@@ -115,8 +115,8 @@ def _quantized(conversion: Conversion) -> tuple[nn.Module, torch.export.Exported
     return quantized, of_batch(quantized, conversion)
 
 
-def _integers(program: torch.export.ExportedProgram, conversion: Conversion) -> IntegerGraph:
-    """The scales at both ends of a quantised program."""
+def _integers(program: torch.export.ExportedProgram, conversion: Conversion, graph: bytes) -> IntegerGraph:
+    """What surrounds a quantised program's integers."""
     nodes = list(program.graph.nodes)
     first = next((node for node in nodes if str(node.target).endswith(_SCALING[0])), None)
     last = [node for node in nodes[-1].args[0] if str(node.target).endswith(_SCALING[1])]
@@ -127,6 +127,7 @@ def _integers(program: torch.export.ExportedProgram, conversion: Conversion) -> 
         input=Scale(*first.args[1:3]),
         outputs=tuple(Scale(*node.args[1:3]) for node in last),
         shape=(conversion.batch_size or 1, *conversion.input_shape),
+        digest=digest(graph),
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
     )
