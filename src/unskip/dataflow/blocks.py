@@ -60,14 +60,11 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
     cost = np.where(prod(source) < 2 * ih * iw * depth, cost / 2, cost)
     best = np.unravel_index(np.argmin(np.where(fits, cost, np.inf)), cost.shape)
     return Block(
-        (int(h[best]), int(w[best]), int(d[best])),
-        (int(ih[best]), int(iw[best]), int(np.minimum(depth, source[2])[best])),
+        (int(h[best]), int(w[best]), int(d[best])), (int(ih[best]), int(iw[best]), int(np.minimum(depth, source[2])[best]))
     )
 
 
-def _fits(
-    layer: Layer, device: Device, block: tuple[np.ndarray, ...], places: np.ndarray, depth: np.ndarray
-) -> np.ndarray:
+def _fits(layer: Layer, device: Device, block: tuple[np.ndarray, ...], places: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Which blocks lie in the processor's buffers with their inputs, both twice so that the next one can be read."""
     granule, sums_granule, banks = device.banks
     inputs = _up(2 * -(-(places * _up(depth, 8)) // 1024), granule)

@@ -122,7 +122,9 @@ def _held(plan: _Plan) -> list[int]:
     """Bytes in the SRAM during each run."""
     places = [place for place in places_of(plan.layers, plan.runs) if plan.kept.issuperset(place.maps)]
     return [
-        run.kept + plan.weights_in(run) + sum(place.bytes for place in places if place.start <= number <= place.end)
+        run.kept
+        + plan.weights_in(run)
+        + sum(place.bytes for place in places if place.start <= number <= place.end)
         for number, run in enumerate(plan.runs)
     ]
 

@@ -48,9 +48,7 @@ def places_of(layers: Layers, runs: Sequence[Run]) -> list[Place]:
         place[map_] = map_
         if map_ and layers.layers[map_ - 1].kind == "elementwise":
             operands = layers.layers[map_ - 1].inputs
-            over = (
-                each for each in operands if each in place and _written_over(layers, runs[run_of[map_ - 1]], each, map_)
-            )
+            over = (each for each in operands if each in place and _written_over(layers, runs[run_of[map_ - 1]], each, map_))
             place[map_] = place[next(over, map_)]
         together.setdefault(place[map_], []).append(map_)
     end = len(runs)
@@ -99,9 +97,7 @@ def buffers_of(layers: Layers, runs: Sequence[Run], device: Device, room_in: Seq
                 buffer = Buffer((run.buffered[place],) if run.buffered[place] else ())
             else:
                 hidden = before if place == 0 else 0.0
-                buffer = _buffer(
-                    layer, rows, device, hidden, free, left, behind=device.behind, alone=run.last == run.first
-                )
+                buffer = _buffer(layer, rows, device, hidden, free, left, behind=device.behind, alone=run.last == run.first)
             buffers.append(buffer)
             left -= buffer.bytes
             before = compute_cycles(layer, block_of(layer, rows, device), device)
