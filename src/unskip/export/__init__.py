@@ -1,5 +1,6 @@
 """Write a network for deployment. A format is one file in `formats`."""
 
+from unskip.export.estimating import estimate_untrained, known_estimate
 from unskip.export.formats import FORMATS, find_format, format_for
 from unskip.export.formats.base import Format
 from unskip.export.formats.executorch import arena_of_file, planned_arena
@@ -13,10 +14,12 @@ __all__ = [
     "Format",
     "Scores",
     "arena_of_file",
+    "estimate_untrained",
     "export_net",
     "export_switchable",
     "export_untrained",
     "find_format",
     "format_for",
+    "known_estimate",
     "planned_arena",
 ]

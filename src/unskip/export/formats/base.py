@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.answers import LOGITS, tensors_in
+from unskip.records import Estimate
 from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 
 CALIBRATION_BATCH = 32
@@ -100,6 +102,16 @@ class Format(ABC):
         What is given back is the quantised network, which the file has to compute; None where that is not known apart
         from the file, or is the network itself.
         """
+
+    def estimate(self, conversion: Conversion) -> Estimate:
+        """What the compiler of the device says of the network, in no file; only if the runtime is an `Estimator`."""
+        runtime = self.runtime
+        assert isinstance(runtime, Estimator)
+        assert conversion.device is not None
+        with tempfile.TemporaryDirectory(prefix="unskip-") as folder:
+            path = Path(folder, f"net{runtime.ending(conversion.device.target)}")
+            self.write(conversion, path)
+            return runtime.estimate(path)
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
