@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from unskip.answers import LOGITS, answer_names
-from unskip.errors import UnskipError, first_line
+from unskip.answers import LOGITS
+from unskip.errors import UnskipError
+from unskip.export.eight_bits import QuantizationAwareTraining, exported_in_8_bits
 from unskip.export.formats import FORMATS, format_for
-from unskip.export.formats.base import Conversion, Format, flat, normalized
-from unskip.export.proof import (
-    Agreement,
-    Exported,
-    Scores,
-    answers_of,
-    compare,
-    compare_scores,
-    refuse_deviation,
-    refuse_drop,
-)
-from unskip.files import atomic_paths
+from unskip.export.one_file import Batches, Normalization, OneFile, for_cpu
+from unskip.export.proof import Exported
 from unskip.nets import StagedNet, staged
-from unskip.quiet import quiet
-from unskip.surgery import extract, fold_batchnorm, with_recalibrated_statistics
-from unskip.tasks import Classification, Matching, Task
+from unskip.surgery import fold_batchnorm, with_recalibrated_statistics
+from unskip.tasks import Task
 
 _UNTRAINED_TOLERANCE = 0.05  # rounding grows in networks that nothing has trained, and their logits do not matter
-
-Normalization = tuple[Sequence[float], Sequence[float]]
-Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
 
 
 def export_net(
@@ -51,6 +36,7 @@ def export_net(
     test: Batches | None = None,
     calibration: Tensor | None = None,
     max_drop: float = 0.05,
+    qat: QuantizationAwareTraining | None = None,
 ) -> Exported:
     """Write a network in the format that the file's ending names, and prove the file on real images (N, C, H, W).
 
@@ -63,23 +49,23 @@ def export_net(
     The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
     default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
     with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
-    instead: its score may lie below the network's by ``max_drop``. A network that answers with several tensors becomes
-    a file of several outputs, named after their places in the structure.
+    instead: its score may lie below the network's by ``max_drop``. Where it lies further below than ``qat`` allows, the
+    network is trained on with fake quantisation, and the better of the two files is kept. A network that answers with
+    several tensors becomes a file of several outputs, named after their places in the structure.
 
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
     """
     net = staged(net, images)
-    order = _Order(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test)
-    if calibration is not None and not order.format.int8:
+    file = OneFile(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test)
+    if calibration is None:
+        conversion = file.conversion(net, fold_batchnorm(for_cpu(net)))
+        return file.kept([(None, net)], lambda place: file.format.write(conversion, place), tolerance)[0]
+    if not file.format.int8:
         raise UnskipError(
-            f"{order.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
+            f"{file.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
         )
-    if calibration is not None and not len(calibration):
-        raise UnskipError("8 bits are calibrated on images, and there are none")
-    conversion = order.conversion(net, fold_batchnorm(_for_cpu(net)), calibration=calibration)
-    limit = tolerance if calibration is None else None
-    return order.kept([(None, net)], lambda place: order.format.write(conversion, place), limit, max_drop)[0]
+    return exported_in_8_bits(file, net, calibration, max_drop, qat)
 
 
 def export_untrained(
@@ -120,138 +106,14 @@ def export_switchable(
         raise UnskipError(f"{format_.name} files hold one depth; several in one file are for {_able('switchable')}")
     facts = {**(metadata or {}), "depths": json.dumps(list(nets))}
     backend = backend or format_.depths_backend
-    order = _Order(Path(path), images, normalization, batch_size, backend, facts, task, test)
+    file = OneFile(Path(path), images, normalization, batch_size, backend, facts, task, test)
     conversions = {
-        name: order.conversion(nets[name], ready)
-        for name, ready in zip(nets, _sharing([_for_cpu(net) for net in nets.values()]), strict=True)
+        name: file.conversion(nets[name], ready)
+        for name, ready in zip(nets, _sharing([for_cpu(net) for net in nets.values()]), strict=True)
     }
     if any(conversion.names != LOGITS for conversion in conversions.values()):
         raise UnskipError("several depths in one file are for networks that answer with logits")
-    return order.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
-
-
-@dataclass
-class _Order:
-    """What is the same for all networks of a file; `UnskipError` for what cannot be carried out."""
-
-    path: Path
-    images: Tensor
-    normalization: Normalization | None
-    batch_size: int | None
-    backend: str | None
-    metadata: Mapping[str, str]
-    task: Task | None
-    test: Batches | None
-
-    def __post_init__(self) -> None:
-        self.format = format_for(self.path)
-        self.backend = _backend(self.format, self.backend)
-        if not len(self.images):
-            raise UnskipError("an export is proved on images, and there are none")
-        self.format.runtime.require()
-        if self.batch_size is None and not self.format.free_batch:
-            self.batch_size = 1
-        self.images = self.images.detach().to("cpu", torch.float32)
-
-    def conversion(self, net: StagedNet, ready: StagedNet, calibration: Tensor | None = None) -> Conversion:
-        """What the format gets: the network as it is ready to be written, and the facts about it."""
-        shape = self.images.shape[1:]
-        facts = {
-            "unskip": version("unskip"),
-            "image_shape": json.dumps(list(shape)),
-            "normalization": "outside" if self.normalization is None else "inside",
-            "precision": "float32" if calibration is None else "int8",
-        }
-        if self.normalization is not None:
-            mean, std = self.normalization
-            facts |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
-        if net.spec is not None:
-            facts["net"] = json.dumps(net.spec.to_json())
-        ready_net = self._normalized(ready)
-        with torch.no_grad():
-            names = answer_names(ready_net(self.images[:1]))
-        if not isinstance(names, str):
-            facts["answers"] = json.dumps(names)
-            ready_net = flat(ready_net)
-        return Conversion(
-            net=ready_net,
-            names=names,
-            input_shape=(shape[0], shape[1], shape[2]),
-            batch_size=self.batch_size,
-            facts=facts | dict(self.metadata),
-            backend=self.backend,
-            calibration=None if calibration is None else calibration.detach().to("cpu", torch.float32),
-        )
-
-    def kept(
-        self,
-        nets: Iterable[tuple[str | None, StagedNet]],
-        write: Callable[[Path], None],
-        tolerance: float | None,
-        max_drop: float = 0.0,
-    ) -> list[Exported]:
-        """Write the networks, by their depths, prove each, and let the file take its place when none is refused.
-
-        What decides is ``tolerance``, or where that is None, in 8 bits, ``max_drop``.
-        """
-        with atomic_paths(self.format.files(self.path)) as files:
-            written = next(file for file in files if file.name == self.path.name)
-            try:
-                with quiet():
-                    write(written)
-            except (UnskipError, OSError):
-                raise
-            except Exception as error:  # exporters fail in ways of their own
-                raise UnskipError(
-                    f"{self.path} was not written: {self.format.name} files cannot hold this network "
-                    f"({first_line(error)})"
-                ) from error
-            proved = [(depth, *self._prove(written, net, depth)) for depth, net in nets]
-            for _, agreement, scores in proved:
-                if tolerance is None:
-                    refuse_drop(self.path, agreement, scores, max_drop)
-                else:
-                    refuse_deviation(self.path, agreement, tolerance)
-            file_bytes = sum(file.stat().st_size for file in files)
-        return [
-            Exported(
-                path=self.path,
-                depth=depth,
-                format=self.format.name,
-                runtime=self.format.runtime.version,
-                precision="int8" if tolerance is None else "float32",
-                batch_size=self.batch_size,
-                file_bytes=file_bytes,
-                tolerance=tolerance,
-                scores=scores,
-                **vars(agreement),
-            )
-            for depth, agreement, scores in proved
-        ]
-
-    def _prove(self, written: Path, net: StagedNet, depth: str | None) -> tuple[Agreement, Scores | None]:
-        """Run a file by its own runtime beside the network as it is."""
-        file = answers_of(self.format.runtime.load(written, depth=depth))
-        eager = self._normalized(_for_cpu(net))
-        task = self.task or _usual_task(eager, self.images[:1])
-        agreement = compare(eager, file, self.images, task, free_batch=self.batch_size is None)
-        return agreement, None if self.test is None else compare_scores(eager, file, self.test, task)
-
-    def _normalized(self, net: nn.Module) -> nn.Module:
-        return net if self.normalization is None else normalized(net, *self.normalization)
-
-
-def _usual_task(net: nn.Module, image: Tensor) -> Task:
-    """Classification for a network that gives logits; for any other, to answer as it does."""
-    with torch.no_grad():
-        logits = answer_names(net(image)) == LOGITS
-    return Classification() if logits else Matching().with_teacher(net)
-
-
-def _for_cpu(net: StagedNet) -> StagedNet:
-    """A copy for inference in float32; exporters write channels-last weights as another graph."""
-    copied = extract(net).to("cpu", torch.float32).eval()
-    return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return file.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
 
 
 def _sharing(nets: Sequence[StagedNet]) -> Sequence[StagedNet]:
@@ -270,12 +132,3 @@ def _different_bytes(nets: Sequence[StagedNet]) -> int:
 
 def _able(what: str) -> str:
     return ", ".join(name for name, format_ in FORMATS.items() if getattr(format_, what))
-
-
-def _backend(format_: Format, wanted: str | None) -> str | None:
-    if wanted is None:
-        return format_.backends[0] if format_.backends else None
-    if wanted not in format_.backends:
-        known = ", ".join(f"{name}: {' or '.join(other.backends)}" for name, other in FORMATS.items() if other.backends)
-        raise UnskipError(f"{format_.name} has no backend {wanted!r}; there are {known}")
-    return wanted

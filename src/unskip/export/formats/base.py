@@ -18,13 +18,24 @@ from unskip.runtimes import Runtime, find_runtime
 
 
 @dataclass(frozen=True)
+class EightBits:
+    """A network that computes with 8-bit integers, as its format has it: ``model`` is what `Format.write` understands.
+
+    ``requantized_additions`` counts, in that graph, the additions of maps that have a scale each, and the sum a third.
+    """
+
+    model: Any
+    requantized_additions: int
+
+
+@dataclass(frozen=True)
 class Conversion:
     """What is to be written.
 
     ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. It gives one
     tensor, or a tuple of as many as there are in ``names``, the structure of the network's answers with a name in the
-    place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. With ``calibration``, images
-    (N, C, H, W) as ``net`` takes them, the file is to compute with 8-bit integers. ``backend`` is one of the format's.
+    place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. ``backend`` is one of the format's.
+    Where ``eight_bits`` is there, it is written in the place of ``net``.
     """
 
     net: nn.Module
@@ -32,7 +43,7 @@ class Conversion:
     batch_size: int | None
     facts: Mapping[str, str]
     backend: str | None = None
-    calibration: Tensor | None = None
+    eight_bits: EightBits | None = None
     names: Any = LOGITS
 
     def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
@@ -48,15 +59,17 @@ class Format(ABC):
     """A format by its file's name; ``order`` is its place among the others.
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
-    ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised,
-    ``switchable`` whether one file can hold networks of several depths that share weights, ``backends`` what it can be
-    written for, the default first, ``depths_backend`` the one that lets depths share their weights.
+    ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised
+    after training, ``qat`` whether also by training, for which it has a :meth:`quantizer`, ``switchable`` whether one
+    file can hold networks of several depths that share weights, ``backends`` what it can be written for, the default
+    first, ``depths_backend`` the one that lets depths share their weights.
     """
 
     order: ClassVar[float] = math.inf
     runtime_name: ClassVar[str]
     free_batch: ClassVar[bool] = True
     int8: ClassVar[bool] = False
+    qat: ClassVar[bool] = False
     switchable: ClassVar[bool] = False
     backends: ClassVar[tuple[str, ...]] = ()
     depths_backend: ClassVar[str | None] = None
@@ -83,6 +96,21 @@ class Format(ABC):
     @abstractmethod
     def write(self, conversion: Conversion, path: Path) -> None:
         """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away."""
+
+    def quantized(self, conversion: Conversion, calibration: Tensor) -> EightBits:
+        """The network in 8 bits, its ranges those of ``calibration``, images (N, C, H, W); only if ``int8``."""
+        raise NotImplementedError(f"{self.name} files are written in float32")
+
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """What says where the target computes in 8 bits, a ``Quantizer`` of torchao's PT2E flow; only if ``qat``.
+
+        ``qat``: for quantisation-aware training, else for calibration.
+        """
+        raise NotImplementedError(f"{self.name} files are not quantised by PT2E")
+
+    def trained(self, program: torch.export.ExportedProgram, conversion: Conversion) -> EightBits:
+        """What quantisation-aware training left, as this format writes it; only if ``qat``."""
+        raise NotImplementedError(f"{self.name} files are not quantised by PT2E")
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unskip.errors import UnskipError, first_line
-from unskip.export.formats.base import Conversion, Format
-from unskip.export.formats.onnx import CALIBRATION_BATCH
+from unskip.export.formats.base import Conversion, EightBits, Format
+from unskip.export.pt2e import post_training, requantized_additions
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
 from unskip.runtimes import find_runtime
@@ -29,19 +30,35 @@ class ExecuTorch(Format):
     runtime_name = "executorch"
     free_batch = False
     int8 = True
+    qat = True
     switchable = True
     backends = ("xnnpack", "portable")
     depths_backend = "portable"
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
-        if conversion.calibration is not None:
-            if conversion.backend != "xnnpack":
-                raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
-            program = _quantized(conversion)
-        else:
-            program = conversion.captured()
+        program = conversion.captured() if conversion.eight_bits is None else conversion.eight_bits.model
         path.write_bytes(_lowered(program, conversion.backend, {METADATA: json.dumps(dict(conversion.facts))}).buffer)
+
+    def quantized(self, conversion: Conversion, calibration: Tensor) -> EightBits:
+        """See :meth:`Format.quantized`."""
+        program = post_training(conversion, calibration, self.quantizer(conversion, qat=False))
+        return self.trained(program, conversion)
+
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """XNNPACK's."""
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+
+        if conversion.backend != "xnnpack":
+            raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
+        return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=qat))
+
+    def trained(self, program: torch.export.ExportedProgram, conversion: Conversion) -> EightBits:
+        """The program itself."""
+        return EightBits(program, requantized_additions(program))
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""
@@ -101,20 +118,3 @@ def _lowered(
     partitioner = [XnnpackPartitioner()] if backend == "xnnpack" else None
     edge = to_edge_transform_and_lower(program, partitioner=partitioner, constant_methods=constants)
     return edge.to_executorch()
-
-
-def _quantized(conversion: Conversion) -> torch.export.ExportedProgram:
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    assert conversion.calibration is not None
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    prepared = prepare_pt2e(conversion.captured(free_batch=True).module(), quantizer)
-    with torch.inference_mode():
-        for images in conversion.calibration.split(CALIBRATION_BATCH):
-            prepared(images)
-    example = torch.zeros(conversion.batch_size or 1, *conversion.input_shape)
-    return torch.export.export(convert_pt2e(prepared), (example,))

@@ -1,0 +1,154 @@
+"""One file: what the format gets, how it is written, and how it is proved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unskip.answers import LOGITS, answer_names
+from unskip.errors import UnskipError, first_line
+from unskip.export.formats import FORMATS, format_for
+from unskip.export.formats.base import Conversion, Format, flat, normalized
+from unskip.export.proof import Agreement, Exported, Scores, answers_of, compare, compare_scores, refuse_deviation
+from unskip.files import atomic_paths
+from unskip.nets import StagedNet
+from unskip.quiet import quiet
+from unskip.surgery import extract
+from unskip.tasks import Classification, Matching, Task
+
+Normalization = tuple[Sequence[float], Sequence[float]]
+Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
+
+
+@dataclass
+class OneFile:
+    """A file that is to be written: what is the same for all its networks; `UnskipError` for what cannot be."""
+
+    path: Path
+    images: Tensor
+    normalization: Normalization | None
+    batch_size: int | None
+    backend: str | None
+    metadata: Mapping[str, str]
+    task: Task | None
+    test: Batches | None
+
+    def __post_init__(self) -> None:
+        self.format = format_for(self.path)
+        self.backend = _backend(self.format, self.backend)
+        if not len(self.images):
+            raise UnskipError("an export is proved on images, and there are none")
+        self.format.runtime.require()
+        if self.batch_size is None and not self.format.free_batch:
+            self.batch_size = 1
+        self.images = self.images.detach().to("cpu", torch.float32)
+
+    def conversion(self, net: StagedNet, ready: StagedNet, precision: str = "float32") -> Conversion:
+        """What the format gets: the network as it is ready to be written, and the facts about it."""
+        shape = self.images.shape[1:]
+        facts = {
+            "unskip": version("unskip"),
+            "image_shape": json.dumps(list(shape)),
+            "normalization": "outside" if self.normalization is None else "inside",
+            "precision": precision,
+        }
+        if self.normalization is not None:
+            mean, std = self.normalization
+            facts |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
+        if net.spec is not None:
+            facts["net"] = json.dumps(net.spec.to_json())
+        ready_net = self._normalized(ready)
+        with torch.no_grad():
+            names = answer_names(ready_net(self.images[:1]))
+        if not isinstance(names, str):
+            facts["answers"] = json.dumps(names)
+            ready_net = flat(ready_net)
+        return Conversion(
+            net=ready_net,
+            names=names,
+            input_shape=(shape[0], shape[1], shape[2]),
+            batch_size=self.batch_size,
+            facts=facts | dict(self.metadata),
+            backend=self.backend,
+        )
+
+    def kept(
+        self, nets: Iterable[tuple[str | None, StagedNet]], write: Callable[[Path], None], tolerance: float
+    ) -> list[Exported]:
+        """Write the networks, by their depths, prove each, and let the file take its place when none deviates."""
+        with atomic_paths(self.format.files(self.path)) as files:
+            written = next(file for file in files if file.name == self.path.name)
+            self.write(write, written)
+            proved = [(depth, *self.prove(written, net, depth)) for depth, net in nets]
+            for _, agreement, _ in proved:
+                refuse_deviation(self.path, agreement, tolerance)
+            file_bytes = sum(file.stat().st_size for file in files)
+        return [
+            self.exported(agreement, scores, file_bytes, depth=depth, tolerance=tolerance, precision="float32")
+            for depth, agreement, scores in proved
+        ]
+
+    def write(self, write: Callable[[Path], None], place: Path) -> None:
+        """Let the format write, quietly; `UnskipError` in one sentence for whatever its exporter fails with."""
+        try:
+            with quiet():
+                write(place)
+        except (UnskipError, OSError):
+            raise
+        except Exception as error:  # exporters fail in ways of their own
+            raise UnskipError(
+                f"{self.path} was not written: {self.format.name} files cannot hold this network ({first_line(error)})"
+            ) from error
+
+    def exported(self, agreement: Agreement, scores: Scores | None, file_bytes: int, **facts: Any) -> Exported:
+        """What is known of a file that was kept."""
+        return Exported(
+            path=self.path,
+            format=self.format.name,
+            runtime=self.format.runtime.version,
+            batch_size=self.batch_size,
+            file_bytes=file_bytes,
+            scores=scores,
+            **vars(agreement),
+            **facts,
+        )
+
+    def prove(self, written: Path, net: StagedNet, depth: str | None) -> tuple[Agreement, Scores | None]:
+        """Run a file by its own runtime beside the network as it is."""
+        file = answers_of(self.format.runtime.load(written, depth=depth))
+        eager = self._normalized(for_cpu(net))
+        task = self.task or _usual_task(eager, self.images[:1])
+        agreement = compare(eager, file, self.images, task, free_batch=self.batch_size is None)
+        return agreement, None if self.test is None else compare_scores(eager, file, self.test, task)
+
+    def _normalized(self, net: nn.Module) -> nn.Module:
+        return net if self.normalization is None else normalized(net, *self.normalization)
+
+
+def _usual_task(net: nn.Module, image: Tensor) -> Task:
+    """Classification for a network that gives logits; for any other, to answer as it does."""
+    with torch.no_grad():
+        logits = answer_names(net(image)) == LOGITS
+    return Classification() if logits else Matching().with_teacher(net)
+
+
+def for_cpu(net: StagedNet) -> StagedNet:
+    """A copy for inference in float32; exporters write channels-last weights as another graph."""
+    copied = extract(net).to("cpu", torch.float32).eval()
+    return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def _backend(format_: Format, wanted: str | None) -> str | None:
+    if wanted is None:
+        return format_.backends[0] if format_.backends else None
+    if wanted not in format_.backends:
+        known = ", ".join(f"{name}: {' or '.join(other.backends)}" for name, other in FORMATS.items() if other.backends)
+        raise UnskipError(f"{format_.name} has no backend {wanted!r}; there are {known}")
+    return wanted
