@@ -48,6 +48,16 @@ def export(
             max=1,
         ),
     ] = None,
+    qat_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=100_000,
+            metavar="N",
+            help="With --int8, for networks of a run: where more than 0.5 points are lost, go on with "
+            "quantisation-aware training under the run's own loss for N epochs; by default 2, 0 for never.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -95,7 +105,10 @@ def export(
     Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
     `unskip export runs/demo --int8 --out student.onnx`.
     """
-    from unskip.deploying import export_target
+    from unskip.exporting import export_target
+    from unskip.records import read_eight_bits
+    from unskip.report import show_eight_bits
+    from unskip.run_folder import RunFolder
 
     written = export_target(
         target,
@@ -110,9 +123,13 @@ def export(
         int8=int8,
         calibration=calibration,
         max_drop=max_drop,
+        qat_epochs=qat_epochs,
         tolerance=tolerance,
         images=images,
         switchable=switchable,
+        console=out,
     )
     for done in written:
         out.print(done.describe(), highlight=False, soft_wrap=True)
+    if int8 and target.is_dir():
+        show_eight_bits(read_eight_bits(RunFolder(target).int8), out)

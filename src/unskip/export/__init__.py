@@ -1,15 +1,18 @@
 """Write a network for deployment. A format is one file in `formats`."""
 
+from unskip.export.eight_bits import QuantizationAwareTraining
 from unskip.export.formats import FORMATS, find_format, format_for
-from unskip.export.formats.base import Format
+from unskip.export.formats.base import Format, with_normalization
 from unskip.export.formats.executorch import arena_of_file, planned_arena
-from unskip.export.proof import Exported, Scores
+from unskip.export.proof import Exported, Quantization, Scores
 from unskip.export.writing import export_net, export_switchable, export_untrained
 
 __all__ = [
     "FORMATS",
     "Exported",
     "Format",
+    "Quantization",
+    "QuantizationAwareTraining",
     "Scores",
     "arena_of_file",
     "export_net",
@@ -18,4 +21,5 @@ __all__ = [
     "find_format",
     "format_for",
     "planned_arena",
+    "with_normalization",
 ]

@@ -1,6 +1,7 @@
 """What ``run.json`` and a benchmark's JSON file hold, as typed data; no torch."""
 
 from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
+from unskip.records.eight_bits import EightBits, read_eight_bits
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
 from unskip.records.run import Data, Epoch, Net, Run
 
@@ -9,6 +10,7 @@ __all__ = [
     "Cell",
     "Comparison",
     "Data",
+    "EightBits",
     "Epoch",
     "Figure",
     "Group",
@@ -21,6 +23,7 @@ __all__ = [
     "Subject",
     "TimeShare",
     "Timeline",
+    "read_eight_bits",
     "speedup",
     "time_share",
 ]

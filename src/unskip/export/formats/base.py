@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.answers import LOGITS, tensors_in
+from unskip.nets import StagedNet
 from unskip.runtimes import Runtime, find_runtime
 
 
@@ -134,6 +135,13 @@ class _Flat(nn.Module):
 def normalized(net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
     """A network that takes images scaled to 0..1 and normalises them by channel before it does anything else."""
     return nn.Sequential(OrderedDict(normalize=_Normalize(mean, std), net=net)).eval()
+
+
+def with_normalization(net: StagedNet, mean: Sequence[float], std: Sequence[float]) -> StagedNet:
+    """:func:`normalized` as a network of the same parts; the layers are shared."""
+    parts = dict(net.named_parts())
+    first = net.part_names[0]
+    return StagedNet(parts | {first: normalized(parts[first], mean, std)})
 
 
 class _Normalize(nn.Module):
