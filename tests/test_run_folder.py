@@ -82,7 +82,7 @@ def places_in(tree: object, place: tuple = ()):
         yield from places_in(inner, (*place, key))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(list(places_in(RESULTS))), value=PLAIN)
 def test_any_change_is_read_or_refused_in_a_sentence(folder, place, value):
     results = copy.deepcopy(RESULTS)

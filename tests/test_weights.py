@@ -321,7 +321,7 @@ def places_in(tree: object, place: tuple = ()):
         yield from places_in(inner, (*place, key))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(list(places_in(FACTS))), value=PLAIN, drop=st.booleans())
 def test_any_change_of_a_header_is_read_or_refused_in_a_sentence(tmp_path, place, value, drop):
     facts = copy.deepcopy(FACTS)
@@ -340,7 +340,7 @@ def test_any_change_of_a_header_is_read_or_refused_in_a_sentence(tmp_path, place
         load_net(with_header(tmp_path / "a.safetensors", facts))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_to_a_file_is_refused_in_a_sentence(tmp_path, data):
     state = {"a.weight": torch.arange(6.0), "b": torch.ones(2, 2)}

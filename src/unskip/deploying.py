@@ -12,7 +12,7 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
-from unskip.runtimes import read_metadata, runtimes
+from unskip.runtimes import ending_of, read_metadata
 from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
@@ -29,7 +29,7 @@ def evaluate_target(
     test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
     """
     file = net_file(target, label)
-    if any(file.suffix.lower() == runtime.endings[0] for runtime in runtimes()):
+    if ending_of(file):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
         where = facts.get("normalization", "outside")

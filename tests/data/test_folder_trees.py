@@ -41,7 +41,7 @@ def write_junk(folder: Path, name: str, classes: list[str]) -> None:
         path.write_text("no image")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_every_image_once_with_its_label_and_split(data):
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +92,7 @@ TOPS = ["train", "Test", "val", "seg_train", "seg_test", "bus", "x", ".git"]
 PLACES = ["1.png", "a/1.png", "b/1.png", "train/1.png", "test/1.png", "a.txt"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(TOPS), st.sets(st.sampled_from(PLACES)), min_size=1))
 def test_any_tree_is_read_or_refused(tree):
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from unskip.data.augment import PadCropFlip
@@ -25,7 +25,6 @@ def same(first, second) -> bool:
     return all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in pairs)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 5), st.integers(0, 9), st.data())
 def test_resuming_at_any_step_gives_the_rest_of_the_epoch(batch_size, epoch, seed, data):
     batches = batches_of(TRAIN, Steps(NUM, batch_size, drop_last=True), seed)

@@ -49,7 +49,7 @@ def test_small_network_by_hand():
 
 
 @given(net=nets(), inplace=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_forecast_is_what_a_run_holds(net, inplace):
     images = torch.randn(1, 3, 8, 8)
     for module in net.modules():
@@ -74,7 +74,7 @@ def _without_inplace_layers(net):
 
 
 @given(net=nets())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_folding_first_changes_nothing(net):
     assert forecast(net, (3, 8, 8)) == forecast(fold_batchnorm(net), (3, 8, 8))
 

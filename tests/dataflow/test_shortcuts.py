@@ -28,7 +28,7 @@ def test_bottleneck_shortcuts_by_hand():
 
 
 @given(net=nets())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_held_is_the_difference_to_the_network_without_this_shortcut(net):
     shortcuts = inventory(net, (3, 8, 8))
     places = [shortcut.place for shortcut in shortcuts]

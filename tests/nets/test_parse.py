@@ -702,7 +702,7 @@ def blocks_of(operations):
 PROGRAMS = st.lists(st.one_of(SIMPLE, blocks_of(st.one_of(SIMPLE, blocks_of(SIMPLE)))), min_size=1, max_size=6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(PROGRAMS)
 def test_random_programs(operations):
     torch.manual_seed(3)

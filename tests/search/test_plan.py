@@ -147,7 +147,7 @@ def test_no_smaller_set_of_removals_gets_as_low(name, options, side):
 
 
 @given(net=nets())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_no_smaller_set_of_removals_gets_as_low_in_random_nets(net):
     shape = (3, 8, 8)
     lines = plan(net, shape)

@@ -35,7 +35,7 @@ def searched(name):
 
 @pytest.mark.parametrize("name", NETS)
 @given(data=st.data())
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 def test_a_student_costs_what_its_edits_give(name, data):
     net, shape, search = searched(name)
     student = data.draw(st.sampled_from(search.students))

@@ -22,7 +22,7 @@ from unskip.surgery import at_depth, residual_blocks, without_shortcuts
     ],
 )
 @given(data=st.data())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_a_peak_is_that_of_the_network_built(name, options, side, data):
     net, shape = make_net(name, options), (3, side, side)
     stages = {stage: block_names(net.get_submodule(stage)) for stage in net.stage_names}
@@ -41,6 +41,6 @@ def test_a_peak_is_that_of_the_network_built(name, options, side, data):
 
 
 @given(net=nets())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_without_edits_it_is_the_forecast(net):
     assert 4 * Traced(net, (3, 8, 8)).peak() == forecast(net, (3, 8, 8)).peak_bytes

@@ -294,7 +294,7 @@ def random_blocks(draw) -> StagedNet:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(random_blocks(), st.integers(7, 12), st.integers(7, 12))
 @torch.no_grad()
 def test_random_blocks(net, height, width):

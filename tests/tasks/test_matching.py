@@ -52,7 +52,7 @@ shapes = st.sampled_from([(7, 5), (6, 3, 4, 2), (9, 1, 3), (8,)])
 
 
 @given(st.integers(0, 10_000), shapes, st.floats(0, 4), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_score_is_the_formula_over_all_batches(seed, shape, noise, size):
     answers, expected = drawn(seed, shape, noise)
     both = torch.stack([answers, expected], dim=1)  # an image holds what the two say of it
@@ -68,7 +68,7 @@ def test_the_score_is_the_formula_over_all_batches(seed, shape, noise, size):
 
 
 @given(st.floats(0.01, 100), st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_loss_is_the_formula_whatever_the_scale(scale, seed):
     s, t = drawn(seed, (4, 3, 2, 2), 1.0)
     loss = Matching().terms(scale * s, scale * t, torch.zeros(4), alpha=0.3, temperature=4)
@@ -99,7 +99,7 @@ def filled(structure, tensors):
 
 
 @given(structures, st.integers(0, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_structure_is_the_mean_over_its_tensors(structure, seed):
     answers, expected = [], []
     generator = torch.Generator().manual_seed(seed)

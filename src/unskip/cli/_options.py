@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unskip.errors import UnskipError
 from unskip.settings import shortened
+
+if TYPE_CHECKING:
+    from unskip.runtimes import Configuration
 
 
 def finite(value: float | None) -> float | None:
@@ -97,3 +100,49 @@ ImageSize = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="DEVICE",
+        help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256 and "
+        "others.",
+    ),
+]
+SystemConfig = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="With --target: the clock and the memories' speed, by Vela's name, as Ethos_U65_High_End."
+    ),
+]
+MemoryMode = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="With --target: what lies in which memory, by Vela's name: Sram_Only, Shared_Sram (weights in flash), "
+        "Dedicated_Sram_384KB (a cache in front of DRAM) and others.",
+    ),
+]
+Optimise = Annotated[
+    str | None, typer.Option(metavar="AIM", help="With --target: for speed, or size, which needs the least SRAM.")
+]
+
+
+def devices_in(
+    targets: str | None, system_config: str | None, memory_mode: str | None, optimise: str | None
+) -> tuple[Configuration, ...]:
+    """The devices that ``--target`` and the options of its setting name, with commas; none without it.
+
+    ``--optimise both`` names each twice.
+    """
+    from unskip.runtimes import configured
+
+    given = {"system_config": system_config, "memory_mode": memory_mode, "optimise": optimise}
+    setting = {name: value for name, value in given.items() if value is not None}
+    if targets is None:
+        if setting:
+            raise UnskipError(f"`{next(iter(setting))}` belongs to `target`")
+        return ()
+    aims = ("speed", "size") if optimise == "both" else (optimise,)
+    settings = [setting | ({"optimise": aim} if aim else {}) for aim in aims]
+    return tuple(configured(target, each) for target in names_in(targets) for each in settings)

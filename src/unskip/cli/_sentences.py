@@ -34,8 +34,10 @@ def as_typed(sentence: str, parameters: Sequence[Any]) -> str:
 
     def typed(match: re.Match[str]) -> str:
         name, value = match[1], match[2] or ""
-        for parameter in parameters:
-            if name == parameter.name or f"--{name.replace('_', '-')}" in parameter.opts:
+        # An option may be called as another command's argument is: what is typed decides.
+        option = f"--{name.replace('_', '-')}"
+        for parameter in sorted(parameters, key=lambda parameter: option not in parameter.opts):
+            if option in parameter.opts or name == parameter.name:
                 return _parameter(parameter, value)
             scope, key, _ = (parameter.metavar or "").partition("KEY=VALUE")
             if key and name.startswith(scope) and _is_recipe_key(name):

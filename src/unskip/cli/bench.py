@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from unskip.cli._console import out
-from unskip.cli._options import AllowedModules, DataName, DataSettings, ImageSize, names_in, numbers_in, parse_size
+from unskip.cli._options import (
+    AllowedModules,
+    DataName,
+    DataSettings,
+    Device,
+    ImageSize,
+    MemoryMode,
+    SystemConfig,
+    devices_in,
+    names_in,
+    numbers_in,
+    parse_size,
+)
 from unskip.listing import listed_names
 
 
@@ -22,8 +34,20 @@ def bench(
         ),
     ],
     runtime: Annotated[
-        str, typer.Option(metavar="NAMES", help=f"Of {', '.join(listed_names('unskip.runtimes'))}; with commas.")
-    ] = "onnxruntime",
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help=f"Of {', '.join(listed_names('unskip.runtimes'))}; with commas. By default onnxruntime, or none with "
+            "--target.",
+        ),
+    ] = None,
+    target_devices: Device = None,
+    system_config: SystemConfig = None,
+    memory_mode: MemoryMode = None,
+    optimise: Annotated[
+        str | None,
+        typer.Option(metavar="AIM", help="With --target: for speed, for size, which needs the least SRAM, or both."),
+    ] = None,
     threads: Annotated[str, typer.Option(metavar="NUMBERS", help="Threads, such as 1,2.")] = "1",
     batch: Annotated[str, typer.Option(metavar="NUMBERS", help="Images per call, such as 1,8.")] = "1",
     device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, or cuda (onnxruntime, torch).")] = "cpu",
@@ -45,10 +69,12 @@ def bench(
 
     Every file runs in fresh processes of its own, which take turns; ratios are to the first target, and are taken
     within the rounds. Networks are exported for each runtime and batch size first; networks by name have random
-    weights. What a runtime cannot run is shown with the reason.
+    weights. What a runtime cannot run is shown with the reason. With --target, nothing is timed: the compiler of a
+    device estimates cycles and memory there, and the accuracy is that of the device's integers.
 
     Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
-    `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`.
+    `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`,
+    `unskip bench resnet50 resnet50+without_shortcuts --target ethos-u65-256`.
     """
     from unskip.compare import Settings
     from unskip.compare import bench as compare
@@ -56,7 +82,8 @@ def bench(
     from unskip.report import show_bench, write_bench_report
 
     wanted = Settings(
-        runtimes=names_in(runtime),
+        runtimes=names_in(runtime or ("" if target_devices else "onnxruntime")),
+        devices=devices_in(target_devices, system_config, memory_mode, optimise),
         threads=numbers_in("--threads", threads, 1024),
         batch_sizes=numbers_in("--batch", batch, 65_536),
         device=device,

@@ -8,7 +8,19 @@ from typing import Annotated, Literal
 import typer
 
 from unskip.cli._console import out
-from unskip.cli._options import AllowedModules, DataName, DataSettings, NetLabel, finite
+from unskip.cli._options import (
+    AllowedModules,
+    DataName,
+    DataSettings,
+    Device,
+    MemoryMode,
+    NetLabel,
+    Optimise,
+    SystemConfig,
+    devices_in,
+    finite,
+)
+from unskip.errors import UnskipError
 from unskip.listing import listed_names
 
 
@@ -31,6 +43,10 @@ def export(
         ),
     ] = None,
     label: NetLabel = None,
+    device_name: Device = None,
+    system_config: SystemConfig = None,
+    memory_mode: MemoryMode = None,
+    optimise: Optimise = None,
     int8: Annotated[
         bool,
         typer.Option("--int8", help="Quantise to 8 bits (onnx, executorch), calibrated on the run's training images."),
@@ -54,7 +70,7 @@ def export(
             min=0,
             max=100_000,
             metavar="N",
-            help="With --int8, for networks of a run: where more than 0.5 points are lost, go on with "
+            help="In 8 bits, for networks of a run: where more than 0.5 points are lost, go on with "
             "quantisation-aware training under the run's own loss for N epochs; by default 2, 0 for never.",
         ),
     ] = None,
@@ -100,16 +116,19 @@ def export(
 
     Every file is run by its own runtime: its answers are compared with the network's, and its score on all test
     images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is not
-    left behind. executorch and openvino are extras: `pip install 'unskip[executorch]'`.
+    left behind. executorch, ncnn and openvino are extras: `pip install 'unskip[executorch]'`.
 
     Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
-    `unskip export runs/demo --int8 --out student.onnx`.
+    `unskip export runs/demo --int8 --out student.onnx`, `unskip export runs/demo --to ethos-u --target ethos-u55-128`.
     """
     from unskip.exporting import export_target
     from unskip.records import read_eight_bits
     from unskip.report import show_eight_bits
     from unskip.run_folder import RunFolder
 
+    devices = devices_in(device_name, system_config, memory_mode, optimise)
+    if len(devices) > 1:
+        raise UnskipError("a file is for one device; name the others in commands of their own (`target`)")
     written = export_target(
         target,
         place,
@@ -127,9 +146,12 @@ def export(
         tolerance=tolerance,
         images=images,
         switchable=switchable,
+        device=devices[0] if devices else None,
         console=out,
     )
+    integers = False
     for done in written:
         out.print(done.describe(), highlight=False, soft_wrap=True)
-    if int8 and target.is_dir():
+        integers = integers or done.precision == "int8"
+    if integers and target.is_dir():
         show_eight_bits(read_eight_bits(RunFolder(target).int8), out)

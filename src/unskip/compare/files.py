@@ -13,9 +13,9 @@ import torch
 from unskip.compare.targets import Target
 from unskip.compare.test_sets import TestSetOf
 from unskip.errors import UnskipError
-from unskip.export import export_net, export_untrained, format_for
+from unskip.export import CALIBRATION_IMAGES, export_net, export_untrained, format_for
 from unskip.measures.base import DeployedFile
-from unskip.runtimes import Runtime, runtimes
+from unskip.runtimes import Configuration, Estimator, Runtime, ending_of, runtimes
 
 
 @dataclass
@@ -33,23 +33,31 @@ class Exports:
     normalizes: bool = False
     any_batch: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
-    _known: dict[tuple[str, str, int | None], DeployedFile | UnskipError] = field(default_factory=dict, init=False)
+    _known: dict[tuple[str, str, int | None, str], DeployedFile | UnskipError] = field(default_factory=dict, init=False)
 
-    def file_for(self, target: Target, runtime: Runtime, batch_size: int, test_set: TestSetOf) -> DeployedFile:
+    def file_for(
+        self,
+        target: Target,
+        runtime: Runtime,
+        batch_size: int,
+        test_set: TestSetOf,
+        device: Configuration | None = None,
+    ) -> DeployedFile:
         """What a runtime is given to run a target; `UnskipError` where it cannot, or the export is refused.
 
-        It is proved on images of what ``test_set`` gives, on random ones where that is not known.
+        It is proved on images of what ``test_set`` gives, on random ones where that is not known. ``device`` is the one
+        that an `Estimator` compiles for.
         """
         if target.file is not None:
-            _check_runs(target.file, runtime)
+            _check_runs(target.file, runtime, device)
             return _deployed(target.file, str(target.file))
-        ending = runtime.endings[0]
+        ending = runtime.ending(device.target) if isinstance(runtime, Estimator) and device else runtime.endings[0]
         free = self.any_batch and format_for(Path(f"file{ending}")).free_batch
-        place = target.label, ending, None if free else batch_size
+        place = target.label, ending, None if free else batch_size, str(device)
         if place not in self._known:
             try:
                 path = self.place(target.label, batch_size, ending)
-                self._known[place] = self._export(target, path, None if free else batch_size, test_set)
+                self._known[place] = self._export(target, path, None if free else batch_size, test_set, device)
             except UnskipError as error:
                 self._known[place] = error
         known = self._known[place]
@@ -57,18 +65,24 @@ class Exports:
             raise known
         return known
 
-    def _export(self, target: Target, path: Path, size: int | None, test_set: TestSetOf) -> DeployedFile:
+    def _export(
+        self, target: Target, path: Path, size: int | None, test_set: TestSetOf, device: Configuration | None
+    ) -> DeployedFile:
         assert target.net is not None
         path.parent.mkdir(parents=True, exist_ok=True)
         name = path.relative_to(self.folder).as_posix()
         if target.info is None:
-            proof = export_untrained(target.net, path, target.input_shape, batch_size=size)
+            proof = export_untrained(target.net, path, target.input_shape, batch_size=size, device=device)
             return _deployed(path, name, proof=proof)
         tests, count, inside = test_set(target), self.images, self.normalizes
+        float32 = format_for(path).float32
         if isinstance(tests, str):
             images = torch.randn(count, *target.input_shape, generator=torch.Generator().manual_seed(0))
+            calibration = images
         else:
-            images = (tests.data.scaled() if inside else tests.data).test_images(count)
+            data = tests.data.scaled() if inside else tests.data
+            images = data.test_images(count)
+            calibration = images if float32 else data.train_images(CALIBRATION_IMAGES, 0)
         proof = export_net(
             target.net,
             path,
@@ -76,16 +90,21 @@ class Exports:
             metadata=target.info.to_json() | {"label": target.label} | dict(self.metadata),
             normalization=(target.info.mean, target.info.std) if inside else None,
             batch_size=size,
+            calibration=None if float32 else calibration,
+            max_drop=None,  # the comparison shows what is lost
+            device=device,
         )
         return _deployed(path, name, proof=proof, on_test_images=not isinstance(tests, str), normalizes=inside)
 
 
-def _check_runs(file: Path, runtime: Runtime) -> None:
-    ending = file.suffix.lower()
+def _check_runs(file: Path, runtime: Runtime, device: Configuration | None) -> None:
+    ending = ending_of(file)
     if ending not in runtime.endings:
         able = [other.title for other in runtimes() if ending in other.endings]
         do = "do" if len(able) > 1 else "does"
         raise UnskipError(f"{runtime.title} does not run {ending} files; {' and '.join(able)} {do}")
+    if isinstance(runtime, Estimator) and device and runtime.configuration(file) != device:
+        raise UnskipError(f"{file} was compiled for {runtime.configuration(file)}, not for {device}")
 
 
 def _deployed(path: Path, name: str, **proved: Any) -> DeployedFile:

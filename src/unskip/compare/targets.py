@@ -16,7 +16,7 @@ from unskip.measures import MeasuredNet
 from unskip.nets import PACKAGES
 from unskip.recipe import parse_edits, parse_settings
 from unskip.run_folder import net_file
-from unskip.runtimes import read_metadata, runtime_for, runtimes
+from unskip.runtimes import ending_of, read_metadata, runtime_for, runtimes
 from unskip.surgery import build
 from unskip.targets import resolve_net
 from unskip.tasks import Matching
@@ -78,11 +78,11 @@ def _target(text: str, image_size: tuple[int, int] | None) -> Target:
         return _trained(text, "run", net_file(Path(run), label))
     if path.suffix == ".safetensors":
         return _trained(text, "weights", net_file(path))
-    endings = sorted({ending for runtime in runtimes() for ending in runtime.endings})
-    if path.suffix.lower() in endings:
+    if ending_of(path):
         return _deployed(text, path, image_size)
     if len(path.parts) > 1:
         if path.is_file():
+            endings = sorted({ending for runtime in runtimes() for ending in runtime.endings})
             raise UnskipError(f"no runtime runs {text}: deployed files end in {', '.join(endings)}")
         raise UnskipError(f"no file or run folder {text}")
     return _by_name(text, image_size)

@@ -7,16 +7,14 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain, count, product
 from pathlib import Path
 from typing import Self
 
-import torch
-
 from unskip.compare.files import Exports
+from unskip.compare.settings import Settings
 from unskip.compare.targets import Target
 from unskip.compare.test_sets import TestSet, TestSetOf
 from unskip.compare.timing import Job, measure_files
@@ -27,50 +25,12 @@ from unskip.measures import MeasuredFile, Timing, measures
 from unskip.measures.base import DeployedFile
 from unskip.nets import NetSpec, unopened_modules
 from unskip.nets.within_memory import check_memory
-from unskip.records import Cell, Comparison, Figure, Group, Load, Subject, Timeline, speedup
-from unskip.runtimes import Runtime, find_runtime
-from unskip.settings import nearest
+from unskip.records import Cell, Comparison, Estimate, Figure, Group, Load, Subject, Timeline, speedup
+from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 from unskip.surgery import residual_blocks
 from unskip.tasks import Score
 
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Settings:
-    """In which settings subjects are compared: every runtime with every number of threads and every batch size.
-
-    ``repeats`` rounds are shared by ``processes`` launches of each file's process. Without ``timed``, nothing is run
-    but for its answers. ``quick``: measures that take long are left out.
-    """
-
-    runtimes: Sequence[str] = ("onnxruntime",)
-    threads: Sequence[int] = (1,)
-    batch_sizes: Sequence[int] = (1,)
-    device: str = "cpu"
-    repeats: int = 50
-    processes: int = 3
-    timed: bool = True
-    quick: bool = False
-
-    def check(self) -> None:
-        """Raise `UnskipError` for a runtime or a device that is not there, before anything takes time."""
-        if not (self.runtimes and self.threads and self.batch_sizes):
-            raise UnskipError("name at least one runtime, one number of threads and one batch size")
-        if min(*self.threads, *self.batch_sizes, self.repeats, self.processes) < 1:
-            raise UnskipError("threads, batch sizes, rounds and processes are whole numbers of 1 or more")
-        if self.device not in ("cpu", "cuda"):
-            raise UnskipError(f"no device {self.device!r}{nearest(self.device, ('cpu', 'cuda'))} (cpu or cuda)")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UnskipError("there is no CUDA device here that PyTorch sees; without `device` the CPU is measured")
-        for name in self.runtimes:
-            runtime = find_runtime(name)
-            runtime.require()
-            if self.device not in runtime.devices:
-                raise UnskipError(
-                    f"{runtime.title} runs on {' and '.join(runtime.devices)} here, not on {self.device}; "
-                    "leave it out of `runtime`"
-                )
 
 
 class Workbench:
@@ -116,7 +76,10 @@ class Workbench:
         started, settings = time.time(), self._settings
         self._check_fits(targets)
         wanted = product(settings.runtimes, settings.threads, settings.batch_sizes)
-        groups = tuple(self._group(targets, find_runtime(name), threads, size) for name, threads, size in wanted)
+        groups = (
+            *(self._group(targets, find_runtime(name), threads, size) for name, threads, size in wanted),
+            *(self._estimated(targets, device) for device in settings.devices),
+        )
         subjects = tuple(map(self._subject, targets))
         present = {name for subject in subjects for name in subject.figures}
         present |= {name for group in groups for cell in group.cells for name in cell.figures}
@@ -169,8 +132,31 @@ class Workbench:
             cells=tuple(cells),
         )
 
+    def _estimated(self, targets: Sequence[Target], device: Configuration) -> Group:
+        """What a device's compiler says of the targets' files for it, one image at a time."""
+        runtime = find_runtime(device.runtime)
+        assert isinstance(runtime, Estimator)
+        cells: list[Cell] = []
+        for target in targets:
+            self._say(f"{target.label}: compiling for {device}")
+            try:
+                file = self._exports.file_for(target, runtime, 1, self._test_set, device)
+                estimate = runtime.estimate(file.path)
+            except UnskipError as error:
+                cells.append(Cell(subject=target.label, refused=str(error)))
+                continue
+            cells.append(self._cell(target, file, None, 1, None, estimate))
+        by = next((cell.estimate.by for cell in cells if cell.estimate), runtime.version)
+        return Group(runtime=by, target=str(device), threads=1, batch_size=1, device="cpu", cells=tuple(cells))
+
     def _cell(
-        self, target: Target, file: DeployedFile, timing: Timing | None, batch_size: int, first: Figure | None
+        self,
+        target: Target,
+        file: DeployedFile,
+        timing: Timing | None,
+        batch_size: int,
+        first: Figure | None,
+        estimate: Estimate | None = None,
     ) -> Cell:
         self._say(f"{target.label}: answers and memory")
         measured = MeasuredFile(
@@ -180,6 +166,7 @@ class Workbench:
             device=self._settings.device,
             timing=timing,
             score=self._score(target, file),
+            estimate=estimate,
         )
         figures = _known({name: measure.of_file(measured) for name, measure in self._measures.items()})
         this = figures.get("latency")
@@ -189,6 +176,7 @@ class Workbench:
             sha256=file.sha256,
             figures=figures,
             speedup=speedup(first, this) if first and this else None,
+            estimate=estimate,
         )
 
     def _subject(self, target: Target) -> Subject:

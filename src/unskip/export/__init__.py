@@ -5,9 +5,10 @@ from unskip.export.formats import FORMATS, find_format, format_for
 from unskip.export.formats.base import Format, with_normalization
 from unskip.export.formats.executorch import arena_of_file, planned_arena
 from unskip.export.proof import Exported, Quantization, Scores
-from unskip.export.writing import export_net, export_switchable, export_untrained
+from unskip.export.writing import CALIBRATION_IMAGES, export_net, export_switchable, export_untrained
 
 __all__ = [
+    "CALIBRATION_IMAGES",
     "FORMATS",
     "Exported",
     "Format",

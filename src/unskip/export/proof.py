@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from unskip.runtimes import Program
 from unskip.tasks import Answers, Predict, Score, Task
 
 _BATCH = 32
+_REFERENCE_IMAGES = 4
 _ROUNDING = 1e-6  # of the largest value
+_INTEGER_ROUNDING = 0.02  # of the largest value, on average: 8 bits have steps of 1/255, and rounding grows with depth
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,9 @@ class Exported:
 
     ``file_bytes`` counts all files that belong to it. ``max_difference``, ``mean_difference``, ``agreement`` and
     ``constant`` are those of `Agreement` on ``images``. ``tolerance`` is None for 8 bits, where ``scores`` decide.
-    ``quantization`` says how they came about. ``batch_size`` None means any. ``depth`` names the network in a file of
-    several.
+    ``quantized`` compares the file with the quantised network that it was written from, None where there is none.
+    ``quantization`` says how the 8 bits came about, where they were scored.
+    ``batch_size`` None means any. ``depth`` names the network in a file of several.
     """
 
     path: Path
@@ -97,6 +101,7 @@ class Exported:
     images: int
     constant: bool
     scores: Scores | None
+    quantized: Agreement | None = None
     quantization: Quantization | None = None
 
     def describe(self) -> str:
@@ -111,6 +116,8 @@ class Exported:
         ]
         if self.constant:
             words[-1] += ", which says nothing: the network answers the same to every image and has learned nothing"
+        if self.quantized:
+            words.append(f"the quantised network answers the same to {self.quantized.agreement:.2%} of them")
         if self.scores:
             file, net = (100 * score.value for score in (self.scores.file, self.scores.net))
             scored = self.scores.file
@@ -147,6 +154,22 @@ def compare(net: Predict, file: Predict, images: Tensor, task: Task, *, free_bat
         images=len(images),
         constant=all(_is_constant(each, images) for _, each in pairs),
     )
+
+
+def refuse_other_arithmetic(path: Path, program: Program, images: Tensor) -> None:
+    """Raise `UnskipError` where a program does not give the very bits of the one that says what is right.
+
+    Compared on the first of the images, which is slow; `compare` then runs the fast program on all.
+    """
+    if program.reference is None:
+        return
+    shown = images[:_REFERENCE_IMAGES].contiguous().numpy()
+    pairs = zip(program.compute(shown), program.reference.compute(shown), strict=True)
+    if not all(np.array_equal(*pair) for pair in pairs):
+        raise UnskipError(
+            f"{path} was not written: its integers, as they are computed here, are not those of the reference model; "
+            "please report this with the network"
+        )
 
 
 def _joined(batches: list[Answers]) -> Answers:
@@ -195,6 +218,15 @@ def refuse_deviation(path: Path, proved: Agreement, tolerance: float) -> None:
             f"{path} was not written: its answers differ from the network's by {proved.max_difference:.2g} of the "
             f"largest value, and {tolerance:.2g} is allowed; they agree by {proved.agreement:.1%} on "
             f"{proved.images} images"
+        )
+
+
+def refuse_other_integers(path: Path, proved: Agreement) -> None:
+    """Raise `UnskipError` where a file does not compute what the quantised network does, but for rounding."""
+    if not proved.mean_difference <= _INTEGER_ROUNDING:
+        raise UnskipError(
+            f"{path} was not written: its answers differ from the quantised network's by {proved.mean_difference:.2g} "
+            f"of the largest value on average, and {_INTEGER_ROUNDING:.2g} is allowed"
         )
 
 

@@ -12,14 +12,18 @@ from torch import Tensor, nn
 from unskip.answers import LOGITS
 from unskip.errors import UnskipError
 from unskip.export.eight_bits import QuantizationAwareTraining, exported_in_8_bits
+from unskip.export.file_export import Batches, FileExport, Normalization, for_cpu
 from unskip.export.formats import FORMATS, format_for
-from unskip.export.one_file import Batches, Normalization, OneFile, for_cpu
 from unskip.export.proof import Exported
 from unskip.nets import StagedNet, staged
+from unskip.runtimes import Configuration
 from unskip.surgery import fold_batchnorm, with_recalibrated_statistics
 from unskip.tasks import Task
 
 _UNTRAINED_TOLERANCE = 0.05  # rounding grows in networks that nothing has trained, and their logits do not matter
+
+CALIBRATION_IMAGES = 256
+"""Training images that decide the ranges of 8 bits, unless somebody says how many."""
 
 
 def export_net(
@@ -35,8 +39,9 @@ def export_net(
     task: Task | None = None,
     test: Batches | None = None,
     calibration: Tensor | None = None,
-    max_drop: float = 0.05,
+    max_drop: float | None = 0.05,
     qat: QuantizationAwareTraining | None = None,
+    device: Configuration | None = None,
 ) -> Exported:
     """Write a network in the format that the file's ending names, and prove the file on real images (N, C, H, W).
 
@@ -49,27 +54,38 @@ def export_net(
     The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
     default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
     with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
-    instead: its score may lie below the network's by ``max_drop``. Where it lies further below than ``qat`` allows, the
-    network is trained on with fake quantisation, and the better of the two files is kept. A network that answers with
-    several tensors becomes a file of several outputs, named after their places in the structure.
+    instead: its score may lie below the network's by ``max_drop``, None for any. Where it lies lower than ``qat``
+    allows, the network is trained on with fake quantisation, and the better of the two files is kept. Where the format
+    quantises by itself, the file is compared with the quantised network too. A network that answers with several
+    tensors becomes a file of several outputs, named after their places in the structure. ``device`` configures the one
+    that the file's ending names, such as ``.ethos-u65-256.pte``; by default it is as usual.
 
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
     """
     net = staged(net, images)
-    file = OneFile(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test)
-    if calibration is None:
-        conversion = file.conversion(net, fold_batchnorm(for_cpu(net)))
-        return file.kept([(None, net)], lambda place: file.format.write(conversion, place), tolerance)[0]
-    if not file.format.int8:
+    order = FileExport(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test, device)
+    if calibration is not None and not order.format.int8:
         raise UnskipError(
-            f"{file.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
+            f"{order.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
         )
-    return exported_in_8_bits(file, net, calibration, max_drop, qat)
+    if calibration is None and not order.format.float32:
+        raise UnskipError(f"{order.format.name} files compute in 8 bits only: give images to calibrate on (`int8`)")
+    if calibration is not None and not len(calibration):
+        raise UnskipError("8 bits are calibrated on images, and there are none")
+    conversion = order.conversion(net, fold_batchnorm(for_cpu(net)), calibration=calibration)
+    if calibration is not None:
+        return exported_in_8_bits(order, net, conversion, max_drop, qat)
+    return order.kept([(None, net)], lambda place: order.format.write(conversion, place), tolerance)[0]
 
 
 def export_untrained(
-    net: StagedNet, path: Path, input_shape: tuple[int, int, int], *, batch_size: int | None = None
+    net: StagedNet,
+    path: Path,
+    input_shape: tuple[int, int, int],
+    *,
+    batch_size: int | None = None,
+    device: Configuration | None = None,
 ) -> Exported:
     """Write a network with random weights, proved on random images of (channels, height, width); see `export_net`.
 
@@ -78,7 +94,17 @@ def export_untrained(
     """
     images = torch.rand(4, *input_shape, generator=torch.Generator().manual_seed(0))
     ready = with_recalibrated_statistics(net, [images])
-    return export_net(ready, path, images, batch_size=batch_size, tolerance=_UNTRAINED_TOLERANCE)
+    calibration = None if format_for(path).float32 else images
+    return export_net(
+        ready,
+        path,
+        images[:1] if calibration is not None else images,  # a model of the device's integers takes seconds for each
+        batch_size=batch_size,
+        tolerance=_UNTRAINED_TOLERANCE,
+        calibration=calibration,
+        max_drop=None,
+        device=device,
+    )
 
 
 def export_switchable(
@@ -106,14 +132,14 @@ def export_switchable(
         raise UnskipError(f"{format_.name} files hold one depth; several in one file are for {_able('switchable')}")
     facts = {**(metadata or {}), "depths": json.dumps(list(nets))}
     backend = backend or format_.depths_backend
-    file = OneFile(Path(path), images, normalization, batch_size, backend, facts, task, test)
+    order = FileExport(Path(path), images, normalization, batch_size, backend, facts, task, test)
     conversions = {
-        name: file.conversion(nets[name], ready)
+        name: order.conversion(nets[name], ready)
         for name, ready in zip(nets, _sharing([for_cpu(net) for net in nets.values()]), strict=True)
     }
     if any(conversion.names != LOGITS for conversion in conversions.values()):
         raise UnskipError("several depths in one file are for networks that answer with logits")
-    return file.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
+    return order.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
 
 
 def _sharing(nets: Sequence[StagedNet]) -> Sequence[StagedNet]:

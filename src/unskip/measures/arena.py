@@ -21,7 +21,12 @@ class Arena(Measure):
         self._planned: dict[object, Figure] = {}
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
-        """The plan in the file itself, where one is there; else what a file of this network would have."""
+        """The plan in the file itself, where one is there; else what a file of this network would have.
+
+        None where a compiler says what a device needs.
+        """
+        if file.estimate is not None:
+            return None
         place = _same_plan(file), file.net.input_shape, file.batch_size
         if place not in self._planned:
             try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from unskip.errors import UnskipError
-from unskip.records import About, Figure
+from unskip.records import About, Estimate, Figure
 
 if TYPE_CHECKING:
     from unskip.dataflow import MemoryTimeline
@@ -104,13 +104,17 @@ class DeployedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFile(DeployedFile):
-    """A network's file in a setting; ``timing`` is None where it was not run, ``score`` as in `MeasuredNet`."""
+    """A network's file in a setting; ``timing`` is None where it was not run, ``score`` as in `MeasuredNet`.
+
+    ``estimate`` is what a device's compiler says of it, None where the setting is this machine.
+    """
 
     net: MeasuredNet
     batch_size: int
     device: str
     timing: Timing | None = None
     score: Score | str | None = None
+    estimate: Estimate | None = None
 
 
 class Measure(ABC):

@@ -3,24 +3,12 @@
 import math
 from functools import partial
 
-from unskip.errors import UnskipError
+from unskip.measures._numbers import number
 from unskip.measures.base import Limit, Measure, MeasuredFile
 from unskip.records import Figure
-from unskip.settings import shortened
 
-
-def _number(text: str, name: str, *, most: float, expected: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= most or math.isinf(value):
-        raise UnskipError(f"`{name}` {shortened(text)}: expected {expected}")
-    return value
-
-
-_share = partial(_number, most=1, expected="a number above 0 and up to 1, the student's time divided by the teacher's")
-_milliseconds = partial(_number, most=math.inf, expected="milliseconds above 0, such as 10")
+_share = partial(number, most=1, expected="a number above 0 and up to 1, the student's time divided by the teacher's")
+_milliseconds = partial(number, most=math.inf, expected="milliseconds above 0, such as 10")
 
 
 class Latency(Measure):

@@ -19,7 +19,9 @@ class Peak(Measure):
         return self._figure(net, 1)
 
     def of_file(self, file: MeasuredFile) -> Figure | None:
-        """For a batch, in which every image needs as much."""
+        """For a batch, in which every image needs as much; None where a compiler says what a device needs."""
+        if file.estimate is not None:
+            return None
         return self._figure(file.net, file.batch_size)
 
     def _figure(self, net: MeasuredNet, images: int) -> Figure:

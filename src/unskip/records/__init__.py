@@ -2,6 +2,7 @@
 
 from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
 from unskip.records.eight_bits import EightBits, read_eight_bits
+from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
 from unskip.records.run import Data, Epoch, Net, Run
 
@@ -12,8 +13,10 @@ __all__ = [
     "Data",
     "EightBits",
     "Epoch",
+    "Estimate",
     "Figure",
     "Group",
+    "Layer",
     "Load",
     "Net",
     "Operation",
@@ -23,6 +26,7 @@ __all__ = [
     "Subject",
     "TimeShare",
     "Timeline",
+    "Traffic",
     "read_eight_bits",
     "speedup",
     "time_share",

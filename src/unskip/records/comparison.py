@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from unskip.records.estimate import Estimate
 from unskip.records.figures import About, Figure, Record, Speedup, Timeline
 
 BUSY = 0.25  # of the cores; above that, other processes are worth a warning
@@ -37,7 +38,8 @@ class Cell(Record):
     """A subject's file in one setting; ``figures``, by their measures' names, are those of the file, for a batch.
 
     ``sha256`` is that of all that belongs to the file. Where nothing could be measured, ``refused`` says why.
-    ``speedup`` compares with the first subject in the same rounds, None for that one itself.
+    ``speedup`` compares with the first subject in the same rounds, None for that one itself. ``estimate`` is what a
+    device's compiler says of the file, where the setting is a device.
     """
 
     subject: str
@@ -46,12 +48,18 @@ class Cell(Record):
     refused: str | None = None
     figures: dict[str, Figure] = Field(default_factory=dict)
     speedup: Speedup | None = None
+    estimate: Estimate | None = None
 
 
 class Group(Record):
-    """A setting, and all subjects in it: they were measured in the same rounds. ``runtime`` has its version."""
+    """A setting, and all subjects in it: they were measured in the same rounds. ``runtime`` has its version.
+
+    Where ``target`` is set, a device and its configuration in words, nothing was run: ``runtime`` is the compiler that
+    estimated the figures for it.
+    """
 
     runtime: str
+    target: str | None = None
     threads: int
     batch_size: int
     device: str

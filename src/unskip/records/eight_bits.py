@@ -19,12 +19,12 @@ class EightBits(Record):
 
     ``quantization_aware`` is None where the network was not trained in 8 bits, ``epochs`` are those of that training,
     ``note`` says why there was none although post-training quantisation lost too much. ``requantized_additions`` are
-    counted in the graph that the file holds. ``backend`` is what of the format the file is for.
+    counted in the graph that the file holds. ``target`` is the device or the backend that the file is for.
     """
 
     label: str
     format: str
-    backend: str | None = None
+    target: str | None = None
     metric: str
     images: int = Field(ge=1)
     float32: Share
@@ -37,7 +37,7 @@ class EightBits(Record):
     @property
     def file_name(self) -> str:
         """Of the file that holds it."""
-        return "-".join(filter(None, (self.label, self.format, self.backend))) + ".json"
+        return "-".join(filter(None, (self.label, self.format, self.target))) + ".json"
 
 
 def read_eight_bits(folder: Path) -> tuple[EightBits, ...]:

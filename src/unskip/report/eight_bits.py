@@ -42,7 +42,7 @@ _MEASURES = {
 
 def eight_bits_table(records: Sequence[EightBits]) -> Table:
     """A row for every network and format, formats one after the other, the net with most additions first."""
-    ordered = sorted(records, key=lambda each: (each.format, each.backend or "", -each.requantized_additions))
+    ordered = sorted(records, key=lambda each: (each.format, each.target or "", -each.requantized_additions))
     return build("In 8 bits", _MEASURES, [_line(each) for each in ordered])
 
 
@@ -57,6 +57,6 @@ def _line(record: EightBits) -> Line:
         trained = Figure(unknown=f"not trained in 8 bits: {record.note}")
     return Line(
         label=record.label,
-        about=", ".join(filter(None, (record.format, record.backend))),
+        about=", ".join(filter(None, (record.format, record.target))),
         figures={**figures, "quantization_aware": trained},
     )

@@ -35,7 +35,9 @@ def shape_of(shape: tuple[int, ...]) -> str:
 
 
 def setting_of(group: Group, *, version: bool = True) -> str:
-    """``ONNX Runtime 1.31.1, 1 thread, batch 1``."""
+    """``ONNX Runtime 1.31.1, 1 thread, batch 1``, or a device and whose estimate it is."""
+    if group.target is not None:
+        return f"{group.target}, estimated by {group.runtime}"
     runtime = group.runtime if version else group.runtime.rpartition(" ")[0]
     threads = f"{group.threads} thread{'s' * (group.threads != 1)}"
     device = "" if group.device == "cpu" else f", {group.device}"

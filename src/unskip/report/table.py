@@ -149,7 +149,7 @@ def _remarks(figure: Figure, about: About) -> Iterator[str]:
     if figure.unknown:
         yield figure.unknown
     if figure.images is not None:
-        yield f"on {figure.images:,} images"
+        yield f"on {figure.images:,} image{'s' * (figure.images != 1)}"
     if figure.allowed is not None:
         most = "most" if about.better == "lower" else "least"
         yield f"at {most} {writer(about.unit, [figure.allowed])[1](figure.allowed)} is allowed"

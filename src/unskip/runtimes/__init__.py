@@ -5,18 +5,25 @@ None imports torch unless it is built on it, so that a process which measures a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from unskip.errors import UnskipError
 from unskip.listing import Listing
+from unskip.runtimes._estimator import Configuration, Estimator
 from unskip.runtimes.base import Images, Outputs, Program, Runtime
+from unskip.settings import nearest, shortened
 
 __all__ = [
     "RUNTIMES",
+    "Configuration",
+    "Estimator",
     "Images",
     "Outputs",
     "Program",
     "Runtime",
+    "configured",
+    "ending_of",
     "find_runtime",
     "read_metadata",
     "runtime_for",
@@ -28,7 +35,7 @@ RUNTIMES: Listing[Runtime] = Listing(__name__, Runtime, "runtime")  # type: igno
 
 def find_runtime(name: str) -> Runtime:
     """A runtime by its name; `UnskipError` with the known ones for another name."""
-    return RUNTIMES[name]()
+    return RUNTIMES[name.replace("-", "_")]()
 
 
 def runtimes() -> list[Runtime]:
@@ -36,10 +43,39 @@ def runtimes() -> list[Runtime]:
     return [runtime() for runtime in RUNTIMES.values()]
 
 
+def estimators() -> list[Estimator]:
+    """The runtimes of devices that are not here, installed or not."""
+    return [runtime for runtime in runtimes() if isinstance(runtime, Estimator)]
+
+
+def configured(target: str, setting: Mapping[str, str] | None = None) -> Configuration:
+    """A device by its name, such as ``ethos-u65-256``, with options of its setting, the usual ones for the others.
+
+    Raises `UnskipError` for unknown names and values, and where the device's compiler is not installed.
+    """
+    wanted = target.strip().lower().replace("_", "-")
+    known = [name for estimator in estimators() for name in estimator.targets]
+    for estimator in estimators():
+        if wanted in estimator.targets:
+            return estimator.configured(wanted, setting or {})
+    raise UnskipError(f"no target {shortened(target)!r}{nearest(wanted, known)} (known: {', '.join(known)})")
+
+
+def ending_of(path: Path) -> str:
+    """The ending by which a file belongs to a runtime, the longest that fits; ``""`` where none does.
+
+    ``net.ethos-u65-256.pte`` is no ordinary ``.pte``.
+    """
+    name = path.name.lower()
+    fits = [ending for runtime in runtimes() for ending in runtime.endings if name.endswith(ending)]
+    return max(fits, key=len, default="")
+
+
 def runtime_for(path: Path) -> Runtime:
     """The runtime that a file was written for, by its ending; `UnskipError` for an unknown ending."""
+    ending = ending_of(path)
     for runtime in runtimes():
-        if path.suffix.lower() == runtime.endings[0]:
+        if ending in (runtime.endings if isinstance(runtime, Estimator) else runtime.endings[:1]):
             return runtime
     known = ", ".join(runtime.endings[0] for runtime in runtimes())
     raise UnskipError(f"{path} is no deployed file; known endings: {known}")

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unskip.errors import UnskipError
 from unskip.quiet import quiet
+from unskip.runtimes._own_process import metadata_by_own_process
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index, depths_in
 
 METADATA = "unskip"  # a method of the program that returns a JSON text
@@ -39,17 +37,17 @@ class ExecuTorch(Runtime):
             return _Method(program, program.load_method("forward" if not place else depth), answers_in(facts))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        """In a process of its own, where the file is run once too: a damaged one can end the process that loads it."""
-        code = "import sys; from unskip.runtimes.executorch import _probe; _probe(sys.argv[1])"
-        command = [sys.executable, "-P", "-c", code, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode < 0:
-            raise UnskipError(f"{path} is damaged: {self.version} crashes on it (signal {-done.returncode})")
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or ["it says nothing"]
-            raise UnskipError(f"{path} is no {self.title} file that can be read: {said[-1]}")
-        facts: Mapping[str, str] = json.loads(done.stdout.splitlines()[-1])
-        return facts
+        """Where the file is run once too: a damaged one can end the process that loads it."""
+        return program_metadata(path, self, "_probe")
+
+
+def program_metadata(path: Path, runtime: Runtime, probe: str = "_print_metadata") -> Mapping[str, str]:
+    """The metadata of a .pte file, read in a process of its own, which a damaged file can end.
+
+    ``probe`` names the function of this module that reads them. Raises `UnskipError`, which names the ``runtime``, for
+    a file that cannot be read.
+    """
+    return metadata_by_own_process(path, runtime, f"{__name__}:{probe}")
 
 
 def _library() -> Any:
@@ -66,6 +64,13 @@ def _opened(path: Path) -> tuple[Any, Mapping[str, str]]:
     program = library._load_program(str(path), program_verification=library.Verification.InternalConsistency)
     known = METADATA in (program.get_method_name(place) for place in range(program.num_methods()))
     return program, json.loads(program.load_method(METADATA)([])[0]) if known else {}
+
+
+def _print_metadata(path: str) -> None:
+    """Print the metadata of a file whose network another processor runs."""
+    with quiet():
+        facts = _opened(Path(path))[1]
+    print(json.dumps(facts))
 
 
 def _probe(path: str) -> None:

@@ -12,21 +12,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from unskip.answers import LOGITS, tensors_in
 from unskip.nets import StagedNet
-from unskip.runtimes import Runtime, find_runtime
+from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 
-
-@dataclass(frozen=True)
-class EightBits:
-    """A network that computes with 8-bit integers, as its format has it: ``model`` is what `Format.write` understands.
-
-    ``requantized_additions`` counts, in that graph, the additions of maps that have a scale each, and the sum a third.
-    """
-
-    model: Any
-    requantized_additions: int
+CALIBRATION_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -35,8 +27,10 @@ class Conversion:
 
     ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. It gives one
     tensor, or a tuple of as many as there are in ``names``, the structure of the network's answers with a name in the
-    place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. ``backend`` is one of the format's.
-    Where ``eight_bits`` is there, it is written in the place of ``net``.
+    place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. With ``calibration``, images
+    (N, C, H, W) as ``net`` takes them, the file is to compute with 8-bit integers. ``trained`` is the network after
+    quantisation-aware training, its 8-bit steps written out, for any batch; it is then what is written. ``backend`` is
+    one of the format's.
     """
 
     net: nn.Module
@@ -44,14 +38,18 @@ class Conversion:
     batch_size: int | None
     facts: Mapping[str, str]
     backend: str | None = None
-    eight_bits: EightBits | None = None
+    calibration: Tensor | None = None
+    trained: GraphModule | None = None
     names: Any = LOGITS
+    normalization: tuple[Sequence[float], Sequence[float]] | None = None
+    device: Configuration | None = None
 
-    def captured(self, *, free_batch: bool | None = None) -> torch.export.ExportedProgram:
-        """The network as torch.export has it."""
+    def captured(self, *, free_batch: bool | None = None, channels_last: bool = False) -> torch.export.ExportedProgram:
+        """The network as torch.export has it, for images whose memory is laid out channels first, or last."""
         free = self.batch_size is None if free_batch is None else free_batch
         # With an example of one image, torch.export would take a free batch size for a constant.
         example = torch.zeros(2 if free else self.batch_size or 1, *self.input_shape)
+        example = example.contiguous(memory_format=memory_format(channels_last))
         shapes = ({0: torch.export.Dim("batch")},) if free else None
         return torch.export.export(self.net, (example,), dynamic_shapes=shapes)
 
@@ -60,15 +58,16 @@ class Format(ABC):
     """A format by its file's name; ``order`` is its place among the others.
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
-    ``free_batch`` says whether its files can take any number of images at once, ``int8`` whether it can be quantised
-    after training, ``qat`` whether also by training, for which it has a :meth:`quantizer`, ``switchable`` whether one
-    file can hold networks of several depths that share weights, ``backends`` what it can be written for, the default
-    first, ``depths_backend`` the one that lets depths share their weights.
+    ``free_batch`` says whether its files can take any number of images at once, ``float32`` and ``int8`` in what they
+    can compute, ``qat`` whether 8 bits can be trained for, by the format's :meth:`quantizer`, ``switchable`` whether
+    one file can hold networks of several depths that share weights, ``backends`` what it can be written for, the
+    default first, ``depths_backend`` the one that lets depths share their weights.
     """
 
     order: ClassVar[float] = math.inf
     runtime_name: ClassVar[str]
     free_batch: ClassVar[bool] = True
+    float32: ClassVar[bool] = True
     int8: ClassVar[bool] = False
     qat: ClassVar[bool] = False
     switchable: ClassVar[bool] = False
@@ -86,36 +85,56 @@ class Format(ABC):
         return find_runtime(self.runtime_name)
 
     @property
+    def endings(self) -> tuple[str, ...]:
+        """Those that its files can have, with the dot: one, or one for every device."""
+        endings = self.runtime.endings
+        return endings if isinstance(self.runtime, Estimator) else endings[:1]
+
+    @property
     def ending(self) -> str:
-        """The ending of its files, with the dot."""
-        return self.runtime.endings[0]
+        """The first of them."""
+        return self.endings[0]
 
     def files(self, path: Path) -> Sequence[Path]:
         """All files that one network becomes; ``path`` is among them."""
         return [path]
 
     @abstractmethod
-    def write(self, conversion: Conversion, path: Path) -> None:
-        """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away."""
+    def write(self, conversion: Conversion, path: Path) -> nn.Module | None:
+        """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away.
 
-    def quantized(self, conversion: Conversion, calibration: Tensor) -> EightBits:
-        """The network in 8 bits, its ranges those of ``calibration``, images (N, C, H, W); only if ``int8``."""
-        raise NotImplementedError(f"{self.name} files are written in float32")
+        What is given back is the quantised network, which the file has to compute; None where that is not known apart
+        from the file, or is the network itself.
+        """
 
     def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
-        """What says where the target computes in 8 bits, a ``Quantizer`` of torchao's PT2E flow; only if ``qat``.
+        """What says where the target computes in 8 bits: a ``Quantizer`` of torchao's PT2E; only if :attr:`qat`.
 
-        ``qat``: for quantisation-aware training, else for calibration.
+        ``qat``: one for quantisation-aware training, else one for calibration.
         """
         raise NotImplementedError(f"{self.name} files are not quantised by PT2E")
 
-    def trained(self, program: torch.export.ExportedProgram, conversion: Conversion) -> EightBits:
-        """What quantisation-aware training left, as this format writes it; only if ``qat``."""
-        raise NotImplementedError(f"{self.name} files are not quantised by PT2E")
+    def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
+        """How many additions of maps, of a scale each, bring the sum to a third one, in 8 bits; only if ``int8``.
+
+        Counted in the quantised network that :meth:`write` gave back for ``path``.
+        """
+        assert isinstance(quantized, GraphModule)
+        return sum(
+            node.target is torch.ops.aten.add.Tensor
+            and len(node.all_input_nodes) == 2
+            and all("dequantize" in str(operand.target) for operand in node.all_input_nodes)
+            for node in quantized.graph.nodes
+        )
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
         raise NotImplementedError(f"{self.name} files hold one network")
+
+
+def memory_format(channels_last: bool) -> torch.memory_format:
+    """How the memory of a batch of maps (N, C, H, W) is laid out."""
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def flat(net: nn.Module) -> nn.Module:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from unskip.errors import UnskipError, first_line
-from unskip.export.formats.base import Conversion, EightBits, Format
-from unskip.export.pt2e import post_training, requantized_additions
+from unskip.export.formats._pt2e import calibrated, of_batch
+from unskip.export.formats.base import Conversion, Format
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
 from unskip.runtimes import find_runtime
@@ -35,15 +35,16 @@ class ExecuTorch(Format):
     backends = ("xnnpack", "portable")
     depths_backend = "portable"
 
-    def write(self, conversion: Conversion, path: Path) -> None:
+    def write(self, conversion: Conversion, path: Path) -> nn.Module | None:
         """See :meth:`Format.write`."""
-        program = conversion.captured() if conversion.eight_bits is None else conversion.eight_bits.model
+        quantized = None
+        if conversion.calibration is not None:
+            quantized = calibrated(conversion, self.quantizer(conversion, qat=False))
+            program = of_batch(quantized, conversion)
+        else:
+            program = conversion.captured()
         path.write_bytes(_lowered(program, conversion.backend, {METADATA: json.dumps(dict(conversion.facts))}).buffer)
-
-    def quantized(self, conversion: Conversion, calibration: Tensor) -> EightBits:
-        """See :meth:`Format.quantized`."""
-        program = post_training(conversion, calibration, self.quantizer(conversion, qat=False))
-        return self.trained(program, conversion)
+        return quantized
 
     def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
         """XNNPACK's."""
@@ -55,10 +56,6 @@ class ExecuTorch(Format):
         if conversion.backend != "xnnpack":
             raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
         return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=qat))
-
-    def trained(self, program: torch.export.ExportedProgram, conversion: Conversion) -> EightBits:
-        """The program itself."""
-        return EightBits(program, requantized_additions(program))
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""

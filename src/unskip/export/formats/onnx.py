@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import Tensor
+from torch import nn
 
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
 from unskip.export.formats._switchable import switched
-from unskip.export.formats.base import Conversion, EightBits, Format
+from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, Format
 
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
-CALIBRATION_BATCH = 32
 
 
 class Onnx(Format):
@@ -37,13 +36,14 @@ class Onnx(Format):
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
-        model = onnx_model(conversion) if conversion.eight_bits is None else conversion.eight_bits.model
+        model = onnx_model(conversion) if conversion.calibration is None else _quantized(conversion)
         save(finished(model, conversion.facts), path)
 
-    def quantized(self, conversion: Conversion, calibration: Tensor) -> EightBits:
-        """See :meth:`Format.quantized`."""
-        model = _quantized(conversion, calibration)
-        return EightBits(model, _requantized_additions(model))
+    def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
+        """Counted in the file."""
+        nodes = onnx.load_model(path).graph.node
+        dequantized = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
+        return sum(node.op_type == "Add" and dequantized.issuperset(node.input) for node in nodes)
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write one model whose second input, ``depth``, is an index into ``depths``."""
@@ -103,13 +103,14 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     onnx.checker.check_model(path, full_check=True)
 
 
-def _quantized(conversion: Conversion, calibration: Tensor) -> onnx.ModelProto:
+def _quantized(conversion: Conversion) -> onnx.ModelProto:
     """The network in 8 bits, calibrated on all images in small batches, whatever batch the file is to take."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
 
+    assert conversion.calibration is not None
     model = onnx_model(replace(conversion, batch_size=None))
-    batches = calibration.split(CALIBRATION_BATCH)
+    batches = conversion.calibration.split(CALIBRATION_BATCH)
 
     class Images(CalibrationDataReader):
         def __init__(self) -> None:
@@ -137,12 +138,6 @@ def _quantized(conversion: Conversion, calibration: Tensor) -> onnx.ModelProto:
     if conversion.batch_size is not None:
         make_input_shape_fixed(quantized.graph, "images", (conversion.batch_size, *conversion.input_shape))
     return quantized
-
-
-def _requantized_additions(model: onnx.ModelProto) -> int:
-    """Additions whose two operands come out of 8 bits, each with a scale of its own."""
-    dequantized = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
-    return sum(node.op_type == "Add" and dequantized.issuperset(node.input) for node in model.graph.node)
 
 
 def _normalization(model: onnx.ModelProto) -> list[str]:

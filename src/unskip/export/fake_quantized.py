@@ -1,6 +1,6 @@
-"""Eight bits by PyTorch's own flow, PT2E: calibrated after training, or trained with fake quantisation.
+"""A network that can be trained as its target computes it, in 8 bits: fake quantisation by torchao's PT2E flow.
 
-A format's quantiser says where its target computes in 8 bits; the same code serves every target that has one.
+A format's quantiser says where there are integers; the same code serves every target that has one.
 """
 
 from __future__ import annotations
@@ -13,20 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from unskip.errors import UnskipError
-from unskip.export.formats.base import Conversion
+from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
 from unskip.nets import StagedNet
-
-CALIBRATION_BATCH = 32
-_ADDITIONS = (torch.ops.aten.add.Tensor, torch.ops.aten.add_.Tensor)
-
-
-def post_training(conversion: Conversion, calibration: Tensor, quantizer: Any) -> torch.export.ExportedProgram:
-    """The network in 8 bits, the ranges of its maps those of calibration images (N, C, H, W), as ``net`` takes them."""
-    from torchao.quantization.pt2e.quantize_pt2e import prepare_pt2e
-
-    prepared = prepare_pt2e(_captured(conversion), quantizer)
-    _run(prepared, calibration)
-    return _converted(prepared, conversion)
 
 
 @dataclass(frozen=True)
@@ -34,16 +22,15 @@ class FakeQuantized:
     """A network that computes in float32 what its target computes in 8 bits, and that can be trained.
 
     ``student`` has the parts of the network that it comes from, BatchNorm folded; it takes images as the file will. Its
-    weights and its ranges are those of :meth:`program`. In train mode the ranges follow the maps, in eval mode they
+    weights and its ranges are those of :meth:`finished`. In train mode the ranges follow the maps, in eval mode they
     stay.
     """
 
     student: StagedNet
     _whole: fx.GraphModule
-    _conversion: Conversion
 
     @classmethod
-    def of(cls, conversion: Conversion, calibration: Tensor, quantizer: Any, net: StagedNet) -> FakeQuantized:
+    def of(cls, conversion: Conversion, quantizer: Any, net: StagedNet) -> FakeQuantized:
         """The network of a conversion, whose parts are those of ``net``, its ranges those of the calibration images.
 
         ``quantizer`` is one for training. Raises `UnskipError` for a network whose parts hand on more than one map.
@@ -52,24 +39,17 @@ class FakeQuantized:
 
         whole = prepare_qat_pt2e(_captured(conversion), quantizer)
         student = StagedNet(_parts(whole, net.part_names)).train()
-        _run(whole, calibration)
-        return cls(student.eval(), whole, conversion)
+        assert conversion.calibration is not None
+        with torch.no_grad():  # not in inference mode, whose tensors no training may touch
+            for images in conversion.calibration.split(CALIBRATION_BATCH):
+                whole(images)
+        return cls(student.eval(), whole)
 
-    def program(self) -> torch.export.ExportedProgram:
-        """The network in 8 bits; the student is worth nothing afterwards."""
-        return _converted(self._whole.to("cpu"), self._conversion)
+    def finished(self) -> fx.GraphModule:
+        """The network with its 8-bit steps written out, for any batch; the student is worth nothing afterwards."""
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
 
-
-def requantized_additions(program: torch.export.ExportedProgram) -> int:
-    """How many additions of maps bring their two operands, each with a scale of its own, to a third one."""
-    return sum(
-        node.target in _ADDITIONS and len(node.all_input_nodes) == 2 and all(map(_is_dequantized, node.all_input_nodes))
-        for node in program.graph.nodes
-    )
-
-
-def _is_dequantized(node: fx.Node) -> bool:
-    return "dequantize" in str(node.target)
+        return convert_pt2e(self._whole.to("cpu"))
 
 
 def _captured(conversion: Conversion) -> fx.GraphModule:
@@ -82,19 +62,6 @@ def _captured(conversion: Conversion) -> fx.GraphModule:
             node.target = getattr(torch.ops.aten, in_place[:-1]).default  # a loss may read what it would overwrite
     module.recompile()
     return module
-
-
-def _run(prepared: fx.GraphModule, images: Tensor) -> None:
-    with torch.no_grad():  # not in inference mode, whose tensors no training may touch
-        for batch in images.split(CALIBRATION_BATCH):
-            prepared(batch)
-
-
-def _converted(prepared: fx.GraphModule, conversion: Conversion) -> torch.export.ExportedProgram:
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e
-
-    example = torch.zeros(conversion.batch_size or 1, *conversion.input_shape)
-    return torch.export.export(convert_pt2e(prepared), (example,))
 
 
 class _FakeQuantizedPart(nn.Module):

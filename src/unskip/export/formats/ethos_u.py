@@ -1,0 +1,148 @@
+"""Arm Ethos-U: ExecuTorch programs that Vela compiled for one of these processors, in 8 bits."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unskip.errors import UnskipError
+from unskip.export.formats._pt2e import calibrated, of_batch
+from unskip.export.formats.base import Conversion, Format
+from unskip.runtimes import Configuration, _vela
+from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale, digest
+from unskip.runtimes.executorch import METADATA
+
+_SCALING = ("quantize_per_tensor.default", "dequantize_per_tensor.default")
+_AROUND = (*_SCALING, "aten.sub.Tensor", "aten.mul.Tensor", "executorch_call_delegate", "getitem")  # normalises, calls
+
+
+class EthosU(Format):
+    """Weights symmetric by output channel, feature maps asymmetric by tensor, by ExecuTorch's quantiser for Ethos-U.
+
+    A program is for one processor in one configuration; its name ends in the processor's. The TOSA graph of its
+    integers, which belongs to it, lies beside it. Images are scaled to integers, and normalised where the file does
+    that, before the processor gets them. Networks with operations that it does not run are refused.
+    """
+
+    order = 6
+    runtime_name = "ethos_u"
+    free_batch = False
+    float32 = False
+    int8 = True
+    qat = True
+
+    def files(self, path: Path) -> list[Path]:
+        """The TOSA graph too."""
+        return [path.with_suffix(GRAPH_SUFFIX), path]
+
+    def write(self, conversion: Conversion, path: Path) -> nn.Module:
+        """See :meth:`Format.write`."""
+        from executorch.backends.arm.ethosu import EthosUPartitioner
+        from executorch.exir import EdgeProgramManager, to_edge_transform_and_lower
+
+        device = conversion.device
+        assert device is not None
+        quantized = calibrated(conversion, self.quantizer(conversion, qat=False))
+        program = of_batch(quantized, conversion)
+        spec = _compile_spec(device)
+        folder = path.parent / "vela"
+        folder.mkdir()
+        spec.dump_intermediate_artifacts_to(str(folder))
+        edge = to_edge_transform_and_lower(program, partitioner=[EthosUPartitioner(spec)])
+        _refuse_fallback(edge.exported_program(), device)
+        graph = (folder / "out.tosa").read_bytes()
+        facts = {
+            **conversion.facts,
+            "target": device.target,
+            "setting": json.dumps(dict(device.setting)),
+            "integers": _integers(program, conversion, graph).to_json(),
+        }
+        complete = EdgeProgramManager(edge.exported_program(), {METADATA: json.dumps(facts)}, edge.compile_config)
+        path.write_bytes(complete.to_executorch().buffer)
+        path.with_suffix(GRAPH_SUFFIX).write_bytes(graph)
+        return quantized
+
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """Arm's; the normalisation stays in float32, in front of the processor."""
+        from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+
+        assert conversion.device is not None
+        quantizer = EthosUQuantizer(_compile_spec(conversion.device))
+        quantizer.set_global(get_symmetric_quantization_config(is_qat=qat))
+        if conversion.normalization is not None:
+            quantizer.set_module_name("normalize", None)
+        return quantizer
+
+
+def tosa_graph(conversion: Conversion) -> bytes:
+    """The graph that Vela is given, without asking Vela: what its estimate needs.
+
+    Raises `UnskipError` for a network with operations that the processor does not run.
+    """
+    from executorch.backends.arm.tosa.compile_spec import TosaCompileSpec
+    from executorch.backends.arm.tosa.partitioner import TOSAPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    device = conversion.device
+    assert device is not None
+    program = of_batch(calibrated(conversion, EthosU().quantizer(conversion, qat=False)), conversion)
+    partitioner = TOSAPartitioner(TosaCompileSpec(_compile_spec(device).tosa_spec))
+    edge = to_edge_transform_and_lower(program, partitioner=[partitioner]).exported_program()
+    _refuse_fallback(edge, device)
+    (graph,) = (module.processed_bytes for module in _delegates(edge))
+    return bytes(graph)
+
+
+def _compile_spec(device: Configuration) -> Any:
+    from executorch.backends.arm.ethosu import EthosUCompileSpec
+
+    return EthosUCompileSpec(
+        device.target,
+        system_config=device.setting["system_config"],
+        memory_mode=device.setting["memory_mode"],
+        extra_flags=_vela.flags(device),
+    )
+
+
+def _integers(program: torch.export.ExportedProgram, conversion: Conversion, graph: bytes) -> IntegerGraph:
+    """What surrounds a quantised program's integers."""
+    nodes = list(program.graph.nodes)
+    first = next((node for node in nodes if str(node.target).endswith(_SCALING[0])), None)
+    last = [node for node in nodes[-1].args[0] if str(node.target).endswith(_SCALING[1])]
+    if first is None or len(last) != len(nodes[-1].args[0]):
+        raise UnskipError("its answers are no integers")
+    mean, std = conversion.normalization or (None, None)
+    return IntegerGraph(
+        input=Scale(*first.args[1:3]),
+        outputs=tuple(Scale(*node.args[1:3]) for node in last),
+        shape=(conversion.batch_size or 1, *conversion.input_shape),
+        digest=digest(graph),
+        mean=None if mean is None else tuple(mean),
+        std=None if std is None else tuple(std),
+    )
+
+
+def _delegates(edge: torch.export.ExportedProgram) -> list[Any]:
+    return [module for module in edge.graph_module.modules() if hasattr(module, "processed_bytes")]
+
+
+def _refuse_fallback(edge: torch.export.ExportedProgram, device: Configuration) -> None:
+    """Raise `UnskipError`, which names them, for operations that are left to the device's processor."""
+    names = [node.target.__name__ for node in edge.graph.nodes if node.op == "call_function"]
+    outside = [name for name in names if not name.endswith(_AROUND)]
+    delegates = _delegates(edge)
+    if outside or len(delegates) != 1:
+        inside = sum(
+            node.op == "call_function" and not node.target.__name__.endswith(_AROUND)
+            for delegate in delegates
+            for node in delegate.original_module.graph.nodes
+        )
+        named = ", ".join(f"{name} ({count}x)" if count > 1 else name for name, count in Counter(outside).items())
+        raise UnskipError(
+            f"{len(outside)} of its {inside + len(outside)} operations do not run on the {device.target}: {named}"
+        )

@@ -1,0 +1,28 @@
+"""How many cycles a device needs."""
+
+from unskip.measures._numbers import number
+from unskip.measures.base import Limit, Measure, MeasuredFile
+from unskip.records import Figure
+
+
+class Cycles(Measure):
+    """Of the device's processor for one image, memory waits included, as its compiler estimates them."""
+
+    title = "Cycles"
+    unit = "count"
+    kind = "time"
+    order = 22
+    limits = (
+        Limit(
+            "cycles_ratio",
+            "the student's cycles on `target` divided by the teacher's, up to 1",
+            lambda text, name: number(text, name, most=1, expected="a number above 0 and up to 1"),
+            relative=True,
+        ),
+    )
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """None where no compiler was asked, or it does not say."""
+        if file.estimate is None or file.estimate.cycles is None:
+            return None
+        return Figure(value=file.estimate.cycles, remark=f"estimated by {file.estimate.by}, not measured on a device")

@@ -1,0 +1,78 @@
+"""Runtimes of devices that are not here: their compilers say what a network will cost there."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from unskip.errors import UnskipError
+from unskip.records import Estimate
+from unskip.runtimes.base import Runtime
+from unskip.settings import nearest
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A device and how it is set up, in the words of its compiler.
+
+    ``target`` names the device, ``setting`` has the value of every option that the compiler is given. ``runtime`` is
+    the name of the one that asks that compiler.
+    """
+
+    runtime: str
+    target: str
+    setting: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """``ethos-u65-256 (Ethos_U65_High_End, Dedicated_Sram_384KB, optimised for speed)``."""
+        words = [f"optimised for {value}" if name == "optimise" else value for name, value in self.setting.items()]
+        return f"{self.target} ({', '.join(words)})" if words else self.target
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+class Estimator(Runtime):
+    """A runtime whose files run on devices: ``targets`` by name, each with an ending of its own, in their order.
+
+    Answers are computed here by a model of the device's arithmetic; time is never measured, but estimated by the
+    device's compiler, as is the memory. ``options`` are what its setting can say, with what each means.
+    """
+
+    targets: ClassVar[tuple[str, ...]]
+    options: ClassVar[Mapping[str, str]] = {}
+
+    def ending(self, target: str) -> str:
+        """That of the files for a device: ``.ethos-u65-256.pte``."""
+        return self.endings[self.targets.index(target)]
+
+    def configured(self, target: str, setting: Mapping[str, str]) -> Configuration:
+        """A device with these options, and the usual value for each other; `UnskipError` for what it does not have."""
+        for option in setting:
+            if option not in self.options:
+                has = f"it has {', '.join(f'`{name}`' for name in self.options)}" if self.options else "it has none"
+                raise UnskipError(f"`{option}` is no option of {target}; {has}")
+        return Configuration(self.name, target, self._complete(target, setting))
+
+    @abstractmethod
+    def configuration(self, path: Path) -> Configuration:
+        """What a file was compiled for."""
+
+    @abstractmethod
+    def estimate(self, path: Path) -> Estimate:
+        """What one inference of a file costs on the device that it was compiled for."""
+
+    @abstractmethod
+    def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
+        """Every option with its value; `UnskipError` for values that are unknown or do not go with the target."""
+
+
+def known_word(option: str, word: str, known: tuple[str, ...]) -> str:
+    """A word for an option, if it is one of the known ones, in their spelling; else `UnskipError`."""
+    for each in known:
+        if each.lower() == word.lower():
+            return each
+    raise UnskipError(f"`{option}` {word!r}{nearest(word, known)}: expected one of {', '.join(known)}")
