@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from unskip.runtimes import Program
 from unskip.tasks import Answers, Predict, Score, Task
 
 _BATCH = 32
+_REFERENCE_IMAGES = 4
 _ROUNDING = 1e-6  # of the largest value
 _INTEGER_ROUNDING = 0.02  # of the largest value, on average: 8 bits have steps of 1/255, and rounding grows with depth
 
@@ -41,6 +43,38 @@ class Scores:
     net: Score
     file: Score
 
+    @property
+    def drop(self) -> float:
+        """How much the file loses of the figure that decides, as a share of 1; below 0 where it is better."""
+        return self.net.value - self.file.value
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A network in 8 bits: its file after calibration, and, where there is one, after quantisation-aware training.
+
+    The better of the two was kept. ``epochs`` are those of that training; ``note`` says why there is none although the
+    first lost too much. ``requantized_additions`` are counted in the graph of the file: every one brings two maps of
+    different scales to a third.
+    """
+
+    post_training: Score
+    quantization_aware: Score | None
+    epochs: int
+    requantized_additions: int
+    note: str = ""
+
+    def describe(self) -> str:
+        """The figures, the one that was kept last."""
+        words = f"quantised after training {100 * self.post_training.value:.2f} %"
+        if self.quantization_aware is not None:
+            words += f", by training ({self.epochs} epochs) {100 * self.quantization_aware.value:.2f} %"
+            better = self.quantization_aware.value > self.post_training.value
+            words += f", the {'second' if better else 'first'} is kept"
+        elif self.note:
+            words += f", not trained in 8 bits: {self.note}"
+        return f"{words}; {self.requantized_additions} additions requantise"
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -49,6 +83,7 @@ class Exported:
     ``file_bytes`` counts all files that belong to it. ``max_difference``, ``mean_difference``, ``agreement`` and
     ``constant`` are those of `Agreement` on ``images``. ``tolerance`` is None for 8 bits, where ``scores`` decide.
     ``quantized`` compares the file with the quantised network that it was written from, None where there is none.
+    ``quantization`` says how the 8 bits came about, where they were scored.
     ``batch_size`` None means any. ``depth`` names the network in a file of several.
     """
 
@@ -67,6 +102,7 @@ class Exported:
     constant: bool
     scores: Scores | None
     quantized: Agreement | None = None
+    quantization: Quantization | None = None
 
     def describe(self) -> str:
         """What was found, in a line."""
@@ -86,6 +122,8 @@ class Exported:
             file, net = (100 * score.value for score in (self.scores.file, self.scores.net))
             scored = self.scores.file
             words.append(f"{scored.metric} {file:.2f} %, the network {net:.2f} %, on {scored.images:,} images")
+        if self.quantization:
+            words.append(self.quantization.describe())
         return "; ".join(words)
 
 
@@ -116,6 +154,22 @@ def compare(net: Predict, file: Predict, images: Tensor, task: Task, *, free_bat
         images=len(images),
         constant=all(_is_constant(each, images) for _, each in pairs),
     )
+
+
+def refuse_other_arithmetic(path: Path, program: Program, images: Tensor) -> None:
+    """Raise `UnskipError` where a program does not give the very bits of the one that says what is right.
+
+    Compared on the first of the images, which is slow; `compare` then runs the fast program on all.
+    """
+    if program.reference is None:
+        return
+    shown = images[:_REFERENCE_IMAGES].contiguous().numpy()
+    pairs = zip(program.compute(shown), program.reference.compute(shown), strict=True)
+    if not all(np.array_equal(*pair) for pair in pairs):
+        raise UnskipError(
+            f"{path} was not written: its integers, as they are computed here, are not those of the reference model; "
+            "please report this with the network"
+        )
 
 
 def _joined(batches: list[Answers]) -> Answers:
@@ -179,10 +233,9 @@ def refuse_other_integers(path: Path, proved: Agreement) -> None:
 def refuse_drop(path: Path, proved: Agreement, scores: Scores | None, max_drop: float) -> None:
     """Raise `UnskipError` where the file does too much worse than the network."""
     assert scores is not None, "8 bits are judged by their score"
-    drop = scores.net.value - scores.file.value
-    if not drop <= max_drop:
+    if not scores.drop <= max_drop:
         raise UnskipError(
-            f"{path} was not written: in 8 bits its {scores.file.metric} is {scores.file.value:.2%}, {drop:.2%} below "
-            f"the network's {scores.net.value:.2%} on {scores.file.images:,} images, and {max_drop:.2%} is allowed "
-            f"(`max_drop`); its answers agree by {proved.agreement:.1%}"
+            f"{path} was not written: in 8 bits its {scores.file.metric} is {scores.file.value:.2%}, {scores.drop:.2%} "
+            f"below the network's {scores.net.value:.2%} on {scores.file.images:,} images, and "
+            f"{max_drop:.2%} is allowed (`max_drop`); its answers agree by {proved.agreement:.1%}"
         )

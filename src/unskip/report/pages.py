@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, Run
+from unskip.records import Comparison, EightBits, Run, read_eight_bits
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_section
 from unskip.report.drawings import cost_drawings, memory_drawings
+from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.table import Table, definitions
@@ -27,7 +29,7 @@ def write_report(run_folder: Path) -> Path:
         UnskipError: The folder holds no ``run.json``, or one that cannot be read.
     """
     path = Path(run_folder) / "report.html"
-    write_text(path, render(Run.read(path.parent)))
+    write_text(path, render(Run.read(path.parent), read_eight_bits(path.parent / "int8")))
     return path
 
 
@@ -36,8 +38,11 @@ def write_bench_report(comparison: Comparison, path: Path) -> None:
     write_text(path, render_bench(comparison))
 
 
-def render(run: Run) -> str:
-    """The whole page of a run as HTML; the same run gives the same bytes."""
+def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
+    """The whole page of a run as HTML; the same run gives the same bytes.
+
+    ``eight_bits``: what 8 bits cost its networks, where they were exported so.
+    """
     return _fill(
         "run.html.j2",
         run.comparison,
@@ -45,6 +50,7 @@ def render(run: Run) -> str:
         run.metric,
         title=run.title,
         run=run,
+        eight_bits=eight_bits_table(eight_bits) if eight_bits else None,
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
         losses=loss_drawings(run),

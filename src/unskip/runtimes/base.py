@@ -27,12 +27,14 @@ class Program(ABC):
 
     ``input_shape`` is ``(channels, height, width)``, None where the file leaves a side open; ``batch_size`` is the one
     that the file was made for, None where it takes any. ``names`` is the structure of its answers, with the name of
-    each tensor in its place; what a file of other origin gives besides its first output is left out.
+    each tensor in its place; what a file of other origin gives besides its first output is left out. ``reference`` is
+    the program that says what is right, where this one computes the same in a faster way.
     """
 
     input_shape: tuple[int, int, int] | None
     batch_size: int | None
     names: Any = LOGITS
+    reference: Program | None = None
 
     def device_peak_bytes(self) -> int | None:
         """The most memory that this process has held on the device, weights included; None where nobody tells."""

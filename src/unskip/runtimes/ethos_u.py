@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unskip.errors import UnskipError
 from unskip.files import parse_json
 from unskip.quiet import quiet
 from unskip.records import Estimate
 from unskip.runtimes import _vela, _vela_names
-from unskip.runtimes._estimator import Configuration, Estimator, known_word
+from unskip.runtimes._estimator import SRAM, Configuration, Estimator, known_word
 from unskip.runtimes.base import Images, Outputs, Program, answers_in, depth_index
 from unskip.runtimes.executorch import program_metadata
 
+Integers = list[NDArray[Any]]  # outputs (times, batch, ..)
 GRAPH_SUFFIX = ".tosa"
 _DEFAULTS = {  # as ExecuTorch chooses them
     "ethos-u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),
@@ -39,12 +43,14 @@ class Scale:
 class IntegerGraph:
     """What surrounds the integers of a graph: the scales of its input and outputs, and the shape of its images.
 
-    ``mean`` and ``std``, by channel, are taken off before; None where images come normalised.
+    ``digest`` is that of the graph that belongs to the file. ``mean`` and ``std``, by channel, are taken off before;
+    None where images come normalised.
     """
 
     input: Scale
     outputs: tuple[Scale, ...]
     shape: tuple[int, int, int, int]
+    digest: str
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
 
@@ -61,6 +67,7 @@ class IntegerGraph:
                 input=Scale(**data["input"]),
                 outputs=tuple(Scale(**each) for each in data["outputs"]),
                 shape=tuple(data["shape"]),
+                digest=data["digest"],
                 mean=data["mean"] and tuple(data["mean"]),
                 std=data["std"] and tuple(data["std"]),
             )
@@ -87,18 +94,23 @@ class EthosU(Estimator):
         "memory_mode": "what lies in which memory: Sram_Only, Shared_Sram (weights in flash), Dedicated_Sram_384KB (a "
         "cache in front of DRAM) and others of Vela's",
         "optimise": "speed, or size for the least SRAM",
+        "sram": "bytes of SRAM that Vela may use: its --arena-cache-size, the cache where the SRAM is one; by default "
+        "what the memory mode says",
     }
 
     def configuration(self, path: Path) -> Configuration:
         """The processor and its setting, by the file's metadata."""
-        facts = self.read_metadata(path)
-        if "target" not in facts or "setting" not in facts:
-            raise UnskipError(f"{path} does not say for which device it was compiled, as files of `export` do")
-        return self.configured(facts["target"], parse_json(facts["setting"], f"the setting of {path}"))
+        return self._configuration(path, self.read_metadata(path))
 
     def estimate(self, path: Path) -> Estimate:
         """What Vela says of the TOSA graph beside a file; see :func:`unskip.runtimes._vela.estimate`."""
-        return _vela.estimate(_graph_of(path).read_bytes(), self.configuration(path))
+        facts = self.read_metadata(path)
+        return _vela.estimate(_graph(path, IntegerGraph.from_facts(facts, path)), self._configuration(path, facts))
+
+    def _configuration(self, path: Path, facts: Mapping[str, str]) -> Configuration:
+        if "target" not in facts or "setting" not in facts:
+            raise UnskipError(f"{path} does not say for which device it was compiled, as files of `export` do")
+        return self.configured(facts["target"], parse_json(facts["setting"], f"the setting of {path}"))
 
     def meanings(self, configuration: Configuration) -> Mapping[str, str]:
         """See :meth:`Estimator.meanings`."""
@@ -116,54 +128,107 @@ class EthosU(Estimator):
                 "memory_mode", setting.get("memory_mode", memory), _vela.described("Memory_Mode")
             ),
             "optimise": known_word("optimise", setting.get("optimise", "speed"), tuple(_vela.OPTIMISE)),
+            **({SRAM: _whole(setting[SRAM])} if SRAM in setting else {}),
         }
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         depth_index(path, (), depth)
         facts = self._read_metadata(path)
-        graph = _graph_of(path)
-        return _Integers(graph.read_bytes(), IntegerGraph.from_facts(facts, path), answers_in(facts))
+        about = IntegerGraph.from_facts(facts, path)
+        return _Integers(_graph(path, about), about, answers_in(facts))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         return program_metadata(path, self)
 
 
-def _graph_of(path: Path) -> Path:
-    graph = path.with_suffix(GRAPH_SUFFIX)
-    if not graph.is_file():
-        raise UnskipError(f"no file {graph}: the integers of {path} lie in it, and the two belong together")
+def _whole(num_bytes: str) -> str:
+    if not num_bytes.isdecimal() or not 0 < int(num_bytes) < 2**32:
+        raise UnskipError(f"`sram` {num_bytes}: expected bytes that a device of 32 bits can address, such as 262144")
+    return num_bytes
+
+
+def digest(graph: bytes) -> str:
+    """By which a file knows the graph beside it."""
+    return hashlib.sha256(graph).hexdigest()
+
+
+def _graph(path: Path, about: IntegerGraph) -> bytes:
+    """The graph that belongs to a file; `UnskipError` where it is not there, or another one is."""
+    file = path.with_suffix(GRAPH_SUFFIX)
+    if not file.is_file():
+        raise UnskipError(f"no file {file}: the integers of {path} lie in it, and the two belong together")
+    graph = file.read_bytes()
+    if digest(graph) != about.digest:
+        raise UnskipError(f"{file} is damaged, or belongs to another file than {path}")
     return graph
 
 
 class _Integers(Program):
+    """Computed in batches where every operation of the graph is known here, else by the reference model."""
+
     def __init__(self, graph: bytes, about: IntegerGraph, names: Any) -> None:
+        from unskip.runtimes._tosa import Interpreter, UnknownOperationError
+
         self.names = names
-        self._graph = graph
         self._about = about
         self.batch_size = about.shape[0]
         self.input_shape = about.shape[1:]
+        reference = _ReferenceModel(graph)
+        try:
+            self._run: Callable[[NDArray[np.int8]], Integers] = Interpreter(graph)
+        except UnknownOperationError:
+            self._run = reference
+            return
+        self.reference = copy(self)
+        self.reference._run = reference
 
     def bound(self, images: Images) -> Callable[[], object]:
         return lambda: self.compute(images)
 
     def compute(self, images: Images) -> Outputs:
-        import tosa_reference_model
+        return self._outputs(images)
 
+    def _outputs(self, images: Images) -> Outputs:
+        """Many batches at once: whatever fills up the last one is left out again."""
+        about, count = self._about, len(images)
+        missing = -count % about.shape[0]
+        if missing:
+            images = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)])
+        outputs = self._run(self._integers(images).reshape(-1, *about.shape))
+        return [
+            (each.reshape(len(images), *each.shape[2:]).astype(np.float32) - scale.zero)[:count]
+            * np.float32(scale.scale)
+            for each, scale in zip(outputs, about.outputs, strict=True)
+        ]
+
+    def _integers(self, images: Images) -> NDArray[np.int8]:
+        """As the program in the file gives them to the processor: multiplied, not divided."""
         about = self._about
         if about.mean is not None and about.std is not None:
-            mean, std = (np.asarray(each, np.float32).reshape(1, -1, 1, 1) for each in (about.mean, about.std))
-            images = (images - mean) / std
-        integers = np.clip(np.rint(images / np.float32(about.input.scale)) + about.input.zero, -128, 127)
+            mean, factor = (
+                each.astype(np.float32).reshape(-1, 1, 1) for each in (np.array(about.mean), 1 / np.array(about.std))
+            )
+            images = (images - mean) * factor
+        integers = np.rint(images * np.float32(1 / about.input.scale)) + about.input.zero
+        return np.clip(integers, -128, 127).astype(np.int8)
+
+
+class _ReferenceModel:
+    """Arm's TOSA reference model, which runs a graph once for each batch."""
+
+    def __init__(self, graph: bytes) -> None:
+        self._graph = graph
+
+    def __call__(self, batches: NDArray[np.int8]) -> Integers:
+        return [np.stack(outputs) for outputs in zip(*map(self._run, batches), strict=True)]
+
+    def _run(self, images: NDArray[np.int8]) -> Integers:
+        import tosa_reference_model
+
         with quiet():
             outputs, status = tosa_reference_model.run(
-                self._graph,
-                [integers.astype(np.int8)],
-                verbosity="LOW",
-                initialize_variable_tensor_from_numpy=True,
+                self._graph, [images], verbosity="LOW", initialize_variable_tensor_from_numpy=True
             )
         if status != tosa_reference_model.GraphStatus.TOSA_VALID:
             raise UnskipError(f"the TOSA reference model finds the graph {status.name.lower().replace('_', ' ')}")
-        return [
-            ((each.astype(np.float32) - scale.zero) * np.float32(scale.scale)).reshape(about.shape[0], *each.shape[1:])
-            for each, scale in zip(outputs, about.outputs, strict=True)
-        ]
+        return list(outputs)

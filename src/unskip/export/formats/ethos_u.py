@@ -13,8 +13,9 @@ from torch import nn
 from unskip.errors import UnskipError
 from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats.base import Conversion, Format
+from unskip.records import Estimate
 from unskip.runtimes import Configuration, _vela
-from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale
+from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale, digest
 from unskip.runtimes.executorch import METADATA
 
 _SCALING = ("quantize_per_tensor.default", "dequantize_per_tensor.default")
@@ -34,6 +35,7 @@ class EthosU(Format):
     free_batch = False
     float32 = False
     int8 = True
+    qat = True
 
     def files(self, path: Path) -> list[Path]:
         """The TOSA graph too."""
@@ -42,28 +44,45 @@ class EthosU(Format):
     def write(self, conversion: Conversion, path: Path) -> nn.Module:
         """See :meth:`Format.write`."""
         from executorch.backends.arm.ethosu import EthosUPartitioner
-        from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir import EdgeProgramManager, to_edge_transform_and_lower
 
         device = conversion.device
         assert device is not None
-        quantized, program = _quantized(conversion)
+        quantized = calibrated(conversion, self.quantizer(conversion, qat=False))
+        program = of_batch(quantized, conversion)
         spec = _compile_spec(device)
         folder = path.parent / "vela"
         folder.mkdir()
         spec.dump_intermediate_artifacts_to(str(folder))
+        edge = to_edge_transform_and_lower(program, partitioner=[EthosUPartitioner(spec)])
+        _refuse_fallback(edge.exported_program(), device)
+        graph = (folder / "out.tosa").read_bytes()
         facts = {
             **conversion.facts,
             "target": device.target,
             "setting": json.dumps(dict(device.setting)),
-            "integers": _integers(program, conversion).to_json(),
+            "integers": _integers(program, conversion, graph).to_json(),
         }
-        constants = {METADATA: json.dumps(facts)}
-        edge = to_edge_transform_and_lower(program, partitioner=[EthosUPartitioner(spec)], constant_methods=constants)
-        _refuse_fallback(edge.exported_program(), device)
-        path.write_bytes(edge.to_executorch().buffer)
-        graph = (folder / "out.tosa").read_bytes()
+        complete = EdgeProgramManager(edge.exported_program(), {METADATA: json.dumps(facts)}, edge.compile_config)
+        path.write_bytes(complete.to_executorch().buffer)
         path.with_suffix(GRAPH_SUFFIX).write_bytes(graph)
         return quantized
+
+    def estimate(self, conversion: Conversion) -> Estimate:
+        """See :meth:`Format.estimate`; nothing is compiled for ExecuTorch."""
+        assert conversion.device is not None
+        return _vela.estimate(tosa_graph(conversion), conversion.device)
+
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """Arm's; the normalisation stays in float32, in front of the processor."""
+        from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+
+        assert conversion.device is not None
+        quantizer = EthosUQuantizer(_compile_spec(conversion.device))
+        quantizer.set_global(get_symmetric_quantization_config(is_qat=qat))
+        if conversion.normalization is not None:
+            quantizer.set_module_name("normalize", None)
+        return quantizer
 
 
 def tosa_graph(conversion: Conversion) -> bytes:
@@ -77,7 +96,7 @@ def tosa_graph(conversion: Conversion) -> bytes:
 
     device = conversion.device
     assert device is not None
-    program = _quantized(conversion)[1]
+    program = of_batch(calibrated(conversion, EthosU().quantizer(conversion, qat=False)), conversion)
     partitioner = TOSAPartitioner(TosaCompileSpec(_compile_spec(device).tosa_spec))
     edge = to_edge_transform_and_lower(program, partitioner=[partitioner]).exported_program()
     _refuse_fallback(edge, device)
@@ -96,21 +115,8 @@ def _compile_spec(device: Configuration) -> Any:
     )
 
 
-def _quantized(conversion: Conversion) -> tuple[nn.Module, torch.export.ExportedProgram]:
-    """The network in 8 bits, for any batch, and its program for the batch of the file."""
-    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
-
-    assert conversion.device is not None
-    quantizer = EthosUQuantizer(_compile_spec(conversion.device))
-    quantizer.set_global(get_symmetric_quantization_config())
-    if conversion.normalization is not None:
-        quantizer.set_module_name("normalize", None)  # stays in float32, in front of the processor
-    quantized = calibrated(conversion, quantizer)
-    return quantized, of_batch(quantized, conversion)
-
-
-def _integers(program: torch.export.ExportedProgram, conversion: Conversion) -> IntegerGraph:
-    """The scales at both ends of a quantised program."""
+def _integers(program: torch.export.ExportedProgram, conversion: Conversion, graph: bytes) -> IntegerGraph:
+    """What surrounds a quantised program's integers."""
     nodes = list(program.graph.nodes)
     first = next((node for node in nodes if str(node.target).endswith(_SCALING[0])), None)
     last = [node for node in nodes[-1].args[0] if str(node.target).endswith(_SCALING[1])]
@@ -121,6 +127,7 @@ def _integers(program: torch.export.ExportedProgram, conversion: Conversion) -> 
         input=Scale(*first.args[1:3]),
         outputs=tuple(Scale(*node.args[1:3]) for node in last),
         shape=(conversion.batch_size or 1, *conversion.input_shape),
+        digest=digest(graph),
         mean=None if mean is None else tuple(mean),
         std=None if std is None else tuple(std),
     )
