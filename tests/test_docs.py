@@ -216,8 +216,8 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
             assert result.exit_code == 0, (line, result.output, result.exception)
     for block in blocks_of(DEPLOY):
         if block.language == "python" and "prepare.py" not in block.text:
-            kept = {name for name in ("torch", "onnxruntime", "openvino", "executorch") if name in block.text}
-            absent = {"unskip", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "executorch"} - kept
+            kept = {name for name in ("torch", "onnxruntime", "openvino", "executorch", "ncnn") if name in block.text}
+            absent = {"unskip", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "executorch", "ncnn"} - kept
             code = f"import sys\nsys.modules.update(dict.fromkeys({sorted(absent)}))\n{block.text}"
             ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
             assert ended.returncode == 0, (block.line, ended.stderr)

@@ -18,6 +18,8 @@ _PACKAGES = (
     "onnxruntime-gpu",
     "executorch",
     "openvino",
+    "ncnn",
+    "pnnx",
     "numpy",
     "safetensors",
 )

@@ -2,7 +2,8 @@
 
 from unskip.compare.benchmark import bench
 from unskip.compare.runs import Trained, results_of
+from unskip.compare.settings import Settings
 from unskip.compare.targets import Target, find_targets
-from unskip.compare.workbench import Settings, Workbench, machine_load
+from unskip.compare.workbench import Workbench, machine_load
 
 __all__ = ["Settings", "Target", "Trained", "Workbench", "bench", "find_targets", "machine_load", "results_of"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from unskip.compare.settings import Settings
 from unskip.compare.targets import find_targets
 from unskip.compare.test_sets import test_sets
-from unskip.compare.workbench import Settings, Workbench
+from unskip.compare.workbench import Workbench
 from unskip.errors import UnskipError
 from unskip.records import Comparison
 

@@ -12,9 +12,10 @@ from typing import Any, Literal
 import torch
 
 from unskip.compare.files import Exports
+from unskip.compare.settings import Settings
 from unskip.compare.targets import Target
 from unskip.compare.test_sets import TestSet
-from unskip.compare.workbench import Settings, Workbench
+from unskip.compare.workbench import Workbench
 from unskip.data import Data
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate

@@ -7,16 +7,14 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import chain, count, product
 from pathlib import Path
 from typing import Self
 
-import torch
-
 from unskip.compare.files import Exports
+from unskip.compare.settings import Settings
 from unskip.compare.targets import Target
 from unskip.compare.test_sets import TestSet, TestSetOf
 from unskip.compare.timing import Job, measure_files
@@ -29,52 +27,10 @@ from unskip.nets import NetSpec, unopened_modules
 from unskip.nets.within_memory import check_memory
 from unskip.records import Cell, Comparison, Estimate, Figure, Group, Load, Subject, Timeline, speedup
 from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
-from unskip.settings import nearest
 from unskip.surgery import residual_blocks
 from unskip.tasks import Score
 
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class Settings:
-    """In which settings subjects are compared: every runtime with every number of threads and every batch size.
-
-    ``repeats`` rounds are shared by ``processes`` launches of each file's process. Without ``timed``, nothing is run
-    but for its answers. ``quick``: measures that take long are left out. For each of ``devices``, which are not here,
-    its compiler estimates what one image costs.
-    """
-
-    runtimes: Sequence[str] = ("onnxruntime",)
-    threads: Sequence[int] = (1,)
-    batch_sizes: Sequence[int] = (1,)
-    device: str = "cpu"
-    repeats: int = 50
-    processes: int = 3
-    timed: bool = True
-    quick: bool = False
-    devices: Sequence[Configuration] = ()
-
-    def check(self) -> None:
-        """Raise `UnskipError` for a runtime or a device that is not there, before anything takes time."""
-        if not (self.runtimes or self.devices) or not (self.threads and self.batch_sizes):
-            raise UnskipError("name at least one runtime, one number of threads and one batch size")
-        if min(*self.threads, *self.batch_sizes, self.repeats, self.processes) < 1:
-            raise UnskipError("threads, batch sizes, rounds and processes are whole numbers of 1 or more")
-        if self.device not in ("cpu", "cuda"):
-            raise UnskipError(f"no device {self.device!r}{nearest(self.device, ('cpu', 'cuda'))} (cpu or cuda)")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UnskipError("there is no CUDA device here that PyTorch sees; without `device` the CPU is measured")
-        for name in self.runtimes:
-            runtime = find_runtime(name)
-            runtime.require()
-            if isinstance(runtime, Estimator):
-                raise UnskipError(f"{runtime.title} is no runtime of this machine; name a device with `target`")
-            if self.device not in runtime.devices:
-                raise UnskipError(
-                    f"{runtime.title} runs on {' and '.join(runtime.devices)} here, not on {self.device}; "
-                    "leave it out of `runtime`"
-                )
 
 
 class Workbench:
@@ -191,7 +147,15 @@ class Workbench:
                 continue
             cells.append(self._cell(target, file, None, 1, None, estimate))
         by = next((cell.estimate.by for cell in cells if cell.estimate), runtime.version)
-        return Group(runtime=by, target=str(device), threads=1, batch_size=1, device="cpu", cells=tuple(cells))
+        return Group(
+            runtime=by,
+            target=str(device),
+            meanings=dict(runtime.meanings(device)),
+            threads=1,
+            batch_size=1,
+            device="cpu",
+            cells=tuple(cells),
+        )
 
     def _cell(
         self,

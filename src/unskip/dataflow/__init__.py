@@ -1,16 +1,25 @@
 """What a network computes and holds, counted without running it: operations, live memory, shortcuts, MACs."""
 
+from unskip.dataflow.cost import Cost, estimated_cost
 from unskip.dataflow.counts import CONVENTIONS, count_macs, num_parameters
+from unskip.dataflow.devices import Device, device_named
 from unskip.dataflow.memory import MemoryTimeline, forecast
+from unskip.dataflow.schedules import SchedulePeaks, peaks_by_schedule
 from unskip.dataflow.shortcuts import Shortcut, inventory, shortcut_share
 
 __all__ = [
     "CONVENTIONS",
+    "Cost",
+    "Device",
     "MemoryTimeline",
+    "SchedulePeaks",
     "Shortcut",
     "count_macs",
+    "device_named",
+    "estimated_cost",
     "forecast",
     "inventory",
     "num_parameters",
+    "peaks_by_schedule",
     "shortcut_share",
 ]

@@ -7,34 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from unskip.dataflow.windows import NO_COMPUTATION, Kernel, Window, kernel_of, window_of
 from unskip.errors import UnskipError, first_line
 from unskip.nets.shapes import on_one_image
 from unskip.nets.tracing import trace_graph
-
-# Element-wise kernels that lack torch's own tag for them.
-_ELEMENTWISE = {
-    torch.ops.aten.hardswish,
-    torch.ops.aten.hardswish_,
-    torch.ops.aten._prelu_kernel,
-    torch.ops.aten.native_batch_norm,
-    torch.ops.aten._native_batch_norm_legit_no_training,
-}
-# What a kernel calls to look at memory or to get some; none of it computes.
-_NO_COMPUTATION = {torch.ops.aten.empty, torch.ops.aten.detach, torch.ops.aten.alias}
 
 
 @dataclass(frozen=True)
 class Operation:
     """One operation on feature maps, for a batch of one image.
 
-    ``scope`` is the module in whose forward it stands. ``inputs`` are places in `Dataflow.elements`.
+    ``scope`` is the module in whose forward it stands. ``inputs`` are places in `Dataflow.elements`. ``window`` is what
+    a place of the output reads of an input, None where it is all of it. ``macs`` and ``weights`` are those of
+    convolutions and linear layers: multiply-accumulates, and elements of the kernel, biases left out.
     """
 
     name: str
@@ -42,6 +33,9 @@ class Operation:
     scope: str
     inputs: tuple[int, ...]
     elementwise: bool
+    window: Window | None = None
+    macs: int = 0
+    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,11 +100,11 @@ class _Run(fx.Interpreter):
         if node.op == "output":
             self.outputs = frozenset(self._inputs(node))
         elif node.op != "get_attr" and tensors:
-            elementwise = bool(kernels.seen) and all(kernels.seen)
+            elementwise = bool(kernels.seen) and all(kernel.elementwise for kernel in kernels.seen)
             source = None if node.op == "placeholder" else self._looks_at(node, tensors, elementwise)
             if source is None:
                 if node.op != "placeholder":
-                    self.operations.append(self._operation(node, elementwise))
+                    self.operations.append(self._operation(node, elementwise, kernels.seen))
                 source = len(self.elements)
                 self.elements.append(sum({_storage(tensor): tensor.numel() for tensor in tensors}.values()))
                 self.shapes.append(tuple(tensors[0].shape[1:]))
@@ -140,7 +134,7 @@ class _Run(fx.Interpreter):
         convolves = isinstance(self._module(source), _ConvNd) or self._is_folded(source)
         return convolves and len(source.users) == 1
 
-    def _operation(self, node: fx.Node, elementwise: bool) -> Operation:
+    def _operation(self, node: fx.Node, elementwise: bool, kernels: list[Kernel]) -> Operation:
         module = self._module(node)
         stack = list(node.meta.get("nn_module_stack", {}).values())
         scope = str(stack[-1][0]) if stack else ""
@@ -149,25 +143,35 @@ class _Run(fx.Interpreter):
         self._names[name] += 1
         if self._names[name] > 1:
             name = f"{name}#{self._names[name]}"
-        return Operation(name, kind, scope, self._inputs(node), elementwise)
+        return Operation(
+            name,
+            kind,
+            scope,
+            self._inputs(node),
+            elementwise,
+            window_of(kernels),
+            sum(kernel.macs for kernel in kernels),
+            sum(kernel.weights for kernel in kernels),
+        )
 
     def _module(self, node: fx.Node) -> nn.Module | None:
         return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 class _Kernels(TorchDispatchMode):
-    """Notes of the kernels that run whether they are element-wise."""
+    """Notes the kernels that run."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[bool] = []
+        self.seen: list[Kernel] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if not func.is_view and func.overloadpacket not in _NO_COMPUTATION:
-            self.seen.append(torch.Tag.pointwise in func.tags or func.overloadpacket in _ELEMENTWISE)
-        return func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
+        if not func.is_view and func.overloadpacket not in NO_COMPUTATION:
+            self.seen.append(kernel_of(func, args, output))
+        return output
 
 
 def _function_name(target: str | Callable[..., Any]) -> str:

@@ -4,9 +4,19 @@ None imports torch before it is asked for a figure, so that help texts and repor
 """
 
 from unskip.listing import Listing
-from unskip.measures.base import Limit, Measure, MeasuredFile, MeasuredNet, Timing
+from unskip.measures.base import DeviceMeasure, Limit, Measure, MeasuredFile, MeasuredNet, Timing
 
-__all__ = ["MEASURES", "Limit", "Measure", "MeasuredFile", "MeasuredNet", "Timing", "limits", "measures"]
+__all__ = [
+    "MEASURES",
+    "DeviceMeasure",
+    "Limit",
+    "Measure",
+    "MeasuredFile",
+    "MeasuredNet",
+    "Timing",
+    "limits",
+    "measures",
+]
 
 MEASURES = Listing("unskip.measures", Measure, "measure")
 

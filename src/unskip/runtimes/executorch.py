@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unskip.errors import UnskipError
 from unskip.quiet import quiet
+from unskip.runtimes._own_process import metadata_by_own_process
 from unskip.runtimes.base import Images, Outputs, Program, Runtime, answers_in, depth_index, depths_in
 
 METADATA = "unskip"  # a method of the program that returns a JSON text
@@ -49,16 +47,7 @@ def program_metadata(path: Path, runtime: Runtime, probe: str = "_print_metadata
     ``probe`` names the function of this module that reads them. Raises `UnskipError`, which names the ``runtime``, for
     a file that cannot be read.
     """
-    code = f"import sys; from unskip.runtimes.executorch import {probe}; {probe}(sys.argv[1])"
-    command = [sys.executable, "-P", "-c", code, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode < 0:
-        raise UnskipError(f"{path} is damaged: {runtime.version} crashes on it (signal {-done.returncode})")
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it says nothing"]
-        raise UnskipError(f"{path} is no {runtime.title} file that can be read: {said[-1]}")
-    facts: Mapping[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return facts
+    return metadata_by_own_process(path, runtime, f"{__name__}:{probe}")
 
 
 def _library() -> Any:

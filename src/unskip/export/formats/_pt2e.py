@@ -7,23 +7,31 @@ from typing import Any
 import torch
 from torch.fx import GraphModule
 
-from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
+from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, memory_format
 
 
-def calibrated(conversion: Conversion, quantizer: Any) -> GraphModule:
-    """The network with its 8-bit steps written out, for any batch: it computes in float32 what its integers will."""
+def calibrated(conversion: Conversion, quantizer: Any, *, channels_last: bool = False) -> GraphModule:
+    """The network with its 8-bit steps written out, for any batch: it computes in float32 what its integers will.
+
+    That is the one that was trained so, if it was, or else ``conversion.calibration`` gives the ranges.
+    """
+    if conversion.trained is not None:
+        return conversion.trained
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     assert conversion.calibration is not None
     # Guards are functions that ExecuTorch's passes do not take.
-    prepared = prepare_pt2e(conversion.captured(free_batch=True).module(check_guards=False), quantizer)
+    captured = conversion.captured(free_batch=True, channels_last=channels_last)
+    prepared = prepare_pt2e(captured.module(check_guards=False), quantizer)
     with torch.inference_mode():
         for images in conversion.calibration.split(CALIBRATION_BATCH):
-            prepared(images)
+            prepared(images.contiguous(memory_format=memory_format(channels_last)))
     return convert_pt2e(prepared)
 
 
-def of_batch(quantized: GraphModule, conversion: Conversion) -> torch.export.ExportedProgram:
+def of_batch(
+    quantized: GraphModule, conversion: Conversion, *, channels_last: bool = False
+) -> torch.export.ExportedProgram:
     """The program of a quantised network for the batch that the file is to take."""
     example = torch.zeros(conversion.batch_size or 1, *conversion.input_shape)
-    return torch.export.export(quantized, (example,))
+    return torch.export.export(quantized, (example.contiguous(memory_format=memory_format(channels_last)),))
