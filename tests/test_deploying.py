@@ -11,8 +11,9 @@ from PIL import Image
 
 import unskip
 from unskip.compare import Settings, bench
-from unskip.deploying import _places, data_for, evaluate_target, export_target
+from unskip.deploying import data_for, evaluate_target
 from unskip.errors import UnskipError
+from unskip.exporting import _places, export_target
 from unskip.recipe import load_recipe, recipe_from
 from unskip.records import Run
 from unskip.run import run_recipe

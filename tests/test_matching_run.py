@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from unskip.compare import Settings, bench
-from unskip.deploying import evaluate_target, export_target
+from unskip.deploying import evaluate_target
+from unskip.exporting import export_target
 from unskip.own_code import allow_module
 from unskip.recipe import recipe_from
 from unskip.run import run_recipe

@@ -17,8 +17,9 @@ from sklearn.datasets import load_digits
 
 from unskip import DataRecipe, UnskipError, build, load_data, load_net, make_net, run_recipe, save_net
 from unskip.data_info import DataInfo
-from unskip.deploying import evaluate_target, export_target
+from unskip.deploying import evaluate_target
 from unskip.evaluation import evaluate_file
+from unskip.exporting import export_target
 from unskip.recipe import load_recipe, recipe_from
 from unskip.records import Run
 from unskip.report.sentences import sentences

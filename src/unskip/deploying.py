@@ -1,36 +1,18 @@
-"""Trained networks and deployed files on disk: evaluate and export them."""
+"""Trained networks and deployed files on disk: their images, their task, and how well they do it."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from torch import Tensor
 
 from unskip.data import Data, Normalization, data_section, load_data
 from unskip.data_info import DataInfo
-from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
-from unskip.export import (
-    CALIBRATION_IMAGES,
-    FORMATS,
-    Exported,
-    Format,
-    export_net,
-    export_switchable,
-    find_format,
-    format_for,
-)
-from unskip.files import check_writable
-from unskip.nets.within_memory import check_memory
 from unskip.recipe import load_recipe, recipe_from
 from unskip.run_folder import RunFolder, net_file
-from unskip.runtimes import Configuration, Estimator, ending_of, read_metadata
-from unskip.settings import nearest
+from unskip.runtimes import ending_of, read_metadata
 from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
@@ -69,7 +51,7 @@ def task_for(file: Path, info: DataInfo) -> Task:
 
     Without labels that is to answer as the run's teacher does. Raises `UnskipError` where there is no such run.
     """
-    run = _run_of(file)
+    run = run_of(file)
     if run is None and not info.classes:
         raise UnskipError(f"{file} was trained to answer as its run's teacher does, and lies in no run folder")
     task = make_task(**dict(load_recipe(run.recipe).task)) if run else Classification()
@@ -79,153 +61,13 @@ def task_for(file: Path, info: DataInfo) -> Task:
     return task.with_teacher(load_net(run.weights("teacher"))[0])
 
 
-@dataclass(frozen=True)
-class _OnePass:
-    """Test images and labels, as often as they are asked for."""
-
-    data: Data
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.data.test_batches(_BATCH).epoch(0)
-
-
-def export_target(
-    target: Path,
-    out: str | Path | None,
-    formats: Sequence[str] = (),
-    *,
-    data: str | None = None,
-    settings: Sequence[str] = (),
-    label: str | None = None,
-    batch_size: int | None = None,
-    normalization: Literal["inside", "outside"] = "inside",
-    backend: str | None = None,
-    int8: bool = False,
-    calibration: int | None = None,
-    max_drop: float | None = None,
-    tolerance: float | None = None,
-    images: int = 256,
-    switchable: bool = False,
-    device: Configuration | None = None,
-) -> Iterator[Exported]:
-    """Export a run's network or a network's file to every one of ``formats``, each file as soon as it is kept.
-
-    ``out`` is a file, whose ending names the format, or a folder, by default the working directory; in a folder the
-    file is called as the network is. What ends in no format's ending, or with a slash, is a folder. The files are
-    checked on ``images`` test images of the network's run, or of ``data``, and all test images tell how well they do
-    their task: answers may differ by ``tolerance`` (1e-3); with ``int8``, the figure that decides may be lower by
-    ``max_drop`` (0.05), and ``calibration`` training images (256) decide the ranges. ``switchable`` puts all networks
-    that came out of the training of ``label`` into one file. Files for a ``device`` compute in 8 bits always.
-    """
-    if switchable and int8:
-        raise UnskipError("a file of several depths is written in float32; export each depth by itself with `int8`")
-    if int8 and tolerance is not None:
-        raise UnskipError("`tolerance` compares logits of float32; what `int8` may lose is said with `max_drop`")
-    files = _depths(target, label) if switchable else {"": net_file(target, label)}
-    file = next(iter(files.values()))
-    name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
-    places = _places(out, formats, f"{name}-int8" if int8 else name, device)
-    in_8_bits = {path: int8 or not format_for(path).float32 for path in places}
-    if not any(in_8_bits.values()) and (calibration is not None or max_drop is not None):
-        raise UnskipError("`calibration` and `max_drop` belong to `int8`")
-    nets = {depth: load_net(path)[0] for depth, path in files.items()}
-    info = load_net(file)[1]
-    if batch_size is not None:
-        live = batch_size * forecast(next(iter(nets.values())), info.image_shape).peak_bytes
-        check_memory(live, f"`batch_size` {batch_size}: the feature maps of so many images", "give fewer")
-    seen = data_for(file, info, data, settings)
-    run = _run_of(file)
-    task = task_for(file, info) if info.classes or run else None  # without its teacher, the network itself is matched
-    if normalization == "inside":
-        seen, task = seen.scaled(), task and task.scaled(info.mean, info.std)
-    recipe = load_recipe(run.recipe) if run else None
-    facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
-    shown = seen.test_images(images)
-    given: Any = {
-        "metadata": facts,
-        "normalization": (info.mean, info.std) if normalization == "inside" else None,
-        "batch_size": batch_size,
-        "backend": backend,
-        "task": task,
-        "test": _OnePass(seen),
-    }
-    seed, count = recipe.seed if recipe else 0, calibration or CALIBRATION_IMAGES
-    integers: Any = {"calibration": seen.train_images(count, seed)} if any(in_8_bits.values()) else {}
-    if max_drop is not None:
-        integers["max_drop"] = max_drop
-    if tolerance is not None:
-        given["tolerance"] = tolerance
-    for path in places:
-        if switchable:
-            yield from export_switchable(nets, path, shown, **given)
-            continue
-        compiled: Any = {"device": device} if isinstance(format_for(path).runtime, Estimator) else {}
-        yield export_net(nets[""], path, shown, **given, **compiled, **(integers if in_8_bits[path] else {}))
-
-
-def _depths(target: Path, label: str | None) -> dict[str, Path]:
-    """The networks of a run that came out of one training, by their depths, the full one first."""
-    if target.is_file():
-        raise UnskipError(f"`switchable` takes the depths from a run folder, and {target} is a file")
-    named = {net.label: net.training or net.label for net in RunFolder(target).load_results().nets}
-    trainings = list(named.values())
-    several = list(dict.fromkeys(training for training in trainings if trainings.count(training) > 1))
-    wanted = [training for name, training in named.items() if label in (name, training)] if label else several
-    if not several or not wanted or wanted[0] not in several:
-        known = f"{', '.join(several)} did" if several else "as embedded_kd does"
-        raise UnskipError(
-            f"`switchable`: {label or target} is no training that gave networks of several depths; {known}"
-        )
-    labels = [name for name, training in named.items() if training == wanted[0]]
-    return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
-
-
-def _places(
-    out: str | Path | None, formats: Sequence[str], name: str, device: Configuration | None = None
-) -> list[Path]:
-    """The files that an export command means; `UnskipError` where they cannot be."""
-    wanted = [find_format(each) for each in dict.fromkeys(formats)]
-    if out is not None and not str(out).strip():
-        raise UnskipError("`out` is empty; name a file or a folder, or leave it out for this one")
-    place = Path() if out is None else Path(out)
-    endings = [format_.ending for format_ in FORMATS.values()]
-    meant = ending_of(place) or nearest(place.suffix.lower(), endings)  # student.pt is a slip
-    if meant and not place.is_dir() and not str(out).endswith(("/", os.sep)):
-        ending = format_for(place)
-        if wanted and wanted != [ending]:
-            raise UnskipError(
-                f"`out` {place} names the format {ending.name}; give a folder to write {', '.join(formats)}"
-            )
-        files = [place]
-    else:
-        if place.is_file():
-            raise UnskipError(f"`out` {place} is a file, and ends in none of {', '.join(endings)}; name a folder")
-        usual = [find_format(device.runtime if device else "onnx")]
-        files = [place / f"{name}{_ending(format_, device)}" for format_ in wanted or usual]
-    for file in files:
-        check_writable(file, "`out`")
-    return files
-
-
-def _ending(format_: Format, device: Configuration | None) -> str:
-    """That of a format's files; `UnskipError` where it takes a device, and none is named."""
-    runtime = format_.runtime
-    if not isinstance(runtime, Estimator):
-        return format_.ending
-    if device is None or device.runtime != runtime.name:
-        raise UnskipError(
-            f"{format_.name} files are for one device; say which with `target`: {', '.join(runtime.targets)}"
-        )
-    return runtime.ending(device.target)
-
-
 def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
     """Images as the network expects them: its size, its normalisation, its classes.
 
     They are those of the run in whose folder the network's ``file`` lies, read as the run read them, or those that
     ``argument`` names as ``--data`` does.
     """
-    run = _run_of(file)
+    run = run_of(file)
     if argument is None and run is None:
         raise UnskipError(f"{file} lies in no run folder; say with `data` on which images")
     for setting in settings:
@@ -272,7 +114,7 @@ def check_classes(data: Data, known: Sequence[str], who: str) -> None:
         raise UnskipError(f"{who} knows {there}, the data has {here}")
 
 
-def _run_of(file: Path) -> RunFolder | None:
+def run_of(file: Path) -> RunFolder | None:
     """The run in whose folder a file lies."""
     folder = RunFolder(file.resolve().parent.parent)
     return folder if folder.recipe.is_file() else None

@@ -62,6 +62,7 @@ class RunFolder:
         self.inputs = path / "inputs.json"  # of what the run read, enough to notice that it is another
         self.metrics = path / "metrics.jsonl"  # a line per network and epoch
         self.results = path / "run.json"  # its presence says that the run is complete
+        self.int8 = path / "int8"  # what 8 bits cost its networks, a file for each that was exported so
         self.teachers = path.parent / "teachers"  # of all runs beside this one, by the hash of what made them
 
     @property

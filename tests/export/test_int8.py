@@ -10,7 +10,7 @@ from unskip.export import FORMATS, export_net
 from unskip.nets import make_net
 from unskip.runtimes import read_metadata
 
-INT8 = [format_.ending for format_ in FORMATS.values() if format_.int8]
+INT8 = [format_.ending for format_ in FORMATS.values() if format_.int8 and format_.float32]
 NORMALIZATION = ((0.5,), (0.1,))
 
 

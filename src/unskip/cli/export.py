@@ -66,6 +66,16 @@ def export(
             max=1,
         ),
     ] = None,
+    qat_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=100_000,
+            metavar="N",
+            help="In 8 bits, for networks of a run: where more than 0.5 points are lost, go on with "
+            "quantisation-aware training under the run's own loss for N epochs; by default 2, 0 for never.",
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
@@ -113,7 +123,10 @@ def export(
     Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
     `unskip export runs/demo --int8 --out student.onnx`, `unskip export runs/demo --to ethos-u --target ethos-u55-128`.
     """
-    from unskip.deploying import export_target
+    from unskip.exporting import export_target
+    from unskip.records import read_eight_bits
+    from unskip.report import show_eight_bits
+    from unskip.run_folder import RunFolder
 
     devices = devices_in(device_name, system_config, memory_mode, optimise, sram)
     if len(devices) > 1:
@@ -131,10 +144,16 @@ def export(
         int8=int8,
         calibration=calibration,
         max_drop=max_drop,
+        qat_epochs=qat_epochs,
         tolerance=tolerance,
         images=images,
         switchable=switchable,
         device=devices[0] if devices else None,
+        console=out,
     )
+    integers = False
     for done in written:
         out.print(done.describe(), highlight=False, soft_wrap=True)
+        integers = integers or done.precision == "int8"
+    if integers and target.is_dir():
+        show_eight_bits(read_eight_bits(RunFolder(target).int8), out)

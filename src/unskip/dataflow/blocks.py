@@ -7,6 +7,7 @@ block, weights for every block of rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -46,7 +47,7 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
         _up((size - 1) * stride + np.minimum(kernel, 8), unit)
         for size, stride, kernel, unit in zip((h, w), layer.stride, layer.kernel, device.unit, strict=False)
     )
-    own_depth = layer.kind in ("convolution",)
+    own_depth = layer.kind == "convolution"  # others read as many channels as they write
     most = 16 if part_kernel(layer, device) else 32
     depth = np.full_like(d, _up(min(source[2], most), unit_channels)) if own_depth else d
     fits = _fits(layer, device, (h, w, d), ih * iw, depth)
@@ -59,13 +60,19 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
     cost = (read + fetched) / prod(out) if layer.kind != "elementwise" else 1 / (h * w * d)
     cost = np.where(prod(source) < 2 * ih * iw * depth, cost / 2, cost)
     best = np.unravel_index(np.argmin(np.where(fits, cost, np.inf)), cost.shape)
-    return Block(
-        (int(h[best]), int(w[best]), int(d[best])), (int(ih[best]), int(iw[best]), int(np.minimum(depth, source[2])[best]))
-    )
+    read_deep = np.minimum(depth, source[2])
+    return Block(_at(best, h, w, d), _at(best, ih, iw, read_deep))
 
 
-def _fits(layer: Layer, device: Device, block: tuple[np.ndarray, ...], places: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Which blocks lie in the processor's buffers with their inputs, both twice so that the next one can be read."""
+def _at(index: tuple[np.intp, ...], *sizes: np.ndarray) -> tuple[int, int, int]:
+    rows, columns, channels = (int(size[index]) for size in sizes)
+    return rows, columns, channels
+
+
+def _fits(
+    layer: Layer, device: Device, block: Sequence[np.ndarray], places: np.ndarray, depth: np.ndarray
+) -> np.ndarray:
+    """Which blocks lie in the processor's buffers, with their inputs twice over, so that the next ones can be read."""
     granule, sums_granule, banks = device.banks
     inputs = _up(2 * -(-(places * _up(depth, 8)) // 1024), granule)
     if layer.kind == "elementwise":

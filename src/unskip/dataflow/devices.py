@@ -12,7 +12,7 @@ _KIB = 1024
 
 @dataclass(frozen=True)
 class Memory:
-    """A memory: bytes a cycle, cycles until the first of them comes, and the bytes of a burst, which moves as a whole."""
+    """Bytes a cycle, cycles until the first of them comes, and the bytes of a burst, which moves as a whole."""
 
     bandwidth: float
     latency: int
@@ -27,9 +27,9 @@ class Memory:
 class Device:
     """A neural processor with an SRAM and, perhaps, a memory behind it.
 
-    ``sram_bytes`` is the SRAM that it may use. Weights are read from the memory ``behind``, where there is one. Where it
-    ``spills``, feature maps that find no room in the SRAM lie there too; elsewhere they live in the SRAM or nowhere. One
-    that ``chains`` computes an addition on the way out of the convolution in front of it.
+    ``sram_bytes`` is the SRAM that it may use. Weights are read from the memory ``behind``, where there is one. Where
+    it ``spills``, feature maps that find no room in the SRAM lie there too; elsewhere they live in the SRAM or nowhere.
+    One that ``chains`` computes an addition on the way out of the convolution in front of it.
     """
 
     name: str

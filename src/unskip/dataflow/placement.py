@@ -15,7 +15,7 @@ _ALWAYS = float(1 << 40)  # worth more than whatever a map moves
 
 @dataclass(frozen=True)
 class Buffer:
-    """Bytes of a layer's weights in the SRAM, in one or two parts, and the cycles for which the layer waits for them."""
+    """Bytes of a layer's weights in the SRAM, in one or two parts, and the cycles for which it waits for them."""
 
     parts: tuple[int, ...] = ()
     wait: float = 0
@@ -47,9 +47,9 @@ def places_of(layers: Layers, runs: Sequence[Run]) -> list[Place]:
             continue
         place[map_] = map_
         if map_ and layers.layers[map_ - 1].kind == "elementwise":
-            operands = layers.layers[map_ - 1].inputs
-            over = (each for each in operands if each in place and _written_over(layers, runs[run_of[map_ - 1]], each, map_))
-            place[map_] = place[next(over, map_)]
+            run, operands = runs[run_of[map_ - 1]], (each for each in layers.layers[map_ - 1].inputs if each in place)
+            over = next((each for each in operands if _written_over(layers, run, each, map_)), map_)
+            place[map_] = place[over]
         together.setdefault(place[map_], []).append(map_)
     end = len(runs)
     return [
@@ -96,8 +96,9 @@ def buffers_of(layers: Layers, runs: Sequence[Run], device: Device, room_in: Seq
             if thinnest and device.spills:
                 buffer = Buffer((run.buffered[place],) if run.buffered[place] else ())
             else:
-                hidden = before if place == 0 else 0.0
-                buffer = _buffer(layer, rows, device, hidden, free, left, behind=device.behind, alone=run.last == run.first)
+                before = before if place == 0 else 0.0
+                alone = run.last == run.first
+                buffer = _buffer(layer, rows, device, before, free, left, behind=device.behind, alone=alone)
             buffers.append(buffer)
             left -= buffer.bytes
             before = compute_cycles(layer, block_of(layer, rows, device), device)

@@ -1,10 +1,11 @@
 """Write a network for deployment. A format is one file in `formats`."""
 
+from unskip.export.eight_bits import QuantizationAwareTraining
 from unskip.export.estimating import estimate_untrained, known_estimate
 from unskip.export.formats import FORMATS, find_format, format_for
-from unskip.export.formats.base import Format
+from unskip.export.formats.base import Format, with_normalization
 from unskip.export.formats.executorch import arena_of_file, planned_arena
-from unskip.export.proof import Exported, Scores
+from unskip.export.proof import Exported, Quantization, Scores
 from unskip.export.writing import CALIBRATION_IMAGES, export_net, export_switchable, export_untrained
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "FORMATS",
     "Exported",
     "Format",
+    "Quantization",
+    "QuantizationAwareTraining",
     "Scores",
     "arena_of_file",
     "estimate_untrained",
@@ -22,4 +25,5 @@ __all__ = [
     "format_for",
     "known_estimate",
     "planned_arena",
+    "with_normalization",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from unskip.export.proof import (
     compare,
     compare_scores,
     refuse_deviation,
-    refuse_drop,
     refuse_other_arithmetic,
     refuse_other_integers,
 )
@@ -36,6 +36,15 @@ from unskip.tasks import Classification, Matching, Task
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A file beside its network, on a few images and on the test images, and beside the quantised network."""
+
+    agreement: Agreement
+    scores: Scores | None
+    integers: Agreement | None
 
 
 @dataclass
@@ -100,54 +109,47 @@ class FileExport:
         self,
         nets: Iterable[tuple[str | None, StagedNet]],
         write: Callable[[Path], nn.Module | None],
-        tolerance: float | None,
-        max_drop: float | None = 0.0,
+        tolerance: float,
     ) -> list[Exported]:
-        """Write the networks, by their depths, prove each, and let the file take its place when none is refused.
-
-        What decides is ``tolerance``, or where that is None, in 8 bits, ``max_drop``.
-        """
+        """Write the networks, by their depths, prove each, and let the file take its place when none deviates."""
         with atomic_paths(self.format.files(self.path)) as files:
             written = next(file for file in files if file.name == self.path.name)
-            try:
-                with quiet():
-                    quantized = write(written)
-            except (UnskipError, OSError):
-                raise
-            except Exception as error:  # exporters fail in ways of their own
-                raise UnskipError(
-                    f"{self.path} was not written: {self.format.name} files cannot hold this network "
-                    f"({first_line(error)})"
-                ) from error
-            proved = [(depth, *self._prove(written, net, depth, quantized)) for depth, net in nets]
-            for _, agreement, scores, integers in proved:
-                if integers is not None:
-                    refuse_other_integers(self.path, integers)
-                if tolerance is not None:
-                    refuse_deviation(self.path, agreement, tolerance)
-                elif max_drop is not None:
-                    refuse_drop(self.path, agreement, scores, max_drop)
+            self.write(write, written)
+            proved = [(depth, self.prove(written, net, depth)) for depth, net in nets]
+            for _, proof in proved:
+                refuse_deviation(self.path, proof.agreement, tolerance)
             file_bytes = sum(file.stat().st_size for file in files)
-        return [
-            Exported(
-                path=self.path,
-                depth=depth,
-                format=self.format.name,
-                runtime=self.format.runtime.version,
-                precision="int8" if tolerance is None else "float32",
-                batch_size=self.batch_size,
-                file_bytes=file_bytes,
-                tolerance=tolerance,
-                scores=scores,
-                quantized=integers,
-                **vars(agreement),
-            )
-            for depth, agreement, scores, integers in proved
-        ]
+        return [self.exported(proof, file_bytes, depth=depth, tolerance=tolerance) for depth, proof in proved]
 
-    def _prove(
-        self, written: Path, net: StagedNet, depth: str | None, quantized: nn.Module | None
-    ) -> tuple[Agreement, Scores | None, Agreement | None]:
+    def write(self, write: Callable[[Path], nn.Module | None], place: Path) -> nn.Module | None:
+        """Let the format write, quietly; `UnskipError` in one sentence for whatever its exporter fails with."""
+        try:
+            with quiet():
+                return write(place)
+        except (UnskipError, OSError):
+            raise
+        except Exception as error:  # exporters fail in ways of their own
+            raise UnskipError(
+                f"{self.path} was not written: {self.format.name} files cannot hold this network ({first_line(error)})"
+            ) from error
+
+    def exported(self, proof: Proof, file_bytes: int, **facts: Any) -> Exported:
+        """What is known of a file that was kept."""
+        return Exported(
+            path=self.path,
+            format=self.format.name,
+            runtime=self.format.runtime.version,
+            batch_size=self.batch_size,
+            file_bytes=file_bytes,
+            scores=proof.scores,
+            quantized=proof.integers,
+            **vars(proof.agreement),
+            **{"precision": "float32"} | facts,
+        )
+
+    def prove(
+        self, written: Path, net: StagedNet, depth: str | None = None, quantized: nn.Module | None = None
+    ) -> Proof:
         """Run a file by its own runtime beside the network as it is, and beside its quantised form if there is one."""
         program = self.format.runtime.load(written, depth=depth)
         refuse_other_arithmetic(self.path, program, self.images)
@@ -157,7 +159,9 @@ class FileExport:
         free = self.batch_size is None
         agreement = compare(eager, file, self.images, task, free_batch=free)
         integers = None if quantized is None else compare(quantized, file, self.images, task, free_batch=free)
-        return agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers
+        if integers is not None:
+            refuse_other_integers(self.path, integers)
+        return Proof(agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers)
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)

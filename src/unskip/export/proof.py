@@ -43,6 +43,38 @@ class Scores:
     net: Score
     file: Score
 
+    @property
+    def drop(self) -> float:
+        """How much the file loses of the figure that decides, as a share of 1; below 0 where it is better."""
+        return self.net.value - self.file.value
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A network in 8 bits: its file after calibration, and, where there is one, after quantisation-aware training.
+
+    The better of the two was kept. ``epochs`` are those of that training; ``note`` says why there is none although the
+    first lost too much. ``requantized_additions`` are counted in the graph of the file: every one brings two maps of
+    different scales to a third.
+    """
+
+    post_training: Score
+    quantization_aware: Score | None
+    epochs: int
+    requantized_additions: int
+    note: str = ""
+
+    def describe(self) -> str:
+        """The figures, the one that was kept last."""
+        words = f"quantised after training {100 * self.post_training.value:.2f} %"
+        if self.quantization_aware is not None:
+            words += f", by training ({self.epochs} epochs) {100 * self.quantization_aware.value:.2f} %"
+            better = self.quantization_aware.value > self.post_training.value
+            words += f", the {'second' if better else 'first'} is kept"
+        elif self.note:
+            words += f", not trained in 8 bits: {self.note}"
+        return f"{words}; {self.requantized_additions} additions requantise"
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -51,6 +83,7 @@ class Exported:
     ``file_bytes`` counts all files that belong to it. ``max_difference``, ``mean_difference``, ``agreement`` and
     ``constant`` are those of `Agreement` on ``images``. ``tolerance`` is None for 8 bits, where ``scores`` decide.
     ``quantized`` compares the file with the quantised network that it was written from, None where there is none.
+    ``quantization`` says how the 8 bits came about, where they were scored.
     ``batch_size`` None means any. ``depth`` names the network in a file of several.
     """
 
@@ -69,6 +102,7 @@ class Exported:
     constant: bool
     scores: Scores | None
     quantized: Agreement | None = None
+    quantization: Quantization | None = None
 
     def describe(self) -> str:
         """What was found, in a line."""
@@ -88,6 +122,8 @@ class Exported:
             file, net = (100 * score.value for score in (self.scores.file, self.scores.net))
             scored = self.scores.file
             words.append(f"{scored.metric} {file:.2f} %, the network {net:.2f} %, on {scored.images:,} images")
+        if self.quantization:
+            words.append(self.quantization.describe())
         return "; ".join(words)
 
 
@@ -197,10 +233,9 @@ def refuse_other_integers(path: Path, proved: Agreement) -> None:
 def refuse_drop(path: Path, proved: Agreement, scores: Scores | None, max_drop: float) -> None:
     """Raise `UnskipError` where the file does too much worse than the network."""
     assert scores is not None, "8 bits are judged by their score"
-    drop = scores.net.value - scores.file.value
-    if not drop <= max_drop:
+    if not scores.drop <= max_drop:
         raise UnskipError(
-            f"{path} was not written: in 8 bits its {scores.file.metric} is {scores.file.value:.2%}, {drop:.2%} below "
-            f"the network's {scores.net.value:.2%} on {scores.file.images:,} images, and {max_drop:.2%} is allowed "
-            f"(`max_drop`); its answers agree by {proved.agreement:.1%}"
+            f"{path} was not written: in 8 bits its {scores.file.metric} is {scores.file.value:.2%}, {scores.drop:.2%} "
+            f"below the network's {scores.net.value:.2%} on {scores.file.images:,} images, and "
+            f"{max_drop:.2%} is allowed (`max_drop`); its answers agree by {proved.agreement:.1%}"
         )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unskip.answers import LOGITS
 from unskip.errors import UnskipError
+from unskip.export.eight_bits import QuantizationAwareTraining, exported_in_8_bits
 from unskip.export.file_export import Batches, FileExport, Normalization, for_cpu
 from unskip.export.formats import FORMATS, format_for
 from unskip.export.proof import Exported
@@ -39,6 +40,7 @@ def export_net(
     test: Batches | None = None,
     calibration: Tensor | None = None,
     max_drop: float | None = 0.05,
+    qat: QuantizationAwareTraining | None = None,
     device: Configuration | None = None,
 ) -> Exported:
     """Write a network in the format that the file's ending names, and prove the file on real images (N, C, H, W).
@@ -52,10 +54,11 @@ def export_net(
     The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
     default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
     with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
-    instead: its score may lie below the network's by ``max_drop``, None for any; where the format quantises by itself,
-    the file is compared with the quantised network too. A network that answers with several tensors becomes a file of
-    several outputs, named after their places in the structure. ``device`` configures the one that the file's ending
-    names, such as ``.ethos-u65-256.pte``; by default it is as usual.
+    instead: its score may lie below the network's by ``max_drop``, None for any. Where it lies lower than ``qat``
+    allows, the network is trained on with fake quantisation, and the better of the two files is kept. Where the format
+    quantises by itself, the file is compared with the quantised network too. A network that answers with several
+    tensors becomes a file of several outputs, named after their places in the structure. ``device`` configures the one
+    that the file's ending names, such as ``.ethos-u65-256.pte``; by default it is as usual.
 
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
@@ -71,8 +74,9 @@ def export_net(
     if calibration is not None and not len(calibration):
         raise UnskipError("8 bits are calibrated on images, and there are none")
     conversion = order.conversion(net, fold_batchnorm(for_cpu(net)), calibration=calibration)
-    limit = tolerance if calibration is None else None
-    return order.kept([(None, net)], lambda place: order.format.write(conversion, place), limit, max_drop)[0]
+    if calibration is not None:
+        return exported_in_8_bits(order, net, conversion, max_drop, qat)
+    return order.kept([(None, net)], lambda place: order.format.write(conversion, place), tolerance)[0]
 
 
 def export_untrained(

@@ -18,4 +18,4 @@ class Sram(DeviceMeasure):
     def of_estimate(self, estimate: Estimate) -> Figure | None:
         """Where the device has such memory."""
         size = estimate.memory_bytes.get("sram")
-        return None if size is None else Figure(value=size)
+        return None if size is None else Figure(value=size, allowed=estimate.sram_limit_bytes)

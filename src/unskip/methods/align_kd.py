@@ -73,6 +73,10 @@ class AlignKD(Method):
         trainable = nn.ModuleList([student, objective.connectors])
         return [Phase("align_kd", objective, trainable, epochs)]
 
+    def continued(self) -> Method:
+        """With eta at its end from the start."""
+        return self.model_copy(update={"feature_weight": self.final_feature_weight})
+
     def feature_weight_at(self, progress: float) -> float:
         """Eta at a share of the training, 0 to 1."""
         return half_cosine(self.feature_weight, self.final_feature_weight, self.decay_share, progress)

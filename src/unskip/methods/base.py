@@ -114,6 +114,13 @@ class Method(Section, ABC):
         PyTorch's generator, which the training seeds.
         """
 
+    def continued(self) -> Method:
+        """The method that trains on a network which this one has trained: itself as it stands at its end.
+
+        A method whose student is another network on the way than the one that ships names one for what ships.
+        """
+        return self
+
     def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
         """What ships after training, by name: by default the student alone, its Dirac convolutions made ordinary.
 

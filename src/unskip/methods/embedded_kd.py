@@ -52,6 +52,7 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.losses import feature_mse, kl_divergence
 from unskip.methods.base import Method, Objective, Phase
+from unskip.methods.ce import CE
 from unskip.nets import StagedNet
 from unskip.nets.depth import DepthBatchNorm2d, block_names
 from unskip.surgery import (
@@ -110,6 +111,10 @@ class EmbeddedKD(Method):
                 "the network has no BatchNorm statistics of its depths; train what student_of makes of it"
             )
         return [Phase("embedded_kd", _AllDepths(self, student, task), student, epochs)]
+
+    def continued(self) -> Method:
+        """The labels alone: what ships is one depth, and its teacher was another of the same training."""
+        return CE()
 
     def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
         """The full-net as ``full`` and every sub-net by its blocks (``3-3-3``), each a network of its own.

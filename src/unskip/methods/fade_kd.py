@@ -45,7 +45,7 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError
 from unskip.methods.align_kd import AlignKD, Alignment
-from unskip.methods.base import Phase
+from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
 from unskip.nets.fading import fading_blocks
 from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts, without_shortcuts
@@ -90,6 +90,10 @@ class FadeKD(AlignKD):
             raise UnskipError("fade_kd trains a network whose shortcuts can fade: what its student_of returns")
         objective = _Fading(self, teacher, student, task)
         return [Phase("fade_kd", objective, nn.ModuleList([student, objective.connectors]), epochs)]
+
+    def continued(self) -> Method:
+        """AlignKD: the shortcuts are gone."""
+        return AlignKD(**{name: getattr(self, name) for name in AlignKD.model_fields}).continued()
 
     def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
         """The student without its shortcuts. Raises `UnskipError` when they have not faded, after too few steps."""

@@ -70,6 +70,10 @@ class FitNets(Method):
             *kd.phases(teacher, student, epochs - hint_epochs, task),
         ]
 
+    def continued(self) -> Method:
+        """The second phase."""
+        return KD(alpha=self.alpha, temperature=self.temperature)
+
 
 class _Hint(Objective):
     """The student's first ``num_guided`` parts against a teacher that is cut behind its hint stage."""

@@ -86,6 +86,10 @@ class JointRD(Method):
         trainable = nn.ModuleList([student, objective.connectors]) if len(objective.connectors) else student
         return [Phase("joint_rd", objective, trainable, epochs)]
 
+    def continued(self) -> Method:
+        """With eta at its end from the start."""
+        return self.model_copy(update={"hybrid_weight": self.final_hybrid_weight})
+
     def hybrid_weight_at(self, progress: float) -> float:
         """Eta at a share of the training, 0 to 1."""
         return half_cosine(self.hybrid_weight, self.final_hybrid_weight, self.decay_share, progress)

@@ -70,6 +70,10 @@ class StagewiseKD(Method):
             for place, name in enumerate(student.part_names)
         ]
 
+    def continued(self) -> Method:
+        """All parts at once: what is finished in front of a part would change under it."""
+        return self.model_copy(update={"order": "simultaneous"})
+
 
 class _OnePart(Objective):
     """What one part gives, behind the finished ones, against the teacher's map; the head's answers as `_answer_terms`.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, Run
+from unskip.records import Comparison, EightBits, Run, read_eight_bits
 from unskip.report.curves import loss_drawings, score_drawings
+from unskip.report.devices import device_section
 from unskip.report.drawings import cost_drawings, memory_drawings
+from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.table import Table, definitions
@@ -25,7 +29,7 @@ def write_report(run_folder: Path) -> Path:
         UnskipError: The folder holds no ``run.json``, or one that cannot be read.
     """
     path = Path(run_folder) / "report.html"
-    write_text(path, render(Run.read(path.parent)))
+    write_text(path, render(Run.read(path.parent), read_eight_bits(path.parent / "int8")))
     return path
 
 
@@ -34,8 +38,11 @@ def write_bench_report(comparison: Comparison, path: Path) -> None:
     write_text(path, render_bench(comparison))
 
 
-def render(run: Run) -> str:
-    """The whole page of a run as HTML; the same run gives the same bytes."""
+def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
+    """The whole page of a run as HTML; the same run gives the same bytes.
+
+    ``eight_bits``: what 8 bits cost its networks, where they were exported so.
+    """
     return _fill(
         "run.html.j2",
         run.comparison,
@@ -43,6 +50,7 @@ def render(run: Run) -> str:
         run.metric,
         title=run.title,
         run=run,
+        eight_bits=eight_bits_table(eight_bits) if eight_bits else None,
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
         losses=loss_drawings(run),
@@ -71,6 +79,7 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
             "setting": setting_of(group),
             "table": files_table(comparison, group),
             "costs": cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
+            "device": device_section(comparison, group, f"layers-{number}"),
         }
         for number, group in enumerate(comparison.groups)
     ]
@@ -80,6 +89,12 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
         comparison=comparison,
         nets=nets,
         sections=sections,
-        definitions=definitions(nets, *(section["table"] for section in sections)),
+        definitions=definitions(nets, *chain.from_iterable(map(_tables, sections))),
         sentences=sentences,
     )
+
+
+def _tables(section: dict[str, Any]) -> list[Table]:
+    """Those of a setting."""
+    device = section["device"]
+    return [section["table"], *([device.cycles, device.traffic] if device else ())]

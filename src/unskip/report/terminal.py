@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from unskip.records import Comparison, Run
+from unskip.records import Comparison, EightBits, Run
+from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import sentences
 from unskip.report.table import Table, definitions
@@ -28,7 +29,9 @@ def show_run(run: Run, console: Console) -> None:
 
 
 def show_bench(comparison: Comparison, console: Console) -> None:
-    """Print the tables of every setting, and what must be known to read them."""
+    """Print what was found, the tables of every setting, and what must be known to read them."""
+    for sentence in sentences(comparison, "headline"):
+        console.print(Text(sentence, style="bold"))
     for note in sentences(comparison, "notes"):
         console.print(Text(note, style="yellow"))
     nets = nets_table(comparison)
@@ -38,6 +41,14 @@ def show_bench(comparison: Comparison, console: Console) -> None:
         console.print(Text(sentence))
     _dim((f"{definition}." for definition in definitions(*tables)), console)
     _dim(sentences(comparison, "rounds"), console)
+
+
+def show_eight_bits(records: Sequence[EightBits], console: Console) -> None:
+    """Print what 8 bits cost the networks of a run, residual and plain, where there is something."""
+    if records:
+        table = eight_bits_table(records)
+        show_table(table, console)
+        _dim((f"{definition}." for definition in definitions(table)), console)
 
 
 def _show_files(comparison: Comparison, console: Console) -> list[Table]:

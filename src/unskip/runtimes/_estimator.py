@@ -60,6 +60,10 @@ class Estimator(Runtime):
                 raise UnskipError(f"`{option}` is no option of {target}; {has}")
         return Configuration(self.name, target, self._complete(target, setting))
 
+    def meanings(self, configuration: Configuration) -> Mapping[str, str]:
+        """What the words of a setting mean, a sentence without its full stop for each that needs one."""
+        return {}
+
     def with_sram(self, configuration: Configuration, num_bytes: int) -> Configuration:
         """A device whose compiler is told how much SRAM there is, where it can be told; else the device as it is."""
         if SRAM not in self.options:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unskip.errors import UnskipError
+from unskip.runtimes.executorch import METADATA
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +19,8 @@ class PlannedMethod:
     """The method ``forward`` of a program without delegates.
 
     Feature maps lie where the file's plan puts them in its arena, those with a lifetime in common side by side, so that
-    a plan that is wrong gives other answers. ``kernels`` are the names of what is called, in order.
+    a plan that is wrong gives other answers. ``kernels`` are the names of what is called, in order, ``metadata`` what
+    the file says beside it.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -25,9 +28,11 @@ class PlannedMethod:
         from executorch.exir._serialize._program import deserialize_pte_binary
 
         program = deserialize_pte_binary(content).program
-        (plan,) = [plan for plan in program.execution_plan if plan.name == "forward"]
+        plans = {plan.name: plan for plan in program.execution_plan}
+        plan = plans["forward"]
         if plan.delegates:
             raise ValueError("it has parts for another processor")
+        self.metadata = json.loads(_text_of(plans[METADATA])) if METADATA in plans else {}
         self._plan = plan
         self._calls = [instruction.instr_args for instruction in plan.chains[0].instructions]
         self._constants = program.constant_buffer
@@ -47,6 +52,44 @@ class PlannedMethod:
         for call in self._calls:
             self._carry_out(call)
         return [self._values[place].clone() for place in self._plan.outputs]
+
+    def live_bytes(self) -> list[int]:
+        """How much of the arena holds something that is still needed, while each kernel runs."""
+        spans = list(self._spans())
+        return [
+            _covered([(start, end) for first, last, start, end in spans if first <= step <= last])
+            for step in range(len(self._calls))
+        ]
+
+    def _spans(self) -> Iterator[tuple[int, int, int, int]]:
+        """The first and the last step at which each map is needed, and where it begins and ends in the arena."""
+        written: dict[tuple[int, int], int] = {}  # by where a map lies: the step that wrote it
+        steps = dict.fromkeys(self._plan.inputs, (0, 0))
+        for step, call in enumerate(self._calls):
+            for place in call.args:
+                lies = self._lies(place)
+                if lies is not None:
+                    # A map that is only looked at in another shape is needed since it was written.
+                    since = step if place == call.args[-1] else written.get(lies, step)
+                    steps[place] = steps.get(place, (since, step))[0], step
+            answer = self._lies(call.args[-1])
+            if answer is not None:
+                written[answer] = step
+        for place in self._plan.outputs:
+            steps[place] = steps[place][0], len(self._calls) - 1
+        for place, (first, last) in steps.items():
+            start, end = self._lies(place) or (0, 0)
+            yield first, last, start, end
+
+    def _lies(self, place: int) -> tuple[int, int] | None:
+        """Where a value begins and ends in all arenas, one behind the other; None for what is not in them."""
+        about = getattr(self._plan.values[place].val, "allocation_info", None)
+        if about is None:
+            return None
+        before = sum(self._plan.non_const_buffer_sizes[: about.memory_id])
+        start = int(before + about.memory_offset_low + (about.memory_offset_high << 32))
+        tensor = self._values[place]
+        return start, start + tensor.numel() * tensor.itemsize
 
     def _operator(self, call: Any) -> Any:
         place = getattr(call, "op_index", None)
@@ -117,6 +160,20 @@ class PlannedMethod:
 def read_plan(path: Path) -> PlannedMethod:
     """The program in a file."""
     return PlannedMethod(path.read_bytes())
+
+
+def _text_of(plan: Any) -> str:
+    """What a method that returns a text returns."""
+    return str(plan.values[plan.outputs[0]].val.string_val)
+
+
+def _covered(spans: Sequence[tuple[int, int]]) -> int:
+    """Bytes in any of the spans, which may overlap."""
+    total, reached = 0, 0
+    for start, end in sorted(spans):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
 
 
 def _num_bytes(sizes: Sequence[int], dtype: Any) -> int:

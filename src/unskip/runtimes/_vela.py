@@ -46,11 +46,16 @@ _KIB = 1024
 
 
 @cache
-def described(kind: str) -> tuple[str, ...]:
-    """The names of the system configurations (``System_Config``) or memory modes (``Memory_Mode``) that Vela brings."""
+def configurations() -> configparser.ConfigParser:
+    """The file of system configurations and memory modes that Vela brings."""
     parser = configparser.ConfigParser(strict=False)
     parser.read_string(importlib.resources.files("ethosu").joinpath(f"config_files/{CONFIGURATIONS}").read_text())
-    return tuple(name.partition(".")[2] for name in parser.sections() if name.startswith(f"{kind}."))
+    return parser
+
+
+def described(kind: str) -> tuple[str, ...]:
+    """The names of the system configurations (``System_Config``) or memory modes (``Memory_Mode``) that Vela brings."""
+    return tuple(name.partition(".")[2] for name in configurations().sections() if name.startswith(f"{kind}."))
 
 
 def command(configuration: Configuration) -> list[str]:

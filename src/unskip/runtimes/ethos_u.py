@@ -17,7 +17,7 @@ from unskip.errors import UnskipError
 from unskip.files import parse_json
 from unskip.quiet import quiet
 from unskip.records import Estimate
-from unskip.runtimes import _vela
+from unskip.runtimes import _vela, _vela_names
 from unskip.runtimes._estimator import SRAM, Configuration, Estimator, known_word
 from unskip.runtimes.base import Images, Outputs, Program, answers_in, depth_index
 from unskip.runtimes.executorch import program_metadata
@@ -111,6 +111,10 @@ class EthosU(Estimator):
         if "target" not in facts or "setting" not in facts:
             raise UnskipError(f"{path} does not say for which device it was compiled, as files of `export` do")
         return self.configured(facts["target"], parse_json(facts["setting"], f"the setting of {path}"))
+
+    def meanings(self, configuration: Configuration) -> Mapping[str, str]:
+        """See :meth:`Estimator.meanings`."""
+        return _vela_names.meanings(configuration)
 
     def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
         self.require()

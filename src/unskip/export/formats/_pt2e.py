@@ -11,7 +11,12 @@ from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, memory_for
 
 
 def calibrated(conversion: Conversion, quantizer: Any, *, channels_last: bool = False) -> GraphModule:
-    """The network with its 8-bit steps written out, for any batch: it computes in float32 what its integers will."""
+    """The network with its 8-bit steps written out, for any batch: it computes in float32 what its integers will.
+
+    That is the one that was trained so, if it was, or else ``conversion.calibration`` gives the ranges.
+    """
+    if conversion.trained is not None:
+        return conversion.trained
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     assert conversion.calibration is not None

@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from unskip.answers import LOGITS, tensors_in
+from unskip.nets import StagedNet
 from unskip.records import Estimate
 from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 
@@ -28,7 +30,9 @@ class Conversion:
     ``net`` is in eval mode on the CPU, in float32, its BatchNorms folded, its normalisation in front. It gives one
     tensor, or a tuple of as many as there are in ``names``, the structure of the network's answers with a name in the
     place of each. ``batch_size`` None means a free one. ``facts`` are the metadata. With ``calibration``, images
-    (N, C, H, W) as ``net`` takes them, the file is to compute with 8-bit integers. ``backend`` is one of the format's.
+    (N, C, H, W) as ``net`` takes them, the file is to compute with 8-bit integers. ``trained`` is the network after
+    quantisation-aware training, its 8-bit steps written out, for any batch; it is then what is written. ``backend`` is
+    one of the format's.
     """
 
     net: nn.Module
@@ -37,6 +41,7 @@ class Conversion:
     facts: Mapping[str, str]
     backend: str | None = None
     calibration: Tensor | None = None
+    trained: GraphModule | None = None
     names: Any = LOGITS
     normalization: tuple[Sequence[float], Sequence[float]] | None = None
     device: Configuration | None = None
@@ -56,9 +61,9 @@ class Format(ABC):
 
     It is written for the runtime of the name ``runtime``, whose ending its files have and whose package writes it.
     ``free_batch`` says whether its files can take any number of images at once, ``float32`` and ``int8`` in what they
-    can compute,
-    ``switchable`` whether one file can hold networks of several depths that share weights, ``backends`` what it can be
-    written for, the default first, ``depths_backend`` the one that lets depths share their weights.
+    can compute, ``qat`` whether 8 bits can be trained for, by the format's :meth:`quantizer`, ``switchable`` whether
+    one file can hold networks of several depths that share weights, ``backends`` what it can be written for, the
+    default first, ``depths_backend`` the one that lets depths share their weights.
     """
 
     order: ClassVar[float] = math.inf
@@ -66,6 +71,7 @@ class Format(ABC):
     free_batch: ClassVar[bool] = True
     float32: ClassVar[bool] = True
     int8: ClassVar[bool] = False
+    qat: ClassVar[bool] = False
     switchable: ClassVar[bool] = False
     backends: ClassVar[tuple[str, ...]] = ()
     depths_backend: ClassVar[str | None] = None
@@ -113,6 +119,26 @@ class Format(ABC):
             self.write(conversion, path)
             return runtime.estimate(path)
 
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """What says where the target computes in 8 bits: a ``Quantizer`` of torchao's PT2E; only if :attr:`qat`.
+
+        ``qat``: one for quantisation-aware training, else one for calibration.
+        """
+        raise NotImplementedError(f"{self.name} files are not quantised by PT2E")
+
+    def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
+        """How many additions of maps, of a scale each, bring the sum to a third one, in 8 bits; only if ``int8``.
+
+        Counted in the quantised network that :meth:`write` gave back for ``path``.
+        """
+        assert isinstance(quantized, GraphModule)
+        return sum(
+            node.target is torch.ops.aten.add.Tensor
+            and len(node.all_input_nodes) == 2
+            and all("dequantize" in str(operand.target) for operand in node.all_input_nodes)
+            for node in quantized.graph.nodes
+        )
+
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write several networks by their names, the full one first, equal weights once; only if ``switchable``."""
         raise NotImplementedError(f"{self.name} files hold one network")
@@ -140,6 +166,13 @@ class _Flat(nn.Module):
 def normalized(net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Module:
     """A network that takes images scaled to 0..1 and normalises them by channel before it does anything else."""
     return nn.Sequential(OrderedDict(normalize=_Normalize(mean, std), net=net)).eval()
+
+
+def with_normalization(net: StagedNet, mean: Sequence[float], std: Sequence[float]) -> StagedNet:
+    """:func:`normalized` as a network of the same parts; the layers are shared."""
+    parts = dict(net.named_parts())
+    first = net.part_names[0]
+    return StagedNet(parts | {first: normalized(parts[first], mean, std)})
 
 
 class _Normalize(nn.Module):

@@ -35,6 +35,7 @@ class EthosU(Format):
     free_batch = False
     float32 = False
     int8 = True
+    qat = True
 
     def files(self, path: Path) -> list[Path]:
         """The TOSA graph too."""
@@ -47,7 +48,8 @@ class EthosU(Format):
 
         device = conversion.device
         assert device is not None
-        quantized, program = _quantized(conversion)
+        quantized = calibrated(conversion, self.quantizer(conversion, qat=False))
+        program = of_batch(quantized, conversion)
         spec = _compile_spec(device)
         folder = path.parent / "vela"
         folder.mkdir()
@@ -71,6 +73,17 @@ class EthosU(Format):
         assert conversion.device is not None
         return _vela.estimate(tosa_graph(conversion), conversion.device)
 
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """Arm's; the normalisation stays in float32, in front of the processor."""
+        from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
+
+        assert conversion.device is not None
+        quantizer = EthosUQuantizer(_compile_spec(conversion.device))
+        quantizer.set_global(get_symmetric_quantization_config(is_qat=qat))
+        if conversion.normalization is not None:
+            quantizer.set_module_name("normalize", None)
+        return quantizer
+
 
 def tosa_graph(conversion: Conversion) -> bytes:
     """The graph that Vela is given, without asking Vela: what its estimate needs.
@@ -83,7 +96,7 @@ def tosa_graph(conversion: Conversion) -> bytes:
 
     device = conversion.device
     assert device is not None
-    program = _quantized(conversion)[1]
+    program = of_batch(calibrated(conversion, EthosU().quantizer(conversion, qat=False)), conversion)
     partitioner = TOSAPartitioner(TosaCompileSpec(_compile_spec(device).tosa_spec))
     edge = to_edge_transform_and_lower(program, partitioner=[partitioner]).exported_program()
     _refuse_fallback(edge, device)
@@ -100,19 +113,6 @@ def _compile_spec(device: Configuration) -> Any:
         memory_mode=device.setting["memory_mode"],
         extra_flags=_vela.flags(device),
     )
-
-
-def _quantized(conversion: Conversion) -> tuple[nn.Module, torch.export.ExportedProgram]:
-    """The network in 8 bits, for any batch, and its program for the batch of the file."""
-    from executorch.backends.arm.quantizer import EthosUQuantizer, get_symmetric_quantization_config
-
-    assert conversion.device is not None
-    quantizer = EthosUQuantizer(_compile_spec(conversion.device))
-    quantizer.set_global(get_symmetric_quantization_config())
-    if conversion.normalization is not None:
-        quantizer.set_module_name("normalize", None)  # stays in float32, in front of the processor
-    quantized = calibrated(conversion, quantizer)
-    return quantized, of_batch(quantized, conversion)
 
 
 def _integers(program: torch.export.ExportedProgram, conversion: Conversion, graph: bytes) -> IntegerGraph:

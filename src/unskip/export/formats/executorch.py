@@ -30,6 +30,7 @@ class ExecuTorch(Format):
     runtime_name = "executorch"
     free_batch = False
     int8 = True
+    qat = True
     switchable = True
     backends = ("xnnpack", "portable")
     depths_backend = "portable"
@@ -38,13 +39,23 @@ class ExecuTorch(Format):
         """See :meth:`Format.write`."""
         quantized = None
         if conversion.calibration is not None:
-            if conversion.backend != "xnnpack":
-                raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
-            quantized, program = _quantized(conversion)
+            quantized = calibrated(conversion, self.quantizer(conversion, qat=False))
+            program = of_batch(quantized, conversion)
         else:
             program = conversion.captured()
         path.write_bytes(_lowered(program, conversion.backend, {METADATA: json.dumps(dict(conversion.facts))}).buffer)
         return quantized
+
+    def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
+        """XNNPACK's."""
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+
+        if conversion.backend != "xnnpack":
+            raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
+        return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=qat))
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""
@@ -104,14 +115,3 @@ def _lowered(
     partitioner = [XnnpackPartitioner()] if backend == "xnnpack" else None
     edge = to_edge_transform_and_lower(program, partitioner=partitioner, constant_methods=constants)
     return edge.to_executorch()
-
-
-def _quantized(conversion: Conversion) -> tuple[nn.Module, torch.export.ExportedProgram]:
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
-
-    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
-    quantized = calibrated(conversion, quantizer)
-    return quantized, of_batch(quantized, conversion)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from torch import nn
 
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
@@ -37,6 +38,12 @@ class Onnx(Format):
         """See :meth:`Format.write`."""
         model = onnx_model(conversion) if conversion.calibration is None else _quantized(conversion)
         save(finished(model, conversion.facts), path)
+
+    def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
+        """Counted in the file."""
+        nodes = onnx.load_model(path).graph.node
+        dequantized = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
+        return sum(node.op_type == "Add" and dequantized.issuperset(node.input) for node in nodes)
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write one model whose second input, ``depth``, is an index into ``depths``."""
