@@ -87,7 +87,7 @@ class FileExport:
             facts |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
         if net.spec is not None:
             facts["net"] = json.dumps(net.spec.to_json())
-        ready_net = self._normalized(ready)
+        ready_net = self._normalized(self.format.runnable(ready, (shape[0], shape[1], shape[2])))
         with torch.no_grad():
             names = answer_names(ready_net(self.images[:1]))
         if not isinstance(names, str):

@@ -9,6 +9,7 @@ from functools import cache
 
 from unskip.dataflow import Cost, Device, device_named, estimated_cost
 from unskip.errors import UnskipError
+from unskip.export import runnable_on
 from unskip.nets import StagedNet
 from unskip.records import Cell
 from unskip.runtimes import SRAM, Configuration
@@ -33,6 +34,7 @@ class Forecast:
         self._shape = input_shape
         self._optimise = device.setting.get("optimise", "speed")
         self._cost = cache(self._estimated)
+        self._target = device
         self._device: Device | None = None
         with suppress(UnskipError):  # there are other devices
             self._device = device_named(device.target)
@@ -55,7 +57,7 @@ class Forecast:
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None
-        net = edited(self._net, student.edits, seed=0)
+        net = runnable_on(edited(self._net, student.edits, seed=0), self._shape, self._target)
         return estimated_cost(net, self._shape, self._device, optimise="size" if self._optimise == "size" else "speed")
 
 

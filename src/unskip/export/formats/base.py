@@ -101,6 +101,10 @@ class Format(ABC):
         """All files that one network becomes; ``path`` is among them."""
         return [path]
 
+    def runnable(self, net: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+        """A network, in eval mode and without its BatchNorms, in operations that the target has, computing the same."""
+        return net
+
     @abstractmethod
     def write(self, conversion: Conversion, path: Path) -> nn.Module | None:
         """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away.

@@ -12,6 +12,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.export.formats._pt2e import calibrated, of_batch
+from unskip.export.formats._strides import with_small_strides
 from unskip.export.formats.base import Conversion, Format
 from unskip.records import Estimate
 from unskip.runtimes import Configuration, _vela
@@ -40,6 +41,10 @@ class EthosU(Format):
     def files(self, path: Path) -> list[Path]:
         """The TOSA graph too."""
         return [path.with_suffix(GRAPH_SUFFIX), path]
+
+    def runnable(self, net: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+        """Without strides above 3, as the one of a lean stem: see `with_small_strides`."""
+        return with_small_strides(net, input_shape)
 
     def write(self, conversion: Conversion, path: Path) -> nn.Module:
         """See :meth:`Format.write`."""
