@@ -171,12 +171,15 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the page needs: for every network, plan and device the figures, and what takes the cycles."""
     devices = {str(device): device for device in (configured(*each) for each in DEVICES)}
     estimates: dict[str, dict[str, dict[str, Estimate]]] = {}
+    refused: dict[str, dict[str, str]] = {}
     for line in lines:
         device = str(configured(line["target"], line["setting"]))
         if line["net"] in NETS and device in devices:
             plans = estimates.setdefault(line["net"], {}).setdefault(line["plan"], {})
             if "estimate" in line:
                 plans[device] = Estimate.model_validate(line["estimate"])
+            elif not line["refused"].startswith(LEAN):  # networks without a pool need no lean stem
+                refused.setdefault(line["net"], {})[line["plan"]] = line["refused"]
     packages = ("ethos-u-vela", "executorch", "torch", "torchvision", "timm")
     return {
         "date": max(line["when"] for line in lines)[:10],
@@ -186,6 +189,7 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             net: {
                 "image": find_net(net).image_size,
                 "forecast": forecasts(net, devices),
+                "refused": refused.get(net, {}),
                 "plans": {
                     plan: {
                         device: figures_of(estimate, plans[""].get(device)) for device, estimate in by_device.items()
