@@ -50,10 +50,8 @@ class Devices:
 
     @cached_property
     def nets(self) -> list[str]:
-        """The networks that have been compiled with their shortcuts and without, large images first."""
-        nets = self.data["nets"]
-        known = [net for net in nets if any(self.cell(net, PLAIN, device) for device in self.names)]
-        return sorted(known, key=lambda net: (-nets[net]["image"], _natural(short(net))))
+        """The networks, large images first."""
+        return sorted(self.data["nets"], key=lambda net: (-self.data["nets"][net]["image"], _natural(short(net))))
 
     def cell(self, net: str, plan: str, device: str) -> Cell | None:
         """The figures, None where the compiler has not been asked or refused."""
@@ -83,7 +81,7 @@ class Devices:
     def ratio(self, net: str, plan: str, device: str, measure: str) -> float | None:
         """How many times more the network as it is needs than with the plan."""
         before, after = self.cell(net, "", device), self.cell(net, plan, device)
-        if not before or not after or not after[measure]:
+        if not before or not after or not before[measure] or not after[measure]:
             return None
         return float(before[measure] / after[measure])
 
@@ -93,8 +91,9 @@ class Devices:
 
     def best(self, net: str, device: str) -> str:
         """The plan with the fewest cycles, the network as it is among them; of equals the first."""
-        plans = ["", *self.plans(net, device)] if self.cell(net, "", device) else self.plans(net, device)
-        return min(plans, key=lambda plan: (self.cell(net, plan, device) or {})["cycles"])
+        return min(
+            ["", *self.plans(net, device)], key=lambda plan: self.data["nets"][net]["plans"][plan][device]["cycles"]
+        )
 
 
 def short(net: str) -> str:
@@ -154,7 +153,7 @@ def devices_picture() -> str:
                     place = left + (column + 0.5) * _CELL, 36 + 15 * line
                     axes.text(*place, word, ha="center", va="center", color=MUTED, fontsize=10.5)
                 for net, top in tops.items():
-                    _draw_cell(axes, left + column * _CELL, top, ratios[net, device])
+                    _draw_cell(axes, left + column * _CELL, top, ratios.get((net, device)))
         said = "Ratios of cycles and of SRAM, networks by devices; docs/devices.md has them as tables"
         drawing = str(to_svg(axes, "devices", said))
     head, _, inside = drawing.partition(">")
@@ -177,8 +176,8 @@ def _heading(title: str) -> list[str]:
 def _ratios(devices: Devices, measure: str, *, best: bool) -> dict[tuple[str, str], float | None]:
     return {
         (net, device): devices.ratio(net, devices.best(net, device) if best else PLAIN, device, measure)
-        for net in devices.nets
         for device in devices.names
+        for net in devices.compiled(device)
     }
 
 
@@ -306,8 +305,7 @@ def _mega(count: float) -> str:
 def _table(devices: Devices, device: str) -> Table:
     about = devices.data["devices"][device]
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in about.items())
-    nets = devices.compiled(device)
-    dram = any(devices.data["nets"][net]["plans"][""][device]["dram_maps"] is not None for net in nets)
+    dram = any((devices.cell(net, "", device) or {}).get("dram_maps") is not None for net in devices.nets)
     columns = [
         "network",
         "image",
@@ -319,15 +317,18 @@ def _table(devices: Devices, device: str) -> Table:
         "Mcycles",
         "SRAM, KiB",
     ]
-    return Table(devices.title(device), _markdown(columns, (_row(devices, net, device, dram) for net in nets)), options)
+    rows = (_row(devices, net, device, dram) for net in devices.nets)
+    return Table(devices.title(device), _markdown(columns, rows), options)
 
 
 def _row(devices: Devices, net: str, device: str, dram: bool) -> list[str]:
+    forecast = [devices.data["nets"][net]["forecast"][plan][device] for plan in ("", PLAIN)]
+    about = [f"`{net}`", str(devices.data["nets"][net]["image"])]
+    if net not in devices.compiled(device):
+        return [*about, "", f"{forecast[0] / forecast[1]:.2f}x", *[""] * (4 + dram)]
     best = devices.best(net, device)
-    forecast = [devices.data["nets"][net]["forecast"][plan][device][0] for plan in ("", PLAIN)]
     return [
-        f"`{net}`",
-        str(devices.data["nets"][net]["image"]),
+        *about,
         _change(devices, net, PLAIN, device, "cycles", 1e6),
         f"{forecast[0] / forecast[1]:.2f}x",
         _change(devices, net, PLAIN, device, "sram", 1024),
