@@ -243,8 +243,8 @@ def _saved(devices: Devices, place: str) -> Table:
         parts = after["saved"]
         row = [f"`{net}`", *(_digits(cycles / 1e6) for cycles in (sum(parts.values()), *parts.values()))]
         row += [f"{_digits(waiting(each) / 1e6)}" for each in (before, after)]
-        rows.append([*row, f"{sum(before['cascades'])} → {sum(after['cascades'])}"])
-    columns = ["network", "saved", "additions", "projections", "other layers", "waiting", "plain", "layers in cascades"]
+        rows.append([*row, f"{_longest(before)} → {_longest(after)}"])
+    columns = ["network", "saved", "additions", "projections", "other layers", "waiting", "plain", "longest cascade"]
     return Table(place, _markdown(columns, rows))
 
 
@@ -278,24 +278,28 @@ def _signs(devices: Devices) -> Iterator[str]:
     parts = after["saved"]
     yield (
         f"**Cascades.** In a cascade, layers are computed in stripes, so that the maps between them never exist whole. "
-        f"Vela ends one where a map has two readers, as the input of every residual block has. In resnet18 "
-        f"({U65}) {sum(before['cascades'])} layers lie in cascades with shortcuts, {sum(after['cascades'])} without. "
-        f"That need not be a gain: additions and projections save {_mega(parts['additions'] + parts['projections'])} "
-        f"Mcycles, the other layers take {_mega(-parts['others'])} more, and {_mega(before['dram_maps'])} MB of maps "
-        f"become {_mega(after['dram_maps'])}."
+        f"Vela ends one where a map has two readers, as the input of every residual block has. In resnet18 ({U65}) the "
+        f"longest has {_longest(before)} layers with shortcuts and {_longest(after)} without. That need not be a gain: "
+        f"additions and projections save {_mega(parts['additions'] + parts['projections'])} Mcycles, the other layers "
+        f"take {_mega(-parts['others'])} more, and {_mega(before['dram_maps'])} MB of maps become "
+        f"{_mega(after['dram_maps'])}: {devices.ratio('resnet18', PLAIN, devices.named(U65), 'cycles'):.2f}x."
     )
     before, after = devices.pair("resnet32", SIZE)
     _, shorter = devices.pair("resnet20", SIZE)
     size = devices.named(SIZE)
     yield (
-        f"**Weights.** For size, Vela runs layers in stripes wherever that spares SRAM, and each stripe reads the "
-        f"weights from the flash anew. Layers of resnet32 wait {_mega(waiting(before))} Mcycles with shortcuts and "
-        f"{_mega(waiting(after))} without: {devices.ratio('resnet32', PLAIN, size, 'cycles'):.2f}x. In resnet20 the "
-        f"plain network gets cascades of {sum(shorter['cascades'])} layers, and what they read again takes "
-        f"all that the additions saved: {devices.ratio('resnet20', PLAIN, size, 'cycles'):.2f}x. A plan that removes "
-        f"fewer shortcuts keeps out of that ({title(devices.best('resnet20', size))}, "
-        f"{devices.ratio('resnet20', devices.best('resnet20', size), size, 'cycles'):.2f}x)."
+        f"**Weights.** For size, Vela makes cascades wherever that spares SRAM, and each stripe reads the weights from "
+        f"the flash anew. resnet32 has {len(before['cascades'])} cascades with shortcuts and {len(after['cascades'])} "
+        f"without; its layers wait {_mega(waiting(before))} Mcycles with and {_mega(waiting(after))} without: "
+        f"{devices.ratio('resnet32', PLAIN, size, 'cycles'):.2f}x. In the plain resnet20 there is one of "
+        f"{_longest(shorter)} layers, and what these read again takes all that the additions saved: "
+        f"{devices.ratio('resnet20', PLAIN, size, 'cycles'):.2f}x."
     )
+
+
+def _longest(cell: Cell) -> int:
+    """The layers of the longest cascade."""
+    return max(cell["cascades"], default=0)
 
 
 def _mega(count: float) -> str:
