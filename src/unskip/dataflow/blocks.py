@@ -35,10 +35,8 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
     out = (min(rows, layer.output.height), layer.output.width, layer.output.channels)
     source = (layer.input_rows(out[0]), layer.source.width, layer.source.channels)
     limit = [_up(min(size, largest), unit) for size, largest, unit in zip(out, _LARGEST, device.unit, strict=True)]
-    first = max(unit_channels, min(limit[2], BRICK))
-    step = BRICK if first < out[2] else unit_channels
     d, h, w = np.meshgrid(
-        np.arange(_up(first, step) if first < out[2] else first, limit[2] + 1, step),
+        _depths(out[2], limit[2], unit_channels),
         np.arange(unit_rows, limit[0] + 1, unit_rows),
         np.arange(unit_columns, limit[1] + 1, unit_columns),
         indexing="ij",
@@ -62,6 +60,13 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
     best = np.unravel_index(np.argmin(np.where(fits, cost, np.inf)), cost.shape)
     read_deep = np.minimum(depth, source[2])
     return Block(_at(best, h, w, d), _at(best, ih, iw, read_deep))
+
+
+def _depths(channels: int, limit: int, unit: int) -> np.ndarray:
+    """The channels of a block that come into question: whole bricks, or all."""
+    least = max(unit, min(limit, BRICK))
+    depths = np.arange(least, limit + 1, unit)
+    return np.unique([depth if depth >= channels else _up(depth, BRICK) for depth in depths if depth <= limit])
 
 
 def _at(index: tuple[np.intp, ...], *sizes: np.ndarray) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from unskip.dataflow.cascades import Cascades, Run
 from unskip.dataflow.devices import Device, Memory, device_named
 from unskip.dataflow.layers import Layers, layers_of, placed
 from unskip.dataflow.operations import Dataflow, trace
-from unskip.dataflow.placement import Buffer, buffers_of, kept_maps, places_of
+from unskip.dataflow.placement import Buffer, buffers_of, kept_maps, never_kept, places_of
 from unskip.dataflow.stripes import striped
 
 Optimise = Literal["speed", "size"]
@@ -120,7 +120,8 @@ def _in_bricks(layers: Layers) -> Dataflow:
 
 def _held(plan: _Plan) -> list[int]:
     """Bytes in the SRAM during each run."""
-    places = [place for place in places_of(plan.layers, plan.runs) if plan.kept.issuperset(place.maps)]
+    behind = never_kept(plan.layers, plan.runs) if plan.device.spills else ()
+    places = [place for place in places_of(plan.layers, plan.runs, behind) if plan.kept.issuperset(place.maps)]
     return [
         run.kept + plan.weights_in(run) + sum(place.bytes for place in places if place.start <= number <= place.end)
         for number, run in enumerate(plan.runs)

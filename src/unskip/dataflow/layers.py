@@ -181,7 +181,7 @@ def _activated_additions(dataflow: Dataflow) -> set[str]:
 
 
 def _slices(dataflow: Dataflow, index: int) -> bool:
-    """Whether a strided layer without padding leaves the last rows out: its input is cut first, and so it lies linear."""
+    """Whether a strided layer without padding leaves the last rows out: its input is cut first, and lies linear."""
     window = dataflow.operations[index].window
     if window is None or len(dataflow.shapes[index + 1]) != 3:
         return False
