@@ -1,36 +1,31 @@
-"""A convolution with a large stride as two with small ones."""
-
 import pytest
 import torch
 from torch import nn
 
-from unskip.export.formats._strides import with_small_strides
-from unskip.nets import make_net
-from unskip.surgery import fold_batchnorm, with_lean_stem
+from unskip.export.formats._strides import ByBlocks, without_long_strides
 
 
-@pytest.mark.parametrize("size", [(32, 32), (224, 96), (65, 33), (63, 50)])
-@pytest.mark.parametrize(("kernel", "padding", "stride"), [(7, 3, 4), (8, 2, 4), ((5, 7), (2, 3), 4), (11, 5, 6)])
-def test_two_convolutions_compute_the_same_or_nothing_is_replaced(size, kernel, padding, stride):
-    net = nn.Sequential(nn.Conv2d(3, 5, kernel, stride, padding), nn.ReLU())
-    images = torch.randn(2, 3, *size)
-    changed = with_small_strides(net, (3, *size))
-    with torch.no_grad():
-        assert torch.allclose(changed(images), net(images), atol=1e-5)
-    if changed is not net:
-        assert max(max(each.stride) for each in changed.modules() if isinstance(each, nn.Conv2d)) <= 3
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(7, 4, 3), (4, 4, 0), (5, 4, 2), (11, 4, 2), (9, 5, 0), (8, 4, 6)]
+)
+@pytest.mark.parametrize("side", [(32, 32), (33, 46), (31, 64)])
+def test_the_same_function(kernel, stride, padding, bias, side):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(3, 6, kernel, stride, padding, bias=bias).double()
+    images = torch.randn(2, 3, *side, dtype=torch.float64)
+    expected = conv(images)
+    blocks = without_long_strides(nn.Sequential(conv)).double()
+    assert isinstance(blocks[0], ByBlocks)
+    torch.testing.assert_close(blocks(images), expected)
+    assert max(module.stride[0] for module in blocks.modules() if isinstance(module, nn.Conv2d)) == 1
 
 
-def test_a_lean_stem_is_replaced_and_the_network_stays():
-    net = fold_batchnorm(with_lean_stem(make_net("resnet18", {"width": 4})).eval())
-    images = torch.randn(2, 3, 224, 224)
-    changed = with_small_strides(net, (3, 224, 224))
-    assert max(each.stride[0] for each in net.modules() if isinstance(each, nn.Conv2d)) == 4
-    assert max(each.stride[0] for each in changed.modules() if isinstance(each, nn.Conv2d)) == 2
-    with torch.no_grad():
-        assert torch.allclose(changed(images), net(images), rtol=1e-3, atol=1e-4)
-
-
-def test_other_networks_are_left_as_they_are():
-    net = make_net("resnet8", {"width": 4}).eval()
-    assert with_small_strides(net, (3, 16, 16)) is net
+def test_what_has_no_long_strides_is_left_alone():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 3), nn.Conv2d(4, 8, 4, 4, groups=2), nn.Conv2d(8, 8, 4, 4, padding="valid"))
+    assert without_long_strides(net) is net
+    net.append(nn.Conv2d(8, 8, 4, 4))
+    other = without_long_strides(net)
+    assert isinstance(net[3], nn.Conv2d)
+    assert isinstance(other[3], ByBlocks)
+    assert isinstance(other[1], nn.Conv2d)

@@ -1,7 +1,7 @@
 """Write a network for deployment. A format is one file in `formats`."""
 
 from unskip.export.eight_bits import QuantizationAwareTraining
-from unskip.export.estimating import estimate_untrained, known_estimate, runnable_on
+from unskip.export.estimating import estimate_untrained, known_estimate
 from unskip.export.formats import FORMATS, find_format, format_for
 from unskip.export.formats.base import Format, with_normalization
 from unskip.export.formats.executorch import arena_of_file, planned_arena
@@ -25,6 +25,5 @@ __all__ = [
     "format_for",
     "known_estimate",
     "planned_arena",
-    "runnable_on",
     "with_normalization",
 ]

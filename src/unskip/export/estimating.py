@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from torch import nn
 
 from unskip.answers import answer_names
 from unskip.errors import UnskipError, first_line
@@ -57,11 +56,6 @@ def known_estimate(spec: NetSpec, input_shape: Shape, device: Configuration) -> 
     return Estimate.model_validate_json(place.read_bytes())
 
 
-def runnable_on(net: nn.Module, input_shape: Shape, device: Configuration) -> nn.Module:
-    """A network in operations that a device has, as its compiler gets it, computing the same."""
-    return _format_for(device).runnable(net, input_shape)
-
-
 def _cached(spec: NetSpec, input_shape: Shape, device: Configuration) -> Path | None:
     """Where an estimate is kept; None for networks of a user's own module, whose code may change."""
     if own_module_of(spec.source) is not None:
@@ -91,11 +85,11 @@ def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Esti
     images = torch.rand(4, *input_shape, generator=torch.Generator().manual_seed(0))
     # Without statistics of its own, maps of a random network vanish or explode on their way.
     net = with_recalibrated_statistics(build(spec, seed=_SEED).eval(), [images])
-    ready = format_.runnable(fold_batchnorm(for_cpu(net)), input_shape)
+    ready = fold_batchnorm(for_cpu(net))
     with torch.no_grad():
         names = answer_names(ready(images[:1]))
     conversion = Conversion(
-        net=ready if isinstance(names, str) else flat(ready),
+        net=format_.suited(ready if isinstance(names, str) else flat(ready)),
         input_shape=input_shape,
         batch_size=1,
         facts={},

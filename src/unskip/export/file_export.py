@@ -87,14 +87,14 @@ class FileExport:
             facts |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
         if net.spec is not None:
             facts["net"] = json.dumps(net.spec.to_json())
-        ready_net = self._normalized(self.format.runnable(ready, (shape[0], shape[1], shape[2])))
+        ready_net = self._normalized(ready)
         with torch.no_grad():
             names = answer_names(ready_net(self.images[:1]))
         if not isinstance(names, str):
             facts["answers"] = json.dumps(names)
             ready_net = flat(ready_net)
         return Conversion(
-            net=ready_net,
+            net=self.format.suited(ready_net),
             names=names,
             input_shape=(shape[0], shape[1], shape[2]),
             batch_size=self.batch_size,

@@ -9,7 +9,6 @@ from functools import cache
 
 from unskip.dataflow import Cost, Device, device_named, estimated_cost
 from unskip.errors import UnskipError
-from unskip.export import runnable_on
 from unskip.nets import StagedNet
 from unskip.records import Cell
 from unskip.runtimes import SRAM, Configuration
@@ -34,7 +33,6 @@ class Forecast:
         self._shape = input_shape
         self._optimise = device.setting.get("optimise", "speed")
         self._cost = cache(self._estimated)
-        self._target = device
         self._device: Device | None = None
         with suppress(UnskipError):  # there are other devices
             self._device = device_named(device.target)
@@ -53,11 +51,11 @@ class Forecast:
 
     def key(self, student: Student) -> tuple[int, ...]:
         """By which students with all blocks are put in order, the cheapest first."""
-        return (student.macs,) if self._device is None else self._cost(student).key
+        return (student.macs,) if self._device is None else self._cost(student).key[1:]  # nothing is left out: `suited`
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None
-        net = runnable_on(edited(self._net, student.edits, seed=0), self._shape, self._target)
+        net = edited(self._net, student.edits, seed=0)
         return estimated_cost(net, self._shape, self._device, optimise="size" if self._optimise == "size" else "speed")
 
 

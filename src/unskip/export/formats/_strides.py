@@ -1,105 +1,76 @@
-"""Convolutions with large strides as two with small ones, which neural processors have."""
+"""Convolutions with long strides, which Arm's Ethos-U does not take well, as convolutions that it does."""
 
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-Pair = tuple[int, int]
+LONGEST = 3
+"""The longest stride that the processors compute with; Vela cuts a convolution with a longer one into thousands."""
 
 
-def with_small_strides(net: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
-    """The network with padded convolutions of stride 4 or 6 as two that compute the same, for images of that shape.
-
-    ExecuTorch 1.5.1 leaves a padded convolution with a stride above 3 to the CPU, and Vela 5.1.0 computes every place
-    of one without padding by itself. The first of the two, 2x2 with stride 2, copies four pixels into the channels of
-    one; the second has half the kernel and half the stride. The network itself where nothing is replaced.
-    """
-    sizes = _input_sizes(net, input_shape)
-    large = {name: size for name, size in sizes.items() if _keeps_its_size(_convolution(net, name), size)}
-    if not large:
+def without_long_strides(net: nn.Module) -> nn.Module:
+    """The same function, convolutions with longer strides as :class:`ByBlocks`; the network itself if it has none."""
+    if not any(map(_is_long, net.modules())):
         return net
-    changed = copy.deepcopy(net)
-    for name in large:
-        parent, _, own = name.rpartition(".")
-        setattr(changed.get_submodule(parent), own, _in_two(_convolution(changed, name)))
-    return changed
+    net = copy.deepcopy(net)
+    for module in list(net.modules()):
+        for name, child in module.named_children():
+            if _is_long(child):
+                assert isinstance(child, nn.Conv2d)
+                setattr(module, name, ByBlocks(child))
+    return net
 
 
-def _input_sizes(net: nn.Module, input_shape: tuple[int, int, int]) -> dict[str, Pair]:
-    """The height and width of what each convolution reads that may be replaced, by its name."""
-    sizes: dict[str, Pair] = {}
-
-    def noted(name: str) -> Any:
-        def note(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-            sizes[name] = (given[0].shape[-2], given[0].shape[-1])
-
-        return note
-
-    hooks = [each.register_forward_pre_hook(noted(name)) for name, each in net.named_modules() if _is_large(each)]
-    if hooks:
-        with torch.no_grad():
-            net(torch.zeros(1, *input_shape, device=next(net.parameters()).device))
-    for hook in hooks:
-        hook.remove()
-    return sizes
-
-
-def _convolution(net: nn.Module, name: str) -> nn.Conv2d:
-    module = net.get_submodule(name)
-    assert isinstance(module, nn.Conv2d)
-    return module
-
-
-def _is_large(module: nn.Module) -> bool:
+def _is_long(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.Conv2d)
-        and module.stride in ((4, 4), (6, 6))
+        and module.stride[0] == module.stride[1] > LONGEST
+        and module.dilation == (1, 1)
+        and module.groups == 1
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
-        and min(module.padding) > 0
-        and (module.groups, *module.dilation) == (1, 1, 1)
+        and module.padding[0] == module.padding[1]
+        and module.kernel_size[0] == module.kernel_size[1]
     )
 
 
-def _padding(convolution: nn.Conv2d) -> tuple[Pair, Pair]:
-    """That of the first convolution, as little as leaves an even rest and loses no last row, and that of the second."""
-    assert not isinstance(convolution.padding, str)
-    height, width = convolution.padding
-    first = (height % 2 or 2, width % 2 or 2)
-    return first, ((height - first[0]) // 2, (width - first[1]) // 2)
+class ByBlocks(nn.Module):
+    """A convolution of stride s over pixels, as one of stride 1 over blocks of s x s pixels.
 
+    The pixels of a block are its channels (`torch.nn.functional.pixel_unshuffle`), and the kernel, padded with zeros to
+    whole blocks, is cut likewise.
+    """
 
-def _keeps_its_size(convolution: nn.Conv2d, size: Pair) -> bool:
-    """Whether two convolutions give a map as large: the kernel, made even, may reach beyond the last row."""
-    stride = convolution.stride[0]
-    assert not isinstance(convolution.padding, str)
-    sides = zip(size, convolution.kernel_size, convolution.padding, *_padding(convolution), strict=True)
-    return all(
-        (side + 2 * padding - kernel) // stride
-        == ((side + 2 * first) // 2 + 2 * second - (kernel + 1) // 2) // (stride // 2)
-        for side, kernel, padding, first, second in sides
-    )
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.kernel, self.stride = conv.kernel_size[0], conv.stride[0]
+        self.padding = int(conv.padding[0])
+        self.before = -(-self.padding // self.stride)  # blocks of zeros in front of the image
+        start = self.before * self.stride - self.padding  # where the first window starts in them
+        self.width = -(-(start + self.kernel) // self.stride)  # blocks
+        channels, stride, width = conv.in_channels, self.stride, self.width
+        self.conv = nn.Conv2d(channels * stride**2, conv.out_channels, width, bias=conv.bias is not None)
+        after = width * stride - start - self.kernel
+        kernel = F.pad(conv.weight.detach(), (start, after, start, after))
+        blocks = kernel.reshape(-1, channels, width, stride, width, stride).permute(0, 1, 3, 5, 2, 4)
+        with torch.no_grad():
+            self.conv.weight.copy_(blocks.reshape(self.conv.weight.shape))
+            if conv.bias is not None and self.conv.bias is not None:
+                self.conv.bias.copy_(conv.bias)
 
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) as the convolution takes it."""
+        # What is behind the image is zeros too, and what no window reaches is left out.
+        high, wide = (self._pixels(side) - side for side in images.shape[2:])
+        blocks = F.pixel_unshuffle(F.pad(images, (0, wide, 0, high)), self.stride)
+        result: Tensor = self.conv(F.pad(blocks, (self.before, 0, self.before, 0)))
+        return result
 
-def _in_two(convolution: nn.Conv2d) -> nn.Sequential:
-    channels, outputs = convolution.in_channels, convolution.out_channels
-    (height, width), kernel = convolution.kernel_size, tuple((side + 1) // 2 for side in convolution.kernel_size)
-    first, second = _padding(convolution)
-    weight, bias = convolution.weight.detach(), convolution.bias
-    like: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
-    gather = nn.Conv2d(channels, 4 * channels, 2, 2, first, bias=False, **like)
-    gather.weight = nn.Parameter(torch.eye(4 * channels, **like).reshape(-1, channels, 2, 2), requires_grad=False)
-    smaller = nn.Conv2d(
-        4 * channels, outputs, (kernel[0], kernel[1]), convolution.stride[0] // 2, second, bias=bias is not None, **like
-    )
-    whole = torch.zeros(outputs, channels, 2 * kernel[0], 2 * kernel[1], **like)
-    whole[..., :height, :width] = weight
-    parts = whole.reshape(outputs, channels, kernel[0], 2, kernel[1], 2).permute(0, 1, 3, 5, 2, 4)
-    smaller.weight = nn.Parameter(parts.reshape(outputs, 4 * channels, *kernel))
-    if bias is not None:
-        smaller.bias = nn.Parameter(bias.detach().clone())
-    return nn.Sequential(gather, smaller).train(convolution.training)
+    def _pixels(self, side: int) -> int:
+        """How many rows or columns the windows reach, of whole blocks."""
+        windows = (side + 2 * self.padding - self.kernel) // self.stride + 1
+        return (windows - 1 + self.width - self.before) * self.stride

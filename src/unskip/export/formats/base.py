@@ -101,8 +101,8 @@ class Format(ABC):
         """All files that one network becomes; ``path`` is among them."""
         return [path]
 
-    def runnable(self, net: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
-        """A network, in eval mode and without its BatchNorms, in operations that the target has, computing the same."""
+    def suited(self, net: nn.Module) -> nn.Module:
+        """The same function, as the format's target computes it best; what a :class:`Conversion` for it holds."""
         return net
 
     @abstractmethod
