@@ -23,7 +23,7 @@ def test_peaks_of_a_bottleneck_network():
         assert peaks == peaks_by_schedule(each, IMAGENET)
         assert peaks.layer_by_layer == forecast(each, IMAGENET).peak_bytes
         assert peaks.reordering_is_exact
-        assert peaks.in_stripes < peaks.by_patches < peaks.reordered <= peaks.layer_by_layer
+        assert max(peaks.in_stripes, peaks.by_patches) < peaks.reordered <= peaks.layer_by_layer
         assert 0 < peaks.extra_macs < 0.1
         assert peaks.patch_grid > 1
     # No order of the operations helps here, and shortcuts cost most where layers run in stripes.
