@@ -78,7 +78,7 @@ def test_memory_is_that_of_the_plan(written, residual, images, tmp_path):
     kinds = [layer.operation for layer in runtime.estimate(written.path).layers]
     assert kinds[:3] == ["aten::sub", "aten::mul", "quantize_per_tensor"], "the image is normalised in float32"
     assert sum(kind.endswith("conv2d") for kind in kinds) == 9
-    assert kinds.count("quantized_add") == 3
+    assert kinds.count("quantized_add") == 3 == find_format("cortex_m").requantized_additions(written.path, None)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from unskip.analyses._compiled import compiled_table
@@ -32,12 +32,17 @@ def device_plan_json(plan: DevicePlan) -> dict[str, Any]:
 
 def device_plan_tables(plan: DevicePlan, console: Console) -> Iterator[RenderableType]:
     """What each line costs, its edits, and what was not compiled."""
-    yield from compiled_table(f"on {plan.device}", plan.lines, console)
+    yield Text(f"on {plan.device}", style="bold")
+    yield Group(*compiled_table(plan.lines, [str(number) for number in range(len(plan.lines))], console))
     yield bare_table(
         "the edits, as student.edits takes them",
-        ("", "~"),
+        ("", "~", "shortcuts left"),
         (
-            (str(number), "\n".join(f"- {edit}" for edit in line.recipe_edits) or "as it is")
+            (
+                str(number),
+                "\n".join(f"- {edit}" for edit in line.recipe_edits) or "as it is",
+                f"{line.student.shortcuts} shortcuts",
+            )
             for number, line in enumerate(plan.lines)
         ),
         head=False,

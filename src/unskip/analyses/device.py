@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from unskip.analyses._compiled import compiled_table
 from unskip.analyses._layers import cut_blocks, holding_blocks, layer_parts
 from unskip.analyses.base import Analysis, Network
-from unskip.terminal import bare_table
 from unskip.units import byte_unit
 
 if TYPE_CHECKING:
@@ -127,9 +126,9 @@ class Device(Analysis):
         yield Text.assemble(f"on {self.device}\n", (self.text, "bold"))
         if self.shortcuts_text:
             yield Text(self.shortcuts_text)
-        yield from compiled_table("what removing gives, by the compiler", self.groups, console, self.available_bytes)
-        rows = ((str(number), str(each.student)) for number, each in enumerate(self.groups))
-        yield bare_table(None, ("", "~"), rows, head=False)
+        yield Text("without some of the shortcuts, by the compiler", style="bold")
+        labels = [str(each.student) for each in self.groups]
+        yield Group(*compiled_table(self.groups, labels, console, self.available_bytes))
         yield Text(
             f"Estimated by {self.by}: 8 bits, batch 1, random weights; nothing was measured on a device.", style="dim"
         )

@@ -57,5 +57,6 @@ class Schedules(Analysis):
                 yield f"{figures[0] / figures[1]:.2f}x"
 
         yield bare_table("peak by schedule", ("<live feature maps", *columns), map(row, _NAMES))
-        price = " and ".join(f"{peaks.extra_macs:.0%}" for peaks in each)
-        yield Text(f"(by patches computes {price} of the MACs a second time; concepts.md#schedules)", style="dim")
+        if any(peaks.patch_grid > 1 for peaks in each):
+            price = " and ".join(f"{peaks.extra_macs:.0%}" for peaks in each)
+            yield Text(f"(by patches computes {price} of the MACs a second time; docs/schedules.md)", style="dim")

@@ -105,8 +105,8 @@ Device = Annotated[
     typer.Option(
         "--target",
         metavar="DEVICE",
-        help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256 and "
-        "others.",
+        help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256, "
+        "cortex-m55 and others.",
     ),
 ]
 SystemConfig = Annotated[

@@ -60,6 +60,12 @@ def described(kind: str) -> tuple[str, ...]:
     return tuple(name.partition(".")[2] for name in configurations().sections() if name.startswith(f"{kind}."))
 
 
+def cache_bytes(memory_mode: str) -> int | None:
+    """The SRAM that a memory mode sets aside as a cache; None where it is none, or no size is named."""
+    size = configurations().get(f"Memory_Mode.{memory_mode}", "arena_cache_size", fallback=None)
+    return None if size is None else int(size)
+
+
 def command(configuration: Configuration) -> list[str]:
     """Vela's options for a configuration, those for the graph and the folder aside."""
     setting = configuration.setting

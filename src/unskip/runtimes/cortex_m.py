@@ -49,7 +49,7 @@ class CortexM(Estimator):
         if method.metadata.get("normalization") == "inside":  # in float32, in front of the first integers
             kernels = kernels[next((i for i, name in enumerate(kernels) if name.startswith(_OWN)), 0) :]
         return Estimate(
-            by=f"{self.version}, by its plan",
+            by=f"the plan of {self.version}",
             target=target,
             memory_bytes={"sram": method.arena_bytes, "flash": path.stat().st_size},
             operations=sum(name.startswith(_OWN) for name in kernels),

@@ -130,12 +130,14 @@ class EthosU(Estimator):
                 f"`memory_mode` {memory} puts feature maps where {system} has flash; expected one of "
                 f"{', '.join(fitting)}"
             )
-        return {
+        complete = {
             "system_config": system,
             "memory_mode": memory,
             "optimise": known_word("optimise", setting.get("optimise", "speed"), tuple(_vela.OPTIMISE)),
-            **({SRAM: _whole(setting[SRAM])} if SRAM in setting else {}),
         }
+        if SRAM in setting and _whole(setting[SRAM]) != _vela.cache_bytes(complete["memory_mode"]):
+            complete[SRAM] = setting[SRAM]
+        return complete
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         depth_index(path, (), depth)
@@ -147,10 +149,10 @@ class EthosU(Estimator):
         return program_metadata(path, self)
 
 
-def _whole(num_bytes: str) -> str:
+def _whole(num_bytes: str) -> int:
     if not num_bytes.isdecimal() or not 0 < int(num_bytes) < 2**32:
         raise UnskipError(f"`sram` {num_bytes}: expected bytes that a device of 32 bits can address, such as 262144")
-    return num_bytes
+    return int(num_bytes)
 
 
 def digest(graph: bytes) -> str:
