@@ -37,7 +37,9 @@ from unskip.surgery import EDITS
 from unskip.tasks import TASKS
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from devices_page import devices_page, devices_picture  # noqa: E402
 
 from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
 
@@ -404,6 +406,8 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "planning.md": planning_page,
     "python.md": python_page,
     "catalogue.md": catalogue_page,
+    "devices.md": partial(devices_page, NOTE),
+    "devices.svg": devices_picture,
 }
 
 

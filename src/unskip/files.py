@@ -148,3 +148,10 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def write_json(path: Path, data: Any) -> None:
     """Write plain data as JSON; NaN and infinities are refused."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def cache_folder() -> Path:
+    """Where estimates are kept: ``UNSKIP_CACHE``, by default ``unskip`` in the user's cache folder."""
+    return Path(
+        os.environ.get("UNSKIP_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unskip"
+    )

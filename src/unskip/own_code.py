@@ -45,6 +45,11 @@ def allow_module_of(source: str) -> None:
         _allowed.add(module)
 
 
+def allowed_modules() -> tuple[str, ...]:
+    """What this process allows, for one that it starts."""
+    return tuple(sorted(_allowed))
+
+
 def own_module_of(source: str) -> str | None:
     """The module that a named thing comes from; None for this package's, and torchvision's and timm's networks."""
     module, colon, _ = source.partition(":")

@@ -25,6 +25,7 @@ ANSWERS = {
     pyramid: (["0", "1"], True),
     decoder: ("logits", False),
 }
+HERE = [format_ for format_ in FORMATS.values() if format_.float32]
 
 
 def make(answer):
@@ -32,7 +33,7 @@ def make(answer):
     return parse(with_random_statistics(Net(answer)), torch.randn(2, 3, 24, 20)).eval()
 
 
-@pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("format_", HERE, ids=lambda each: each.name)
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.__name__)
 def test_a_file_gives_what_the_network_gives(tmp_path, answer, format_):
     net, path = make(answer), tmp_path / f"net{format_.ending}"

@@ -11,8 +11,10 @@ from unskip.records import (
     Comparison,
     Data,
     Epoch,
+    Estimate,
     Figure,
     Group,
+    Layer,
     Load,
     Net,
     Operation,
@@ -20,6 +22,7 @@ from unskip.records import (
     Speedup,
     Subject,
     Timeline,
+    Traffic,
 )
 
 TERMS = {"ce": ("ce",), "kd": ("ce", "kl"), "align_kd": ("ce", "kl", "feature")}
@@ -266,6 +269,71 @@ def bench() -> Comparison:
     return comparison([subject("residual", 15, kind="name"), subject("plain", 0, kind="name")], groups)
 
 
+def estimate(widths: tuple[int, ...], *, aim: str = "speed", dram: int = 4_000_000, **other: Any) -> Estimate:
+    """Of layers that take so many cycles: the first waits for DRAM, the second and the third are a cascade."""
+    layers = [
+        Layer(
+            operation="Conv2D",
+            cycles=each,
+            compute_cycles=each // 2 if place == 0 else each,
+            memory_cycles={"sram": each // 4, "dram": each if place == 0 else 0},
+            sram_bytes=300_000 - 10_000 * place,
+            cascade=7 if place in (1, 2) else None,
+        )
+        for place, each in enumerate(widths)
+    ]
+    fused = Layer(operation="Clamp", cycles=0, sram_bytes=0)
+    standard = {
+        "by": "Vela 5.1.0",
+        "target": "ethos-u65-256",
+        "setting": {"system_config": "Ethos_U65_High_End", "memory_mode": "Dedicated_Sram_384KB", "optimise": aim},
+        "clock_hz": 1e9,
+        "cycles": sum(widths),
+        "memory_bytes": {"sram": 310_000, "dram": 900_000},
+        "sram_limit_bytes": 384 * 1024,
+        "traffic": {
+            "sram": Traffic(feature_maps_read=500_000, feature_maps_written=400_000, weights_read=90_000),
+            "dram": Traffic(feature_maps_read=dram, feature_maps_written=0, weights_read=700_000),
+        },
+        "operations": len(layers) + 1,
+        "layers": (*layers, fused),
+    }
+    return Estimate(**{**standard, **other})
+
+
+def estimated(label: str, answer: Estimate) -> Cell:
+    """A file's figures on a device."""
+    figures = {
+        "cycles": answer.cycles and Figure(value=answer.cycles),
+        "sram": Figure(value=answer.memory_bytes["sram"], allowed=answer.sram_limit_bytes),
+        "dram_traffic": Figure(value=answer.traffic["dram"].feature_maps),
+    }
+    known = {name: figure for name, figure in figures.items() if figure}
+    return Cell(subject=label, file=f"{label}.pte", sha256="cd" * 32, figures=known, estimate=answer)
+
+
+def on_device(first: Estimate, *others: Estimate | str, aim: str = "speed") -> Group:
+    """Estimates for a residual and a plain net in a setting of the U65; a text is why there is none."""
+    answers = dict(zip(("residual", "plain", "third"), (first, *others), strict=False))
+    cells = [
+        Cell(subject=label, refused=answer) if isinstance(answer, str) else estimated(label, answer)
+        for label, answer in answers.items()
+    ]
+    words = f"Ethos_U65_High_End, Dedicated_Sram_384KB, optimised for {aim}"
+    meanings = {"Ethos_U65_High_End": "a clock of 1 GHz", f"optimised for {aim}": "what Vela aims at"}
+    return group(cells, runtime="Vela 5.1.0", target=f"ethos-u65-256 ({words})", meanings=meanings)
+
+
+FAST, SLOW = (4_000_000, 1_000_000, 1_000_000, 2_000_000), (9_000_000, 3_000_000, 2_000_000, 2_000_000)
+
+
+def devices() -> Comparison:
+    """Two nets on a device in two settings, beside a runtime: plain is faster in the first, slower in the second."""
+    faster = on_device(estimate(SLOW), estimate(FAST, dram=1_000_000))
+    slower = on_device(estimate(FAST, aim="size"), estimate(SLOW, aim="size"), aim="size")
+    return changed(bench(), groups=(faster, slower, bench().groups[0]))
+
+
 def benches() -> dict[str, Comparison]:
     """One comparison for everything that a page must cope with."""
     standard = bench()
@@ -294,5 +362,9 @@ def benches() -> dict[str, Comparison]:
         "untimed": changed(standard, groups=(untimed,)),
         "busy": changed(standard, load=Load(average=3.1, cores=2), notes=("The images differ in their shape.",)),
         "cuda": changed(standard, groups=cuda),
+        "devices": devices(),
+        "only_devices": changed(devices(), groups=devices().groups[:2]),
+        "refused_there": changed(devices(), groups=(on_device(estimate(FAST), "2 of 9 operations do not run on it"),)),
+        "alone_there": changed(alone, groups=(on_device(estimate(FAST)),)),
         "hostile": hostile_subject,
     }

@@ -2,104 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Self
 
 from unskip.errors import UnskipError
 from unskip.measures import Timing
+from unskip.processes import AnsweringProcess, own_command
 from unskip.runtimes._worker import Job
 
 __all__ = ["Job", "Worker", "measure_files"]
 
-# -P: what lies in the working directory is not imported by accident.
-COMMAND = (sys.executable, "-P", "-m", "unskip.runtimes._worker")
+COMMAND = own_command("unskip.runtimes._worker")
 PATIENCE_SECONDS = 300.0  # for one answer
 
 
-class Worker:
-    """A process of its own for one file, idle except between a question and its answer.
-
-    It ends with the block that it is opened in, and when its input closes because this process is gone.
-    """
+class Worker(AnsweringProcess):
+    """A process of its own for one file."""
 
     def __init__(
         self, job: Job, *, command: Sequence[str] = COMMAND, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
-        self._job = job
-        self._patience = patience_seconds
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            env=_environment(job.threads),
-            start_new_session=True,  # Ctrl-C is this process's to handle
-        )
-        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        subject = f"the process that runs {job.path} in {job.runtime}"
+        super().__init__(command, subject, threads=job.threads, patience_seconds=patience_seconds)
         self.tell(job.to_json())
-
-    def tell(self, message: object) -> None:
-        """Send a message; what becomes of it shows in the answer."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it is gone, and the answer will say so
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-
-    def answer(self) -> dict[str, Any]:
-        """The answer to the oldest message without one. `UnskipError` for a failure, a crash, or silence."""
-        try:
-            line = self._answers.get(timeout=self._patience)
-        except queue.Empty:
-            raise UnskipError(f"{self._subject} gives no answer within {self._patience:g} seconds") from None
-        if not line:
-            raise UnskipError(f"{self._subject} {self._ending()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise UnskipError(answer["error"])
-        return answer
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        assert self._process.stdin is not None
-        self._process.kill()
-        self._process.wait()
-        with contextlib.suppress(OSError):  # a message that nobody read
-            self._process.stdin.close()
-        self._said.close()
-
-    @property
-    def _subject(self) -> str:
-        return f"the process that runs {self._job.path} in {self._job.runtime}"
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for line in stream:
-                self._answers.put(line)
-        self._answers.put(b"")
-
-    def _ending(self) -> str:
-        """How the process ended, and its last words."""
-        code = self._process.wait()
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"{how}: {lines[-1]}" if lines else how
 
 
 def measure_files(jobs: Mapping[str, Job], *, repeats: int = 50, processes: int = 3) -> dict[str, Timing | UnskipError]:
@@ -149,13 +75,3 @@ def _play(workers: Mapping[str, Worker], timings: dict[str, Timing | UnskipError
         ask(order, "sample")
         order.rotate(-1)
     ask(workers, "memory")
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """That of this process, with as many threads as asked, which do not spin while they wait."""
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }

@@ -147,7 +147,15 @@ class Workbench:
                 continue
             cells.append(self._cell(target, file, None, 1, None, estimate))
         by = next((cell.estimate.by for cell in cells if cell.estimate), runtime.version)
-        return Group(runtime=by, target=str(device), threads=1, batch_size=1, device="cpu", cells=tuple(cells))
+        return Group(
+            runtime=by,
+            target=str(device),
+            meanings=dict(runtime.meanings(device)),
+            threads=1,
+            batch_size=1,
+            device="cpu",
+            cells=tuple(cells),
+        )
 
     def _cell(
         self,

@@ -4,6 +4,7 @@ from unskip.dataflow.cost import Cost, estimated_cost
 from unskip.dataflow.counts import CONVENTIONS, count_macs, num_parameters
 from unskip.dataflow.devices import Device, device_named
 from unskip.dataflow.memory import MemoryTimeline, forecast
+from unskip.dataflow.schedules import SchedulePeaks, peaks_by_schedule
 from unskip.dataflow.shortcuts import Shortcut, inventory, shortcut_share
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Cost",
     "Device",
     "MemoryTimeline",
+    "SchedulePeaks",
     "Shortcut",
     "count_macs",
     "device_named",
@@ -18,5 +20,6 @@ __all__ = [
     "forecast",
     "inventory",
     "num_parameters",
+    "peaks_by_schedule",
     "shortcut_share",
 ]

@@ -7,6 +7,7 @@ block, weights for every block of rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -34,10 +35,8 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
     out = (min(rows, layer.output.height), layer.output.width, layer.output.channels)
     source = (layer.input_rows(out[0]), layer.source.width, layer.source.channels)
     limit = [_up(min(size, largest), unit) for size, largest, unit in zip(out, _LARGEST, device.unit, strict=True)]
-    first = max(unit_channels, min(limit[2], BRICK))
-    step = BRICK if first < out[2] else unit_channels
     d, h, w = np.meshgrid(
-        np.arange(_up(first, step) if first < out[2] else first, limit[2] + 1, step),
+        _depths(out[2], limit[2], unit_channels),
         np.arange(unit_rows, limit[0] + 1, unit_rows),
         np.arange(unit_columns, limit[1] + 1, unit_columns),
         indexing="ij",
@@ -46,7 +45,7 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
         _up((size - 1) * stride + np.minimum(kernel, 8), unit)
         for size, stride, kernel, unit in zip((h, w), layer.stride, layer.kernel, device.unit, strict=False)
     )
-    own_depth = layer.kind in ("convolution",)
+    own_depth = layer.kind == "convolution"  # others read as many channels as they write
     most = 16 if part_kernel(layer, device) else 32
     depth = np.full_like(d, _up(min(source[2], most), unit_channels)) if own_depth else d
     fits = _fits(layer, device, (h, w, d), ih * iw, depth)
@@ -59,13 +58,26 @@ def block_of(layer: Layer, rows: int, device: Device) -> Block:
     cost = (read + fetched) / prod(out) if layer.kind != "elementwise" else 1 / (h * w * d)
     cost = np.where(prod(source) < 2 * ih * iw * depth, cost / 2, cost)
     best = np.unravel_index(np.argmin(np.where(fits, cost, np.inf)), cost.shape)
-    return Block(
-        (int(h[best]), int(w[best]), int(d[best])), (int(ih[best]), int(iw[best]), int(np.minimum(depth, source[2])[best]))
-    )
+    read_deep = np.minimum(depth, source[2])
+    return Block(_at(best, h, w, d), _at(best, ih, iw, read_deep))
 
 
-def _fits(layer: Layer, device: Device, block: tuple[np.ndarray, ...], places: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Which blocks lie in the processor's buffers with their inputs, both twice so that the next one can be read."""
+def _depths(channels: int, limit: int, unit: int) -> np.ndarray:
+    """The channels of a block that come into question: whole bricks, or all."""
+    least = max(unit, min(limit, BRICK))
+    depths = np.arange(least, limit + 1, unit)
+    return np.unique([depth if depth >= channels else _up(depth, BRICK) for depth in depths if depth <= limit])
+
+
+def _at(index: tuple[np.intp, ...], *sizes: np.ndarray) -> tuple[int, int, int]:
+    rows, columns, channels = (int(size[index]) for size in sizes)
+    return rows, columns, channels
+
+
+def _fits(
+    layer: Layer, device: Device, block: Sequence[np.ndarray], places: np.ndarray, depth: np.ndarray
+) -> np.ndarray:
+    """Which blocks lie in the processor's buffers, with their inputs twice over, so that the next ones can be read."""
     granule, sums_granule, banks = device.banks
     inputs = _up(2 * -(-(places * _up(depth, 8)) // 1024), granule)
     if layer.kind == "elementwise":

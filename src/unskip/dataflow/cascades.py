@@ -1,8 +1,8 @@
 """Which layers a compiler for a device with little SRAM runs in stripes, and how many rows a stripe has.
 
-The rules are those of Vela 5.1.0, simplified. A cascade goes on from a layer whose output one other layer reads, to that layer, as
-long as the layer's maps do not fit into the SRAM whole and the rows that are kept do. Stripes begin as thin as
-they can be and grow while they fit.
+The rules are those of Vela 5.1.0, simplified. A cascade goes on to the next layer where that alone reads what is
+written, as long as the maps of a layer do not fit into the SRAM whole and the rows between the layers do. Stripes begin
+as thin as they can be and grow while they fit.
 """
 
 from __future__ import annotations

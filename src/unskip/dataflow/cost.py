@@ -12,7 +12,7 @@ from unskip.dataflow.cascades import Cascades, Run
 from unskip.dataflow.devices import Device, Memory, device_named
 from unskip.dataflow.layers import Layers, layers_of, placed
 from unskip.dataflow.operations import Dataflow, trace
-from unskip.dataflow.placement import Buffer, buffers_of, kept_maps, places_of
+from unskip.dataflow.placement import Buffer, buffers_of, kept_maps, never_kept, places_of
 from unskip.dataflow.stripes import striped
 
 Optimise = Literal["speed", "size"]
@@ -120,17 +120,16 @@ def _in_bricks(layers: Layers) -> Dataflow:
 
 def _held(plan: _Plan) -> list[int]:
     """Bytes in the SRAM during each run."""
-    places = [place for place in places_of(plan.layers, plan.runs) if plan.kept.issuperset(place.maps)]
+    behind = never_kept(plan.layers, plan.runs) if plan.device.spills else ()
+    places = [place for place in places_of(plan.layers, plan.runs, behind) if plan.kept.issuperset(place.maps)]
     return [
-        run.kept
-        + plan.weights_in(run)
-        + sum(place.bytes for place in places if place.start <= number <= place.end)
+        run.kept + plan.weights_in(run) + sum(place.bytes for place in places if place.start <= number <= place.end)
         for number, run in enumerate(plan.runs)
     ]
 
 
 def _image_cycles(layers: Layers, device: Device) -> float:
-    """Cycles to turn an image whose channels lie one behind the other, as PyTorch's, into one as the device reads it."""
+    """Cycles to turn an image of PyTorch's, channel behind channel, into one that the device reads."""
     image = layers.maps[0]
     size = image.channels * image.height * image.width
     # Twice over; from the memory behind in bursts of which an eighth, then a quarter is wanted.
@@ -138,7 +137,7 @@ def _image_cycles(layers: Layers, device: Device) -> float:
 
 
 def _of_layer(plan: _Plan, run: Run, place: int) -> tuple[float, float]:
-    """The cycles of a layer, and the bytes of its feature maps that go to the memory behind the SRAM or come from it."""
+    """The cycles of a layer, and the bytes of feature maps that it moves to and from the memory behind the SRAM."""
     index = run.first + place
     layer, device, buffer = plan.layers.layers[index], plan.device, plan.buffers[index]
     block = block_of(layer, run.rows[place], device)

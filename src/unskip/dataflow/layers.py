@@ -19,7 +19,7 @@ LARGEST_STRIDE = 3
 
 @dataclass(frozen=True)
 class Map:
-    """A feature map. ``linear``: channels lie side by side, not in bricks of 16 that are filled up where they are fewer."""
+    """A feature map. ``linear``: channels lie side by side, not in bricks of 16, filled up where there are fewer."""
 
     channels: int
     height: int
@@ -41,8 +41,8 @@ class Map:
 class Layer:
     """A layer and the maps that it reads, by their numbers; it writes the map whose number is its own plus one.
 
-    ``depth`` are the channels that one place of the output reads; ``striped``: rows of the output can be made from rows of
-    the inputs, and a compiler does so.
+    ``depth`` are the channels that one place of the output reads; ``striped``: rows of the output can be made from rows
+    of the inputs, and a compiler does so.
     """
 
     kind: Kind
@@ -59,7 +59,8 @@ class Layer:
     def weight_bytes(self) -> int:
         """Bytes of the weights in 8 bits, a little compressed, with 10 bytes for bias and scale of a channel.
 
-        The compression is what Vela 5.1.0 gives for kernels drawn at random: 0.945, and zeros that fill up a depth of 3.
+        The compression is what Vela 5.1.0 gives for kernels drawn at random: 0.945, and zeros that fill up a depth of
+        3.
         """
         if not self.weights:
             return 0
@@ -73,7 +74,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Layers:
-    """Layers in order. Map 0 is the image; ``readers`` are the layers that read each map, ``outputs`` leave the network.
+    """Layers in order. Map 0 is the image; ``readers`` read each map, ``outputs`` are those that leave the network.
 
     ``dataflow`` has the same operations in the same order.
     """
@@ -180,7 +181,7 @@ def _activated_additions(dataflow: Dataflow) -> set[str]:
 
 
 def _slices(dataflow: Dataflow, index: int) -> bool:
-    """Whether a strided layer without padding leaves the last rows out: its input is cut first, and so it lies linear."""
+    """Whether a strided layer without padding leaves the last rows out: its input is cut first, and lies linear."""
     window = dataflow.operations[index].window
     if window is None or len(dataflow.shapes[index + 1]) != 3:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from unskip.dataflow.blocks import Block, block_of, compute_cycles, traffic_of, weight_reads
@@ -15,7 +15,7 @@ _ALWAYS = float(1 << 40)  # worth more than whatever a map moves
 
 @dataclass(frozen=True)
 class Buffer:
-    """Bytes of a layer's weights in the SRAM, in one or two parts, and the cycles for which the layer waits for them."""
+    """Bytes of a layer's weights in the SRAM, in one or two parts, and the cycles for which it waits for them."""
 
     parts: tuple[int, ...] = ()
     wait: float = 0
@@ -36,20 +36,23 @@ class Place:
     end: int
 
 
-def places_of(layers: Layers, runs: Sequence[Run]) -> list[Place]:
-    """The places of all maps that exist whole. An addition writes over an operand."""
+def places_of(layers: Layers, runs: Sequence[Run], behind: Collection[int] = ()) -> list[Place]:
+    """The places of all maps that exist whole, those that lie ``behind`` the SRAM left out.
+
+    An addition writes over an operand.
+    """
     run_of = _run_of(runs)
-    inside = {index + 1 for run in runs for index in range(run.first, run.last)}
+    elsewhere = {index + 1 for run in runs for index in range(run.first, run.last)}.union(behind)
     together: dict[int, list[int]] = {}
     place: dict[int, int] = {}
     for map_ in range(len(layers.maps)):
-        if map_ in inside:
+        if map_ in elsewhere:
             continue
         place[map_] = map_
         if map_ and layers.layers[map_ - 1].kind == "elementwise":
-            operands = layers.layers[map_ - 1].inputs
-            over = (each for each in operands if each in place and _written_over(layers, runs[run_of[map_ - 1]], each, map_))
-            place[map_] = place[next(over, map_)]
+            run, operands = runs[run_of[map_ - 1]], (each for each in layers.layers[map_ - 1].inputs if each in place)
+            over = next((each for each in operands if _written_over(layers, run, each, map_)), map_)
+            place[map_] = place[over]
         together.setdefault(place[map_], []).append(map_)
     end = len(runs)
     return [
@@ -96,8 +99,9 @@ def buffers_of(layers: Layers, runs: Sequence[Run], device: Device, room_in: Seq
             if thinnest and device.spills:
                 buffer = Buffer((run.buffered[place],) if run.buffered[place] else ())
             else:
-                hidden = before if place == 0 else 0.0
-                buffer = _buffer(layer, rows, device, hidden, free, left, behind=device.behind, alone=run.last == run.first)
+                before = before if place == 0 else 0.0
+                alone = run.last == run.first
+                buffer = _buffer(layer, rows, device, before, free, left, behind=device.behind, alone=alone)
             buffers.append(buffer)
             left -= buffer.bytes
             before = compute_cycles(layer, block_of(layer, rows, device), device)
@@ -160,8 +164,7 @@ def kept_maps(layers: Layers, runs: Sequence[Run], room_in: Sequence[int], devic
     What the last layer of a cascade writes is not among them, nor what leaves the network. Exact, by going through the
     runs in order with every choice of the maps that are alive.
     """
-    ends = {run.last + 1 for run in runs if run.last > run.first} | layers.outputs
-    places = [place for place in places_of(layers, runs) if not ends.intersection(place.maps)]
+    places = places_of(layers, runs, never_kept(layers, runs))
     worth = [sum(_moved(layers, runs, map_, device) for map_ in place.maps) for place in places]
     best: dict[frozenset[int], tuple[float, frozenset[int]]] = {frozenset(): (0.0, frozenset())}
     for number in range(-1, len(runs)):
@@ -180,6 +183,11 @@ def kept_maps(layers: Layers, runs: Sequence[Run], room_in: Sequence[int], devic
         best = following
     _, kept = max(best.values(), key=lambda each: each[0])
     return _together(layers, runs, frozenset(map_ for index in kept for map_ in places[index].maps))
+
+
+def never_kept(layers: Layers, runs: Sequence[Run]) -> set[int]:
+    """What cascades write, and what leaves the network: on a device that spills, these lie behind the SRAM."""
+    return {run.last + 1 for run in runs if run.last > run.first} | layers.outputs
 
 
 def _moved(layers: Layers, runs: Sequence[Run], map_: int, device: Device) -> float:

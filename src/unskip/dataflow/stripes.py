@@ -106,8 +106,8 @@ def striped(dataflow: Dataflow, *, resident_weights: bool = False, windows_kept:
     """The cascades with the lowest peak of elements of feature maps, and of those the ones with the fewest operations.
 
     See `Stripes` for what lives in one. Exact: what lives in a cascade does not depend on the other cascades, so that
-    the best of those that end at an operation follows from the best of those that end before it. The operations run in the
-    order of the code.
+    the best of those that end at an operation follows from the best of those that end before it. The operations run in
+    the order of the code.
     """
     stripes = Stripes(dataflow, resident_weights=resident_weights, windows_kept=windows_kept)
     choices = [

@@ -1,6 +1,7 @@
 """Write a network for deployment. A format is one file in `formats`."""
 
 from unskip.export.eight_bits import QuantizationAwareTraining
+from unskip.export.estimating import estimate_untrained, known_estimate
 from unskip.export.formats import FORMATS, find_format, format_for
 from unskip.export.formats.base import Format, with_normalization
 from unskip.export.formats.executorch import arena_of_file, planned_arena
@@ -16,11 +17,13 @@ __all__ = [
     "QuantizationAwareTraining",
     "Scores",
     "arena_of_file",
+    "estimate_untrained",
     "export_net",
     "export_switchable",
     "export_untrained",
     "find_format",
     "format_for",
+    "known_estimate",
     "planned_arena",
     "with_normalization",
 ]

@@ -4,9 +4,21 @@ None imports torch before it is asked for a figure, so that help texts and repor
 """
 
 from unskip.listing import Listing
-from unskip.measures.base import Limit, Measure, MeasuredFile, MeasuredNet, Timing
+from unskip.measures.base import DeviceMeasure, Limit, Measure, MeasuredFile, MeasuredNet, Timing
+from unskip.records import Estimate, Figure
 
-__all__ = ["MEASURES", "Limit", "Measure", "MeasuredFile", "MeasuredNet", "Timing", "limits", "measures"]
+__all__ = [
+    "MEASURES",
+    "DeviceMeasure",
+    "Limit",
+    "Measure",
+    "MeasuredFile",
+    "MeasuredNet",
+    "Timing",
+    "device_figures",
+    "limits",
+    "measures",
+]
 
 MEASURES = Listing("unskip.measures", Measure, "measure")
 
@@ -15,6 +27,16 @@ def measures() -> dict[str, Measure]:
     """All measures by name, in the order of a table's columns."""
     every = {name: measure() for name, measure in MEASURES.items()}
     return dict(sorted(every.items(), key=lambda pair: pair[1].order))
+
+
+def device_figures(estimate: Estimate) -> dict[str, Figure]:
+    """What a device's compiler says, by measure."""
+    figures = {
+        name: measure.of_estimate(estimate)
+        for name, measure in measures().items()
+        if isinstance(measure, DeviceMeasure)
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def limits() -> dict[str, tuple[Measure, Limit]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -158,3 +158,20 @@ class Measure(ABC):
     def of_file(self, file: MeasuredFile) -> Figure | None:
         """The figure of a file in a setting; None where it is that of its network, or there is none."""
         return None
+
+
+class DeviceMeasure(Measure):
+    """A measure of what a file costs on a device that is not here: its compiler says.
+
+    A ``headline`` stands in the tables of a search even where nothing limits it.
+    """
+
+    headline: ClassVar[bool] = False
+
+    @abstractmethod
+    def of_estimate(self, estimate: Estimate) -> Figure | None:
+        """The figure in what a compiler says; None where the device has none, or its compiler does not tell."""
+
+    def of_file(self, file: MeasuredFile) -> Figure | None:
+        """None where no compiler was asked, too."""
+        return None if file.estimate is None else self.of_estimate(file.estimate)

@@ -1,17 +1,18 @@
 """How many cycles a device needs."""
 
 from unskip.measures._numbers import number
-from unskip.measures.base import Limit, Measure, MeasuredFile
-from unskip.records import Figure
+from unskip.measures.base import DeviceMeasure, Limit
+from unskip.records import Estimate, Figure
 
 
-class Cycles(Measure):
+class Cycles(DeviceMeasure):
     """Of the device's processor for one image, memory waits included, as its compiler estimates them."""
 
     title = "Cycles"
     unit = "count"
     kind = "time"
     order = 22
+    headline = True
     limits = (
         Limit(
             "cycles_ratio",
@@ -21,8 +22,8 @@ class Cycles(Measure):
         ),
     )
 
-    def of_file(self, file: MeasuredFile) -> Figure | None:
-        """None where no compiler was asked, or it does not say."""
-        if file.estimate is None or file.estimate.cycles is None:
+    def of_estimate(self, estimate: Estimate) -> Figure | None:
+        """Where the compiler says."""
+        if estimate.cycles is None:
             return None
-        return Figure(value=file.estimate.cycles, remark=f"estimated by {file.estimate.by}, not measured on a device")
+        return Figure(value=estimate.cycles, remark=f"estimated by {estimate.by}, not measured on a device")

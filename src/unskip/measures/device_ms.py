@@ -3,11 +3,11 @@
 import math
 
 from unskip.measures._numbers import number
-from unskip.measures.base import Limit, Measure, MeasuredFile
-from unskip.records import Figure
+from unskip.measures.base import DeviceMeasure, Limit
+from unskip.records import Estimate, Figure
 
 
-class DeviceMs(Measure):
+class DeviceMs(DeviceMeasure):
     """Of one image on a device, at the clock of its configuration, as its compiler estimates it."""
 
     title = "Time on the device"
@@ -22,8 +22,6 @@ class DeviceMs(Measure):
         ),
     )
 
-    def of_file(self, file: MeasuredFile) -> Figure | None:
-        """None where no compiler was asked, or it does not say."""
-        if file.estimate is None or file.estimate.milliseconds is None:
-            return None
-        return Figure(value=file.estimate.milliseconds)
+    def of_estimate(self, estimate: Estimate) -> Figure | None:
+        """Where the compiler says."""
+        return None if estimate.milliseconds is None else Figure(value=estimate.milliseconds)

@@ -1,10 +1,10 @@
 """What a device's program needs of its DRAM."""
 
-from unskip.measures.base import Measure, MeasuredFile
-from unskip.records import Figure
+from unskip.measures.base import DeviceMeasure
+from unskip.records import Estimate, Figure
 
 
-class Dram(Measure):
+class Dram(DeviceMeasure):
     """What a device's program keeps in the memory behind the SRAM: weights, and feature maps that do not fit."""
 
     title = "DRAM"
@@ -12,7 +12,7 @@ class Dram(Measure):
     kind = "memory"
     order = 33
 
-    def of_file(self, file: MeasuredFile) -> Figure | None:
-        """None where no compiler was asked, or the device has no such memory."""
-        size = None if file.estimate is None else file.estimate.memory_bytes.get("dram")
+    def of_estimate(self, estimate: Estimate) -> Figure | None:
+        """Where the device has such memory."""
+        size = estimate.memory_bytes.get("dram")
         return None if size is None else Figure(value=size)

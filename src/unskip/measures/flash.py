@@ -1,10 +1,10 @@
 """What a device's program needs of its flash."""
 
-from unskip.measures.base import Measure, MeasuredFile
-from unskip.records import Figure
+from unskip.measures.base import DeviceMeasure
+from unskip.records import Estimate, Figure
 
 
-class Flash(Measure):
+class Flash(DeviceMeasure):
     """What a device's program keeps in flash: weights and commands."""
 
     title = "Flash"
@@ -12,7 +12,7 @@ class Flash(Measure):
     kind = "memory"
     order = 34
 
-    def of_file(self, file: MeasuredFile) -> Figure | None:
-        """None where no compiler was asked, or the device has no such memory."""
-        size = None if file.estimate is None else file.estimate.memory_bytes.get("flash")
+    def of_estimate(self, estimate: Estimate) -> Figure | None:
+        """Where the device has such memory."""
+        size = estimate.memory_bytes.get("flash")
         return None if size is None else Figure(value=size)

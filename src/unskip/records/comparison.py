@@ -55,11 +55,12 @@ class Group(Record):
     """A setting, and all subjects in it: they were measured in the same rounds. ``runtime`` has its version.
 
     Where ``target`` is set, a device and its configuration in words, nothing was run: ``runtime`` is the compiler that
-    estimated the figures for it.
+    estimated the figures for it, and ``meanings`` says what the words of its configuration mean.
     """
 
     runtime: str
     target: str | None = None
+    meanings: dict[str, str] = Field(default_factory=dict)
     threads: int
     batch_size: int
     device: str

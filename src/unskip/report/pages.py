@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from unskip.files import write_text
 from unskip.records import Comparison, EightBits, Run, read_eight_bits
 from unskip.report.curves import loss_drawings, score_drawings
+from unskip.report.devices import device_section
 from unskip.report.drawings import cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
@@ -77,6 +79,7 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
             "setting": setting_of(group),
             "table": files_table(comparison, group),
             "costs": cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
+            "device": device_section(comparison, group, f"layers-{number}"),
         }
         for number, group in enumerate(comparison.groups)
     ]
@@ -86,6 +89,12 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
         comparison=comparison,
         nets=nets,
         sections=sections,
-        definitions=definitions(nets, *(section["table"] for section in sections)),
+        definitions=definitions(nets, *chain.from_iterable(map(_tables, sections))),
         sentences=sentences,
     )
+
+
+def _tables(section: dict[str, Any]) -> list[Table]:
+    """Those of a setting."""
+    device = section["device"]
+    return [section["table"], *([device.cycles, device.traffic] if device else ())]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from unskip import units
 from unskip.records import Comparison, Run
-from unskip.report import findings, lines, table
+from unskip.report import devices, findings, layers, lines, table
 
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
@@ -22,6 +23,8 @@ TEMPLATES.globals |= {
     for module, names in (
         (units, ("duration", "milliseconds", "percent", "points", "signed_points")),
         (findings, ("COSTS", "Verdict", "fastest", "pairs")),
+        (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
+        (layers, ("in_short",)),
         (table, ("compared", "speedup_text")),
         (lines, ("about", "setting_of", "shape_of")),
     )
@@ -37,7 +40,12 @@ def readable_time(iso_time: str) -> str:
         return iso_time
 
 
-TEMPLATES.globals["readable_time"] = readable_time
+def breakable(label: str) -> Markup:
+    """A label that may be broken before each edit and option in it."""
+    return Markup("<wbr>+").join(label.split("+"))
+
+
+TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
 def sentences(record: Run | Comparison, part: str) -> list[str]:

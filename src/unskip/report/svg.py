@@ -19,7 +19,20 @@ from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "MUTED", "NUM_COLORS", "RULE", "canvas", "lay_out", "net_color", "to_svg", "visible"]
+__all__ = [
+    "BOUNDS",
+    "INK",
+    "MUTED",
+    "NUM_COLORS",
+    "RULE",
+    "bound_color",
+    "canvas",
+    "canvases",
+    "lay_out",
+    "net_color",
+    "to_svg",
+    "visible",
+]
 
 NUM_COLORS = 7  # the page's --net-0, which is the teacher's, to --net-6
 
@@ -36,6 +49,16 @@ def net_color(index: int) -> str:
 
 VARIABLES |= {net_color(index): f"--net-{index}" for index in range(NUM_COLORS)}
 
+BOUNDS = ("compute", "sram", "dram", "flash")  # what a layer's cycles go by, each with a colour of the page's
+
+
+def bound_color(bound: str) -> str:
+    """The place-holder for the page's colour of what a layer is bound by; memories of other names share the last."""
+    return f"#0000b{BOUNDS.index(bound) if bound in BOUNDS else len(BOUNDS) - 1}"
+
+
+VARIABLES |= {bound_color(bound): f"--bound-{bound}" for bound in BOUNDS}
+
 
 def visible(text: str) -> str:
     """The text without control characters, which no XML may hold."""
@@ -45,9 +68,17 @@ def visible(text: str) -> str:
 @contextmanager
 def canvas(width: int, height: int) -> Iterator[Axes]:
     """Axes in the report's style, of a figure with a size in pixels, for drawing and then :func:`to_svg`."""
+    with canvases(width, height, 1) as (axes,):
+        yield axes
+
+
+@contextmanager
+def canvases(width: int, height: int, rows: int) -> Iterator[list[Axes]]:
+    """Axes one below the other, of the same scales, in one figure; see :func:`canvas`."""
     with style.context(["default", STYLE]), warnings.catch_warnings():  # whatever the user's matplotlibrc says
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has it
-        yield Figure(figsize=(width / 72, height / 72)).subplots()
+        figure = Figure(figsize=(width / 72, height / 72))
+        yield list(figure.subplots(rows, sharex=True, sharey=True, squeeze=False)[:, 0])
 
 
 def lay_out(axes: Axes) -> Figure:

@@ -152,6 +152,7 @@ def _remarks(figure: Figure, about: About) -> Iterator[str]:
         yield f"on {figure.images:,} image{'s' * (figure.images != 1)}"
     if figure.allowed is not None:
         most = "most" if about.better == "lower" else "least"
-        yield f"at {most} {writer(about.unit, [figure.allowed])[1](figure.allowed)} is allowed"
+        unit, write = writer(about.unit, [figure.allowed])
+        yield f"at {most} {write(figure.allowed)}{f' {unit}' * (about.unit == 'bytes')} is allowed"
     if figure.remark:
         yield figure.remark

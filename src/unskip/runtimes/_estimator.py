@@ -13,6 +13,9 @@ from unskip.records import Estimate
 from unskip.runtimes.base import Runtime
 from unskip.settings import nearest
 
+SRAM = "sram"
+"""The option of a setting that says how many bytes of SRAM a program may use."""
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -28,7 +31,7 @@ class Configuration:
 
     def __str__(self) -> str:
         """``ethos-u65-256 (Ethos_U65_High_End, Dedicated_Sram_384KB, optimised for speed)``."""
-        words = [f"optimised for {value}" if name == "optimise" else value for name, value in self.setting.items()]
+        words = [_words(name, value) for name, value in self.setting.items()]
         return f"{self.target} ({', '.join(words)})" if words else self.target
 
     def __hash__(self) -> int:
@@ -57,6 +60,16 @@ class Estimator(Runtime):
                 raise UnskipError(f"`{option}` is no option of {target}; {has}")
         return Configuration(self.name, target, self._complete(target, setting))
 
+    def meanings(self, configuration: Configuration) -> Mapping[str, str]:
+        """What the words of a setting mean, a sentence without its full stop for each that needs one."""
+        return {}
+
+    def with_sram(self, configuration: Configuration, num_bytes: int) -> Configuration:
+        """A device whose compiler is told how much SRAM there is, where it can be told; else the device as it is."""
+        if SRAM not in self.options:
+            return configuration
+        return self.configured(configuration.target, {**configuration.setting, SRAM: str(num_bytes)})
+
     @abstractmethod
     def configuration(self, path: Path) -> Configuration:
         """What a file was compiled for."""
@@ -68,6 +81,13 @@ class Estimator(Runtime):
     @abstractmethod
     def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
         """Every option with its value; `UnskipError` for values that are unknown or do not go with the target."""
+
+
+def _words(option: str, value: str) -> str:
+    """A value of a setting in a sentence."""
+    if option == SRAM:
+        return f"{int(value) / 1024:,.4g} KiB of SRAM"
+    return f"optimised for {value}" if option == "optimise" else value
 
 
 def known_word(option: str, word: str, known: tuple[str, ...]) -> str:

@@ -7,13 +7,13 @@ import csv
 import hashlib
 import importlib.resources
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +21,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from unskip.errors import UnskipError
-from unskip.files import atomic_paths
+from unskip.files import atomic_paths, cache_folder
 from unskip.records import Estimate, Layer, Traffic
-from unskip.runtimes._estimator import Configuration
+from unskip.runtimes._estimator import SRAM, Configuration
 
 TARGETS = tuple(
     f"ethos-{family}-{macs}"
@@ -41,15 +41,27 @@ CONFIGURATIONS = "Arm/vela.ini"
 PATIENCE_SECONDS = 1800.0
 _MEMORIES = {"sram": ("sram",), "dram": ("dram",), "flash": ("on_chip_flash", "off_chip_flash")}
 _LAYER_MEMORIES = {"SRAM AC": "sram", "DRAM AC": "dram", "OnFlash AC": "flash", "OffFlash AC": "flash"}
+_VERBOSE = ("--verbose-performance", "--verbose-schedule")  # what is read besides the summary
 _KIB = 1024
 
 
 @cache
-def described(kind: str) -> tuple[str, ...]:
-    """The names of the system configurations (``System_Config``) or memory modes (``Memory_Mode``) that Vela brings."""
+def configurations() -> configparser.ConfigParser:
+    """The file of system configurations and memory modes that Vela brings."""
     parser = configparser.ConfigParser(strict=False)
     parser.read_string(importlib.resources.files("ethosu").joinpath(f"config_files/{CONFIGURATIONS}").read_text())
-    return tuple(name.partition(".")[2] for name in parser.sections() if name.startswith(f"{kind}."))
+    return parser
+
+
+def described(kind: str) -> tuple[str, ...]:
+    """The names of the system configurations (``System_Config``) or memory modes (``Memory_Mode``) that Vela brings."""
+    return tuple(name.partition(".")[2] for name in configurations().sections() if name.startswith(f"{kind}."))
+
+
+def cache_bytes(memory_mode: str) -> int | None:
+    """The SRAM that a memory mode sets aside as a cache; None where it is none, or no size is named."""
+    size = configurations().get(f"Memory_Mode.{memory_mode}", "arena_cache_size", fallback=None)
+    return None if size is None else int(size)
 
 
 def command(configuration: Configuration) -> list[str]:
@@ -67,7 +79,10 @@ def command(configuration: Configuration) -> list[str]:
 
 def flags(configuration: Configuration) -> list[str]:
     """The options that ExecuTorch does not give by itself."""
-    return ["--optimise", OPTIMISE[configuration.setting["optimise"]]]
+    setting = configuration.setting
+    # The size of the cache where the SRAM is one; elsewhere what optimising for speed may use, if the network can.
+    size = [f"--arena-cache-size={setting[SRAM]}"] if SRAM in setting else []
+    return ["--optimise", OPTIMISE[setting["optimise"]], *size]
 
 
 def estimate(graph: bytes, configuration: Configuration) -> Estimate:
@@ -89,16 +104,9 @@ def estimate(graph: bytes, configuration: Configuration) -> Estimate:
 
 def _cached(graph: bytes, configuration: Configuration) -> Path:
     """Where the estimate of a graph is kept."""
-    asked = json.dumps([version("ethos-u-vela"), *command(configuration)])
+    asked = json.dumps([version("ethos-u-vela"), *command(configuration), *_VERBOSE])
     key = hashlib.sha256(asked.encode() + b"\0" + graph).hexdigest()
     return cache_folder() / "vela" / f"{key}.json"
-
-
-def cache_folder() -> Path:
-    """Where estimates are kept: ``UNSKIP_CACHE``, by default ``unskip`` in the user's cache folder."""
-    return Path(
-        os.environ.get("UNSKIP_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unskip"
-    )
 
 
 def _compiled(graph: bytes, configuration: Configuration, folder: Path) -> Estimate:
@@ -108,7 +116,7 @@ def _compiled(graph: bytes, configuration: Configuration, folder: Path) -> Estim
     call = [sys.executable, "-P", "-m", "ethosu.vela", str(source), *command(configuration)]
     try:
         done = subprocess.run(
-            [*call, "--verbose-performance", "--verbose-schedule", f"--output-dir={folder}"],
+            [*call, *_VERBOSE, f"--output-dir={folder}"],
             capture_output=True,
             text=True,
             check=False,
@@ -178,12 +186,9 @@ def _traffic(summary: Mapping[str, str], memories: tuple[str, ...]) -> Traffic:
 
 
 def _layers(file: Path, schedule: str) -> Iterator[Layer]:
-    cascades = [int(end) for end in re.findall(r"Assigned Cascade = (\d+)", schedule)]
     with open(file, newline="") as stream:
         rows = list(csv.DictReader(stream))
-    if len(cascades) != len(rows):  # a schedule that was not asked for, or of another form
-        cascades = [0] * len(rows)
-    for row, cascade in zip(rows, cascades, strict=True):
+    for row, cascade in zip(rows, _cascades(rows, schedule), strict=True):
         memory: dict[str, int] = {}
         for column, name in _LAYER_MEMORIES.items():
             cycles = int(float(row[column]))
@@ -199,3 +204,15 @@ def _layers(file: Path, schedule: str) -> Iterator[Layer]:
             sram_bytes=int(float(row["Staging Usage"])),
             cascade=cascade or None,
         )
+
+
+def _cascades(rows: Sequence[Mapping[str, str]], schedule: str) -> list[int]:
+    """The cascade of each row, 0 for none: rows that are fused into the one before are in its cascade."""
+    scheduled = re.findall(r"^\s*\d+: Operation (\w+) .*?Assigned Cascade = (\d+)", schedule, re.MULTILINE | re.DOTALL)
+    left, cascades = deque(scheduled), [0]
+    for row in rows:
+        if left and row["NNG Operator"] == left[0][0]:
+            cascades.append(int(left.popleft()[1]))
+        else:
+            cascades.append(cascades[-1])
+    return [0] * len(rows) if left else cascades[1:]  # a schedule of another form, or of none of these

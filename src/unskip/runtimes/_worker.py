@@ -8,19 +8,18 @@ input, so that it never outlives who started it. What runtimes print goes to sta
 from __future__ import annotations
 
 import contextlib
-import json
 import math
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from unskip.errors import UnskipError, first_line
+from unskip.processes import answering, questions
 from unskip.runtimes import Program, find_runtime
 
 WARM_UP_CALLS = 3  # at least
@@ -130,32 +129,23 @@ def _timed(call: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
-def _answers(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    job = Job.from_json(json.loads(next(lines)))
+def _answers(messages: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    job = Job.from_json(next(messages))
     try:
         running = _Running(job)
         yield {"version": running.version}
         known = {"warm_up": running.warm_up, "sample": running.sample, "memory": running.memory}
-        for line in lines:
-            yield known[json.loads(line)]()
+        for message in messages:
+            yield known[message]()
     except UnskipError as error:
         yield {"error": str(error)}
     except Exception as error:  # each runtime fails in ways of its own
         yield {"error": f"{find_runtime(job.runtime).version} cannot run {job.path}: {first_line(error)}"}
 
 
-def _private_output() -> TextIO:
-    """A stream to where standard output went; what anyone prints goes to standard error from now on."""
-    stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return stream
-
-
 def main() -> None:
     """Answer commands until the input ends."""
-    with _private_output() as output:
-        for answer in _answers(iter(sys.stdin.readline, "")):
-            print(json.dumps(answer), file=output, flush=True)
+    answering(_answers(questions(sys.stdin)))
 
 
 if __name__ == "__main__":

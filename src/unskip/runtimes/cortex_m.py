@@ -9,11 +9,10 @@ import numpy as np
 
 from unskip.errors import UnskipError
 from unskip.quiet import quiet
-from unskip.records import Estimate
+from unskip.records import Estimate, Layer
 from unskip.runtimes._estimator import Configuration, Estimator
 from unskip.runtimes._pte_plan import PlannedMethod, read_plan
 from unskip.runtimes.base import Images, Outputs, Program, answers_in, depth_index
-from unskip.runtimes.executorch import program_metadata
 
 _OWN = "cortex_m::"
 
@@ -36,25 +35,29 @@ class CortexM(Estimator):
 
     def configuration(self, path: Path) -> Configuration:
         """The processor, by the file's metadata."""
-        facts = self.read_metadata(path)
-        if facts.get("target") not in self.targets:
+        target = self.read_metadata(path).get("target")
+        if target not in self.targets:
             raise UnskipError(f"{path} does not say for which processor it was compiled, as files of `export` do")
-        return self.configured(facts["target"], {})
+        return self.configured(target, {})
 
     def estimate(self, path: Path) -> Estimate:
-        """What the plan in a file says; no cycles."""
-        facts = self.read_metadata(path)
+        """What the plan in a file says; no cycles, so that those of its layers are 0."""
+        target = self.configuration(path).target
         with quiet():
             method = read_plan(path)
         kernels = method.kernels
-        if facts.get("normalization") == "inside":  # in float32, in front of the first integers
+        if method.metadata.get("normalization") == "inside":  # in float32, in front of the first integers
             kernels = kernels[next((i for i, name in enumerate(kernels) if name.startswith(_OWN)), 0) :]
         return Estimate(
-            by=f"{self.version}, by its plan",
-            target=self.configuration(path).target,
+            by=f"the plan of {self.version}",
+            target=target,
             memory_bytes={"sram": method.arena_bytes, "flash": path.stat().st_size},
             operations=sum(name.startswith(_OWN) for name in kernels),
             fallback=tuple(name for name in kernels if not name.startswith(_OWN)),
+            layers=tuple(
+                Layer(operation=name.removeprefix(_OWN), cycles=0, sram_bytes=live)
+                for name, live in zip(method.kernels, method.live_bytes(), strict=True)
+            ),
         )
 
     def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
@@ -62,12 +65,13 @@ class CortexM(Estimator):
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         depth_index(path, (), depth)
-        facts = self._read_metadata(path)
         with quiet():
-            return _Planned(read_plan(path), answers_in(facts))
+            method = read_plan(path)
+        return _Planned(method, answers_in(method.metadata))
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
-        return program_metadata(path, self)
+        with quiet():
+            return read_plan(path).metadata
 
 
 class _Planned(Program):

@@ -17,8 +17,8 @@ from unskip.errors import UnskipError
 from unskip.files import parse_json
 from unskip.quiet import quiet
 from unskip.records import Estimate
-from unskip.runtimes import _vela
-from unskip.runtimes._estimator import Configuration, Estimator, known_word
+from unskip.runtimes import _vela, _vela_names
+from unskip.runtimes._estimator import SRAM, Configuration, Estimator, known_word
 from unskip.runtimes.base import Images, Outputs, Program, answers_in, depth_index
 from unskip.runtimes.executorch import program_metadata
 
@@ -94,6 +94,8 @@ class EthosU(Estimator):
         "memory_mode": "what lies in which memory: Sram_Only, Shared_Sram (weights in flash), Dedicated_Sram_384KB (a "
         "cache in front of DRAM) and others of Vela's",
         "optimise": "speed, or size for the least SRAM",
+        "sram": "bytes of SRAM that Vela may use: its --arena-cache-size, the cache where the SRAM is one; by default "
+        "what the memory mode says",
     }
 
     def configuration(self, path: Path) -> Configuration:
@@ -110,19 +112,26 @@ class EthosU(Estimator):
             raise UnskipError(f"{path} does not say for which device it was compiled, as files of `export` do")
         return self.configured(facts["target"], parse_json(facts["setting"], f"the setting of {path}"))
 
+    def meanings(self, configuration: Configuration) -> Mapping[str, str]:
+        """See :meth:`Estimator.meanings`."""
+        return _vela_names.meanings(configuration)
+
     def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
         self.require()
         family = target.rpartition("-")[0]
         system, memory = _DEFAULTS[family]
         number = family.removeprefix("ethos-").upper()
         systems = tuple(name for name in _vela.described("System_Config") if f"_{number}_" in name)
-        return {
+        complete = {
             "system_config": known_word("system_config", setting.get("system_config", system), systems),
             "memory_mode": known_word(
                 "memory_mode", setting.get("memory_mode", memory), _vela.described("Memory_Mode")
             ),
             "optimise": known_word("optimise", setting.get("optimise", "speed"), tuple(_vela.OPTIMISE)),
         }
+        if SRAM in setting and _whole(setting[SRAM]) != _vela.cache_bytes(complete["memory_mode"]):
+            complete[SRAM] = setting[SRAM]
+        return complete
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         depth_index(path, (), depth)
@@ -132,6 +141,12 @@ class EthosU(Estimator):
 
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         return program_metadata(path, self)
+
+
+def _whole(num_bytes: str) -> int:
+    if not num_bytes.isdecimal() or not 0 < int(num_bytes) < 2**32:
+        raise UnskipError(f"`sram` {num_bytes}: expected bytes that a device of 32 bits can address, such as 262144")
+    return int(num_bytes)
 
 
 def digest(graph: bytes) -> str:

@@ -7,8 +7,11 @@ from functools import cache
 
 from torch import nn
 
+from unskip.dataflow.cost import Cost, Optimise, cost_of
+from unskip.dataflow.devices import Device
 from unskip.dataflow.memory import live_elements
 from unskip.dataflow.operations import trace
+from unskip.dataflow.rewriting import bypassed
 from unskip.dataflow.shortcuts import bypass_of
 from unskip.surgery import residual_blocks
 
@@ -28,9 +31,22 @@ class Traced:
 
     def peak(self, removed: Collection[str] = (), left_out: Collection[str] = ()) -> int:
         """The most live elements without the shortcuts at these places and without these blocks (``stage1.block2``)."""
+        return max(live_elements(self._dataflow, bypass=self._without(removed, left_out)))
+
+    def cost(
+        self,
+        device: Device,
+        removed: Collection[str] = (),
+        left_out: Collection[str] = (),
+        *,
+        optimise: Optimise = "speed",
+    ) -> Cost:
+        """What the network costs on a device, estimated, without these shortcuts and blocks."""
+        return cost_of(bypassed(self._dataflow, self._without(removed, left_out)), device, optimise=optimise)
+
+    def _without(self, removed: Collection[str], left_out: Collection[str]) -> dict[int, int]:
         bypass = dict(self._bypass[place] for place in removed)
-        bypass |= dict(self._around_block(block) for block in left_out)
-        return max(live_elements(self._dataflow, bypass=bypass))
+        return bypass | dict(self._around_block(block) for block in left_out)
 
     def _around(self, block: str) -> tuple[int, int]:
         """The operation that writes what a block gives, and the feature map that the block reads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from torch.fx import GraphModule
 
 from unskip.answers import LOGITS, tensors_in
 from unskip.nets import StagedNet
+from unskip.records import Estimate
 from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 
 CALIBRATION_BATCH = 32
@@ -106,6 +108,16 @@ class Format(ABC):
         What is given back is the quantised network, which the file has to compute; None where that is not known apart
         from the file, or is the network itself.
         """
+
+    def estimate(self, conversion: Conversion) -> Estimate:
+        """What the compiler of the device says of the network, in no file; only if the runtime is an `Estimator`."""
+        runtime = self.runtime
+        assert isinstance(runtime, Estimator)
+        assert conversion.device is not None
+        with tempfile.TemporaryDirectory(prefix="unskip-") as folder:
+            path = Path(folder, f"net{runtime.ending(conversion.device.target)}")
+            self.write(conversion, path)
+            return runtime.estimate(path)
 
     def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
         """What says where the target computes in 8 bits: a ``Quantizer`` of torchao's PT2E; only if :attr:`qat`.

@@ -13,6 +13,7 @@ from torch import nn
 from unskip.errors import UnskipError
 from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats.base import Conversion, Format
+from unskip.records import Estimate
 from unskip.runtimes import Configuration, _vela
 from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale, digest
 from unskip.runtimes.executorch import METADATA
@@ -66,6 +67,11 @@ class EthosU(Format):
         path.write_bytes(complete.to_executorch().buffer)
         path.with_suffix(GRAPH_SUFFIX).write_bytes(graph)
         return quantized
+
+    def estimate(self, conversion: Conversion) -> Estimate:
+        """See :meth:`Format.estimate`; nothing is compiled for ExecuTorch."""
+        assert conversion.device is not None
+        return _vela.estimate(tosa_graph(conversion), conversion.device)
 
     def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
         """Arm's; the normalisation stays in float32, in front of the processor."""

@@ -1,0 +1,296 @@
+"""What removing shortcuts gives on devices, by their compiler: the figures of docs/devices.md.
+
+    python benchmarks/devices.py devices.jsonl [--net NET ..] [--target TARGET ..]
+    python benchmarks/devices.py devices.jsonl --write docs/devices.json
+
+The first form compiles what `devices.jsonl` does not have yet and appends each answer as soon as it is known, so that
+it can be stopped at any time; the second one sums up what is there for the page. The networks have random weights, as
+those of `unskip bench NET NET+EDIT --target TARGET`, whose figures these are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from unskip.compare.targets import Target, find_targets
+from unskip.dataflow import Cost, device_named, estimated_cost, inventory
+from unskip.dataflow.cost import Optimise
+from unskip.errors import UnskipError
+from unskip.export.formats.base import Conversion
+from unskip.export.formats.ethos_u import tosa_graph
+from unskip.nets import find_net
+from unskip.quiet import quiet
+from unskip.records import Estimate, Layer
+from unskip.runtimes import Configuration, _vela, configured
+from unskip.surgery import fold_batchnorm, with_recalibrated_statistics
+
+# The most telling first.
+NETS = (
+    "resnet50",
+    "resnet18",
+    "resnet32",
+    "resnet56",
+    "resnet34",
+    "resnet18-cifar",
+    "resnet20",
+    "wrn-16x4",
+    "mobilenetv2",
+    "torchvision:regnet_x_400mf",
+    "torchvision:resnext50_32x4d",
+    "timm:efficientnet_lite0",
+)
+DEVICES: tuple[tuple[str, Mapping[str, str]], ...] = (
+    ("ethos-u65-256", {"memory_mode": "Dedicated_Sram_384KB"}),
+    ("ethos-u55-128", {"optimise": "speed"}),
+    ("ethos-u55-128", {"optimise": "size"}),
+    ("ethos-u55-256", {}),
+    ("ethos-u65-512", {"memory_mode": "Dedicated_Sram_512KB"}),
+    ("ethos-u85-256", {"memory_mode": "Sram_Only"}),
+)
+LEAN, PLAIN = "with_lean_stem", "without_shortcuts"
+PLANS = ("", PLAIN, LEAN, f"{LEAN}+{PLAIN}")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One network with the edits of a plan, as ``unskip bench`` takes them, on one device."""
+
+    net: str
+    plan: str
+    device: Configuration
+
+    @property
+    def key(self) -> str:
+        """What no other cell has."""
+        return f"{self.net} {self.plan} {self.device}"
+
+
+@lru_cache(maxsize=16)
+def network(net: str, plan: str) -> Target:
+    """A network with random weights and the edits of a plan; `UnskipError` where one of them does not fit."""
+    return find_targets(["+".join(filter(None, (net, plan)))])[0]
+
+
+def forecast_of(target: Target, device: Configuration) -> Cost:
+    """What the forecast says of a network on a device."""
+    about = device_named(device.target)
+    if match := re.search(r"(\d+)KB", device.setting["memory_mode"]):
+        about = replace(about, sram_bytes=int(match[1]) * 1024)
+    optimise: Optimise = "size" if device.setting["optimise"] == "size" else "speed"
+    return estimated_cost(target.net, target.input_shape, about, optimise=optimise)
+
+
+def plan_by_stage(net: str, device: Configuration) -> str:
+    """Of plans that remove shortcuts in the first stages, or in the last ones, the best one by the forecast."""
+    target = network(net, "")
+    stages = list(dict.fromkeys(each.place.partition(".")[0] for each in inventory(target.net, target.input_shape)))
+    parts = [stages[:count] for count in range(1, len(stages))] + [stages[count:] for count in range(1, len(stages))]
+    plans = [f"{PLAIN}: {{only: [{', '.join(part)}]}}" for part in parts]
+    return min(plans, key=lambda plan: forecast_of(network(net, plan), device).cycles)
+
+
+def compute(lines: Path, nets: Sequence[str], devices: Sequence[Configuration]) -> None:
+    """Compile what is missing: the plans for every network, then for each device the best one by stage."""
+    for plan in PLANS:
+        for net in nets:
+            compute_plan(lines, net, plan, devices)
+    for net in nets:
+        wanted: dict[str, list[Configuration]] = {}
+        for device in devices:
+            wanted.setdefault(plan_by_stage(net, device), []).append(device)
+        for plan, asked in wanted.items():
+            compute_plan(lines, net, plan, asked)
+
+
+def compute_plan(lines: Path, net: str, plan: str, devices: Sequence[Configuration]) -> None:
+    """Compile what is missing of a network with a plan."""
+    known = {key_of(line) for line in read(lines)}  # others may be at work on the same file
+    missing = [device for device in devices if Cell(net, plan, device).key not in known]
+    for line in compiled(net, plan, missing):
+        with open(lines, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[dict[str, Any]]:
+    """The lines of one network with one plan: a graph for each family of devices, an answer for each device."""
+    if not devices:
+        return
+    graphs: dict[bool, bytes] = {}
+    for device in devices:
+        line: dict[str, Any] = {"net": net, "plan": plan, "target": device.target, "setting": dict(device.setting)}
+        started = time.perf_counter()
+        try:
+            target = network(net, plan)
+            family = device.target.startswith("ethos-u85")  # U55 and U65 are given the same graph
+            if family not in graphs:
+                graphs[family] = graph_of(target, device)
+            line["estimate"] = _vela.estimate(graphs[family], device).model_dump()
+        except UnskipError as error:
+            line["refused"] = str(error)
+        line["seconds"] = round(time.perf_counter() - started, 1)
+        line["when"] = datetime.now(UTC).isoformat(timespec="seconds")
+        print(f"{net} {plan} {device}: {line.get('refused') or line['estimate']['cycles']}", flush=True)
+        yield line
+
+
+def graph_of(target: Target, device: Configuration) -> bytes:
+    """The graph that Vela is given for an untrained network, as `unskip.export` makes it."""
+    images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
+    ready = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    conversion = Conversion(
+        net=ready, input_shape=target.input_shape, batch_size=1, facts={}, calibration=images, device=device
+    )
+    with quiet():
+        return tosa_graph(conversion)
+
+
+def read(lines: Path) -> list[dict[str, Any]]:
+    """What is known."""
+    return [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
+
+
+def key_of(line: Mapping[str, Any]) -> str:
+    return Cell(line["net"], line["plan"], configured(line["target"], line["setting"])).key
+
+
+def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the page needs: for every network, plan and device the figures, and what takes the cycles."""
+    devices = {str(device): device for device in (configured(*each) for each in DEVICES)}
+    estimates: dict[str, dict[str, dict[str, Estimate]]] = {}
+    refused: dict[str, dict[str, str]] = {}
+    for line in lines:
+        device = str(configured(line["target"], line["setting"]))
+        if line["net"] in NETS and device in devices:
+            plans = estimates.setdefault(line["net"], {}).setdefault(line["plan"], {})
+            if "estimate" in line:
+                plans[device] = Estimate.model_validate(line["estimate"])
+            elif not line["refused"].startswith(LEAN):  # networks without a pool need no lean stem
+                refused.setdefault(line["net"], {})[line["plan"]] = line["refused"]
+    packages = ("ethos-u-vela", "executorch", "torch", "torchvision", "timm")
+    return {
+        "date": max(line["when"] for line in lines)[:10],
+        "versions": {package: version(package) for package in packages},
+        "devices": {name: {"target": device.target, **device.setting} for name, device in devices.items()},
+        "nets": {
+            net: {
+                "image": find_net(net).image_size,
+                "forecast": forecasts(net, devices),
+                "refused": refused.get(net, {}),
+                "plans": {
+                    plan: {
+                        device: figures_of(estimate, plans[""].get(device)) for device, estimate in by_device.items()
+                    }
+                    for plan, by_device in plans.items()
+                },
+            }
+            for net, plans in estimates.items()
+            if "" in plans
+        },
+    }
+
+
+def forecasts(net: str, devices: Mapping[str, Configuration]) -> dict[str, dict[str, list[int]]]:
+    """Cycles and SRAM by the forecast, of a network as it is and plain."""
+    targets = {plan: network(net, plan) for plan in ("", PLAIN)}
+    costs = {
+        plan: {name: forecast_of(target, device) for name, device in devices.items()}
+        for plan, target in targets.items()
+    }
+    return {
+        plan: {name: [cost.cycles, cost.sram_bytes] for name, cost in by_device.items()}
+        for plan, by_device in costs.items()
+    }
+
+
+def figures_of(estimate: Estimate, residual: Estimate | None) -> dict[str, Any]:
+    """The figures of a cell.
+
+    ``bound`` are the cycles of layers by what they wait for, ``additions`` their number and cycles, ``cascades`` the
+    layers in each cascade, ``saved`` the cycles that the residual network needs more.
+    """
+    dram = estimate.traffic.get("dram")
+    bound: Counter[str] = Counter()
+    for layer in estimate.layers:
+        bound[slowest(layer)] += layer.cycles
+    additions = [layer.cycles for layer in estimate.layers if is_addition(layer)]
+    cascades = Counter(layer.cascade for layer in estimate.layers if layer.cascade is not None)
+    return {
+        "cycles": estimate.cycles,
+        "sram": estimate.memory_bytes.get("sram", 0),
+        "dram_maps": None if dram is None else dram.feature_maps,
+        "bound": dict(sorted(bound.items())),
+        "additions": [len(additions), sum(additions)],
+        "cascades": sorted(cascades.values(), reverse=True),
+        "saved": None if residual is None else saved(residual, estimate),
+    }
+
+
+def saved(residual: Estimate, other: Estimate) -> dict[str, int]:
+    """Cycles that the residual network needs more: for additions, for layers that only it has, for those of both.
+
+    Layers are told apart by their MACs; of several with equal MACs, those that only one network has take their mean.
+    """
+    additions = [sum(layer.cycles for layer in each.layers if is_addition(layer)) for each in (residual, other)]
+    with_macs = [[layer for layer in each.layers if layer.macs] for each in (residual, other)]
+    counts = [Counter(layer.macs for layer in layers) for layers in with_macs]
+    only = [0.0, 0.0]
+    for place, (layers, count) in enumerate(zip(with_macs, counts, strict=True)):
+        for macs, surplus in (count - counts[1 - place]).items():
+            only[place] += surplus * mean(layer.cycles for layer in layers if layer.macs == macs)
+    total = (residual.cycles or 0) - (other.cycles or 0)
+    parts = {"additions": additions[0] - additions[1], "projections": round(only[0] - only[1])}
+    return {**parts, "others": total - sum(parts.values())}
+
+
+def is_addition(layer: Layer) -> bool:
+    """Whether it adds two maps."""
+    return layer.operation == "Add"
+
+
+def slowest(layer: Layer) -> str:
+    """What a layer waits for: computing, or a memory."""
+    needs = {"compute": layer.compute_cycles, **layer.memory_cycles}
+    return max(needs, key=lambda name: needs[name])
+
+
+def as_text(data: Any, depth: int = 5) -> str:
+    """JSON with a line for every cell."""
+    if depth == 0 or not isinstance(data, dict) or not data:
+        return json.dumps(data)
+    pad = "\n" + " " * (6 - depth)
+    inside = f",{pad}".join(f"{json.dumps(key)}: {as_text(value, depth - 1)}" for key, value in data.items())
+    return f"{{{pad}{inside}\n{' ' * (5 - depth)}}}" + ("\n" if depth == 5 else "")
+
+
+def main() -> None:
+    """Compute, or write the data of the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("lines", type=Path)
+    parser.add_argument("--net", nargs="+", default=NETS)
+    parser.add_argument("--target", nargs="+", help="only these devices")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="compute nothing, write the data of the page")
+    arguments = parser.parse_args()
+    if arguments.write:
+        arguments.write.write_text(as_text(summed_up(read(arguments.lines))))
+        return
+    torch.set_num_threads(1)
+    devices = [configured(*each) for each in DEVICES if not arguments.target or each[0] in arguments.target]
+    compute(arguments.lines, arguments.net, devices)
+
+
+if __name__ == "__main__":
+    main()
