@@ -97,6 +97,7 @@ def forecast_of(target: Target, device: Configuration) -> Cost:
     cache = re.search(r"(\d+)KB", device.setting["memory_mode"])
     about = device_named(device.target, sram_bytes=int(cache[1]) * 1024 if cache else None)
     optimise: Optimise = "size" if device.setting["optimise"] == "size" else "speed"
+    assert target.net is not None
     return estimated_cost(target.net, target.input_shape, about, optimise=optimise)
 
 
@@ -106,6 +107,7 @@ def plan_by_stage(net: str, device: Configuration) -> str:
     Of up to four stages these are all combinations, of more the first ones and the last ones.
     """
     target = network(net, "")
+    assert target.net is not None
     stages = list(dict.fromkeys(each.place.partition(".")[0] for each in inventory(target.net, target.input_shape)))
     counts = range(1, len(stages))
     if len(stages) <= 4:
@@ -172,6 +174,7 @@ def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[
 
 def graph_of(target: Target, device: Configuration) -> bytes:
     """The graph that Vela is given for an untrained network, as `unskip.export` makes it."""
+    assert target.net is not None
     images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
     ready = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
     conversion = Conversion(

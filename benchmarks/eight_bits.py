@@ -3,8 +3,8 @@
     python benchmarks/eight_bits.py RUN [RUN ..] --qat-epochs 2
     python benchmarks/eight_bits.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128
 
-All networks of a run are scored on its test images; a network with weights of its own by how often its answer is the one
-that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers will.
+All networks of a run are scored on its test images; a network with weights of its own by how often its answer is the
+one that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers will.
 Where more than 0.5 points are lost, a run's network is trained on under the run's loss. Every row goes to ``--out``
 as soon as it is known; rows that are there are not computed again.
 """
@@ -25,7 +25,7 @@ from torch import nn
 from unskip import load_data, make_net
 from unskip.data import Data, Normalization, data_section
 from unskip.deploying import data_for, task_for
-from unskip.export import Quantization, Scores, with_normalization
+from unskip.export import Scores, with_normalization
 from unskip.export.eight_bits import LOSS_WITHOUT_TRAINING
 from unskip.export.fake_quantized import FakeQuantized
 from unskip.export.file_export import for_cpu
@@ -104,9 +104,7 @@ def subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
             net, info = load_net(file)
             data, task = data_for(file, info, None, settings).scaled(), task_for(file, info).scaled(info.mean, info.std)
             normalization = Normalization(info.mean, info.std)
-            training = QuantizedTraining(
-                run, recipe, label, data, task, (info.mean, info.std), Console(stderr=True)
-            )
+            training = QuantizedTraining(run, recipe, label, data, task, (info.mean, info.std), Console(stderr=True))
             yield Subject(f"{run.path.name}/{label}", net, data, task, normalization, training, recipe.seed)
 
 
@@ -133,7 +131,12 @@ def measured(subject: Subject, quantiser: str, scales: str, epochs: int) -> dict
     with quiet():
         quantized = calibrated(conversion, quantizer_of(quantiser, scales, qat=False))
     scores = Scores(score(subject, folded, judged), score(subject, quantized, judged))
-    row = {"float32": scores.net.value, "after": scores.file.value, "images": scores.net.images, "shortcuts": len(residual_blocks(subject.net))}
+    row = {
+        "float32": scores.net.value,
+        "after": scores.file.value,
+        "images": scores.net.images,
+        "shortcuts": len(residual_blocks(subject.net)),
+    }
     row["additions"] = find_format("executorch").requantized_additions(Path(), quantized)
     if subject.training and epochs and scores.drop > LOSS_WITHOUT_TRAINING:
         training = subject.training.for_epochs(epochs)
