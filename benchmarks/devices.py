@@ -31,6 +31,7 @@ from unskip.compare.targets import Target, find_targets
 from unskip.dataflow import Cost, device_named, estimated_cost, inventory
 from unskip.dataflow.cost import Optimise
 from unskip.errors import UnskipError
+from unskip.export import find_format
 from unskip.export.formats.base import Conversion
 from unskip.export.formats.ethos_u import tosa_graph
 from unskip.nets import find_net
@@ -177,6 +178,7 @@ def graph_of(target: Target, device: Configuration) -> bytes:
     assert target.net is not None
     images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
     ready = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    ready = find_format(device.runtime).suited(ready)
     conversion = Conversion(
         net=ready, input_shape=target.input_shape, batch_size=1, facts={}, calibration=images, device=device
     )

@@ -4,7 +4,8 @@
     python benchmarks/eight_bits.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128
 
 All networks of a run are scored on its test images; a network with weights of its own by how often its answer is the
-one that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers will.
+one that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers
+will.
 Where more than 0.5 points are lost, a run's network is trained on under the run's loss. Every row goes to ``--out``
 as soon as it is known; rows that are there are not computed again.
 """
