@@ -177,8 +177,8 @@ def graph_of(target: Target, device: Configuration) -> bytes:
     """The graph that Vela is given for an untrained network, as `unskip.export` makes it."""
     assert target.net is not None
     images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
-    ready = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
-    ready = find_format(device.runtime).suited(ready)
+    folded = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    ready = find_format(device.runtime).suited(folded)
     conversion = Conversion(
         net=ready, input_shape=target.input_shape, batch_size=1, facts={}, calibration=images, device=device
     )
