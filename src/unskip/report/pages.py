@@ -102,4 +102,8 @@ def _heading(comparison: Comparison, group: Group) -> str:
 def _tables(section: dict[str, Any]) -> list[Table]:
     """Those of a setting."""
     device = section["device"]
-    return [section["table"], *([device.cycles, device.traffic] if device else ())]
+    return [
+        section["table"],
+        *([device.cycles] if device and device.bounds else ()),
+        *([device.traffic] if device else ()),
+    ]
