@@ -355,7 +355,8 @@ def catalogue_page() -> str:
 
 
 def _analysis(name: str) -> str:
-    when = f"with `--also {name}`" if ANALYSES[name].takes_time else "always"
+    kind = ANALYSES[name]
+    when = "with `--target`" if kind.needs_device else f"with `--also {name}`" if kind.takes_time else "always"
     return f"| `{name}` | {ANALYSES.card(name)} | {when} |"
 
 
