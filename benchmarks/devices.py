@@ -16,10 +16,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -30,6 +31,7 @@ from unskip.compare.targets import Target, find_targets
 from unskip.dataflow import Cost, device_named, estimated_cost, inventory
 from unskip.dataflow.cost import Optimise
 from unskip.errors import UnskipError
+from unskip.export import find_format
 from unskip.export.formats.base import Conversion
 from unskip.export.formats.ethos_u import tosa_graph
 from unskip.nets import find_net
@@ -93,18 +95,26 @@ def network(net: str, plan: str) -> Target:
 
 def forecast_of(target: Target, device: Configuration) -> Cost:
     """What the forecast says of a network on a device."""
-    about = device_named(device.target)
-    if match := re.search(r"(\d+)KB", device.setting["memory_mode"]):
-        about = replace(about, sram_bytes=int(match[1]) * 1024)
+    cache = re.search(r"(\d+)KB", device.setting["memory_mode"])
+    about = device_named(device.target, sram_bytes=int(cache[1]) * 1024 if cache else None)
     optimise: Optimise = "size" if device.setting["optimise"] == "size" else "speed"
+    assert target.net is not None
     return estimated_cost(target.net, target.input_shape, about, optimise=optimise)
 
 
 def plan_by_stage(net: str, device: Configuration) -> str:
-    """Of plans that remove shortcuts in the first stages, or in the last ones, the best one by the forecast."""
+    """Of plans that remove the shortcuts of some stages, the best one by the forecast.
+
+    Of up to four stages these are all combinations, of more the first ones and the last ones.
+    """
     target = network(net, "")
+    assert target.net is not None
     stages = list(dict.fromkeys(each.place.partition(".")[0] for each in inventory(target.net, target.input_shape)))
-    parts = [stages[:count] for count in range(1, len(stages))] + [stages[count:] for count in range(1, len(stages))]
+    counts = range(1, len(stages))
+    if len(stages) <= 4:
+        parts = [list(part) for count in counts for part in combinations(stages, count)]
+    else:
+        parts = [part for count in counts for part in (stages[:count], stages[count:])]
     plans = [f"{PLAIN}: {{only: [{', '.join(part)}]}}" for part in parts]
     return min(plans, key=lambda plan: forecast_of(network(net, plan), device).cycles)
 
@@ -165,8 +175,10 @@ def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[
 
 def graph_of(target: Target, device: Configuration) -> bytes:
     """The graph that Vela is given for an untrained network, as `unskip.export` makes it."""
+    assert target.net is not None
     images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
-    ready = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    folded = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    ready = find_format(device.runtime).suited(folded)
     conversion = Conversion(
         net=ready, input_shape=target.input_shape, batch_size=1, facts={}, calibration=images, device=device
     )

@@ -105,8 +105,7 @@ def title(plan: str) -> str:
     """What a plan is called on the page."""
     if plan in TITLES:
         return TITLES[plan]
-    stages = re.findall(r"stage\d+", plan)
-    part = f"plain in {stages[0]}" + (f" to {stages[-1]}" if len(stages) > 1 else "")
+    part = f"plain in {', '.join(re.findall(r'stage[0-9]+', plan))}"
     return f"lean stem, {part}" if plan.startswith(LEAN) else part
 
 
@@ -326,15 +325,16 @@ def _table(devices: Devices, device: str) -> Table:
 
 
 def _row(devices: Devices, net: str, device: str, dram: bool) -> list[str]:
-    forecast = [devices.data["nets"][net]["forecast"][plan][device] for plan in ("", PLAIN)]
+    forecasts = devices.data["nets"][net]["forecast"]
+    forecast = f"{forecasts[''][device] / forecasts[PLAIN][device]:.2f}x"
     about = [f"`{net}`", str(devices.data["nets"][net]["image"])]
     if net not in devices.compiled(device):
-        return [*about, "", f"{forecast[0] / forecast[1]:.2f}x", *[""] * (4 + dram)]
+        return [*about, "", forecast, *[""] * (4 + dram)]
     best = devices.best(net, device)
     return [
         *about,
         _change(devices, net, PLAIN, device, "cycles", 1e6),
-        f"{forecast[0] / forecast[1]:.2f}x",
+        forecast,
         _change(devices, net, PLAIN, device, "sram", 1024),
         *([_change(devices, net, PLAIN, device, "dram_maps", 1e6)] if dram else []),
         title(best),

@@ -42,7 +42,7 @@ class Layer:
     """A layer and the maps that it reads, by their numbers; it writes the map whose number is its own plus one.
 
     ``depth`` are the channels that one place of the output reads; ``striped``: rows of the output can be made from rows
-    of the inputs, and a compiler does so.
+    of the inputs, and a compiler does so; an addition is ``activated`` where an activation follows it.
     """
 
     kind: Kind

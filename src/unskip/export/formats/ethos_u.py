@@ -88,7 +88,18 @@ class EthosU(Format):
         quantizer.set_global(get_symmetric_quantization_config(is_qat=qat))
         if conversion.normalization is not None:
             quantizer.set_module_name("normalize", None)
+            annotate = quantizer.annotate
+            quantizer.annotate = lambda model: _images_in_float32(annotate(model))
         return quantizer
+
+
+def _images_in_float32(model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Without what Arm's quantiser says of images that are normalised: it would round them twice."""
+    node = next(node for node in model.graph.nodes if node.op == "placeholder")
+    for _ in ("images", *_NORMALIZING):
+        node.meta.pop("quantization_annotation", None)
+        node = next(iter(node.users))
+    return model
 
 
 def tosa_graph(conversion: Conversion) -> bytes:
