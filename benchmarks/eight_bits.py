@@ -3,10 +3,10 @@
     python benchmarks/eight_bits.py RUN [RUN ..] --qat-epochs 2
     python benchmarks/eight_bits.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128
 
-All networks of a run are scored on its test images; a network with weights of its own by how often its answer is the one
+All networks of a run are scored on its test images; a network with weights of its own by how often it gives the answer
 that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers will.
-Where more than 0.5 points are lost, a run's network is trained on under the run's loss. Every row goes to ``--out``
-as soon as it is known; rows that are there are not computed again.
+Where more than 0.5 points are lost, a run's network is trained on under the run's loss. Every row goes to ``--out`` as
+soon as it is known; rows that are there are not computed again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import nn
 from unskip import load_data, make_net
 from unskip.data import Data, Normalization, data_section
 from unskip.deploying import data_for, task_for
-from unskip.export import Quantization, Scores, with_normalization
+from unskip.export import Scores, with_normalization
 from unskip.export.eight_bits import LOSS_WITHOUT_TRAINING
 from unskip.export.fake_quantized import FakeQuantized
 from unskip.export.file_export import for_cpu
@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("--quantisers", nargs="+", default=["xnnpack", "ethos-u"], choices=["xnnpack", "ethos-u"])
     parser.add_argument("--scales", nargs="+", default=["channel", "tensor"], choices=["channel", "tensor"])
     parser.add_argument("--qat-epochs", type=int, default=0)
-    parser.add_argument("--test-limit", type=int)
+    parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
+    parser.add_argument("--train-limit", type=int, help="training images to train on with; the run's by default")
     parser.add_argument("--allow-module", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path("eight_bits.jsonl"))
     arguments = parser.parse_args()
@@ -94,9 +95,9 @@ def subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
         if weights:
             yield published(source, Path(weights), arguments)
             continue
-        run, settings = RunFolder(Path(text)), []
-        if arguments.test_limit:
-            settings = [f"data.test_limit={arguments.test_limit}"]
+        run = RunFolder(Path(text))
+        limits = {"test_limit": arguments.test_limit, "limit": arguments.train_limit}
+        settings = [f"data.{name}={limit}" for name, limit in limits.items() if limit]
         for label in run.load_results().labels:
             if arguments.nets and label not in arguments.nets:
                 continue
@@ -104,9 +105,7 @@ def subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
             net, info = load_net(file)
             data, task = data_for(file, info, None, settings).scaled(), task_for(file, info).scaled(info.mean, info.std)
             normalization = Normalization(info.mean, info.std)
-            training = QuantizedTraining(
-                run, recipe, label, data, task, (info.mean, info.std), Console(stderr=True)
-            )
+            training = QuantizedTraining(run, recipe, label, data, task, (info.mean, info.std), Console(stderr=True))
             yield Subject(f"{run.path.name}/{label}", net, data, task, normalization, training, recipe.seed)
 
 
@@ -133,8 +132,13 @@ def measured(subject: Subject, quantiser: str, scales: str, epochs: int) -> dict
     with quiet():
         quantized = calibrated(conversion, quantizer_of(quantiser, scales, qat=False))
     scores = Scores(score(subject, folded, judged), score(subject, quantized, judged))
-    row = {"float32": scores.net.value, "after": scores.file.value, "images": scores.net.images, "shortcuts": len(residual_blocks(subject.net))}
-    row["additions"] = find_format("executorch").requantized_additions(Path(), quantized)
+    row = {
+        "shortcuts": len(residual_blocks(subject.net)),
+        "images": scores.net.images,
+        "float32": scores.net.value,
+        "after": scores.file.value,
+        "additions": find_format("executorch").requantized_additions(Path(), quantized),
+    }
     if subject.training and epochs and scores.drop > LOSS_WITHOUT_TRAINING:
         training = subject.training.for_epochs(epochs)
         assert training is not None
