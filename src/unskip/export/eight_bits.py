@@ -86,7 +86,7 @@ def exported_in_8_bits(
             file_bytes = sum(place.stat().st_size for place in places)
     quantization = scores and Quantization(
         post_training=scores.file,
-        quantization_aware=trained and trained.proof.scores and trained.proof.scores.file,
+        quantization_aware=trained.proof.scores.file if trained is not None and trained.proof.scores else None,
         epochs=qat.epochs if qat and trained else 0,
         requantized_additions=best.requantized_additions,
         trained_is_kept=best is trained,

@@ -93,7 +93,7 @@ class FileExport:
             facts["answers"] = json.dumps(names)
             ready_net = flat(ready_net)
         return Conversion(
-            net=ready_net,
+            net=self.format.suited(ready_net),
             names=names,
             input_shape=(shape[0], shape[1], shape[2]),
             batch_size=self.batch_size,

@@ -14,11 +14,13 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import ValidationError
 
 from unskip.errors import UnskipError
 from unskip.files import atomic_paths, cache_folder
@@ -94,7 +96,8 @@ def estimate(graph: bytes, configuration: Configuration) -> Estimate:
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{place}.lock"):  # of several that ask the same, one compiles
         if place.is_file():
-            return Estimate.model_validate_json(place.read_bytes())
+            with suppress(ValidationError):  # a damaged one is asked for again
+                return Estimate.model_validate_json(place.read_bytes())
         with tempfile.TemporaryDirectory(prefix="unskip-vela-") as folder:
             answer = _compiled(graph, configuration, Path(folder))
         with atomic_paths([place]) as (file,):

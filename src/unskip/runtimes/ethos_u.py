@@ -122,11 +122,17 @@ class EthosU(Estimator):
         system, memory = _DEFAULTS[family]
         number = family.removeprefix("ethos-").upper()
         systems = tuple(name for name in _vela.described("System_Config") if f"_{number}_" in name)
+        system = known_word("system_config", setting.get("system_config", system), systems)
+        memory = known_word("memory_mode", setting.get("memory_mode", memory), _vela.described("Memory_Mode"))
+        fitting = _vela_names.modes_for(system)
+        if memory not in fitting:
+            raise UnskipError(
+                f"`memory_mode` {memory} puts feature maps where {system} has flash; expected one of "
+                f"{', '.join(fitting)}"
+            )
         complete = {
-            "system_config": known_word("system_config", setting.get("system_config", system), systems),
-            "memory_mode": known_word(
-                "memory_mode", setting.get("memory_mode", memory), _vela.described("Memory_Mode")
-            ),
+            "system_config": system,
+            "memory_mode": memory,
             "optimise": known_word("optimise", setting.get("optimise", "speed"), tuple(_vela.OPTIMISE)),
         }
         if SRAM in setting and _whole(setting[SRAM]) != _vela.cache_bytes(complete["memory_mode"]):
