@@ -1,5 +1,6 @@
 """The documentation is true: its Python runs, its commands parse, its figures, links and generated pages agree."""
 
+import json
 import re
 import runpy
 import shlex
@@ -22,13 +23,17 @@ import unskip
 from unskip import records
 from unskip.cli import app
 from unskip.cli.run import asked_recipe
+from unskip.compare.targets import find_targets
+from unskip.export import estimate_untrained
 from unskip.nets import find_net
 from unskip.preprocessing import Preprocessing
 from unskip.recipe import DataRecipe, named_recipes
+from unskip.runtimes import configured
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
+DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 MIB = 2**20
 
@@ -303,6 +308,31 @@ def test_links_and_paths_lead_somewhere(page):
 @pytest.mark.parametrize("name", GENERATED)
 def test_a_generated_page_is_up_to_date(name):
     assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
+
+
+DEVICES = json.loads((ROOT / "docs" / "devices.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES["devices"])
+@pytest.mark.parametrize("plan", ["", "without_shortcuts"])
+def test_a_figure_of_the_devices_page_is_what_the_compiler_says(device, plan):
+    pytest.importorskip("ethosu")
+    about = dict(DEVICES["devices"][device])
+    (target,) = find_targets(["+".join(filter(None, ("resnet20", plan)))])
+    estimate = estimate_untrained(target.net.spec, target.input_shape, configured(about.pop("target"), about))
+    figures = DEVICES["nets"]["resnet20"]["plans"][plan][device]
+    assert estimate.cycles == pytest.approx(figures["cycles"], rel=0.02)
+    assert estimate.memory_bytes["sram"] == pytest.approx(figures["sram"], rel=0.02)
+
+
+def test_the_devices_page_takes_the_best_of_the_plans_asked():
+    figures = {"": 8, "without_shortcuts": 10, "with_lean_stem": 4}
+    plans = {plan: {"device": {"cycles": cycles, "sram": 1}} for plan, cycles in figures.items()}
+    devices = DEVICES_PAGE["Devices"]({"devices": {"device": {}}, "nets": {"net": {"plans": plans}}})
+    assert devices.best("net", "device") == "with_lean_stem"
+    assert devices.ratio("net", "without_shortcuts", "device", "cycles") == 0.8
+    assert devices.ratio("net", "unknown", "device", "cycles") is None
 
 
 QUICK = (

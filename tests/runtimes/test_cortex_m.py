@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from unskip import UnskipError
+from unskip.analyses._layers import holding_blocks, layer_parts
 from unskip.edits import without_shortcuts
 from unskip.export import export_net, find_format
 from unskip.nets import make_net
 from unskip.runtimes import configured, ending_of, find_runtime, read_metadata, runtime_for
+from unskip.runtimes._cmsis_nn import KERNELS
 from unskip.runtimes._pte_plan import read_plan
 
 pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
@@ -74,10 +76,44 @@ def test_memory_is_that_of_the_plan(written, residual, images, tmp_path):
         scratch = needed - maps * MAP
         assert 0 <= scratch < MAP, "what else is needed is scratch memory"
         assert needed <= estimate.memory_bytes["sram"]
-    kinds = [layer.operation for layer in runtime.estimate(written.path).layers]
-    assert kinds[:3] == ["aten::sub", "aten::mul", "quantize_per_tensor"], "the image is normalised in float32"
-    assert sum(kind.endswith("conv2d") for kind in kinds) == 9
-    assert kinds.count("quantized_add") == 3
+    layers = runtime.estimate(written.path).layers
+    kernels, kinds = [layer.name for layer in layers], [layer.operation for layer in layers]
+    assert kernels[:3] == ["aten::sub", "aten::mul", "cortex_m::quantize_per_tensor"], "float32 until it is normalised"
+    assert (kinds.count("Conv2D") + kinds.count("DepthwiseConv2D"), kinds.count("FullyConnected")) == (9, 1)
+    assert kinds.count("Add") == 3 == find_format("cortex_m").requantized_additions(written.path, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "overload", "said"),
+    [
+        ("aten::from_file", "out", "a text"),
+        ("prims::device_put", "", "no kernel"),
+        ("cortex_m::evil", "out", "no kernel"),
+    ],
+)
+def test_a_program_reaches_nothing_but_tensors(written, name, overload, said, monkeypatch):
+    from executorch.exir._serialize import _program
+    from executorch.exir.schema import String
+
+    def changed(content):
+        file = deserialize(content)
+        plan = next(plan for plan in file.program.execution_plan if plan.name == "forward")
+        plan.operators[0].name, plan.operators[0].overload = name, overload
+        plan.values[plan.chains[0].instructions[0].instr_args.args[1]].val = String("/etc/hostname")
+        return file
+
+    deserialize = _program.deserialize_pte_binary
+    monkeypatch.setattr(_program, "deserialize_pte_binary", changed)
+    with pytest.raises(ValueError, match=said):
+        read_plan(written.path)
+
+
+def test_layers_are_found_again_in_the_network(written, residual):
+    """The most is in use while a block's second convolution runs, and its shortcut holds a map."""
+    estimate = find_runtime("cortex_m").estimate(written.path)
+    parts = layer_parts(residual, (1, SIDE, SIDE), estimate)
+    place = max(range(len(parts)), key=lambda place: estimate.layers[place].sram_bytes)
+    assert holding_blocks(residual, parts, place) == ("stage1.block1",)
 
 
 def test_a_map_that_overwrites_another_is_noticed(written, images):
@@ -87,6 +123,27 @@ def test_a_map_that_overwrites_another_is_noticed(written, images):
     shortcut, body = (bad._calls[step].args[-1] for step in (3, 4))
     bad._values[shortcut] = bad._values[body]  # what the block's first convolution writes takes the shortcut's place
     assert not torch.equal(good(image)[0], bad(image)[0])
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "depthwise_conv2d"])
+def test_convolutions_are_those_of_executorch_bit_by_bit(kind):
+    from executorch.backends.cortex_m.passes import cortex_m_pass_manager  # noqa: F401  (declares its operations)
+
+    random = torch.Generator().manual_seed(0)
+
+    def draw(least, most, *shape, dtype=torch.int32):
+        return torch.randint(least, most, shape, generator=random).to(dtype)
+
+    for round_ in range(20):
+        inner, outer = (6, 6) if kind == "depthwise_conv2d" else (5, 6)
+        shape = (1, 3, 3, outer) if kind == "depthwise_conv2d" else (outer, 3, 3, inner)
+        maps, weight = draw(-128, 128, 2, inner, 7, 5, dtype=torch.int8), draw(-127, 128, *shape, dtype=torch.int8)
+        bias = draw(-9999, 9999, outer) if round_ % 2 else None
+        scales = draw(1 << 30, (1 << 31) - 1, outer), draw(-12, 3, outer)
+        geometry = [[1 + round_ % 2] * 2, [1, 1], [1, 1], *([1] if kind == "depthwise_conv2d" else [])]
+        given = [maps, weight, bias, *geometry, 3, -7, *scales, -120, 127, torch.empty(0, dtype=torch.int8)]
+        expected = getattr(torch.ops.cortex_m, f"quantized_{kind}").default(*given)
+        assert torch.equal(KERNELS[f"cortex_m::quantized_{kind}"](*given).to(torch.int8), expected)
 
 
 @pytest.mark.slow

@@ -2,11 +2,13 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
-from unskip.runtimes import configured, find_runtime
+from unskip.runtimes import _vela, configured, find_runtime
 from unskip.runtimes._vela_names import mode_meaning, system_meaning
+from unskip.runtimes.ethos_u import _DEFAULTS
 
 pytest.importorskip("ethosu")
 TEXT = (files("ethosu") / "config_files/Arm/vela.ini").read_text()
@@ -34,3 +36,14 @@ def test_every_word_of_a_configuration_has_its_meaning():
         meanings = find_runtime("ethos_u").meanings(configuration)
         assert all(word in str(configuration) for word in meanings)
         assert len(meanings) == len(configuration.setting)
+
+
+def test_the_page_has_every_name_with_its_meaning():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ask-the-compiler.md").read_text()
+    for name in _vela.described("System_Config"):
+        clock, memories = system_meaning(name, name.split("_")[1].lower()).removeprefix("a clock of ").split(", ", 1)
+        assert f"| `{name}` | {clock} | {memories} |" in page
+    for name in _vela.described("Memory_Mode"):
+        assert name.removeprefix("Dedicated_Sram") in page
+    for family, (system, mode) in _DEFAULTS.items():
+        assert f"| {family.removeprefix('ethos-').upper()} | `{system}` | `{mode}` |" in page

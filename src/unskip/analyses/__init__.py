@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from unskip.analyses.base import Analysis, Network
+from unskip.analyses.base import Analysis, Network, Target
 from unskip.listing import Listing
 
 if TYPE_CHECKING:
     from unskip.nets import StagedNet
 
-__all__ = ["ANALYSES", "Analysis", "Inspection", "Network", "inspect_net"]
+__all__ = ["ANALYSES", "Analysis", "Inspection", "Network", "Target", "inspect_net"]
 
 ANALYSES: Listing[Analysis] = Listing(__name__, Analysis, "analysis")  # type: ignore[type-abstract]
 
@@ -44,15 +44,18 @@ class Inspection:
         console.print(Text("Accuracy and latency are not forecast: train, export and measure.", style="dim"))
 
 
-def inspect_net(net: StagedNet, input_shape: tuple[int, int, int], *, also: Collection[str] = ()) -> Inspection:
-    """Analyse a network for one image of ``(channels, height, width)``.
+def inspect_net(
+    net: StagedNet, input_shape: tuple[int, int, int], *, also: Collection[str] = (), target: Target | None = None
+) -> Inspection:
+    """Analyse a network for one image of ``(channels, height, width)``, on the device of ``target`` where there is one.
 
     Analyses that take time are made only where ``also`` names them. Raises `UnskipError` for a name that none has, and
     when an image of that size does not fit the network.
     """
     named = {name: ANALYSES[name] for name in also}
     kinds = {name: kind for name, kind in ANALYSES.items() if not kind.takes_time} | named
-    network = Network(net, input_shape)
+    kinds = {name: kind for name, kind in kinds.items() if target is not None or not kind.needs_device}
+    network = Network(net, input_shape, target)
     return Inspection(
         net="network" if net.spec is None else str(net.spec),
         input_shape=input_shape,

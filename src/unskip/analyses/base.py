@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 
 if TYPE_CHECKING:  # so that help, which names the analyses, need not wait for torch
     from unskip.nets import StagedNet
+    from unskip.runtimes import Configuration
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,13 @@ class Analysis(ABC):
     """What one analysis found: the file's frozen dataclass, whose docstring says what the fields are.
 
     ``order`` is the place among the others where it is shown. One that ``takes_time`` is made only when it is named,
-    with ``--also`` or `inspect_net`'s ``also``. The head of the file is the card that help and docs show. A file
-    imports torch inside of `of` only.
+    with ``--also`` or `inspect_net`'s ``also``, one that ``needs_device`` only for a device. The head of the file is
+    the card that help and docs show. A file imports torch inside of `of` only.
     """
 
     order: ClassVar[int] = 100
     takes_time: ClassVar[bool] = False
+    needs_device: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -43,15 +45,30 @@ class Analysis(ABC):
 A = TypeVar("A", bound=Analysis)
 
 
+@dataclass(frozen=True)
+class Target:
+    """A device that is not here, for which networks are compiled.
+
+    ``sram_bytes`` is the SRAM that it has for a program, None where nobody says; its compiler is told already.
+    ``compiles`` is how many networks a search compiles at most, ``compiled`` is told how many of how many are.
+    """
+
+    device: Configuration
+    sram_bytes: int | None = None
+    compiles: int | None = None
+    compiled: Callable[[int, int], None] = lambda done, of: None
+
+
 class Network:
     """A network for analyses to look at: what several of them need is computed once.
 
-    ``input_shape`` is ``(channels, height, width)`` of one image.
+    ``input_shape`` is ``(channels, height, width)`` of one image, ``target`` the device that it is to run on.
     """
 
-    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int]) -> None:
+    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], target: Target | None = None) -> None:
         self.net = net
         self.input_shape = input_shape
+        self.target = target
         self._analyses: dict[type[Analysis], Analysis] = {}
 
     @cached_property

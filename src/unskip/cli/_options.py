@@ -105,8 +105,8 @@ Device = Annotated[
     typer.Option(
         "--target",
         metavar="DEVICE",
-        help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256 and "
-        "others.",
+        help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256, "
+        "cortex-m55 and others.",
     ),
 ]
 SystemConfig = Annotated[
@@ -127,9 +127,25 @@ Optimise = Annotated[
     str | None, typer.Option(metavar="AIM", help="With --target: for speed, or size, which needs the least SRAM.")
 ]
 
+Sram = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="With --target: the SRAM that the compiler may use, such as 256KiB; by default what the memory mode says.",
+    ),
+]
+Compiles = Annotated[
+    int | None,
+    typer.Option(min=1, max=10_000, metavar="NUMBER", help="With --target: most networks to compile."),
+]
+
 
 def devices_in(
-    targets: str | None, system_config: str | None, memory_mode: str | None, optimise: str | None
+    targets: str | None,
+    system_config: str | None,
+    memory_mode: str | None,
+    optimise: str | None,
+    sram: str | None = None,
 ) -> tuple[Configuration, ...]:
     """The devices that ``--target`` and the options of its setting name, with commas; none without it.
 
@@ -137,7 +153,11 @@ def devices_in(
     """
     from unskip.runtimes import configured
 
-    given = {"system_config": system_config, "memory_mode": memory_mode, "optimise": optimise}
+    given = {"system_config": system_config, "memory_mode": memory_mode, "optimise": optimise, "sram": sram}
+    if sram is not None:
+        from unskip.units import bytes_from
+
+        given["sram"] = str(int(bytes_from(sram, "sram")))
     setting = {name: value for name, value in given.items() if value is not None}
     if targets is None:
         if setting:
@@ -146,3 +166,13 @@ def devices_in(
     aims = ("speed", "size") if optimise == "both" else (optimise,)
     settings = [setting | ({"optimise": aim} if aim else {}) for aim in aims]
     return tuple(configured(target, each) for target in names_in(targets) for each in settings)
+
+
+def device_in(
+    target: str | None, system_config: str | None, memory_mode: str | None, optimise: str | None
+) -> Configuration | None:
+    """The one device that they name, if any."""
+    devices = devices_in(target, system_config, memory_mode, optimise)
+    if len(devices) > 1:
+        raise UnskipError("`target` names one device here; name the others in commands of their own")
+    return devices[0] if devices else None

@@ -15,6 +15,7 @@ from unskip.cli._options import (
     Device,
     ImageSize,
     MemoryMode,
+    Sram,
     SystemConfig,
     devices_in,
     names_in,
@@ -44,6 +45,7 @@ def bench(
     target_devices: Device = None,
     system_config: SystemConfig = None,
     memory_mode: MemoryMode = None,
+    sram: Sram = None,
     optimise: Annotated[
         str | None,
         typer.Option(metavar="AIM", help="With --target: for speed, for size, which needs the least SRAM, or both."),
@@ -83,7 +85,7 @@ def bench(
 
     wanted = Settings(
         runtimes=names_in(runtime or ("" if target_devices else "onnxruntime")),
-        devices=devices_in(target_devices, system_config, memory_mode, optimise),
+        devices=devices_in(target_devices, system_config, memory_mode, optimise, sram),
         threads=numbers_in("--threads", threads, 1024),
         batch_sizes=numbers_in("--batch", batch, 65_536),
         device=device,

@@ -16,6 +16,7 @@ from unskip.cli._options import (
     MemoryMode,
     NetLabel,
     Optimise,
+    Sram,
     SystemConfig,
     devices_in,
     finite,
@@ -46,6 +47,7 @@ def export(
     device_name: Device = None,
     system_config: SystemConfig = None,
     memory_mode: MemoryMode = None,
+    sram: Sram = None,
     optimise: Optimise = None,
     int8: Annotated[
         bool,
@@ -126,7 +128,7 @@ def export(
     from unskip.report import show_eight_bits
     from unskip.run_folder import RunFolder
 
-    devices = devices_in(device_name, system_config, memory_mode, optimise)
+    devices = devices_in(device_name, system_config, memory_mode, optimise, sram)
     if len(devices) > 1:
         raise UnskipError("a file is for one device; name the others in commands of their own (`target`)")
     written = export_target(

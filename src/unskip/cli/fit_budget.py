@@ -10,9 +10,22 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from unskip.cli._console import out
+from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
-from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, parse_size
+from unskip.cli._options import (
+    AllowedModules,
+    AsJson,
+    Compiles,
+    Device,
+    ImageSize,
+    MemoryMode,
+    NetSettings,
+    Optimise,
+    SystemConfig,
+    device_in,
+    parse_size,
+)
+from unskip.errors import UnskipError
 from unskip.listing import listed_names
 from unskip.measures import limits
 
@@ -23,9 +36,17 @@ def fit_budget(
         typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
     ],
     element: Annotated[
-        Literal["float32", "int8"],
-        typer.Option(help="What feature maps and weights will be: int8 counts one byte for each element."),
-    ] = "float32",
+        Literal["float32", "int8"] | None,
+        typer.Option(
+            help="What feature maps and weights will be: int8 counts one byte for each element. By default float32, "
+            "with --target int8."
+        ),
+    ] = None,
+    target: Device = None,
+    system_config: SystemConfig = None,
+    memory_mode: MemoryMode = None,
+    optimise: Optimise = None,
+    compiles: Compiles = None,
     runtime: Annotated[
         str,
         typer.Option(
@@ -48,27 +69,33 @@ def fit_budget(
 
     Students are plain or partly plain, shallower, grouped, with a lean stem, or several of these; sub-nets share the
     weights of one network. Memory, parameters and MACs are counted; of those within these limits, a few are exported
-    untrained and measured beside NET. First come those that change least. Each line is a recipe for `unskip run`. Where
-    nothing meets the budget, the exit code is 1.
+    untrained and measured beside NET. With --target they are compiled for a device instead, in as many processes as
+    there are cores; what was compiled before is not compiled again. First come those that change least. Each line is a
+    recipe for `unskip run`. Where nothing meets the budget, the exit code is 1.
 
     Examples: `unskip fit-budget resnet18 --memory 2MiB`, `unskip fit-budget resnet50 --memory 5MiB --latency-ratio
-    0.8 --out students`, `unskip fit-budget resnet56 --macs 60M --element int8 --no-latency --json`.
+    0.8 --out students`, `unskip fit-budget resnet56 --macs 60M --element int8 --no-latency --json`,
+    `unskip fit-budget resnet18 --target ethos-u65-256 --cycles-ratio 0.7`.
     """
     import torch
 
     from unskip.files import check_writable
     from unskip.recipe import parse_settings
-    from unskip.search import Budget, render_answer
+    from unskip.search import MAX_COMPILED, Budget, render_answer
     from unskip.search import fit_budget as find_students
     from unskip.targets import resolve_net, trained_file
 
     if folder is not None:
         check_writable(folder / "recipe.yaml", "--out")
+    device = device_in(target, system_config, memory_mode, optimise)
+    if compiles is not None and device is None:
+        raise UnskipError("`compiles` belongs to `target`")
+    element = element or ("int8" if device else "float32")
     budget = Budget({name: text for name, text in most.items() if text is not None}, element)
     weights = trained_file(net)
     with nullcontext() if weights else torch.device("meta"):
         teacher, shape = resolve_net(net, parse_settings(settings or ()), image_size=parse_size(image_size))
-    with out.status("counting") as status:
+    with Progress() as progress:
         answer = find_students(
             teacher,
             shape,
@@ -77,8 +104,11 @@ def fit_budget(
             latency=not no_latency,
             runtime=runtime,
             threads=threads,
+            device=device,
+            compiles=compiles or MAX_COMPILED,
             weights=weights,
-            progress=status.update,
+            progress=progress.say,
+            compiled=progress.done,
         )
     written = answer.write_recipes(folder) if folder else []
     if as_json:

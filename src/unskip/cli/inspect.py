@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from unskip.analyses import ANALYSES
-from unskip.cli._console import out
-from unskip.cli._options import AllowedModules, AsJson, ImageSize, NetSettings, parse_size
+from unskip.analyses import ANALYSES, Target
+from unskip.cli._console import Progress, out
+from unskip.cli._ending import ExitCode
+from unskip.cli._options import (
+    AllowedModules,
+    AsJson,
+    Compiles,
+    Device,
+    ImageSize,
+    MemoryMode,
+    NetSettings,
+    Optimise,
+    SystemConfig,
+    device_in,
+    parse_size,
+)
+from unskip.errors import UnskipError
 
 
 def inspect(
@@ -33,28 +48,76 @@ def inspect(
             help=f"An analysis that takes time: {', '.join(_slow_analyses())}. Repeat for more.",
         ),
     ] = None,
+    target: Device = None,
+    system_config: SystemConfig = None,
+    memory_mode: MemoryMode = None,
+    optimise: Optimise = None,
+    sram: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="With --target: the SRAM that the device has for a program, such as 256KiB; its compiler is told. "
+            "A network that does not fit ends with exit code 1.",
+        ),
+    ] = None,
+    compiles: Compiles = None,
     as_json: AsJson = False,
     allowed: AllowedModules = None,
 ) -> None:
     """Say what removing a network's shortcuts will give, before any training.
 
     Prints parameters, MACs, every shortcut with the bytes it holds and for how long, the memory that lives at every
-    operation with and without shortcuts, and one sentence saying whether removal pays.
+    operation with and without shortcuts, and one sentence saying whether removal pays. With --target, the compiler of
+    a device says first whether the network fits its SRAM, and what removing shortcuts gives there.
 
     Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
-    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --also plan`.
+    {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --also plan`,
+    `unskip inspect resnet50 --target ethos-u55-128 --sram 256KiB`, `unskip inspect resnet18 --target ethos-u65-256
+    --also plan`.
     """
     from unskip.analyses import inspect_net
+    from unskip.analyses.device import Device as DeviceAnalysis
     from unskip.recipe import parse_edits, parse_settings
     from unskip.targets import resolve_net
 
-    target = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
-    inspection = inspect_net(*target, also=also or ())
+    device = _target(target, system_config, memory_mode, optimise, sram, compiles)
+    network = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
+    with Progress() as progress:
+        on = None if device is None else replace(device, compiled=progress.done)
+        progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
+        inspection = inspect_net(*network, also=also or (), target=on)
     if as_json:
         typer.echo(json.dumps(inspection.to_json(), indent=1))
     else:
         inspection.show(out)
+    fit = inspection.analyses.get("device")
+    if isinstance(fit, DeviceAnalysis) and fit.fits is False:
+        raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _target(
+    name: str | None,
+    system_config: str | None,
+    memory_mode: str | None,
+    optimise: str | None,
+    sram: str | None,
+    compiles: int | None,
+) -> Target | None:
+    """The device that the options name, its compiler told of the SRAM where it can be."""
+    from unskip.runtimes import Estimator, find_runtime
+    from unskip.units import bytes_from
+
+    device = device_in(name, system_config, memory_mode, optimise)
+    if device is None:
+        for option, value in {"sram": sram, "compiles": compiles}.items():
+            if value is not None:
+                raise UnskipError(f"`{option}` belongs to `target`")
+        return None
+    size = None if sram is None else int(bytes_from(sram, "sram"))
+    runtime = find_runtime(device.runtime)
+    assert isinstance(runtime, Estimator)
+    return Target(device if size is None else runtime.with_sram(device, size), size, compiles)
 
 
 def _slow_analyses() -> list[str]:

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from unskip.answers import answer_names
 from unskip.errors import UnskipError, first_line
+from unskip.export.file_export import for_cpu
 from unskip.export.formats import format_for
 from unskip.export.formats.base import Conversion, Format, flat
 from unskip.files import atomic_paths, cache_folder
@@ -84,11 +85,11 @@ def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Esti
     images = torch.rand(4, *input_shape, generator=torch.Generator().manual_seed(0))
     # Without statistics of its own, maps of a random network vanish or explode on their way.
     net = with_recalibrated_statistics(build(spec, seed=_SEED).eval(), [images])
-    ready = fold_batchnorm(net).eval()
+    ready = fold_batchnorm(for_cpu(net))
     with torch.no_grad():
         names = answer_names(ready(images[:1]))
     conversion = Conversion(
-        net=ready if isinstance(names, str) else flat(ready),
+        net=format_.suited(ready if isinstance(names, str) else flat(ready)),
         input_shape=input_shape,
         batch_size=1,
         facts={},

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from unskip.errors import UnskipError
+from unskip.export.formats._pt2e import with_batch_size
 from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
 from unskip.nets import StagedNet
 
@@ -37,7 +38,7 @@ class FakeQuantized:
         """
         from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
-        whole = prepare_qat_pt2e(_captured(conversion), quantizer)
+        whole = with_batch_size(prepare_qat_pt2e(_captured(conversion), quantizer))
         student = StagedNet(_parts(whole, net.part_names)).train()
         assert conversion.calibration is not None
         with torch.no_grad():  # not in inference mode, whose tensors no training may touch
@@ -75,7 +76,7 @@ class _FakeQuantizedPart(nn.Module):
         super().train(mode)
         for module in self.graph.modules():
             if hasattr(module, "observer_enabled"):
-                module.observer_enabled.fill_(int(mode))
+                module.get_buffer("observer_enabled").fill_(int(mode))
         return self
 
     def forward(self, x: Tensor) -> Tensor:

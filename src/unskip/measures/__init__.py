@@ -5,6 +5,7 @@ None imports torch before it is asked for a figure, so that help texts and repor
 
 from unskip.listing import Listing
 from unskip.measures.base import DeviceMeasure, Limit, Measure, MeasuredFile, MeasuredNet, Timing
+from unskip.records import Estimate, Figure
 
 __all__ = [
     "MEASURES",
@@ -14,6 +15,7 @@ __all__ = [
     "MeasuredFile",
     "MeasuredNet",
     "Timing",
+    "device_figures",
     "limits",
     "measures",
 ]
@@ -25,6 +27,16 @@ def measures() -> dict[str, Measure]:
     """All measures by name, in the order of a table's columns."""
     every = {name: measure() for name, measure in MEASURES.items()}
     return dict(sorted(every.items(), key=lambda pair: pair[1].order))
+
+
+def device_figures(estimate: Estimate) -> dict[str, Figure]:
+    """What a device's compiler says, by measure."""
+    figures = {
+        name: measure.of_estimate(estimate)
+        for name, measure in measures().items()
+        if isinstance(measure, DeviceMeasure)
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def limits() -> dict[str, tuple[Measure, Limit]]:

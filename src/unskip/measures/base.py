@@ -161,7 +161,12 @@ class Measure(ABC):
 
 
 class DeviceMeasure(Measure):
-    """A measure of what a file costs on a device that is not here: its compiler says."""
+    """A measure of what a file costs on a device that is not here: its compiler says.
+
+    A ``headline`` stands in the tables of a search even where nothing limits it.
+    """
+
+    headline: ClassVar[bool] = False
 
     @abstractmethod
     def of_estimate(self, estimate: Estimate) -> Figure | None:

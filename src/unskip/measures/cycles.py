@@ -12,6 +12,7 @@ class Cycles(DeviceMeasure):
     unit = "count"
     kind = "time"
     order = 22
+    headline = True
     limits = (
         Limit(
             "cycles_ratio",

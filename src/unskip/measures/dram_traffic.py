@@ -11,6 +11,7 @@ class DramTraffic(DeviceMeasure):
     unit = "bytes"
     kind = "memory"
     order = 35
+    headline = True
 
     def of_estimate(self, estimate: Estimate) -> Figure | None:
         """Where the device has a DRAM."""

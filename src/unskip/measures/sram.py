@@ -12,6 +12,7 @@ class Sram(DeviceMeasure):
     unit = "bytes"
     kind = "memory"
     order = 32
+    headline = True
     limits = (Limit("sram", "SRAM that `target` has for the program, such as 256KiB", bytes_from),)
 
     def of_estimate(self, estimate: Estimate) -> Figure | None:

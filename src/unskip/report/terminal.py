@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from unskip.records import Comparison, EightBits, Run
@@ -65,6 +65,12 @@ def _show_files(comparison: Comparison, console: Console) -> list[Table]:
 
 def show_table(table: Table, console: Console) -> None:
     """Print a table, in parts below each other where the terminal is too narrow for all of its columns."""
+    for part in table_parts(table, console):
+        console.print(part)
+
+
+def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
+    """What `show_table` prints."""
     rows = [row for row in table.rows if not row.line.refused]
     labels = [row.line.label.replace("+", " +") for row in rows]  # where it may be broken
     columns = [
@@ -75,11 +81,12 @@ def show_table(table: Table, console: Console) -> None:
     for part in _parts(columns, room) if rows else ():
         heads = ("~", *(column[0] for column in part))
         cells = (column[1:] for column in part)
-        console.print(bare_table(None, heads, zip(labels, *cells, strict=True)))
+        yield bare_table(None, heads, zip(labels, *cells, strict=True))
     for row in table.rows:
         if row.line.refused:
-            console.print(Text(f"{row.line.label}: not measured: {row.line.refused}."))
-    _dim(table.footnotes, console)
+            yield Text(f"{row.line.label}: not measured: {row.line.refused}.")
+    for footnote in table.footnotes:
+        yield Text(footnote, style="dim")
 
 
 def _parts(columns: list[list[str]], room: int) -> Iterator[list[list[str]]]:

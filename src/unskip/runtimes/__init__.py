@@ -10,12 +10,13 @@ from pathlib import Path
 
 from unskip.errors import UnskipError
 from unskip.listing import Listing
-from unskip.runtimes._estimator import Configuration, Estimator
+from unskip.runtimes._estimator import SRAM, Configuration, Estimator
 from unskip.runtimes.base import Images, Outputs, Program, Runtime
 from unskip.settings import nearest, shortened
 
 __all__ = [
     "RUNTIMES",
+    "SRAM",
     "Configuration",
     "Estimator",
     "Images",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unskip.errors import UnskipError
 from unskip.runtimes.executorch import METADATA
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_SPACES = ("cortex_m", "aten", "quantized_decomposed", "dim_order_ops")
 
 
 class PlannedMethod:
@@ -40,6 +42,8 @@ class PlannedMethod:
         self.kernels = [self._operator(call).name for call in self._calls]
         self._arenas = [torch.zeros(size, dtype=torch.uint8) for size in plan.non_const_buffer_sizes]
         self._values = [self._value(entry.val) for entry in plan.values]
+        for call in self._calls:
+            self._check(call)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -97,14 +101,23 @@ class PlannedMethod:
             raise ValueError(f"it holds a {type(call).__name__}, which is not carried out here")
         return self._plan.operators[place]
 
+    def _check(self, call: Any) -> None:
+        """Raise `ValueError` for what is no operation on tensors alone: a file must not reach other files."""
+        operator = self._operator(call)
+        _overloads(operator.name, operator.overload)
+        if any(isinstance(self._values[place], str) for place in call.args):
+            raise ValueError(f"it gives {operator.name} a text, which is not carried out here")
+
     def _carry_out(self, call: Any) -> None:
         operator = self._operator(call)
         overloads, overload = _overloads(operator.name, operator.overload)
         arguments = overload._schema.arguments
-        given = dict(zip((argument.name for argument in arguments), map(self._argument, call.args), strict=False))
+        names = [argument.name for argument in arguments]
+        given = {name: self._values[place] for name, place in zip(names, call.args, strict=False)}
         outs = [given[argument.name] for argument in arguments if argument.is_out]
         if operator.name.startswith("cortex_m::"):  # in Python there are only those that return their answer
-            answer = overloads.default(*(given[each.name] for each in arguments if not each.is_out))
+            kernel = _kernels().get(operator.name, overloads.default)
+            answer = kernel(*(given[each.name] for each in arguments if not each.is_out))
             for out, tensor in zip(outs, [answer] if len(outs) == 1 else answer, strict=True):
                 out.copy_(tensor)
             return
@@ -114,13 +127,8 @@ class PlannedMethod:
             **{name: value for name, value in given.items() if name in by_name},
         )
 
-    def _argument(self, place: int) -> Any:
-        return self._values[place]
-
     def _value(self, value: Any) -> Any:
         """A value of the program: tensors as views of the arena or of constants, lists by their items."""
-        import torch
-
         kind = type(value).__name__
         if kind == "Tensor":
             return self._tensor(value)
@@ -132,9 +140,8 @@ class PlannedMethod:
             return list(value.items)
         if kind in ("TensorList", "OptionalTensorList"):
             return [None if item < 0 else self._value(self._plan.values[item].val) for item in value.items]
-        (number,) = vars(value).values()
-        # A type is written as the number that stands for it, which torch's operations take as well.
-        return float(number) if kind == "Double" else torch.inf if number == "inf" else number
+        (item,) = vars(value).values()
+        return float(item) if kind == "Double" else item
 
     def _tensor(self, about: Any) -> Tensor:
         import torch
@@ -183,6 +190,12 @@ def _num_bytes(sizes: Sequence[int], dtype: Any) -> int:
     return int(num)
 
 
+def _kernels() -> Mapping[str, Callable[..., Any]]:
+    from unskip.runtimes._cmsis_nn import KERNELS  # imports torch
+
+    return KERNELS
+
+
 @cache
 def _overloads(name: str, overload: str) -> tuple[Any, Any]:
     """An operation of torch's registry by its name in a program, and the one of its overloads that is called."""
@@ -190,8 +203,8 @@ def _overloads(name: str, overload: str) -> tuple[Any, Any]:
     from executorch.backends.cortex_m.passes import cortex_m_pass_manager  # noqa: F401  (declares its operations)
 
     space, _, operation = name.partition("::")
-    try:
-        overloads = getattr(getattr(torch.ops, space), operation)
-        return overloads, getattr(overloads, overload or "default")
-    except AttributeError:
-        raise UnskipError(f"it calls {name}, for which there is no kernel here") from None
+    overloads = getattr(getattr(torch.ops, space), operation, None) if space in _SPACES else None
+    called = getattr(overloads, overload or "default", None)
+    if called is None:
+        raise ValueError(f"it calls {name}, for which there is no kernel here")
+    return overloads, called

@@ -14,11 +14,13 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import ValidationError
 
 from unskip.errors import UnskipError
 from unskip.files import atomic_paths, cache_folder
@@ -58,6 +60,12 @@ def described(kind: str) -> tuple[str, ...]:
     return tuple(name.partition(".")[2] for name in configurations().sections() if name.startswith(f"{kind}."))
 
 
+def cache_bytes(memory_mode: str) -> int | None:
+    """The SRAM that a memory mode sets aside as a cache; None where it is none, or no size is named."""
+    size = configurations().get(f"Memory_Mode.{memory_mode}", "arena_cache_size", fallback=None)
+    return None if size is None else int(size)
+
+
 def command(configuration: Configuration) -> list[str]:
     """Vela's options for a configuration, those for the graph and the folder aside."""
     setting = configuration.setting
@@ -88,7 +96,8 @@ def estimate(graph: bytes, configuration: Configuration) -> Estimate:
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{place}.lock"):  # of several that ask the same, one compiles
         if place.is_file():
-            return Estimate.model_validate_json(place.read_bytes())
+            with suppress(ValidationError):  # a damaged one is asked for again
+                return Estimate.model_validate_json(place.read_bytes())
         with tempfile.TemporaryDirectory(prefix="unskip-vela-") as folder:
             answer = _compiled(graph, configuration, Path(folder))
         with atomic_paths([place]) as (file,):

@@ -52,6 +52,13 @@ def mode_meaning(name: str, behind: str) -> str:
     return f"feature maps and weights lie in {behind}; {cache}, for this processor alone, takes what is being used"
 
 
+def modes_for(system: str) -> tuple[str, ...]:
+    """The memory modes that go with a system configuration: feature maps cannot lie in its flash."""
+    ports = {"Axi0": "axi0_port", "Axi1": "axi1_port"}
+    modes = _vela.described("Memory_Mode")
+    return tuple(mode for mode in modes if "flash" not in _port(system, ports[_of_mode(mode, "arena_mem_area") or ""]))
+
+
 def _port(system: str, port: str) -> str:
     return _MEMORIES[_vela.configurations()[f"System_Config.{system}"][port]]
 

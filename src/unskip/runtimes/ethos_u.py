@@ -122,14 +122,22 @@ class EthosU(Estimator):
         system, memory = _DEFAULTS[family]
         number = family.removeprefix("ethos-").upper()
         systems = tuple(name for name in _vela.described("System_Config") if f"_{number}_" in name)
-        return {
-            "system_config": known_word("system_config", setting.get("system_config", system), systems),
-            "memory_mode": known_word(
-                "memory_mode", setting.get("memory_mode", memory), _vela.described("Memory_Mode")
-            ),
+        system = known_word("system_config", setting.get("system_config", system), systems)
+        memory = known_word("memory_mode", setting.get("memory_mode", memory), _vela.described("Memory_Mode"))
+        fitting = _vela_names.modes_for(system)
+        if memory not in fitting:
+            raise UnskipError(
+                f"`memory_mode` {memory} puts feature maps where {system} has flash; expected one of "
+                f"{', '.join(fitting)}"
+            )
+        complete = {
+            "system_config": system,
+            "memory_mode": memory,
             "optimise": known_word("optimise", setting.get("optimise", "speed"), tuple(_vela.OPTIMISE)),
-            **({SRAM: _whole(setting[SRAM])} if SRAM in setting else {}),
         }
+        if SRAM in setting and _whole(setting[SRAM]) != _vela.cache_bytes(complete["memory_mode"]):
+            complete[SRAM] = setting[SRAM]
+        return complete
 
     def _load(self, path: Path, threads: int | None, device: str, depth: str | None) -> Program:
         depth_index(path, (), depth)
@@ -141,10 +149,10 @@ class EthosU(Estimator):
         return program_metadata(path, self)
 
 
-def _whole(num_bytes: str) -> str:
+def _whole(num_bytes: str) -> int:
     if not num_bytes.isdecimal() or not 0 < int(num_bytes) < 2**32:
         raise UnskipError(f"`sram` {num_bytes}: expected bytes that a device of 32 bits can address, such as 262144")
-    return num_bytes
+    return int(num_bytes)
 
 
 def digest(graph: bytes) -> str:

@@ -4,6 +4,22 @@ from unskip.search.answer import BudgetAnswer, Candidate
 from unskip.search.budget import Budget
 from unskip.search.console import headline, render_answer
 from unskip.search.fit import fit_budget
+from unskip.search.on_device import MAX_COMPILED
 from unskip.search.plan import PlanLine, plan
+from unskip.search.whole import CompiledStudent, DevicePlan, plan_for_device, removal_groups
 
-__all__ = ["Budget", "BudgetAnswer", "Candidate", "PlanLine", "fit_budget", "headline", "plan", "render_answer"]
+__all__ = [
+    "MAX_COMPILED",
+    "Budget",
+    "BudgetAnswer",
+    "Candidate",
+    "CompiledStudent",
+    "DevicePlan",
+    "PlanLine",
+    "fit_budget",
+    "headline",
+    "plan",
+    "plan_for_device",
+    "removal_groups",
+    "render_answer",
+]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unskip.records import About, Figure, Load, Record
+from unskip.runtimes import Configuration
 from unskip.search.budget import Budget
 from unskip.search.recipes import command, entries, write_recipe
 from unskip.search.students import Student
@@ -69,7 +70,8 @@ class BudgetAnswer:
     ``num_searched`` students were counted, ``num_within`` are within all limits of what is counted, and ``num_thinned``
     of these are left out because another one, made by no other kinds of edits, changes less and is no larger in any
     limited figure. ``num_usable`` meet the budget or are borderline, as far as is known. ``num_measured`` were exported
-    and measured in ``runtime``, None where nothing was, on a machine with this ``load``.
+    and measured in ``runtime``, None where nothing was, on a machine with this ``load``; with a ``device`` they were
+    compiled for it by the compiler ``runtime``. ``num_left`` could have been measured and were not.
 
     ``smallest`` are the students with the smallest value of each limited figure that is counted, ``nearest`` is the one
     that exceeds these limits least, ``nearest_measured`` the one of those measured that uses up the smallest share of
@@ -88,8 +90,10 @@ class BudgetAnswer:
     num_thinned: int
     num_usable: int
     num_measured: int
+    num_left: int
     runtime: str | None
     threads: int
+    device: Configuration | None
     load: Load | None
     smallest: Mapping[str, Candidate]
     nearest: Candidate
@@ -124,7 +128,9 @@ class BudgetAnswer:
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data for JSON; edits and recipes can stand in a file as they are."""
         budget = {"limits": dict(self.budget.limits), "element": self.budget.element}
-        return {name: _plain(value) for name, value in vars(self).items()} | {"budget": budget, "fits": self.fits}
+        device = self.device and {"target": self.device.target, "setting": dict(self.device.setting)}
+        own = {"budget": budget, "device": device, "fits": self.fits}
+        return {name: _plain(value) for name, value in vars(self).items()} | own
 
     def write_recipes(self, folder: Path) -> list[Path]:
         """Write a recipe for every one that meets the budget or is borderline, one for sub-nets trained together."""

@@ -13,7 +13,7 @@ from unskip.records import About, Figure
 from unskip.report.table import Line, Table, build
 from unskip.report.terminal import show_table
 from unskip.search.answer import BudgetAnswer, Candidate
-from unskip.search.recipes import command
+from unskip.search.recipes import command, export_command
 from unskip.terminal import bare_table
 
 _SHORTCUTS = About(title="Shortcuts", unit="count", better="lower", kind="size", definition="Shortcuts that are left")
@@ -49,7 +49,8 @@ def _why_not(answer: BudgetAnswer) -> str:
     if all(refused):
         return f"none of the {answer.num_measured} that were tried could be exported ({''.join(refused[:1])})"
     exceeded = _limits(answer, [name for candidate in answer.candidates for name in candidate.exceeded])
-    return f"all of the {answer.num_measured} that were measured exceed {exceeded}"
+    tried = "measured" if answer.device is None else "compiled"
+    return f"all of the {answer.num_measured} that were {tried} exceed {exceeded}"
 
 
 def _limits(answer: BudgetAnswer, names: Sequence[str]) -> str:
@@ -85,6 +86,9 @@ def render_answer(answer: BudgetAnswer, console: Console, written: Sequence[Path
         console.print()
         console.print(Text("Line 1 is run by", style="bold"))
         console.print(Text(command(answer.best.recipe, next(iter(written), None))), soft_wrap=True)
+        if answer.device is not None:
+            console.print(Text("and then, for the device, by", style="bold"))
+            console.print(Text(export_command(answer.device)), soft_wrap=True)
     if written:
         console.print(Text(f"recipes in {written[0].parent}: {len(written)}"))
 
@@ -110,8 +114,20 @@ def _remarks(answer: BudgetAnswer) -> Iterator[str]:
         )
     if answer.candidates:
         yield "First come those that keep the most MACs, then shortcuts, then parameters."
-    yield f"Feature maps: {policy(True, answer.budget.bytes_per_element)}."
-    if answer.runtime is not None:
+    if "peak" in answer.measures:
+        yield f"Feature maps: {policy(True, answer.budget.bytes_per_element)}."
+    if answer.device is not None and answer.runtime is not None:
+        left = (
+            f"; {answer.num_left} more, which a forecast and those before put behind them, were not"
+            if answer.num_left
+            else ""
+        )
+        yield f"Compiled: {answer.num_measured} students beside line 0{left}."
+        yield (
+            f"Estimated by {answer.runtime} for {answer.device}, 8 bits, batch 1, random weights; nothing was measured "
+            "on a device."
+        )
+    elif answer.runtime is not None:
         yield (
             f"Measured: {answer.num_measured} students beside line 0, {answer.runtime}, {answer.threads} thread(s), "
             "batch 1, float32 files of untrained networks; medians with the 10th to 90th percentile."

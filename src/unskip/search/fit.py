@@ -4,64 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import get_args
 
 from unskip.compare import Settings, Workbench, machine_load
 from unskip.errors import UnskipError
-from unskip.measures import Measure, MeasuredNet, limits, measures
+from unskip.measures import DeviceMeasure, Measure, measures
 from unskip.nets import StagedNet, unknown_shortcuts
 from unskip.records import About, Cell, Figure
-from unskip.runtimes import find_runtime
+from unskip.runtimes import Configuration, find_runtime
 from unskip.search.answer import BudgetAnswer, Candidate, Verdict
 from unskip.search.budget import Budget
+from unskip.search.choosing import Forecast, compile_students
+from unskip.search.compiling import Compiled
+from unskip.search.counting import Counting
 from unskip.search.measuring import StudentBench, measure_students, share_used
+from unskip.search.on_device import MAX_COMPILED, DeviceBench, check_limits, with_sram_of
 from unskip.search.recipes import file_name, recipe_tree
 from unskip.search.students import Student, StudentSearch
-from unskip.surgery import edited
 
 _ORDER: Sequence[Verdict] = get_args(Verdict)
-
-
-class Counting:
-    """What can be said of students without a file: the figures that students have, and those of measures of networks.
-
-    ``most`` are the limits of such figures, ``most_measured`` those that only a file tells.
-    """
-
-    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], budget: Budget, own: Student) -> None:
-        self.budget = budget
-        self._net = net
-        self._shape = input_shape
-        self.figures = cache(self._figures)
-        every, quick = measures(), own.figures(budget.bytes_per_element)
-        limited = [every[name] for name in budget.most if name in every and name not in quick]
-        self._by_net = [measure for measure in limited if self._of_net(measure, own)]
-        counted = {*quick, *(measure.name for measure in self._by_net)}
-        self.most = {name: limit for name, limit in budget.most.items() if name in counted}
-        self.most_measured = {name: limit for name, limit in budget.most.items() if name not in counted}
-
-    def share_used(self, student: Student) -> float:
-        """The largest ratio of a figure to its limit; 0 without limits of such figures."""
-        figures = self.figures(student)
-        return max((figures[name] / limit for name, limit in self.most.items()), default=0.0)
-
-    def limited(self, student: Student) -> list[float]:
-        """The limited figures; of a measured one only that it is hardly lower with no fewer MACs and shortcuts."""
-        figures = self.figures(student)
-        unknown = [student.macs, student.shortcuts] if self.most_measured else []
-        return [*(figures[name] for name in self.most), *unknown]
-
-    def _figures(self, student: Student) -> dict[str, float]:
-        """What is counted of a student, by measure."""
-        by_net = {measure.name: self._of_net(measure, student) for measure in self._by_net}
-        return student.figures(self.budget.bytes_per_element) | by_net
-
-    def _of_net(self, measure: Measure, student: Student) -> float:
-        net = edited(self._net, student.edits, seed=0)
-        figure = measure.of_net(MeasuredNet(net, self._shape, self.budget.element)) or Figure()
-        return figure.value or 0.0
 
 
 def fit_budget(
@@ -73,42 +35,61 @@ def fit_budget(
     latency: bool = True,
     runtime: str = "onnxruntime",
     threads: int = 1,
+    device: Configuration | None = None,
+    compiles: int = MAX_COMPILED,
     weights: Path | None = None,
     progress: Callable[[str], None] = lambda said: None,
+    compiled: Compiled = lambda done, of: None,
 ) -> BudgetAnswer:
     """The students of a network that meet a budget, for one image of ``(channels, height, width)``; nothing is trained.
 
     What networks tell is counted; see `StudentSearch` for which students there are. Of those within all limits of that,
     up to `MAX_MEASURED` are exported as they are, untrained, and measured beside the network in ``runtime`` unless
-    ``latency`` is False. With a limit of what only a file tells, only those that were measured are candidates.
-    ``limit`` is how many candidates there are at most, ``weights`` a file with the network's weights for the recipes.
+    ``latency`` is False. With a ``device``, which is not here, nothing is timed: up to ``compiles`` of them are
+    compiled for it, see `compile_students`, and ``compiled`` is told how many of how many. A limit of SRAM is told to
+    the device's compiler, where it takes one. With a limit of what only a file tells, only those that were measured are
+    candidates. ``limit`` is how many candidates there are at most, ``weights`` a file with the network's weights for
+    the recipes.
 
-    Raises `UnskipError` for an image that does not fit, a network that torch.fx cannot trace, a runtime that is not
-    installed, and a limit of what is not measured.
+    Raises `UnskipError` for an image that does not fit, a network that torch.fx cannot trace or the device cannot run,
+    a runtime that is not installed, and a limit of what is not measured.
     """
     assert net.spec is not None, "only a network with a spec can stand in a recipe"
-    if latency:
+    check_limits(budget, device)
+    if device is not None:
+        device = with_sram_of(budget, device)
+    elif latency:
         find_runtime(runtime).require()
     load = machine_load()  # before the search makes some itself
-    search = StudentSearch(net, input_shape, progress)
+    search = StudentSearch(net, input_shape, progress, any_stages=device is not None)
     own = search.students[0]
     counting = Counting(search.net, input_shape, budget, own)
-    if counting.most_measured and not latency:
+    if counting.most_measured and not latency and device is None:
         raise UnskipError("`no_latency` and a limit of latency exclude each other: latency is measured, not forecast")
     students = sorted(search.students, key=_change)
     within = [student for student in students if counting.share_used(student) <= 1]
     thin = unbeaten(within, counting)
     chosen = [student for student in thin if student is not own]
+    alone = [student for student in chosen if not student.sub_net]
     files: dict[Hashable, Cell] = {}
-    bench = None
-    if latency and within:
+    bench: StudentBench | DeviceBench | None = None
+    if device is not None and within:
+        progress(f"compiling for {device.target}")
+        bench = DeviceBench(net.spec, input_shape, device, most=min(compiles, len(alone)), compiled=compiled)
+        bench.check(counting.most_measured)
+        forecast = Forecast(search.net, input_shape, device)
+        files = compile_students(
+            bench.measure, alone, (own, bench.own), counting.most_measured, forecast, at_most=compiles
+        )
+    elif latency and within:
         slow = any(not measures()[name].quick for name in counting.most_measured if name in measures())
         with Workbench(Settings((runtime,), (threads,), quick=not slow), say=progress, load=load) as workbench:
             bench = StudentBench(workbench, net.spec, input_shape)
-            alone = [student for student in chosen if not student.sub_net]
             measured = alone if counting.most_measured else alone[:limit]
             files = measure_students(bench.measure, measured, bench.own, counting.most_measured, own.macs)
-            files[own.structure] = bench.own
+    num_measured = len(files)
+    if bench is not None:
+        files[own.structure] = bench.own
 
     def candidate(student: Student) -> Candidate:
         return judged(student, files.get(student.structure), counting)
@@ -128,9 +109,11 @@ def fit_budget(
         num_within=sum(student is not own for student in within),
         num_thinned=len(within) - len(thin),
         num_usable=sum(each.is_usable for each in candidates),
-        num_measured=max(0, len(files) - 1),
+        num_measured=num_measured,
+        num_left=len({student.structure for student in alone}) - num_measured if bench else 0,
         runtime=bench.runtime if bench else None,
         threads=threads,
+        device=device,
         load=bench.load if bench else None,
         smallest={
             name: candidate(min(students, key=lambda student: counting.figures(student)[name]))
@@ -138,7 +121,7 @@ def fit_budget(
         },
         nearest=candidate(min(students, key=counting.share_used)),
         nearest_measured=min(measured_ones, key=lambda each: share_used(each.figures, most_measured), default=None),
-        measures=_measures({*counting.figures(own), *(bench.own.figures if bench else ())}, budget),
+        measures=_measures({*counting.figures(own), *(bench.own.figures if bench else ())}, budget, device),
         skipped=search.skipped,
         unknown=unknown_shortcuts(net),
     )
@@ -190,18 +173,24 @@ def _change(student: Student) -> tuple[int, ...]:
     return -student.macs, -student.shortcuts, -student.parameters, len(student.edits), student.sub_net
 
 
-def _measures(names: Collection[str], budget: Budget) -> Mapping[str, About]:
+def _measures(names: Collection[str], budget: Budget, device: Configuration | None) -> Mapping[str, About]:
     """What the figures are, in the order of a table's columns, relative ones behind those that they compare."""
     abouts = {}
-    for measure, limit in limits().values():
-        if measure.kind == "file" and measure.name not in budget.most:
-            continue
-        if measure.name in names:
+    for measure in measures().values():
+        if measure.name in names and (measure.name in budget.most or _is_shown(measure, device)):
             abouts[measure.name] = measure.about
-        if limit.relative and limit.name in names:
-            update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
-            abouts[limit.name] = measure.about.model_copy(update=update)
+        for limit in measure.limits:
+            if limit.relative and limit.name in names:
+                update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
+                abouts[limit.name] = measure.about.model_copy(update=update)
     return abouts
+
+
+def _is_shown(measure: Measure, device: Configuration | None) -> bool:
+    """Whether a measure has a column although nothing limits it."""
+    if isinstance(measure, DeviceMeasure):
+        return measure.headline
+    return bool(measure.limits) and measure.kind != "file" and (device is None or measure.kind == "size")
 
 
 def _with_recipes(

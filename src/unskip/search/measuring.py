@@ -36,7 +36,7 @@ class StudentBench:
         (own,) = comparison.groups[0].cells
         if own.refused is not None:
             raise UnskipError(own.refused)
-        self.own = _with_ratios(own, own)
+        self.own = with_ratios(own, own)
 
     def measure(self, students: Sequence[Student]) -> dict[Hashable, Cell]:
         """Measure students together, by their structure."""
@@ -44,14 +44,14 @@ class StudentBench:
             self._labels.setdefault(student.structure, f"student {len(self._labels) + 1}")
         targets = [self._target(self._labels[student.structure], student.edits) for student in students]
         first, *cells = self._workbench.measure([self._network, *targets]).groups[0].cells
-        return {student.structure: _with_ratios(first, cell) for student, cell in zip(students, cells, strict=True)}
+        return {student.structure: with_ratios(first, cell) for student, cell in zip(students, cells, strict=True)}
 
     def _target(self, label: str, edits: Sequence[Edit]) -> Target:
         spec = NetSpec(self._spec.source, self._spec.options, (*self._spec.edits, *edits))
         return Target(build(spec, seed=0), self._shape, label=label, kind="net")
 
 
-def _with_ratios(first: Cell, this: Cell) -> Cell:
+def with_ratios(first: Cell, this: Cell) -> Cell:
     """With what relative limits are about: the parts of the first one's figures that this one has."""
     figures = dict(this.figures)
     for name, (measure, limit) in limits().items():

@@ -15,6 +15,7 @@ from unskip.files import write_text
 from unskip.methods import method_from
 from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.own_code import own_module_of
+from unskip.runtimes import Configuration, configured
 from unskip.search.students import Student
 from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
@@ -95,6 +96,16 @@ def command(tree: Mapping[str, Any], file: Path | None = None) -> str:
         for key, value in settings.items():
             words += ["--set", f"{key}={in_one_line(value)}"]
     return f"{shlex.join(words)} --data MY_IMAGES"
+
+
+def export_command(device: Configuration) -> str:
+    """The command that exports the run of a recipe for a device; RUN stands for its folder."""
+    usual = configured(device.target).setting
+    words = ["unskip", "export", "RUN", "--to", device.runtime.replace("_", "-"), "--target", device.target]
+    for name, value in device.setting.items():
+        if usual.get(name) != value:
+            words += [f"--{name.replace('_', '-')}", value]
+    return shlex.join(words)
 
 
 def file_name(spec: NetSpec, student: Student) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 from unskip.dataflow.counts import macs_by_module
 from unskip.errors import UnskipError
@@ -19,6 +20,7 @@ from unskip.surgery import Edit, with_grouped_convs
 GROUPS = (2, 4, 8)
 MAX_DEPTHS = 12
 MAX_STEPS = 6
+MAX_STAGES = 5
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ class StudentSearch:
     ``students`` have every combination of: the stem as it is or lean; spatial convolutions as they are or in 2, 4 or 8
     groups; all shortcuts, none, those that the steps of a plan leave, or those behind a stage; all blocks, or fewer on
     a way on which the stage that has kept the largest share of its blocks loses the next one. Those with fewer blocks
-    and dense convolutions, plain or with all shortcuts, stand there as sub-nets too.
+    and dense convolutions, plain or with all shortcuts, stand there as sub-nets too. With ``any_stages``, those with
+    all blocks and dense convolutions are plain in any stages; with ``all_blocks`` there are no others.
 
     ``net`` is a copy of the network, light where it runs without values.
 
@@ -112,8 +115,13 @@ class StudentSearch:
         net: StagedNet,
         input_shape: tuple[int, int, int],
         progress: Callable[[str], None] = lambda said: None,
+        *,
+        any_stages: bool = False,
+        all_blocks: bool = False,
     ) -> None:
         self.skipped: Counter[str] = Counter()
+        self._any_stages = any_stages
+        self._all_blocks = all_blocks
         self._progress = progress
         self._shape = input_shape
         copied = light_copy(net, input_shape)
@@ -141,10 +149,12 @@ class StudentSearch:
                     yield replace(student, sub_net=True)
 
     def _all(self) -> Iterator[Student]:
-        removals, depths = self._removals(), [None, *self._depths()]
+        removals, depths = self._removals(), [None, *([] if self._all_blocks else self._depths())]
+        more = self._stages() if self._any_stages else []
         for counted in self._variants():
             for depth in depths:
-                for removed in removals:
+                whole = depth is None and counted.groups == 1
+                for removed in [*removals, *more] if whole else removals:
                     yield counted.student(depth, removed, self._left_out(depth))
 
     def _variants(self) -> Iterator[_Counted]:
@@ -154,7 +164,7 @@ class StudentSearch:
             self._progress(f"counting{stem}")
             dense = _Counted(lean, 1, net, self._shape, self._steps.traced[lean])
             yield dense
-            for groups in GROUPS:
+            for groups in () if self._all_blocks else GROUPS:
                 self._progress(f"counting{stem}, {groups} groups")
                 try:
                     grouped = with_grouped_convs(net, groups=groups)
@@ -177,6 +187,13 @@ class StudentSearch:
         # Naming a block names the blocks in it.
         sets = {frozenset(each for each in self._places if _within(each, places)) for places in (*behind, *steps)}
         return sorted(sets, key=lambda places: (len(places), sorted(places)))
+
+    def _stages(self) -> list[frozenset[str]]:
+        """The places in any stages, at most `MAX_STAGES` of which are told apart."""
+        places = [[p for p in self._places if p.partition(".")[0] == stage] for stage in self.net.stage_names]
+        stages = [stage for stage in places if stage][:MAX_STAGES]
+        chosen = (each for count in range(1, len(stages)) for each in combinations(stages, count))
+        return [frozenset(place for stage in each for place in stage) for each in chosen]
 
     def _depths(self) -> list[tuple[int, ...]]:
         """Numbers of blocks for the stages, from the most to the fewest; evenly chosen where there are many."""
@@ -224,7 +241,7 @@ class _Counted:
     def __init__(
         self, lean: bool, groups: int, net: StagedNet, input_shape: tuple[int, int, int], traced: Traced
     ) -> None:
-        self._lean, self._groups, self._traced = lean, groups, traced
+        self._lean, self.groups, self._traced = lean, groups, traced
         self._macs = macs_by_module(net, input_shape)
         self.macs = self._macs[""]
         self._parameters = {
@@ -242,7 +259,7 @@ class _Counted:
         dropped = (*left_out, *outer)
         return Student(
             lean=self._lean,
-            groups=self._groups,
+            groups=self.groups,
             depth=depth,
             removed=_names(plain, kept),
             sub_net=False,

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats.base import Conversion, Format
+from unskip.runtimes._pte_plan import read_plan
 from unskip.runtimes.executorch import METADATA
 
 
@@ -57,6 +58,10 @@ class CortexM(Format):
         edge._edge_programs["forward"] = lowered
         path.write_bytes(edge.to_executorch().buffer)
         return reference
+
+    def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
+        """See :meth:`Format.requantized_additions`; those that the file calls."""
+        return read_plan(path).kernels.count("cortex_m::quantized_add")
 
 
 class _Lowered(nn.Module):

@@ -12,6 +12,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.export.formats._pt2e import calibrated, of_batch
+from unskip.export.formats._strides import without_long_strides
 from unskip.export.formats.base import Conversion, Format
 from unskip.records import Estimate
 from unskip.runtimes import Configuration, _vela
@@ -19,7 +20,8 @@ from unskip.runtimes.ethos_u import GRAPH_SUFFIX, IntegerGraph, Scale, digest
 from unskip.runtimes.executorch import METADATA
 
 _SCALING = ("quantize_per_tensor.default", "dequantize_per_tensor.default")
-_AROUND = (*_SCALING, "aten.sub.Tensor", "aten.mul.Tensor", "executorch_call_delegate", "getitem")  # normalises, calls
+_AROUND = (*_SCALING, "executorch_call_delegate", "getitem")
+_NORMALIZING = ("aten.sub.Tensor", "aten.mul.Tensor")
 
 
 class EthosU(Format):
@@ -41,6 +43,10 @@ class EthosU(Format):
         """The TOSA graph too."""
         return [path.with_suffix(GRAPH_SUFFIX), path]
 
+    def suited(self, net: nn.Module) -> nn.Module:
+        """Without convolutions of long strides: see :func:`without_long_strides`."""
+        return without_long_strides(net)
+
     def write(self, conversion: Conversion, path: Path) -> nn.Module:
         """See :meth:`Format.write`."""
         from executorch.backends.arm.ethosu import EthosUPartitioner
@@ -55,7 +61,7 @@ class EthosU(Format):
         folder.mkdir()
         spec.dump_intermediate_artifacts_to(str(folder))
         edge = to_edge_transform_and_lower(program, partitioner=[EthosUPartitioner(spec)])
-        _refuse_fallback(edge.exported_program(), device)
+        _refuse_fallback(edge.exported_program(), conversion)
         graph = (folder / "out.tosa").read_bytes()
         facts = {
             **conversion.facts,
@@ -82,7 +88,18 @@ class EthosU(Format):
         quantizer.set_global(get_symmetric_quantization_config(is_qat=qat))
         if conversion.normalization is not None:
             quantizer.set_module_name("normalize", None)
+            annotate = quantizer.annotate
+            quantizer.annotate = lambda model: _images_in_float32(annotate(model))
         return quantizer
+
+
+def _images_in_float32(model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Without what Arm's quantiser says of images that are normalised: it would round them twice."""
+    node = next(node for node in model.graph.nodes if node.op == "placeholder")
+    for _ in ("images", *_NORMALIZING):
+        node.meta.pop("quantization_annotation", None)
+        node = next(iter(node.users))
+    return model
 
 
 def tosa_graph(conversion: Conversion) -> bytes:
@@ -99,7 +116,7 @@ def tosa_graph(conversion: Conversion) -> bytes:
     program = of_batch(calibrated(conversion, EthosU().quantizer(conversion, qat=False)), conversion)
     partitioner = TOSAPartitioner(TosaCompileSpec(_compile_spec(device).tosa_spec))
     edge = to_edge_transform_and_lower(program, partitioner=[partitioner]).exported_program()
-    _refuse_fallback(edge, device)
+    _refuse_fallback(edge, conversion)
     (graph,) = (module.processed_bytes for module in _delegates(edge))
     return bytes(graph)
 
@@ -137,18 +154,27 @@ def _delegates(edge: torch.export.ExportedProgram) -> list[Any]:
     return [module for module in edge.graph_module.modules() if hasattr(module, "processed_bytes")]
 
 
-def _refuse_fallback(edge: torch.export.ExportedProgram, device: Configuration) -> None:
-    """Raise `UnskipError`, which names them, for operations that are left to the device's processor."""
-    names = [node.target.__name__ for node in edge.graph.nodes if node.op == "call_function"]
-    outside = [name for name in names if not name.endswith(_AROUND)]
+def _refuse_fallback(edge: torch.export.ExportedProgram, conversion: Conversion) -> None:
+    """Raise `UnskipError`, which names them, for operations that are left to the device's processor.
+
+    It may scale images, and normalise them, but nothing else.
+    """
+    assert conversion.device is not None
+    outside = Counter(_operations(edge.graph_module))
+    if conversion.normalization is not None:
+        outside -= Counter(_NORMALIZING)
     delegates = _delegates(edge)
     if outside or len(delegates) != 1:
-        inside = sum(
-            node.op == "call_function" and not node.target.__name__.endswith(_AROUND)
-            for delegate in delegates
-            for node in delegate.original_module.graph.nodes
-        )
-        named = ", ".join(f"{name} ({count}x)" if count > 1 else name for name, count in Counter(outside).items())
+        inside = sum(len(_operations(delegate.original_module.graph_module)) for delegate in delegates)
+        count = outside.total()
+        named = ", ".join(f"{name} ({times}x)" if times > 1 else name for name, times in outside.items())
+        hint = "; or leave out `batch_size`: it runs some for one image only" if conversion.batch_size != 1 else ""
         raise UnskipError(
-            f"{len(outside)} of its {inside + len(outside)} operations do not run on the {device.target}: {named}"
+            f"{count} of its {inside + count} operations do not run on the {conversion.device.target}: {named}{hint}"
         )
+
+
+def _operations(module: torch.fx.GraphModule) -> list[str]:
+    """Names of what a program computes, what scales numbers or calls a delegate aside."""
+    names = [node.target.__name__ for node in module.graph.nodes if node.op == "call_function"]
+    return [name for name in names if not name.endswith(_AROUND)]

@@ -46,8 +46,8 @@ def scaling(
 ) -> tuple[Callable[[Tensor], Tensor], Range]:
     """A function that scales, and the range of what it gives; ``zeros`` are those of what comes and of what goes.
 
-    Multipliers and shifts are arrays that fit the last dimensions of the tensors. Raises `UnknownOperationError` where the
-    scaled numbers could leave 32 bits.
+    Multipliers and shifts are arrays that fit the last dimensions of the tensors. Raises `UnknownOperationError` where
+    the scaled numbers could leave 32 bits.
     """
     limits = LIMITS[kind]
     ends = [

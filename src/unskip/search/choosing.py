@@ -1,0 +1,129 @@
+"""Which students are compiled for a device, where not all can be: a forecast puts them in order, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+
+from unskip.dataflow import Cost, Device, device_named, estimated_cost
+from unskip.errors import UnskipError
+from unskip.nets import StagedNet
+from unskip.records import Cell
+from unskip.runtimes import SRAM, Configuration
+from unskip.search.compiling import num_cores
+from unskip.search.measuring import share_used
+from unskip.search.students import Student
+from unskip.surgery import edited
+
+_SMALLEST_BATCH = 4
+_OF_MEMORY = ("sram",)
+
+
+class Forecast:
+    """How the costs of students compare on a device, guessed.
+
+    Where nobody forecasts for the device, and for students with fewer blocks or with groups, MACs and live feature maps
+    stand for cycles and SRAM.
+    """
+
+    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], device: Configuration) -> None:
+        self._net = net
+        self._shape = input_shape
+        self._optimise = device.setting.get("optimise", "speed")
+        self._cost = cache(self._estimated)
+        self._device: Device | None = None
+        with suppress(UnskipError):  # there are other devices
+            self._device = device_named(device.target)
+        if self._device is not None and SRAM in device.setting:
+            self._device = replace(self._device, sram_bytes=int(device.setting[SRAM]))
+
+    def ratio(self, student: Student, other: Student, limited: str) -> float:
+        """How many times as much as another one a student costs of what a limit is about."""
+        pair = student, other
+        if self._device is not None and all(_is_whole(each) for each in pair):
+            costs = [self._cost(each) for each in pair]
+            first, second = (cost.sram_bytes if limited in _OF_MEMORY else cost.cycles for cost in costs)
+        else:
+            first, second = (each.peak_elements if limited in _OF_MEMORY else each.macs for each in pair)
+        return first / max(1, second)
+
+    def key(self, student: Student) -> tuple[int, ...]:
+        """By which students with all blocks are put in order, the cheapest first."""
+        return (student.macs,) if self._device is None else self._cost(student).key[1:]  # nothing is left out: `suited`
+
+    def _estimated(self, student: Student) -> Cost:
+        assert self._device is not None
+        net = edited(self._net, student.edits, seed=0)
+        return estimated_cost(net, self._shape, self._device, optimise="size" if self._optimise == "size" else "speed")
+
+
+def compile_students(
+    measure: Callable[[Sequence[Student]], dict[Hashable, Cell]],
+    students: Sequence[Student],
+    own: tuple[Student, Cell],
+    most: Mapping[str, float],
+    forecast: Forecast,
+    *,
+    at_most: int,
+) -> dict[Hashable, Cell]:
+    """Compile ``at_most`` of the students, which come in the order of change, the least changed first.
+
+    First come the lean stem, all shortcuts removed, and both, since two edits can win together where each alone loses,
+    and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, and those
+    that are likely to cost the least: what was compiled of the most similar student says how far a forecast misleads.
+    """
+    measured: dict[Hashable, Cell] = {own[0].structure: own[1]}
+    batch = _first(students)[:at_most]
+    while batch:
+        measured |= measure(batch)
+        known = [student for student in (own[0], *students) if _is_known(measured, student)]
+        left = [student for student in students if student.structure not in measured]
+        share = {student: _guessed(student, known, measured, most, forecast) for student in left}
+        size = min(max(_SMALLEST_BATCH, num_cores()), at_most + 1 - len(measured))
+        within = [student for student in left if share[student] <= 1][: (size + 1) // 2]
+        cheapest = sorted((each for each in left if each not in within), key=lambda student: share[student])
+        batch = [*within, *cheapest][: max(size, 0)]
+    return {structure: cell for structure, cell in measured.items() if structure != own[0].structure}
+
+
+def _is_known(measured: Mapping[Hashable, Cell], student: Student) -> bool:
+    return student.structure in measured and measured[student.structure].refused is None
+
+
+def corners(students: Sequence[Student]) -> list[Student]:
+    """Those with all blocks that are plain, have a lean stem, or both."""
+    whole = [student for student in students if _is_whole(student)]
+    return [student for student in whole if student.removed is None or (student.lean and student.removed == ())]
+
+
+def _is_whole(student: Student) -> bool:
+    return student.depth is None and student.groups == 1
+
+
+def _first(students: Sequence[Student]) -> list[Student]:
+    """What is compiled before anything is known."""
+    fewest = min(students, key=lambda student: student.macs, default=None)
+    return list(dict.fromkeys([*corners(students), *([fewest] if fewest else [])]))
+
+
+def _guessed(
+    student: Student,
+    known: Sequence[Student],
+    measured: Mapping[Hashable, Cell],
+    most: Mapping[str, float],
+    forecast: Forecast,
+) -> float:
+    """The share of the limits that a student comes to: that of the most similar one, times what a forecast says."""
+    alike = min(known, key=lambda other: _difference(student, other))
+    figures = measured[alike.structure].figures
+    shares = [
+        share_used(figures, {name: limit})[1] * forecast.ratio(student, alike, name) for name, limit in most.items()
+    ]
+    return max(shares, default=1.0)
+
+
+def _difference(student: Student, other: Student) -> tuple[bool, bool, int]:
+    """How unlike two students are: by the stem first, then by groups, then by what is gone."""
+    return student.lean != other.lean, student.groups != other.groups, len(student.gone ^ other.gone)

@@ -1,0 +1,84 @@
+"""Commands that ask a device's compiler: what they refuse, how they end, and that a second one is instant."""
+
+import json
+import sys
+
+import pytest
+
+from cli.test_cli import refused, unskip
+from unskip.search import compiling
+
+pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
+
+SMALL = ("resnet8", "--set", "width=4", "--image-size", "16")
+TARGET = ("--target", "ethos-u55-64")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """What the commands of this file compile is compiled once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def at(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNSKIP_CACHE", str(cache))
+    return tmp_path
+
+
+def test_what_does_not_fit_ends_with_exit_code_1_and_the_reason(at, monkeypatch):
+    """Of an inspection, again from the cache, and of a budget with the same SRAM."""
+    tight = unskip("inspect", *SMALL, *TARGET, "--sram", "2KiB", "--optimise", "size", at=at)
+    assert tight.code == 1
+    assert "Does not fit 2.00 KiB of SRAM: needs" in tight.out
+    assert "Most is in use at" in tight.out
+    monkeypatch.setattr(compiling, "COMMAND", (sys.executable, "-c", "import sys; sys.exit('asked again')"))
+    again = unskip("inspect", *SMALL, *TARGET, "--sram", "2KiB", "--optimise", "size", "--json", at=at)
+    found = json.loads(again.out)["device"]
+    assert (again.code, found["fits"]) == (1, False)
+    assert [group["refused"] for group in found["groups"]] == [None] * len(found["groups"])
+
+
+@pytest.mark.parametrize(
+    ("command", "saying"),
+    [
+        (("inspect", *SMALL, "--sram", "256KiB"), "--sram belongs to --target"),
+        (("inspect", *SMALL, "--compiles", "3"), "--compiles belongs to --target"),
+        (("inspect", *SMALL, "--target", "ethos-u55-46"), "did you mean 'ethos-u55-64'"),
+        (("inspect", *SMALL, *TARGET, "--sram", "256XB"), "--sram 256XB: no unit"),
+        (("inspect", *SMALL, "--target", "ethos-u55-64,ethos-u55-32"), "--target names one device"),
+        (("fit-budget", *SMALL, "--sram", "256KiB"), "--sram is a limit of a device: name it with --target"),
+        (("fit-budget", *SMALL, *TARGET, "--cycles-ratio", "1.2"), "--cycles-ratio 1.2: expected a number"),
+        (("fit-budget", *SMALL, *TARGET, "--latency-ms", "3"), "--latency-ms is about this machine"),
+        (("fit-budget", *SMALL, "--memory", "1MiB", "--compiles", "3"), "--compiles belongs to --target"),
+        (("bench", "resnet8", *TARGET, "--sram", "no"), "--sram no: "),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_compiled(command, saying, at):
+    refused(*command, at=at, saying=saying)
+
+
+def test_an_operation_that_the_device_does_not_have_is_named(at):
+    (at / "mine.py").write_text(
+        "from torch import nn\n\n\ndef build():\n"
+        "    first = [nn.Conv2d(3, 4, 3, padding=1), nn.RReLU(), nn.AdaptiveAvgPool2d(1)]\n"
+        "    return nn.Sequential(*first, nn.Flatten(), nn.Linear(4, 2))\n"
+    )
+    refused("inspect", "mine:build", "--image-size", "16", *TARGET, at=at, saying="do not run on the ethos-u55-64: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("net", "ratio"), [("resnet18", 1.7), ("resnet50", 2.2)])
+def test_plans_for_a_cache_in_front_of_a_dram(net, ratio, at):
+    """Two edits win together where each alone loses: minutes of compiling."""
+    answer = unskip("inspect", net, "--target", "ethos-u65-256", "--also", "plan", "--json", at=at)
+    lines = json.loads(answer.out)["plan"]["lines"]
+    best = min(lines, key=lambda line: line["figures"]["cycles"])
+    assert lines[0]["figures"]["cycles"] / best["figures"]["cycles"] >= ratio
+
+
+@pytest.mark.slow
+def test_a_network_that_is_too_large_is_refused(at):
+    answer = unskip("inspect", "resnet50", "--target", "ethos-u55-128", "--sram", "256KiB", at=at)
+    assert answer.code == 1
+    assert "Does not fit" in answer.out
