@@ -3,11 +3,10 @@
     python benchmarks/eight_bits.py RUN [RUN ..] --qat-epochs 2
     python benchmarks/eight_bits.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128
 
-All networks of a run are scored on its test images; a network with weights of its own by how often its answer is the
-one that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers
-will.
-Where more than 0.5 points are lost, a run's network is trained on under the run's loss. Every row goes to ``--out``
-as soon as it is known; rows that are there are not computed again.
+All networks of a run are scored on its test images; a network with weights of its own by how often it gives the answer
+that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers will.
+Where more than 0.5 points are lost, a run's network is trained on under the run's loss. Every row goes to ``--out`` as
+soon as it is known; rows that are there are not computed again.
 """
 
 from __future__ import annotations
@@ -70,7 +69,8 @@ def main() -> None:
     parser.add_argument("--quantisers", nargs="+", default=["xnnpack", "ethos-u"], choices=["xnnpack", "ethos-u"])
     parser.add_argument("--scales", nargs="+", default=["channel", "tensor"], choices=["channel", "tensor"])
     parser.add_argument("--qat-epochs", type=int, default=0)
-    parser.add_argument("--test-limit", type=int)
+    parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
+    parser.add_argument("--train-limit", type=int, help="training images to train on with; the run's by default")
     parser.add_argument("--allow-module", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path("eight_bits.jsonl"))
     arguments = parser.parse_args()
@@ -95,9 +95,9 @@ def subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
         if weights:
             yield published(source, Path(weights), arguments)
             continue
-        run, settings = RunFolder(Path(text)), []
-        if arguments.test_limit:
-            settings = [f"data.test_limit={arguments.test_limit}"]
+        run = RunFolder(Path(text))
+        limits = {"test_limit": arguments.test_limit, "limit": arguments.train_limit}
+        settings = [f"data.{name}={limit}" for name, limit in limits.items() if limit]
         for label in run.load_results().labels:
             if arguments.nets and label not in arguments.nets:
                 continue
@@ -133,12 +133,12 @@ def measured(subject: Subject, quantiser: str, scales: str, epochs: int) -> dict
         quantized = calibrated(conversion, quantizer_of(quantiser, scales, qat=False))
     scores = Scores(score(subject, folded, judged), score(subject, quantized, judged))
     row = {
+        "shortcuts": len(residual_blocks(subject.net)),
+        "images": scores.net.images,
         "float32": scores.net.value,
         "after": scores.file.value,
-        "images": scores.net.images,
-        "shortcuts": len(residual_blocks(subject.net)),
+        "additions": find_format("executorch").requantized_additions(Path(), quantized),
     }
-    row["additions"] = find_format("executorch").requantized_additions(Path(), quantized)
     if subject.training and epochs and scores.drop > LOSS_WITHOUT_TRAINING:
         training = subject.training.for_epochs(epochs)
         assert training is not None
