@@ -16,10 +16,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
+from itertools import combinations
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -30,6 +31,7 @@ from unskip.compare.targets import Target, find_targets
 from unskip.dataflow import Cost, device_named, estimated_cost, inventory
 from unskip.dataflow.cost import Optimise
 from unskip.errors import UnskipError
+from unskip.export import find_format
 from unskip.export.formats.base import Conversion
 from unskip.export.formats.ethos_u import tosa_graph
 from unskip.nets import find_net
@@ -74,6 +76,12 @@ class Cell:
     device: Configuration
 
     @property
+    def about(self) -> dict[str, Any]:
+        """What a line says of it."""
+        about = {"net": self.net, "plan": self.plan, "target": self.device.target}
+        return {**about, "setting": dict(self.device.setting), "when": datetime.now(UTC).isoformat(timespec="seconds")}
+
+    @property
     def key(self) -> str:
         """What no other cell has."""
         return f"{self.net} {self.plan} {self.device}"
@@ -87,24 +95,37 @@ def network(net: str, plan: str) -> Target:
 
 def forecast_of(target: Target, device: Configuration) -> Cost:
     """What the forecast says of a network on a device."""
-    about = device_named(device.target)
-    if match := re.search(r"(\d+)KB", device.setting["memory_mode"]):
-        about = replace(about, sram_bytes=int(match[1]) * 1024)
+    cache = re.search(r"(\d+)KB", device.setting["memory_mode"])
+    about = device_named(device.target, sram_bytes=int(cache[1]) * 1024 if cache else None)
     optimise: Optimise = "size" if device.setting["optimise"] == "size" else "speed"
+    assert target.net is not None
     return estimated_cost(target.net, target.input_shape, about, optimise=optimise)
 
 
 def plan_by_stage(net: str, device: Configuration) -> str:
-    """Of plans that remove shortcuts in the first stages, or in the last ones, the best one by the forecast."""
+    """Of plans that remove the shortcuts of some stages, the best one by the forecast.
+
+    Of up to four stages these are all combinations, of more the first ones and the last ones.
+    """
     target = network(net, "")
+    assert target.net is not None
     stages = list(dict.fromkeys(each.place.partition(".")[0] for each in inventory(target.net, target.input_shape)))
-    parts = [stages[:count] for count in range(1, len(stages))] + [stages[count:] for count in range(1, len(stages))]
+    counts = range(1, len(stages))
+    if len(stages) <= 4:
+        parts = [list(part) for count in counts for part in combinations(stages, count)]
+    else:
+        parts = [part for count in counts for part in (stages[:count], stages[count:])]
     plans = [f"{PLAIN}: {{only: [{', '.join(part)}]}}" for part in parts]
     return min(plans, key=lambda plan: forecast_of(network(net, plan), device).cycles)
 
 
 def compute(lines: Path, nets: Sequence[str], devices: Sequence[Configuration]) -> None:
-    """Compile what is missing: the plans for every network, then for each device the best one by stage."""
+    """What is missing: forecasts, then compiled the plans for every network, then for each device the best by stage."""
+    known = {key_of(line) for line in read(lines) if "forecast" in line}
+    for cell in (Cell(net, plan, device) for net in nets for plan in PLANS[:2] for device in devices):
+        if cell.key not in known:
+            cycles = forecast_of(network(cell.net, cell.plan), cell.device).cycles
+            append(lines, {**cell.about, "forecast": cycles})
     for plan in PLANS:
         for net in nets:
             compute_plan(lines, net, plan, devices)
@@ -118,11 +139,17 @@ def compute(lines: Path, nets: Sequence[str], devices: Sequence[Configuration]) 
 
 def compute_plan(lines: Path, net: str, plan: str, devices: Sequence[Configuration]) -> None:
     """Compile what is missing of a network with a plan."""
-    known = {key_of(line) for line in read(lines)}  # others may be at work on the same file
+    # Others may be at work on the same file.
+    known = {key_of(line) for line in read(lines) if "forecast" not in line}
     missing = [device for device in devices if Cell(net, plan, device).key not in known]
     for line in compiled(net, plan, missing):
-        with open(lines, "a") as file:
-            file.write(json.dumps(line) + "\n")
+        append(lines, line)
+
+
+def append(lines: Path, line: Mapping[str, Any]) -> None:
+    """Add a line."""
+    with open(lines, "a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[dict[str, Any]]:
@@ -131,7 +158,7 @@ def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[
         return
     graphs: dict[bool, bytes] = {}
     for device in devices:
-        line: dict[str, Any] = {"net": net, "plan": plan, "target": device.target, "setting": dict(device.setting)}
+        line = Cell(net, plan, device).about
         started = time.perf_counter()
         try:
             target = network(net, plan)
@@ -142,15 +169,16 @@ def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[
         except UnskipError as error:
             line["refused"] = str(error)
         line["seconds"] = round(time.perf_counter() - started, 1)
-        line["when"] = datetime.now(UTC).isoformat(timespec="seconds")
         print(f"{net} {plan} {device}: {line.get('refused') or line['estimate']['cycles']}", flush=True)
         yield line
 
 
 def graph_of(target: Target, device: Configuration) -> bytes:
     """The graph that Vela is given for an untrained network, as `unskip.export` makes it."""
+    assert target.net is not None
     images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
-    ready = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    folded = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
+    ready = find_format(device.runtime).suited(folded)
     conversion = Conversion(
         net=ready, input_shape=target.input_shape, batch_size=1, facts={}, calibration=images, device=device
     )
@@ -171,12 +199,15 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the page needs: for every network, plan and device the figures, and what takes the cycles."""
     devices = {str(device): device for device in (configured(*each) for each in DEVICES)}
     estimates: dict[str, dict[str, dict[str, Estimate]]] = {}
+    forecasts: dict[str, dict[str, dict[str, int]]] = {}
     refused: dict[str, dict[str, str]] = {}
     for line in lines:
         device = str(configured(line["target"], line["setting"]))
         if line["net"] in NETS and device in devices:
             plans = estimates.setdefault(line["net"], {}).setdefault(line["plan"], {})
-            if "estimate" in line:
+            if "forecast" in line:
+                forecasts.setdefault(line["net"], {}).setdefault(line["plan"], {})[device] = line["forecast"]
+            elif "estimate" in line:
                 plans[device] = Estimate.model_validate(line["estimate"])
             elif not line["refused"].startswith(LEAN):  # networks without a pool need no lean stem
                 refused.setdefault(line["net"], {})[line["plan"]] = line["refused"]
@@ -188,7 +219,7 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "nets": {
             net: {
                 "image": find_net(net).image_size,
-                "forecast": forecasts(net, devices),
+                "forecast": forecasts[net],
                 "refused": refused.get(net, {}),
                 "plans": {
                     plan: {
@@ -200,19 +231,6 @@ def summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for net, plans in estimates.items()
             if "" in plans
         },
-    }
-
-
-def forecasts(net: str, devices: Mapping[str, Configuration]) -> dict[str, dict[str, list[int]]]:
-    """Cycles and SRAM by the forecast, of a network as it is and plain."""
-    targets = {plan: network(net, plan) for plan in ("", PLAIN)}
-    costs = {
-        plan: {name: forecast_of(target, device) for name, device in devices.items()}
-        for plan, target in targets.items()
-    }
-    return {
-        plan: {name: [cost.cycles, cost.sram_bytes] for name, cost in by_device.items()}
-        for plan, by_device in costs.items()
     }
 
 

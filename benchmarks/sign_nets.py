@@ -42,14 +42,14 @@ def _head(channels: int) -> tuple[nn.Module, ...]:
     return nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)
 
 
-def held(layout: str = "chain", convolutions: int = 8) -> nn.Module:
+def held(layout: str = "chain", convolutions: int = 4) -> nn.Module:
     """Convolutions of 64 channels at one resolution: a ``chain``, ``blocks`` of two, or ``long``: one block of all."""
     bodies: dict[str, Callable[[], list[nn.Module]]] = {
         "chain": lambda: [_relu(64, 64) for _ in range(convolutions)],
         "blocks": lambda: [Block(_body(64, 64)) for _ in range(convolutions // 2)],
         "long": lambda: [Block(_body(64, 64, convolutions))],
     }
-    return nn.Sequential(_relu(3, 64, 3, 2), *bodies[layout](), _relu(64, 128, 3, 2), *_head(128))
+    return nn.Sequential(_relu(3, 64, 3, 2), *bodies[layout](), _conv(64, 64, 3, 2))
 
 
 def down(projection: str = "none") -> nn.Module:
@@ -65,8 +65,7 @@ def down(projection: str = "none") -> nn.Module:
 
 def stem(convolutions: int = 2) -> nn.Module:
     """A ResNet's stem and convolutions behind it, in which its cascade can go on."""
-    own = (_relu(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1))
-    return nn.Sequential(*own, *(_relu(64, 64) for _ in range(convolutions)), _relu(64, 128, 3, 2), *_head(128))
+    return nn.Sequential(_relu(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1), *(_relu(64, 64) for _ in range(convolutions)))
 
 
 def resnet18(stem: str = "own") -> nn.Module:

@@ -50,10 +50,8 @@ class Devices:
 
     @cached_property
     def nets(self) -> list[str]:
-        """The networks that have been compiled with their shortcuts and without, large images first."""
-        nets = self.data["nets"]
-        known = [net for net in nets if any(self.cell(net, PLAIN, device) for device in self.names)]
-        return sorted(known, key=lambda net: (-nets[net]["image"], _natural(short(net))))
+        """The networks, large images first."""
+        return sorted(self.data["nets"], key=lambda net: (-self.data["nets"][net]["image"], _natural(short(net))))
 
     def cell(self, net: str, plan: str, device: str) -> Cell | None:
         """The figures, None where the compiler has not been asked or refused."""
@@ -83,7 +81,7 @@ class Devices:
     def ratio(self, net: str, plan: str, device: str, measure: str) -> float | None:
         """How many times more the network as it is needs than with the plan."""
         before, after = self.cell(net, "", device), self.cell(net, plan, device)
-        if not before or not after or not after[measure]:
+        if not before or not after or not before[measure] or not after[measure]:
             return None
         return float(before[measure] / after[measure])
 
@@ -93,8 +91,9 @@ class Devices:
 
     def best(self, net: str, device: str) -> str:
         """The plan with the fewest cycles, the network as it is among them; of equals the first."""
-        plans = ["", *self.plans(net, device)] if self.cell(net, "", device) else self.plans(net, device)
-        return min(plans, key=lambda plan: (self.cell(net, plan, device) or {})["cycles"])
+        return min(
+            ["", *self.plans(net, device)], key=lambda plan: self.data["nets"][net]["plans"][plan][device]["cycles"]
+        )
 
 
 def short(net: str) -> str:
@@ -106,8 +105,7 @@ def title(plan: str) -> str:
     """What a plan is called on the page."""
     if plan in TITLES:
         return TITLES[plan]
-    stages = re.findall(r"stage\d+", plan)
-    part = f"plain in {stages[0]}" + (f" to {stages[-1]}" if len(stages) > 1 else "")
+    part = f"plain in {', '.join(re.findall(r'stage[0-9]+', plan))}"
     return f"lean stem, {part}" if plan.startswith(LEAN) else part
 
 
@@ -154,7 +152,7 @@ def devices_picture() -> str:
                     place = left + (column + 0.5) * _CELL, 36 + 15 * line
                     axes.text(*place, word, ha="center", va="center", color=MUTED, fontsize=10.5)
                 for net, top in tops.items():
-                    _draw_cell(axes, left + column * _CELL, top, ratios[net, device])
+                    _draw_cell(axes, left + column * _CELL, top, ratios.get((net, device)))
         said = "Ratios of cycles and of SRAM, networks by devices; docs/devices.md has them as tables"
         drawing = str(to_svg(axes, "devices", said))
     head, _, inside = drawing.partition(">")
@@ -177,8 +175,8 @@ def _heading(title: str) -> list[str]:
 def _ratios(devices: Devices, measure: str, *, best: bool) -> dict[tuple[str, str], float | None]:
     return {
         (net, device): devices.ratio(net, devices.best(net, device) if best else PLAIN, device, measure)
-        for net in devices.nets
         for device in devices.names
+        for net in devices.compiled(device)
     }
 
 
@@ -244,8 +242,8 @@ def _saved(devices: Devices, place: str) -> Table:
         parts = after["saved"]
         row = [f"`{net}`", *(_digits(cycles / 1e6) for cycles in (sum(parts.values()), *parts.values()))]
         row += [f"{_digits(waiting(each) / 1e6)}" for each in (before, after)]
-        rows.append([*row, f"{sum(before['cascades'])} → {sum(after['cascades'])}"])
-    columns = ["network", "saved", "additions", "projections", "other layers", "waiting", "plain", "layers in cascades"]
+        rows.append([*row, f"{_longest(before)} → {_longest(after)}"])
+    columns = ["network", "saved", "additions", "projections", "other layers", "waiting", "plain", "longest cascade"]
     return Table(place, _markdown(columns, rows))
 
 
@@ -279,24 +277,28 @@ def _signs(devices: Devices) -> Iterator[str]:
     parts = after["saved"]
     yield (
         f"**Cascades.** In a cascade, layers are computed in stripes, so that the maps between them never exist whole. "
-        f"Vela ends one where a map has two readers, as the input of every residual block has. In resnet18 "
-        f"({U65}) {sum(before['cascades'])} layers lie in cascades with shortcuts, {sum(after['cascades'])} without. "
-        f"That need not be a gain: additions and projections save {_mega(parts['additions'] + parts['projections'])} "
-        f"Mcycles, the other layers take {_mega(-parts['others'])} more, and {_mega(before['dram_maps'])} MB of maps "
-        f"become {_mega(after['dram_maps'])}."
+        f"Vela ends one where a map has two readers, as the input of every residual block has. In resnet18 ({U65}) the "
+        f"longest has {_longest(before)} layers with shortcuts and {_longest(after)} without. That need not be a gain: "
+        f"additions and projections save {_mega(parts['additions'] + parts['projections'])} Mcycles, the other layers "
+        f"take {_mega(-parts['others'])} more, and {_mega(before['dram_maps'])} MB of maps become "
+        f"{_mega(after['dram_maps'])}: {devices.ratio('resnet18', PLAIN, devices.named(U65), 'cycles'):.2f}x."
     )
     before, after = devices.pair("resnet32", SIZE)
     _, shorter = devices.pair("resnet20", SIZE)
     size = devices.named(SIZE)
     yield (
-        f"**Weights.** For size, Vela runs layers in stripes wherever that spares SRAM, and each stripe reads the "
-        f"weights from the flash anew. Layers of resnet32 wait {_mega(waiting(before))} Mcycles with shortcuts and "
-        f"{_mega(waiting(after))} without: {devices.ratio('resnet32', PLAIN, size, 'cycles'):.2f}x. In resnet20 the "
-        f"plain network gets cascades of {sum(shorter['cascades'])} layers, and what they read again takes "
-        f"all that the additions saved: {devices.ratio('resnet20', PLAIN, size, 'cycles'):.2f}x. A plan that removes "
-        f"fewer shortcuts keeps out of that ({title(devices.best('resnet20', size))}, "
-        f"{devices.ratio('resnet20', devices.best('resnet20', size), size, 'cycles'):.2f}x)."
+        f"**Weights.** For size, Vela makes cascades wherever that spares SRAM, and each stripe reads the weights from "
+        f"the flash anew. resnet32 has {len(before['cascades'])} cascades with shortcuts and {len(after['cascades'])} "
+        f"without; its layers wait {_mega(waiting(before))} Mcycles with and {_mega(waiting(after))} without: "
+        f"{devices.ratio('resnet32', PLAIN, size, 'cycles'):.2f}x. In the plain resnet20 there is one of "
+        f"{_longest(shorter)} layers, and what these read again takes all that the additions saved: "
+        f"{devices.ratio('resnet20', PLAIN, size, 'cycles'):.2f}x."
     )
+
+
+def _longest(cell: Cell) -> int:
+    """The layers of the longest cascade."""
+    return max(cell["cascades"], default=0)
 
 
 def _mega(count: float) -> str:
@@ -306,8 +308,7 @@ def _mega(count: float) -> str:
 def _table(devices: Devices, device: str) -> Table:
     about = devices.data["devices"][device]
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in about.items())
-    nets = devices.compiled(device)
-    dram = any(devices.data["nets"][net]["plans"][""][device]["dram_maps"] is not None for net in nets)
+    dram = any((devices.cell(net, "", device) or {}).get("dram_maps") is not None for net in devices.nets)
     columns = [
         "network",
         "image",
@@ -319,17 +320,21 @@ def _table(devices: Devices, device: str) -> Table:
         "Mcycles",
         "SRAM, KiB",
     ]
-    return Table(devices.title(device), _markdown(columns, (_row(devices, net, device, dram) for net in nets)), options)
+    rows = (_row(devices, net, device, dram) for net in devices.nets)
+    return Table(devices.title(device), _markdown(columns, rows), options)
 
 
 def _row(devices: Devices, net: str, device: str, dram: bool) -> list[str]:
+    forecasts = devices.data["nets"][net]["forecast"]
+    forecast = f"{forecasts[''][device] / forecasts[PLAIN][device]:.2f}x"
+    about = [f"`{net}`", str(devices.data["nets"][net]["image"])]
+    if net not in devices.compiled(device):
+        return [*about, "", forecast, *[""] * (4 + dram)]
     best = devices.best(net, device)
-    forecast = [devices.data["nets"][net]["forecast"][plan][device][0] for plan in ("", PLAIN)]
     return [
-        f"`{net}`",
-        str(devices.data["nets"][net]["image"]),
+        *about,
         _change(devices, net, PLAIN, device, "cycles", 1e6),
-        f"{forecast[0] / forecast[1]:.2f}x",
+        forecast,
         _change(devices, net, PLAIN, device, "sram", 1024),
         *([_change(devices, net, PLAIN, device, "dram_maps", 1e6)] if dram else []),
         title(best),

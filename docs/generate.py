@@ -303,6 +303,9 @@ def planning_page() -> str:
         "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
         "borderline. A [measure](concepts.md#where-the-next-thing-goes) with a limit has its option here.",
         "",
+        "With `--target` the compiler of a device takes the place of a clock: "
+        "[Planning for a device](planning-devices.md).",
+        "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
         "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). Figures are "
         "for the classes that the network has as it is; `--set num_classes=10` says otherwise.",
@@ -353,7 +356,8 @@ def catalogue_page() -> str:
 
 
 def _analysis(name: str) -> str:
-    when = f"with `--also {name}`" if ANALYSES[name].takes_time else "always"
+    kind = ANALYSES[name]
+    when = "with `--target`" if kind.needs_device else f"with `--also {name}`" if kind.takes_time else "always"
     return f"| `{name}` | {ANALYSES.card(name)} | {when} |"
 
 

@@ -137,11 +137,11 @@ def test_a_plan_for_a_device_takes_the_place_of_the_peaks():
     inspection = inspected(also=["plan"])
     plan = inspection.analyses["plan"]
     assert plan.advice == (
-        "The fewest cycles: line 1, 500 , 2.00x less than as it is. "
+        "The fewest cycles: line 1, 0.50 thousand, 2.00x less than as it is. "
         "The least SRAM: line 1, 6.00 KiB, 1.50x less than as it is."
     )
     text = " ".join(printed(inspection).split())
-    assert plan.advice.replace("500 ,", "500 ,") in text
+    assert plan.advice in text
     assert "- without_shortcuts" in text
     found = json.loads(json.dumps(inspection.to_json()))["plan"]
     assert [line["edits"] for line in found["lines"]] == [[], ["without_shortcuts"]]

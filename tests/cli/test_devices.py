@@ -61,8 +61,8 @@ def test_wrong_input_is_refused_before_anything_is_compiled(command, saying, at)
 def test_an_operation_that_the_device_does_not_have_is_named(at):
     (at / "mine.py").write_text(
         "from torch import nn\n\n\ndef build():\n"
-        "    body = [nn.Conv2d(3, 4, 3, padding=1), nn.RReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]\n"
-        "    return nn.Sequential(*body)\n"
+        "    first = [nn.Conv2d(3, 4, 3, padding=1), nn.RReLU(), nn.AdaptiveAvgPool2d(1)]\n"
+        "    return nn.Sequential(*first, nn.Flatten(), nn.Linear(4, 2))\n"
     )
     refused("inspect", "mine:build", "--image-size", "16", *TARGET, at=at, saying="do not run on the ethos-u55-64: ")
 

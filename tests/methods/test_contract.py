@@ -50,6 +50,17 @@ class TestEveryMethod:
             if info.alias is None and field not in ("taps",):
                 assert f"``{field}``" in METHODS.card(name), f"the card does not name {field}"
 
+    def test_what_it_trained_can_be_trained_on(self, name, teacher):
+        method = method_from(name, {}).continued()
+        student = without_shortcuts(teacher)
+        loss = method.loss(teacher, student, epochs=1)
+        assert loss.student is student, "the very network that ships"
+        assert len(loss.phases) == 1
+        terms = [loss(IMAGES, LABELS, progress).item() for progress in (0.0, 0.9)]
+        assert terms[0] == pytest.approx(terms[1], rel=0.2), "no weight of the loss is on its way any more"
+        loss(IMAGES, LABELS).backward()
+        assert all(parameter.grad is not None for parameter in student.parameters())
+
     def test_unknown_fields_are_refused_with_the_nearest(self, name):
         with pytest.raises(UnskipError, match=f"methods.{name}.*unknown key"):
             method_from(name, {"alpah": 1})

@@ -365,6 +365,9 @@ def benches() -> dict[str, Comparison]:
         "devices": devices(),
         "only_devices": changed(devices(), groups=devices().groups[:2]),
         "refused_there": changed(devices(), groups=(on_device(estimate(FAST), "2 of 9 operations do not run on it"),)),
+        "without_cycles": changed(
+            devices(), groups=(on_device(*[estimate((0, 0), cycles=None, traffic={"dram": Traffic()})] * 2),)
+        ),
         "alone_there": changed(alone, groups=(on_device(estimate(FAST)),)),
         "hostile": hostile_subject,
     }

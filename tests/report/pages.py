@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -18,6 +18,7 @@ class Page(HTMLParser):
         self.attributes: list[tuple[str, str]] = []
         self.open: list[str] = []
         self.pieces: list[str] = []
+        self.in_word = False
         self.tables: list[list[list[str]]] = []
         self.feed(html)
         self.close()
@@ -29,6 +30,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.attributes += [(name, value or "") for name, value in attrs]
+        self.in_word = tag == "wbr" and bool(self.pieces)
         if tag not in VOID:
             self.open.append(tag)
         if tag == "table":
@@ -48,4 +50,8 @@ class Page(HTMLParser):
             self.tables[-1][-1].append(self._words(self.start))
 
     def handle_data(self, data):
-        self.pieces.append(data)
+        if self.in_word:
+            self.pieces[-1] += data
+            self.in_word = False
+        else:
+            self.pieces.append(data)

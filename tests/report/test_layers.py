@@ -91,5 +91,6 @@ def test_a_compiler_that_says_no_cycles_gives_layers_of_one_width():
     silent = estimate((0, 0, 0), cycles=None)
     svg = plot(silent)
     assert "layers in order of execution; upwards SRAM in KiB" in texts(svg)
+    assert "--bound-" not in svg
     assert in_short(silent).replace("\N{NO-BREAK SPACE}", " ") == "302.7 KiB of SRAM"
     assert in_short(changed(silent, memory_bytes={})).startswith("293.0")

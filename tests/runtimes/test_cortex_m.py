@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unskip import UnskipError
+from unskip.analyses._layers import holding_blocks, layer_parts
 from unskip.edits import without_shortcuts
 from unskip.export import export_net, find_format
 from unskip.nets import make_net
@@ -75,10 +76,11 @@ def test_memory_is_that_of_the_plan(written, residual, images, tmp_path):
         scratch = needed - maps * MAP
         assert 0 <= scratch < MAP, "what else is needed is scratch memory"
         assert needed <= estimate.memory_bytes["sram"]
-    kinds = [layer.operation for layer in runtime.estimate(written.path).layers]
-    assert kinds[:3] == ["aten::sub", "aten::mul", "quantize_per_tensor"], "the image is normalised in float32"
-    assert sum(kind.endswith("conv2d") for kind in kinds) == 9
-    assert kinds.count("quantized_add") == 3 == find_format("cortex_m").requantized_additions(written.path, None)
+    layers = runtime.estimate(written.path).layers
+    kernels, kinds = [layer.name for layer in layers], [layer.operation for layer in layers]
+    assert kernels[:3] == ["aten::sub", "aten::mul", "cortex_m::quantize_per_tensor"], "float32 until it is normalised"
+    assert (kinds.count("Conv2D") + kinds.count("DepthwiseConv2D"), kinds.count("FullyConnected")) == (9, 1)
+    assert kinds.count("Add") == 3 == find_format("cortex_m").requantized_additions(written.path, None)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,14 @@ def test_a_program_reaches_nothing_but_tensors(written, name, overload, said, mo
     monkeypatch.setattr(_program, "deserialize_pte_binary", changed)
     with pytest.raises(ValueError, match=said):
         read_plan(written.path)
+
+
+def test_layers_are_found_again_in_the_network(written, residual):
+    """The most is in use while a block's second convolution runs, and its shortcut holds a map."""
+    estimate = find_runtime("cortex_m").estimate(written.path)
+    parts = layer_parts(residual, (1, SIDE, SIDE), estimate)
+    place = max(range(len(parts)), key=lambda place: estimate.layers[place].sram_bytes)
+    assert holding_blocks(residual, parts, place) == ("stage1.block1",)
 
 
 def test_a_map_that_overwrites_another_is_noticed(written, images):

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from search.known import DEVICE, Compiler, estimated
 from unskip import Budget, UnskipError, make_net
-from unskip.search import fit_budget, headline, on_device, render_answer
+from unskip.search import fit, fit_budget, headline, on_device, render_answer
+from unskip.search.students import StudentSearch
 
 SHAPE = (3, 64, 64)
 KIB = 1024
@@ -28,6 +29,17 @@ def paying_together(edits, device):
     return estimated(int(cycles), 300 * KIB, cache=384 * KIB)
 
 
+@pytest.fixture(scope="module")
+def students():
+    """The students of the network, counted once for all tests."""
+    return StudentSearch(net(), SHAPE, any_stages=True)
+
+
+@pytest.fixture(autouse=True)
+def counted_once(students, monkeypatch):
+    monkeypatch.setattr(fit, "StudentSearch", lambda *given, **more: students)
+
+
 @pytest.fixture
 def compiler(monkeypatch):
     compiler = Compiler(paying_together)
@@ -36,7 +48,7 @@ def compiler(monkeypatch):
 
 
 def answered(limits, **more):
-    return fit_budget(net(), SHAPE, Budget(limits, "int8"), device=DEVICE, **more)
+    return fit_budget(net(), SHAPE, Budget(limits, "int8"), device=DEVICE, limit=1, **more)
 
 
 def test_two_edits_that_win_together_are_found(compiler):
@@ -113,7 +125,7 @@ def test_the_compiler_is_told_the_sram(compiler, monkeypatch):
     told = Compiler(lambda edits, device: estimated(1000, int(device.setting.get("sram", 0))))
     monkeypatch.setattr(on_device, "compile_all", told)
     device = configured("ethos-u55-128")
-    answer = fit_budget(net(), SHAPE, Budget({"sram": "64KiB"}, "int8"), device=device, compiles=2)
+    answer = fit_budget(net(), SHAPE, Budget({"sram": "64KiB"}, "int8"), device=device, limit=1, compiles=2)
     assert answer.own.figures["sram"].value == 64 * KIB
     assert answer.own.verdict == "meets"
     assert answer.device.setting["sram"] == str(64 * KIB)
@@ -124,7 +136,7 @@ def test_print_says_what_was_asked_and_how_to_deploy(compiler):
     from unskip.runtimes import configured
 
     device = configured("ethos-u65-256", {"optimise": "size"})
-    answer = fit_budget(net(), SHAPE, Budget({"cycles_ratio": 0.6}, "int8"), device=device, compiles=5)
+    answer = fit_budget(net(), SHAPE, Budget({"cycles_ratio": 0.6}, "int8"), device=device, limit=1, compiles=5)
     file = io.StringIO()
     render_answer(answer, Console(file=file, width=80))
     text = file.getvalue()

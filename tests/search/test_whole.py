@@ -6,6 +6,7 @@ import torch
 from search.known import DEVICE, Compiler, estimated
 from unskip import UnskipError, make_net
 from unskip.search import plan_for_device, removal_groups, whole
+from unskip.search.students import StudentSearch
 
 SHAPE = (3, 64, 64)
 NAMES = ["as it is", *(f"plain in stage{n}" for n in (1, 2, 3, 4)), "plain", "lean stem", "lean stem, plain"]
@@ -16,12 +17,23 @@ def net():
         return make_net("resnet18", {"width": 8, "num_classes": 10})
 
 
+@pytest.fixture(scope="module")
+def students():
+    """The students of the network, counted once for all tests."""
+    return StudentSearch(net(), SHAPE, any_stages=True, all_blocks=True)
+
+
+@pytest.fixture
+def counted_once(students, monkeypatch):
+    monkeypatch.setattr(whole, "StudentSearch", lambda *given, **more: students)
+
+
 def stages(edits):
     removed = edits.get("without_shortcuts")
     return set() if removed is None else set(removed.get("only", ("stage1", "stage2", "stage3", "stage4")))
 
 
-def test_groups_are_the_stages_all_the_stem_and_both(monkeypatch):
+def test_groups_are_the_stages_all_the_stem_and_both(counted_once, monkeypatch):
     monkeypatch.setattr(whole, "compile_all", Compiler(lambda edits, device: estimated(100)))
     assert [str(each.student) for each in removal_groups(net(), SHAPE, DEVICE)] == NAMES
 
@@ -33,7 +45,7 @@ def test_a_network_without_shortcuts_has_its_stem(monkeypatch):
     assert [str(each.student) for each in removal_groups(plain, (3, 32, 32), DEVICE)] == ["as it is"]
 
 
-def test_a_plan_keeps_what_no_smaller_change_beats(monkeypatch):
+def test_a_plan_keeps_what_no_smaller_change_beats(counted_once, monkeypatch):
     """Only stage 1 matters, and only with a lean stem: other shortcuts are not removed for nothing."""
 
     def cost(edits, device):
@@ -53,7 +65,7 @@ def test_a_plan_keeps_what_no_smaller_change_beats(monkeypatch):
     assert plan.num_left == 0
 
 
-def test_shortcuts_that_cost_next_to_nothing_are_named(monkeypatch):
+def test_shortcuts_that_cost_next_to_nothing_are_named(counted_once, monkeypatch):
     def cost(edits, device):
         return estimated(1000 - 100 * ("stage1" in stages(edits)) - 3 * len(stages(edits)))
 
@@ -64,7 +76,7 @@ def test_shortcuts_that_cost_next_to_nothing_are_named(monkeypatch):
     assert str(plan.as_good(best, "cycles").student) == "plain in stage1"
 
 
-def test_corners_are_compiled_whatever_a_forecast_says(monkeypatch):
+def test_corners_are_compiled_whatever_a_forecast_says(counted_once, monkeypatch):
     compiler = Compiler(lambda edits, device: estimated(1000))
     monkeypatch.setattr(whole, "compile_all", compiler)
     plan = plan_for_device(net(), SHAPE, DEVICE, compiles=1)
@@ -75,7 +87,7 @@ def test_corners_are_compiled_whatever_a_forecast_says(monkeypatch):
     assert plan.best("cycles") is None
 
 
-def test_what_cannot_be_compiled_is_said(monkeypatch):
+def test_what_cannot_be_compiled_is_said(counted_once, monkeypatch):
     def cost(edits, device):
         return UnskipError("it was killed") if "with_lean_stem" in edits else estimated(1000)
 

@@ -41,7 +41,7 @@ def device_plan_tables(plan: DevicePlan, console: Console) -> Iterator[Renderabl
             (
                 str(number),
                 "\n".join(f"- {edit}" for edit in line.recipe_edits) or "as it is",
-                f"{line.student.shortcuts} shortcuts",
+                shortcuts(line),
             )
             for number, line in enumerate(plan.lines)
         ),
@@ -64,20 +64,23 @@ def device_advice(plan: DevicePlan) -> str:
             continue
         best = plan.best(name)
         if best is None:
-            said.append(f"{words}: the network as it is; no edit here needs less.")
+            said.append(f"{words}: the network as it is; no edit here that was compiled needs 2 % less.")
             continue
         values = [line.figures[name].value or 0 for line in (plan.lines[0], best)]
         unit, write = writer(every[name].about.unit, values)
-        number = plan.lines.index(best)
-        said.append(
-            f"{words}: line {number}, {write(values[1])} {unit}, {values[0] / values[1]:.2f}x less than as it is."
-        )
+        least, ratio = f"{write(values[1])} {unit}".rstrip(), f"{values[0] / values[1]:.2f}x"
+        said.append(f"{words}: line {plan.lines.index(best)}, {least}, {ratio} less than as it is.")
         near = plan.as_good(best, name)
         if near is not None:
             said.append(
                 f"Line {plan.lines.index(near)} comes within 2 % of it and keeps {near.student.shortcuts} shortcuts."
             )
     return " ".join(said)
+
+
+def shortcuts(line: CompiledStudent) -> str:
+    """How many are left."""
+    return f"{line.student.shortcuts} shortcut{'s' * (line.student.shortcuts != 1)}"
 
 
 def _is_cache(line: CompiledStudent) -> bool:

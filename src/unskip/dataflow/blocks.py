@@ -107,7 +107,9 @@ def compute_cycles(layer: Layer, block: Block, device: Device) -> float:
     places = layer.output.height * layer.output.width
     channels = _up(layer.output.channels, BRICK)
     if layer.kind == "elementwise":
-        return 0.0 if device.chains else places * channels * 192 / device.macs_per_cycle
+        # Vela 5.1.0 counts a whole cycle for an element that no activation follows.
+        element = max(192 / device.macs_per_cycle, 0.0 if layer.activated else 1 / device.cores)
+        return 0.0 if device.chains else places * channels * element
     out = (layer.output.height, layer.output.width, layer.output.channels)
     clipped = [min(size, whole) for size, whole in zip(block.output, out, strict=True)]
     units = [-(-size // unit) for size, unit in zip(clipped, device.unit, strict=True)]
@@ -118,7 +120,8 @@ def compute_cycles(layer: Layer, block: Block, device: Device) -> float:
         cycles = max(4, min(steps, 64)) * _repeats(layer) * area * depth * 4
         written = 32 / device.macs_per_cycle * prod(clipped)
     else:
-        written = 64 / device.macs_per_cycle * prod(clipped)
+        element = 64 / device.macs_per_cycle if device.chains else max(64 / device.macs_per_cycle, 1 / device.cores)
+        written = element * prod(clipped)
         if layer.kind == "depthwise":
             cycles = max(32, 4 * area) * -(-steps // 4) * depth
         elif part_kernel(layer, device):

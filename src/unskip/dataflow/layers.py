@@ -42,7 +42,7 @@ class Layer:
     """A layer and the maps that it reads, by their numbers; it writes the map whose number is its own plus one.
 
     ``depth`` are the channels that one place of the output reads; ``striped``: rows of the output can be made from rows
-    of the inputs, and a compiler does so.
+    of the inputs, and a compiler does so; an addition is ``activated`` where an activation follows it.
     """
 
     kind: Kind
@@ -54,6 +54,7 @@ class Layer:
     depth: int
     weights: int
     striped: bool
+    activated: bool = False
 
     @property
     def weight_bytes(self) -> int:
@@ -105,7 +106,7 @@ def layers_of(dataflow: Dataflow, *, image_in_bricks: bool) -> Layers:
     linear[0] = not image_in_bricks or any(_stride(dataflow, index) > LARGEST_STRIDE for index in readers[0])
     maps = [_map(shape, lies) for shape, lies in zip(dataflow.shapes, linear, strict=True)]
     layers = (
-        _layer(dataflow, index, maps, striped=operation.name not in activated)
+        _layer(dataflow, index, maps, activated=operation.name in activated)
         for index, operation in enumerate(dataflow.operations)
     )
     return Layers(dataflow, tuple(layers), tuple(maps), tuple(map(tuple, readers)))
@@ -126,7 +127,7 @@ def placed(dataflow: Dataflow) -> tuple[Dataflow, tuple[str, ...]]:
     return dataflow, ()
 
 
-def _layer(dataflow: Dataflow, index: int, maps: Sequence[Map], *, striped: bool) -> Layer:
+def _layer(dataflow: Dataflow, index: int, maps: Sequence[Map], *, activated: bool) -> Layer:
     operation = dataflow.operations[index]
     source, output = maps[operation.inputs[0]], maps[index + 1]
     window = operation.window or ONE_PLACE
@@ -149,7 +150,8 @@ def _layer(dataflow: Dataflow, index: int, maps: Sequence[Map], *, striped: bool
         window.stride,
         depth,
         operation.weights,
-        striped and reads_rows(dataflow, index),
+        reads_rows(dataflow, index) and not activated,
+        activated,
     )
 
 

@@ -117,7 +117,7 @@ def _buffer(
     block = block_of(layer, rows, device)
     size, computed, again = layer.weight_bytes, compute_cycles(layer, block, device), weight_reads(layer, block, rows)
     transfer = behind.cycles(size)
-    parts = (size,)
+    parts: tuple[int, ...] = (size,)
     if alone:
         parts = _slices(layer, computed, block.output[2], transfer, min(before / transfer, 1), room)
     if sum(parts) > room:

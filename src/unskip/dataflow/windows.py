@@ -97,12 +97,14 @@ def _product(args: Sequence[Any], output: Tensor) -> Kernel:
 
 
 def _max_pool(args: Sequence[Any], output: Any) -> Kernel:
-    _, size, stride, padding, dilation, *_ = (*args, *([], (0, 0), (1, 1))[max(len(args) - 2, 0) :])
+    defaults: list[Any] = [[], (0, 0), (1, 1)]
+    _, size, stride, padding, dilation, *_ = [*args, *defaults[max(len(args) - 2, 0) :]]
     return Kernel(False, _window(size, stride, padding, dilation))
 
 
 def _average_pool(args: Sequence[Any], output: Any) -> Kernel:
-    _, size, stride, padding, *_ = (*args, *([], (0, 0))[max(len(args) - 2, 0) :])
+    defaults: list[Any] = [[], (0, 0)]
+    _, size, stride, padding, *_ = [*args, *defaults[max(len(args) - 2, 0) :]]
     return Kernel(False, _window(size, stride, padding))
 
 
@@ -112,7 +114,8 @@ def _concatenation(args: Sequence[Any], output: Tensor) -> Kernel:
 
 
 def _padding(args: Sequence[Any], output: Tensor) -> Kernel:
-    left, _right, top, *_ = (*args[1], 0, 0)
+    sides: list[int] = [*args[1], 0, 0]
+    left, _right, top, *_ = sides
     flat = len(args[1]) <= 4
     return Kernel(False, Window(padding=(top, left)) if flat else None)
 

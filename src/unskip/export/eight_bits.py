@@ -16,7 +16,7 @@ from unskip.errors import UnskipError, first_line
 from unskip.export.fake_quantized import FakeQuantized
 from unskip.export.file_export import FileExport, Proof
 from unskip.export.formats.base import Conversion
-from unskip.export.proof import Exported, Quantization, Scores, refuse_drop
+from unskip.export.proof import Exported, Quantization, Scores, has_other_integers, refuse_drop, refuse_other_integers
 from unskip.files import atomic_paths
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
@@ -48,8 +48,10 @@ class _Candidate:
     requantized_additions: int
 
     @property
-    def score(self) -> float:
-        return 0.0 if self.proof.scores is None else self.proof.scores.file.value
+    def rank(self) -> tuple[bool, float]:
+        """The better the higher; first comes that the file computes what its quantised network does."""
+        score = 0.0 if self.proof.scores is None else self.proof.scores.file.value
+        return not has_other_integers(self.proof.integers), score
 
 
 def exported_in_8_bits(
@@ -67,13 +69,15 @@ def exported_in_8_bits(
         after = _candidate(file, net, conversion, Path(folder) / "after")
         trained, note = None, ""
         scores = after.proof.scores
-        if qat is not None and scores is not None and scores.drop > qat.allowed_loss:
+        # A network that 8 bits have broken amplifies rounding, so that its file may differ from it as well.
+        if qat and scores and (scores.drop > qat.allowed_loss or has_other_integers(after.proof.integers)):
             try:
                 network = _trained(file, net, conversion, qat, scores)
                 trained = _candidate(file, net, replace(conversion, trained=network), Path(folder) / "trained")
             except UnskipError as error:
                 note = str(error)
-        best = trained if trained is not None and trained.score > after.score else after
+        best = trained if trained is not None and trained.rank > after.rank else after
+        refuse_other_integers(file.path, best.proof.integers)
         if max_drop is not None:
             refuse_drop(file.path, best.proof.agreement, best.proof.scores, max_drop)
         with atomic_paths(file.format.files(file.path)) as places:
@@ -82,9 +86,10 @@ def exported_in_8_bits(
             file_bytes = sum(place.stat().st_size for place in places)
     quantization = scores and Quantization(
         post_training=scores.file,
-        quantization_aware=trained and trained.proof.scores and trained.proof.scores.file,
+        quantization_aware=trained.proof.scores.file if trained is not None and trained.proof.scores else None,
         epochs=qat.epochs if qat and trained else 0,
         requantized_additions=best.requantized_additions,
+        trained_is_kept=best is trained,
         note=note,
     )
     return file.exported(

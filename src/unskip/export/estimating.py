@@ -89,7 +89,7 @@ def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Esti
     with torch.no_grad():
         names = answer_names(ready(images[:1]))
     conversion = Conversion(
-        net=ready if isinstance(names, str) else flat(ready),
+        net=format_.suited(ready if isinstance(names, str) else flat(ready)),
         input_shape=input_shape,
         batch_size=1,
         facts={},

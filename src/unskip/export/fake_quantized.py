@@ -76,7 +76,7 @@ class _FakeQuantizedPart(nn.Module):
         super().train(mode)
         for module in self.graph.modules():
             if hasattr(module, "observer_enabled"):
-                module.observer_enabled.fill_(int(mode))
+                module.get_buffer("observer_enabled").fill_(int(mode))
         return self
 
     def forward(self, x: Tensor) -> Tensor:

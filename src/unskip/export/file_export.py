@@ -25,7 +25,6 @@ from unskip.export.proof import (
     compare_scores,
     refuse_deviation,
     refuse_other_arithmetic,
-    refuse_other_integers,
 )
 from unskip.files import atomic_paths
 from unskip.nets import StagedNet
@@ -94,7 +93,7 @@ class FileExport:
             facts["answers"] = json.dumps(names)
             ready_net = flat(ready_net)
         return Conversion(
-            net=ready_net,
+            net=self.format.suited(ready_net),
             names=names,
             input_shape=(shape[0], shape[1], shape[2]),
             batch_size=self.batch_size,
@@ -159,8 +158,6 @@ class FileExport:
         free = self.batch_size is None
         agreement = compare(eager, file, self.images, task, free_batch=free)
         integers = None if quantized is None else compare(quantized, file, self.images, task, free_batch=free)
-        if integers is not None:
-            refuse_other_integers(self.path, integers)
         return Proof(agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers)
 
     def _normalized(self, net: nn.Module) -> nn.Module:

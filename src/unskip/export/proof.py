@@ -62,6 +62,7 @@ class Quantization:
     quantization_aware: Score | None
     epochs: int
     requantized_additions: int
+    trained_is_kept: bool = False
     note: str = ""
 
     def describe(self) -> str:
@@ -69,8 +70,7 @@ class Quantization:
         words = f"quantised after training {100 * self.post_training.value:.2f} %"
         if self.quantization_aware is not None:
             words += f", by training ({self.epochs} epochs) {100 * self.quantization_aware.value:.2f} %"
-            better = self.quantization_aware.value > self.post_training.value
-            words += f", the {'second' if better else 'first'} is kept"
+            words += f", the {'second' if self.trained_is_kept else 'first'} is kept"
         elif self.note:
             words += f", not trained in 8 bits: {self.note}"
         return f"{words}; {self.requantized_additions} additions requantise"
@@ -221,9 +221,14 @@ def refuse_deviation(path: Path, proved: Agreement, tolerance: float) -> None:
         )
 
 
-def refuse_other_integers(path: Path, proved: Agreement) -> None:
+def has_other_integers(proved: Agreement | None) -> bool:
+    """Whether a file does not compute what the quantised network does, but for rounding; not where there is none."""
+    return proved is not None and not proved.mean_difference <= _INTEGER_ROUNDING  # NaN included
+
+
+def refuse_other_integers(path: Path, proved: Agreement | None) -> None:
     """Raise `UnskipError` where a file does not compute what the quantised network does, but for rounding."""
-    if not proved.mean_difference <= _INTEGER_ROUNDING:
+    if proved is not None and has_other_integers(proved):
         raise UnskipError(
             f"{path} was not written: its answers differ from the quantised network's by {proved.mean_difference:.2g} "
             f"of the largest value on average, and {_INTEGER_ROUNDING:.2g} is allowed"

@@ -89,6 +89,8 @@ def _row(
     axes.stairs(values, edges, color=color, linewidth=1.4)
     bottom, height = _LAYERS[0] * top, _LAYERS[1] * top
     for layer, (start, end) in zip(layers, pairwise(edges), strict=True):
+        if not layer.cycles:
+            continue
         gap = pixel if end - start > 4 * pixel else 0  # between layers that are wide enough to have one
         axes.bar(
             start, height, end - start - gap, bottom, align="edge", color=bound_color(bound_of(layer)), linewidth=0

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, EightBits, Run, read_eight_bits
+from unskip.records import Comparison, EightBits, Group, Run, read_eight_bits
 from unskip.report.curves import loss_drawings, score_drawings
-from unskip.report.devices import device_section
+from unskip.report.devices import device_of, device_section
 from unskip.report.drawings import cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
@@ -76,7 +76,7 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
     """A page as HTML, with what all pages have; values are escaped unless they are markup."""
     sections: list[dict[str, Any]] = [
         {
-            "setting": setting_of(group),
+            "setting": _heading(comparison, group),
             "table": files_table(comparison, group),
             "costs": cost_drawings(comparison, group, metric, f"costs-{number}") if metric else (),
             "device": device_section(comparison, group, f"layers-{number}"),
@@ -94,7 +94,16 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
     )
 
 
+def _heading(comparison: Comparison, group: Group) -> str:
+    """A device in short where the words of its configuration are explained below."""
+    return f"{device_of(comparison, group)}, estimated by {group.runtime}" if group.meanings else setting_of(group)
+
+
 def _tables(section: dict[str, Any]) -> list[Table]:
     """Those of a setting."""
     device = section["device"]
-    return [section["table"], *([device.cycles, device.traffic] if device else ())]
+    return [
+        section["table"],
+        *([device.cycles] if device and device.bounds else ()),
+        *([device.traffic] if device else ()),
+    ]

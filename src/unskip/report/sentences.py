@@ -41,8 +41,8 @@ def readable_time(iso_time: str) -> str:
 
 
 def breakable(label: str) -> Markup:
-    """A label that may be broken before each edit and option in it."""
-    return Markup("<wbr>+").join(label.split("+"))
+    """A label that may be broken before each edit and option in it, and between their words."""
+    return Markup("<wbr>+").join(Markup("_<wbr>").join(part.split("_")) for part in label.split("+"))
 
 
 TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}

@@ -15,6 +15,18 @@ from unskip.runtimes._pte_plan import PlannedMethod, read_plan
 from unskip.runtimes.base import Images, Outputs, Program, answers_in, depth_index
 
 _OWN = "cortex_m::"
+_OPERATIONS = {
+    "cortex_m::quantized_conv2d": "Conv2D",
+    "cortex_m::quantized_depthwise_conv2d": "DepthwiseConv2D",
+    "cortex_m::quantized_linear": "FullyConnected",
+    "cortex_m::quantized_add": "Add",
+    "cortex_m::quantized_max_pool2d": "MaxPool",
+    "cortex_m::quantized_avg_pool2d": "AveragePool",
+    "aten::convolution": "Conv2D",
+    "aten::addmm": "FullyConnected",
+    "aten::linear": "FullyConnected",
+}
+"""What kernels compute, by which layers are found again in a network."""
 
 
 class CortexM(Estimator):
@@ -55,7 +67,7 @@ class CortexM(Estimator):
             operations=sum(name.startswith(_OWN) for name in kernels),
             fallback=tuple(name for name in kernels if not name.startswith(_OWN)),
             layers=tuple(
-                Layer(operation=name.removeprefix(_OWN), cycles=0, sram_bytes=live)
+                Layer(operation=_OPERATIONS.get(name, name), name=name, cycles=0, sram_bytes=live)
                 for name, live in zip(method.kernels, method.live_bytes(), strict=True)
             ),
         )

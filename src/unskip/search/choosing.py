@@ -51,7 +51,7 @@ class Forecast:
 
     def key(self, student: Student) -> tuple[int, ...]:
         """By which students with all blocks are put in order, the cheapest first."""
-        return (student.macs,) if self._device is None else self._cost(student).key
+        return (student.macs,) if self._device is None else self._cost(student).key[1:]  # nothing is left out: `suited`
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None

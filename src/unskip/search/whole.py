@@ -80,11 +80,12 @@ class DevicePlan:
     refused: Mapping[str, str]
 
     def best(self, figure: str) -> CompiledStudent | None:
-        """The line with the lowest figure by a measure, if that is lower than the network's own."""
+        """The line with the lowest figure by a measure, if the network's own does not come near it."""
         able = [line for line in self.lines if line.figures.get(figure, Figure()).value is not None]
         lowest = min(able, key=lambda line: _value(line.figures, figure), default=None)
-        own = self.lines[0]
-        return None if lowest is None or lowest.student == own.student else lowest
+        if lowest is None or _value(self.lines[0].figures, figure) <= (1 + _AS_GOOD) * _value(lowest.figures, figure):
+            return None
+        return lowest
 
     def as_good(self, best: CompiledStudent, figure: str) -> CompiledStudent | None:
         """The line that keeps the most shortcuts and comes near the best one; None where that is the best itself."""

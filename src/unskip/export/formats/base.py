@@ -101,6 +101,10 @@ class Format(ABC):
         """All files that one network becomes; ``path`` is among them."""
         return [path]
 
+    def suited(self, net: nn.Module) -> nn.Module:
+        """The same function, as the format's target computes it best; what a :class:`Conversion` for it holds."""
+        return net
+
     @abstractmethod
     def write(self, conversion: Conversion, path: Path) -> nn.Module | None:
         """Write the network and its metadata to ``path``; what else is in its folder afterwards is thrown away.

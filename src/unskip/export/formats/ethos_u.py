@@ -12,6 +12,7 @@ from torch import nn
 
 from unskip.errors import UnskipError
 from unskip.export.formats._pt2e import calibrated, of_batch
+from unskip.export.formats._strides import without_long_strides
 from unskip.export.formats.base import Conversion, Format
 from unskip.records import Estimate
 from unskip.runtimes import Configuration, _vela
@@ -41,6 +42,10 @@ class EthosU(Format):
     def files(self, path: Path) -> list[Path]:
         """The TOSA graph too."""
         return [path.with_suffix(GRAPH_SUFFIX), path]
+
+    def suited(self, net: nn.Module) -> nn.Module:
+        """Without convolutions of long strides: see :func:`without_long_strides`."""
+        return without_long_strides(net)
 
     def write(self, conversion: Conversion, path: Path) -> nn.Module:
         """See :meth:`Format.write`."""

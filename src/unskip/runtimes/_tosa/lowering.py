@@ -14,8 +14,7 @@ from unskip.runtimes._tosa.graph import Constant, Operation, TosaGraph, Value
 
 Integers = NDArray[np.int64]
 LIMITS: Mapping[str, tuple[int, int]] = {
-    name: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
-    for name, kind in {"INT8": np.int8, "INT16": np.int16, "INT32": np.int32}.items()
+    name: (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for name, bits in {"INT8": 8, "INT16": 16, "INT32": 32}.items()
 } | {"BOOL": (0, 1)}
 
 

@@ -172,7 +172,7 @@ def resize(node: Node) -> Lowered:
     nearest = node.attribute("Mode") == 1
     scale, offset = (node.integers(place).tolist() for place in (1, 2))
     axes = [
-        _positions(size, to, *scale[2 * axis : 2 * axis + 2], offset[axis], nearest=nearest)
+        _positions(size, to, scale[2 * axis], scale[2 * axis + 1], offset[axis], nearest=nearest)
         for axis, (size, to) in enumerate(zip(node.input(0).shape[1:3], node.output.shape[1:3], strict=True))
     ]
     factor = 1 if nearest else scale[0] * scale[2]
