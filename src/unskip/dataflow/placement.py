@@ -10,6 +10,7 @@ from unskip.dataflow.cascades import Run
 from unskip.dataflow.devices import Device, Memory
 from unskip.dataflow.layers import BRICK, Layer, Layers
 
+_MOST_CHOICES = 256
 _ALWAYS = float(1 << 40)  # worth more than whatever a map moves
 
 
@@ -161,8 +162,9 @@ def _input_cycles(layer: Layer, block: Block, memory: Memory) -> float:
 def kept_maps(layers: Layers, runs: Sequence[Run], room_in: Sequence[int], device: Device) -> frozenset[int]:
     """The maps that lie whole in the SRAM: of all that could, those whose reads and writes move most.
 
-    What the last layer of a cascade writes is not among them, nor what leaves the network. Exact, by going through the
-    runs in order with every choice of the maps that are alive.
+    What the last layer of a cascade writes is not among them, nor what leaves the network. By going through the runs
+    in order with every choice of the maps that are alive: exact where these are never more than some hundreds, which
+    takes a dense network.
     """
     places = places_of(layers, runs, never_kept(layers, runs))
     worth = [sum(_moved(layers, runs, map_, device) for map_ in place.maps) for place in places]
@@ -176,11 +178,13 @@ def kept_maps(layers: Layers, runs: Sequence[Run], room_in: Sequence[int], devic
             for index in begin:
                 choices += [(a | {index}, s + worth[index], k | {index}) for a, s, k in choices]
             for a, s, k in choices:
-                if sum(places[index].bytes for index in a) <= room:
+                if sum(places[index].bytes for index in a) <= max(room, 0):
                     after = frozenset(index for index in a if places[index].end > number)
                     if after not in following or s > following[after][0]:
                         following[after] = (s, k)
-        best = following
+        ranked = sorted(following.items(), key=lambda each: -each[1][0])
+        emptiest = min(ranked, key=lambda each: len(each[0]))  # fits whatever comes
+        best = dict([*ranked[:_MOST_CHOICES], emptiest])
     _, kept = max(best.values(), key=lambda each: each[0])
     return _together(layers, runs, frozenset(map_ for index in kept for map_ in places[index].maps))
 
