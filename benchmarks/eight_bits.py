@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="*", help="labels of the runs' networks; all by default")
     parser.add_argument("--quantisers", nargs="+", default=["xnnpack", "ethos-u"], choices=["xnnpack", "ethos-u"])
     parser.add_argument("--scales", nargs="+", default=["channel", "tensor"], choices=["channel", "tensor"])
+    parser.add_argument("--spread", type=float, default=0.0, help="powers of ten by which plain nets' channels differ")
     parser.add_argument("--qat-epochs", type=int, default=0)
     parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
     parser.add_argument("--train-limit", type=int, help="training images to train on with; the run's by default")
@@ -103,10 +104,26 @@ def subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
                 continue
             file, recipe = run.weights(label), load_recipe(run.recipe)
             net, info = load_net(file)
+            if not residual_blocks(net):
+                spread_channels(net, arguments.spread)
             data, task = data_for(file, info, None, settings).scaled(), task_for(file, info).scaled(info.mean, info.std)
             normalization = Normalization(info.mean, info.std)
             training = QuantizedTraining(run, recipe, label, data, task, (info.mean, info.std), Console(stderr=True))
             yield Subject(f"{run.path.name}/{label}", net, data, task, normalization, training, recipe.seed)
+
+
+def spread_channels(net: StagedNet, decades: float) -> None:
+    """Let the channels within plain basic blocks differ in size by so many powers of ten; what is computed stays."""
+    layers = dict(net.named_modules())
+    for name, norm in layers.items():
+        if name.endswith("body.bn1") and decades:
+            count = len(norm.weight)
+            order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+            factors = torch.logspace(0, decades, count)[order]
+            with torch.no_grad():
+                norm.weight *= factors
+                norm.bias *= factors
+                layers[name.removesuffix("bn1") + "conv2"].weight /= factors[None, :, None, None]
 
 
 def published(source: str, weights: Path, arguments: argparse.Namespace) -> Subject:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unskip.errors import UnskipError
-from unskip.runtimes import configured, ending_of, find_runtime, runtime_for
+from unskip.runtimes import Estimator, configured, ending_of, find_runtime, runtime_for, runtimes
 
 pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
 
@@ -111,3 +111,18 @@ def test_endings_name_devices():
     assert ending_of(Path("a/Net.Ethos-U85-2048.PTE")) == ".ethos-u85-2048.pte"
     assert runtime_for(Path("net.ethos-u55-32.pte")).name == "ethos_u"
     assert runtime_for(Path("net.pte")).name == "executorch"
+
+
+@pytest.mark.parametrize(
+    "estimator", [each for each in runtimes() if isinstance(each, Estimator)], ids=lambda each: each.name
+)
+def test_every_device_has_its_ending_and_its_usual_setting(estimator):
+    assert len(set(estimator.endings)) == len(estimator.targets)
+    for target in estimator.targets:
+        file = Path(f"net{estimator.ending(target)}")
+        assert target in file.name
+        assert runtime_for(file).name == estimator.name
+        usual = configured(target)
+        assert (usual.runtime, usual.target) == (estimator.name, target)
+        assert usual.setting.keys() <= estimator.options.keys()
+        assert configured(target, usual.setting) == usual

@@ -97,15 +97,19 @@ def _product(args: Sequence[Any], output: Tensor) -> Kernel:
 
 
 def _max_pool(args: Sequence[Any], output: Any) -> Kernel:
-    defaults: list[Any] = [[], (0, 0), (1, 1)]
-    _, size, stride, padding, dilation, *_ = [*args, *defaults[max(len(args) - 2, 0) :]]
+    size, stride, padding, dilation = _given(args, 1, ((1, 1), (), (0, 0), (1, 1)))
     return Kernel(False, _window(size, stride, padding, dilation))
 
 
 def _average_pool(args: Sequence[Any], output: Any) -> Kernel:
-    defaults: list[Any] = [[], (0, 0)]
-    _, size, stride, padding, *_ = [*args, *defaults[max(len(args) - 2, 0) :]]
+    size, stride, padding = _given(args, 1, ((1, 1), (), (0, 0)))
     return Kernel(False, _window(size, stride, padding))
+
+
+def _given(args: Sequence[Any], first: int, defaults: Sequence[Any]) -> list[Any]:
+    """The arguments from ``first`` on, as many as there are defaults, which stand in for those that a call left out."""
+    given = list(args[first : first + len(defaults)])
+    return given + list(defaults[len(given) :])
 
 
 def _concatenation(args: Sequence[Any], output: Tensor) -> Kernel:
@@ -114,10 +118,9 @@ def _concatenation(args: Sequence[Any], output: Tensor) -> Kernel:
 
 
 def _padding(args: Sequence[Any], output: Tensor) -> Kernel:
-    sides: list[int] = [*args[1], 0, 0]
-    left, _right, top, *_ = sides
-    flat = len(args[1]) <= 4
-    return Kernel(False, Window(padding=(top, left)) if flat else None)
+    sides = list(args[1])  # left, right, top, bottom, and those of further dimensions
+    left, top = sides[0], sides[2] if len(sides) > 2 else 0
+    return Kernel(False, Window(padding=(top, left)) if len(sides) <= 4 else None)
 
 
 _READERS: Mapping[Any, Callable[[Sequence[Any], Any], Kernel]] = {

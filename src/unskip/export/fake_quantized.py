@@ -17,6 +17,8 @@ from unskip.export.formats._pt2e import with_batch_size
 from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
 from unskip.nets import StagedNet
 
+_SIZE = torch.ops.aten.sym_size.int
+
 
 @dataclass(frozen=True)
 class FakeQuantized:
@@ -119,7 +121,7 @@ def _read_behind(places: dict[fx.Node, int], place: int) -> set[fx.Node]:
     return {
         node
         for node, own in places.items()
-        if own <= place and any(places.get(user, place) > place for user in node.users)
+        if own <= place and node.target is not _SIZE and any(places.get(user, place) > place for user in node.users)
     }
 
 
@@ -130,7 +132,9 @@ def _part(whole: fx.GraphModule, given: fx.Node, result: fx.Node) -> fx.GraphMod
     needed, stack = set(), [result]
     while stack:
         node = stack.pop()
-        if node not in copies and node not in needed:
+        if node.target is _SIZE:
+            copies[node] = graph.call_function(_SIZE, (copies[given], *node.args[1:]))  # every map has the batch's size
+        elif node not in copies and node not in needed:
             needed.add(node)
             stack.extend(node.all_input_nodes)
     for node in whole.graph.nodes:

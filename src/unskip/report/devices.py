@@ -106,17 +106,19 @@ def _beside(comparison: Comparison, group: Group, first: Cell, cell: Cell) -> On
 
 
 def _cost(comparison: Comparison, cell: Cell, first: Cell, name: str) -> tuple[str, str] | None:
-    """``SRAM 1.04x more`` and ``379.9 instead of 366.7 KiB``; None where one of the two is not known."""
+    """``SRAM 1.04x more`` and ``379.9 instead of 366.7 KiB``; None where the two cannot be compared."""
     this, other = (each.figures.get(name, Figure()) for each in (cell, first))
     if this.value is None or other.value is None:
         return None
     about = comparison.measures[name]
+    how = compared(this, other, about)
+    if not how:
+        return None
     unit, write = writer(about.unit, [this.value, other.value])
-    numbers = f"{write(this.value)} instead of {write(other.value)} {unit}"
-    if this.value == other.value:
-        numbers = f"{write(this.value)} {unit}"
+    same = f"{write(this.value)} {unit}"
+    numbers = same if this.value == other.value else f"{write(this.value)} instead of {write(other.value)} {unit}"
     title = about.title if about.title[1].isupper() else about.title[0].lower() + about.title[1:]
-    return f"{title} {compared(this, other, about)}".rstrip(), numbers
+    return f"{title} {how}", numbers
 
 
 @dataclass(frozen=True)
