@@ -117,12 +117,9 @@ def _remarks(answer: BudgetAnswer) -> Iterator[str]:
     if "peak" in answer.measures:
         yield f"Feature maps: {policy(True, answer.budget.bytes_per_element)}."
     if answer.device is not None and answer.runtime is not None:
-        left = (
-            f"; {answer.num_left} more, which a forecast and those before put behind them, were not"
-            if answer.num_left
-            else ""
-        )
-        yield f"Compiled: {answer.num_measured} students beside line 0{left}."
+        yield f"Compiled: {answer.num_measured} students beside line 0."
+        if answer.num_left:
+            yield f"Not compiled: {answer.num_left}, which a forecast, corrected by those that were, puts behind them."
         yield (
             f"Estimated by {answer.runtime} for {answer.device}, 8 bits, batch 1, random weights; nothing was measured "
             "on a device."
