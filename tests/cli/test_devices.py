@@ -68,9 +68,13 @@ def test_an_operation_that_the_device_does_not_have_is_named(at):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("net", "ratio"), [("resnet18", 1.7), ("resnet50", 2.2)])
+@pytest.mark.parametrize(("net", "ratio"), [("resnet18", 1.6), ("resnet50", 1.67)])
 def test_plans_for_a_cache_in_front_of_a_dram(net, ratio, at):
-    """Two edits win together where each alone loses: minutes of compiling."""
+    """Of ResNet-18, two edits win together where each alone loses: minutes of compiling.
+
+    The stem runs on the device, as its convolution of stride 4 is exported as two; left to the CPU, as ExecuTorch
+    leaves it, it would be in no figure, and the ratio 1.74.
+    """
     answer = unskip("inspect", net, "--target", "ethos-u65-256", "--also", "plan", "--json", at=at)
     lines = json.loads(answer.out)["plan"]["lines"]
     best = min(lines, key=lambda line: line["figures"]["cycles"])
