@@ -152,7 +152,7 @@ def test_print_of_a_plain_network_has_no_columns_without_shortcuts(inspections):
 def test_what_takes_time_is_made_when_it_is_named():
     net = make_net("resnet14", {"width": 4})
     quick = inspect_net(net, (3, 16, 16)).analyses
-    assert list(quick) == ["counts", "shortcuts", "kept", "memory", "verdict"]
+    assert list(quick) == ["counts", "shortcuts", "kept", "memory", "schedules", "verdict"]
     asked = inspect_net(net, (3, 16, 16), also=["plan"]).analyses
     assert list(asked) == [*quick, "plan"]
     assert {name: asked[name] for name in quick} == quick

@@ -22,7 +22,8 @@ ROOT = Path(unskip.__file__).parent
         ("fit-budget", "`latency_ratio` 2: expected a share", "--latency-ratio 2: expected a share"),
         ("fit-budget", "give `memory=4MiB`", "give --memory 4MiB"),
         ("export", "`int8` and `net`", "--int8 and --net"),
-        ("export", "`target` is no net", "TARGET is no net"),
+        ("evaluate", "`target` is no net", "TARGET is no net"),
+        ("export", "say it with `target`", "say it with --target"),
         ("run", "give `teacher.accept_weak`", "give --set teacher.accept_weak=.."),
         ("run", "give `data.workers=0`", "give --set data.workers=0"),
         ("run", "add `teacher.normalization={mean: [0.5]}`", "add --set 'teacher.normalization={mean: [0.5]}'"),
@@ -38,7 +39,11 @@ def test_a_sentence_in_the_words_of_a_command(command, sentence, typed):
     assert as_typed(sentence, typer.main.get_command(app()).commands[command].params) == typed
 
 
-WRITES_FLAGS = {"report/svg.py": "CSS has variables", "search/recipes.py": "commands to copy"}
+WRITES_FLAGS = {
+    "report/svg.py": "CSS has variables",
+    "runtimes/_vela.py": "calls a compiler",
+    "search/recipes.py": "commands to copy",
+}
 
 
 def texts_of(path: Path) -> Iterator[str]:

@@ -94,7 +94,7 @@ class EthosU(Estimator):
         "memory_mode": "what lies in which memory: Sram_Only, Shared_Sram (weights in flash), Dedicated_Sram_384KB (a "
         "cache in front of DRAM) and others of Vela's",
         "optimise": "speed, or size for the least SRAM",
-        "sram": "bytes of SRAM that Vela may use: its --arena-cache-size, the cache where the SRAM is one; by default "
+        "sram": "bytes of SRAM that Vela may use: its arena cache size, the cache where the SRAM is one; by default "
         "what the memory mode says",
     }
 
