@@ -26,6 +26,7 @@ def at(cache, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_ends_with_exit_code_1_and_the_reason(at, monkeypatch):
     """Of an inspection, again from the cache, and of a budget with the same SRAM."""
     tight = unskip("inspect", *SMALL, *TARGET, "--sram", "2KiB", "--optimise", "size", at=at)
@@ -72,6 +73,7 @@ def build():
 """
 
 
+@pytest.mark.slow
 def test_an_operation_that_the_device_does_not_have_is_named(at):
     (at / "mine.py").write_text(UNPLACED)
     said = refused(

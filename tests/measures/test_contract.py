@@ -18,7 +18,7 @@ from unskip.dataflow import count_macs, forecast, num_parameters
 from unskip.edits import without_shortcuts
 from unskip.export import Exported
 from unskip.measures import MEASURES, MeasuredFile, MeasuredNet, Timing, limits, measures
-from unskip.records import Comparison, Figure
+from unskip.records import Comparison, Estimate, Figure, Traffic
 from unskip.report.pages import render_bench
 from unskip.report.terminal import show_bench
 from unskip.tasks import Score
@@ -41,6 +41,15 @@ PROOF = Exported(
     images=16,
     constant=False,
     scores=None,
+)
+ESTIMATE = Estimate(
+    by="Vela 5.1.0",
+    target="ethos-u65-256",
+    clock_hz=1e9,
+    cycles=2_000_000,
+    memory_bytes={"sram": 1000, "dram": 2000, "flash": 3000},
+    traffic={"dram": Traffic(feature_maps_read=3, feature_maps_written=4)},
+    operations=5,
 )
 NEW = '''"""How many modules a network is made of."""
 
@@ -102,7 +111,9 @@ def test_every_measure_says_what_a_table_needs():
 @pytest.mark.parametrize("name", sorted(MEASURES))
 def test_every_measure_has_a_figure_of_a_network_or_of_a_file(name, net, file):
     measure = measures()[name]
-    figures = [figure for figure in (measure.of_net(net), measure.of_file(file)) if figure is not None]
+    there = dataclasses.replace(file, timing=None, estimate=ESTIMATE)
+    of_all = (measure.of_net(net), measure.of_file(file), measure.of_file(there))
+    figures = [figure for figure in of_all if figure is not None]
     assert figures
     for figure in figures:
         assert (figure.value is None) != (figure.unknown is None), figure
@@ -133,6 +144,14 @@ def test_figures_of_a_file(file):
         "on random images",
     )
     assert (figures["same_answer"].value, figures["same_answer"].images) == (0.875, 16)
+
+
+def test_figures_of_a_device_are_those_of_its_compiler(file):
+    there = dataclasses.replace(file, timing=None, estimate=ESTIMATE)
+    figures = {name: measure.of_file(there) for name, measure in measures().items()}
+    names = ("cycles", "device_ms", "sram", "dram", "flash", "dram_traffic")
+    assert [figures[name].value for name in names] == [2_000_000, 2.0, 1000, 2000, 3000, 7]
+    assert figures["peak"] is figures["arena"] is figures["latency"] is None
 
 
 def test_a_file_that_was_not_run_has_no_figures_of_running(file):
@@ -180,7 +199,7 @@ def test_limits_are_read(name, text, value):
 
 
 def test_a_limit_of_the_time_is_one_of_the_teachers():
-    assert [name for name, (_, limit) in limits().items() if limit.relative] == ["latency_ratio"]
+    assert [name for name, (_, limit) in limits().items() if limit.relative] == ["latency_ratio", "cycles_ratio"]
     with pytest.raises(UnskipError, match="up to 1"):
         limits()["latency_ratio"][1].parse("1.5", "latency_ratio")
 

@@ -10,7 +10,7 @@ class Dram(DeviceMeasure):
     title = "DRAM"
     unit = "bytes"
     kind = "memory"
-    order = 33
+    order = 37
 
     def of_estimate(self, estimate: Estimate) -> Figure | None:
         """Where the device has such memory."""

@@ -10,7 +10,7 @@ class DramTraffic(DeviceMeasure):
     title = "Maps to and from DRAM"
     unit = "bytes"
     kind = "memory"
-    order = 35
+    order = 39
     headline = True
 
     def of_estimate(self, estimate: Estimate) -> Figure | None:

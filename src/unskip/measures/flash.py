@@ -10,7 +10,7 @@ class Flash(DeviceMeasure):
     title = "Flash"
     unit = "bytes"
     kind = "memory"
-    order = 34
+    order = 38
 
     def of_estimate(self, estimate: Estimate) -> Figure | None:
         """Where the device has such memory."""

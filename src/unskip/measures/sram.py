@@ -11,7 +11,7 @@ class Sram(DeviceMeasure):
     title = "SRAM"
     unit = "bytes"
     kind = "memory"
-    order = 32
+    order = 36
     headline = True
     limits = (Limit("sram", "SRAM that `target` has for the program, such as 256KiB", bytes_from),)
 
