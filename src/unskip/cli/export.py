@@ -51,7 +51,10 @@ def export(
     optimise: Optimise = None,
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Quantise to 8 bits (onnx, executorch), calibrated on the run's training images."),
+        typer.Option(
+            "--int8",
+            help="Quantise to 8 bits (onnx, executorch; files for devices always are), calibrated on the run's training images.",
+        ),
     ] = False,
     calibration: Annotated[
         int | None, typer.Option(min=1, help="With --int8: how many training images; by default 256.")
