@@ -71,6 +71,7 @@ def test_what_ends_a_call_ends_its_processes(fake):
     assert threading.active_count() <= before + 1
 
 
+@pytest.mark.slow
 def test_a_network_is_compiled_once(tmp_path, monkeypatch):
     pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
     monkeypatch.setenv("UNSKIP_CACHE", str(tmp_path))

@@ -53,7 +53,8 @@ def export(
         bool,
         typer.Option(
             "--int8",
-            help="Quantise to 8 bits (onnx, executorch; files for devices always are), calibrated on the run's training images.",
+            help="Quantise to 8 bits (onnx, executorch; files for devices always are), calibrated on the run's "
+            "training images.",
         ),
     ] = False,
     calibration: Annotated[

@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from unskip.errors import UnskipError
@@ -83,7 +83,8 @@ class _Pool:
         """Compile until nothing is left."""
         with ThreadPoolExecutor(num_processes) as threads:
             try:
-                for each in [threads.submit(self._compile) for _ in range(num_processes)]:
+                started = [threads.submit(self._compile) for _ in range(num_processes)]
+                for each in wait(started, return_when=FIRST_EXCEPTION).done:
                     each.result()
             finally:  # Ctrl-C too, and before the threads are waited for
                 with self._lock:
