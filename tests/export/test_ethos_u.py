@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from unskip.errors import UnskipError
 from unskip.export import export_net
@@ -36,32 +35,6 @@ def written(net, scaled, tmp_path_factory):
 @pytest.fixture(scope="module")
 def program(written):
     return find_runtime("ethos_u").load(written.path)
-
-
-class Several(nn.Module):
-    """Tables for activations, a map that grows, a mean, a concatenation; two answers of different shapes."""
-
-    def __init__(self):
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU())
-        self.first = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.Hardswish())
-        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.SiLU())
-        self.last = nn.Conv2d(16, 3, 1)
-
-    def forward(self, images):
-        first = self.first(self.stem(images))
-        second = self.second(first)
-        grown = functional.interpolate(second, scale_factor=2.0, mode="nearest")
-        return {"map": self.last(torch.cat([first, grown], 1)), "mean": second.mean((2, 3))}
-
-
-@pytest.fixture(scope="module")
-def several(images, tmp_path_factory):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = Several().eval()
-    path = tmp_path_factory.mktemp("several") / "net.ethos-u85-256.pte"
-    return net, export_net(net, path, images[:6], calibration=images, max_drop=None, batch_size=2)
 
 
 def test_what_was_proved(written):
@@ -106,21 +79,6 @@ def test_any_number_of_images_has_the_bits_of_the_reference_model(program, scale
 def test_it_normalises_by_itself(net, program, scaled):
     expected = copy.deepcopy(net).eval()((scaled - MEAN[0]) / STD[0]).detach().numpy()
     assert abs(program(scaled.numpy()) - expected).max() < 0.1 * abs(expected).max()
-
-
-@pytest.mark.slow
-def test_several_answers_in_batches_of_two(several, images):
-    net, done = several
-    program = find_runtime("ethos_u").load(done.path)
-    assert program.batch_size == 2
-    answers = program(images[:5].numpy())
-    expected = net(images[:5])
-    assert {name: each.shape for name, each in answers.items()} == {"map": (5, 3, 8, 8), "mean": (5, 8)}
-    for name, each in answers.items():
-        right = expected[name].detach().numpy()
-        assert abs(each - right).max() < 0.1 * abs(right).max()
-        np.testing.assert_array_equal(program.reference(images[:5].numpy())[name], each)
-    assert read_metadata(done.path)["normalization"] == "outside"
 
 
 def test_other_bits_than_the_reference_models_are_refused(program, scaled, written):
