@@ -258,6 +258,8 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
         assert find_net(recipe.teacher.net)
         assert given["recipe"] in named_recipes() or Path(given["recipe"] or ".").exists()
         assert folder.parent == Path("runs")
+    elif words[0] == "inspect" and given["target"]:
+        assert configured(given["target"])  # compiling takes minutes
     elif words[0] in ("methods", "recipes", "nets", "inspect"):
         result = CliRunner().invoke(app(), words)
         assert result.exit_code == 0, result.output
