@@ -369,7 +369,7 @@ def test_the_memory_table_is_the_forecast():
         assert figures == [f"{value:.2f}" for value in (*peaks, peaks[0] / peaks[1])], depth
 
 
-OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch}
+OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch, records.EightBits}
 OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()} - OF_A_RUN
 
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unskip import UnskipError
@@ -107,6 +107,7 @@ DATA = st.recursive(
 
 
 @given(DATA)
+@example({"\x85": None})
 def test_what_is_written_reads_back_here_and_elsewhere(data):
     text = dump_yaml(data)
     assert same(read_yaml(text, "it"), data)
