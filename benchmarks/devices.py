@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,14 +30,12 @@ from unskip.compare.targets import Target, find_targets
 from unskip.dataflow import Cost, device_named, estimated_cost, inventory
 from unskip.dataflow.cost import Optimise
 from unskip.errors import UnskipError
-from unskip.export import find_format
-from unskip.export.formats.base import Conversion
+from unskip.export import format_for_device, untrained_conversion
 from unskip.export.formats.ethos_u import tosa_graph
 from unskip.nets import find_net
 from unskip.quiet import quiet
 from unskip.records import Estimate, Layer
-from unskip.runtimes import Configuration, _vela, configured
-from unskip.surgery import fold_batchnorm, with_recalibrated_statistics
+from unskip.runtimes import Configuration, Estimator, _vela, configured, find_runtime
 
 # The most telling first.
 NETS = (
@@ -95,11 +92,12 @@ def network(net: str, plan: str) -> Target:
 
 def forecast_of(target: Target, device: Configuration) -> Cost:
     """What the forecast says of a network on a device."""
-    cache = re.search(r"(\d+)KB", device.setting["memory_mode"])
-    about = device_named(device.target, sram_bytes=int(cache[1]) * 1024 if cache else None)
+    runtime = find_runtime(device.runtime)
+    assert isinstance(runtime, Estimator)
+    about = device_named(device.target, sram_bytes=runtime.sram_bytes(device))
     optimise: Optimise = "size" if device.setting["optimise"] == "size" else "speed"
     assert target.net is not None
-    return estimated_cost(target.net, target.input_shape, about, optimise=optimise)
+    return estimated_cost(format_for_device(device).suited(target.net), target.input_shape, about, optimise=optimise)
 
 
 def plan_by_stage(net: str, device: Configuration) -> str:
@@ -176,12 +174,8 @@ def compiled(net: str, plan: str, devices: Sequence[Configuration]) -> Iterator[
 def graph_of(target: Target, device: Configuration) -> bytes:
     """The graph that Vela is given for an untrained network, as `unskip.export` makes it."""
     assert target.net is not None
-    images = torch.rand(4, *target.input_shape, generator=torch.Generator().manual_seed(0))
-    folded = fold_batchnorm(with_recalibrated_statistics(target.net, [images])).eval()
-    ready = find_format(device.runtime).suited(folded)
-    conversion = Conversion(
-        net=ready, input_shape=target.input_shape, batch_size=1, facts={}, calibration=images, device=device
-    )
+    assert target.net.spec is not None
+    conversion = untrained_conversion(target.net.spec, target.input_shape, device)
     with quiet():
         return tosa_graph(conversion)
 

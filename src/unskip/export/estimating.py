@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from unskip.surgery import build, fold_batchnorm, with_recalibrated_statistics
 
 Shape = tuple[int, int, int]
 _SEED = 0
-_DECIDE = ("unskip", "torch", "torchao", "torchvision", "timm", "executorch")  # what a graph is a function of
+_DECIDE = ("torch", "torchao", "torchvision", "timm", "executorch")  # what a graph is a function of
 
 
 def estimate_untrained(spec: NetSpec, input_shape: Shape, device: Configuration) -> Estimate:
@@ -67,10 +68,20 @@ def _cached(spec: NetSpec, input_shape: Shape, device: Configuration) -> Path | 
         "target": device.target,
         "setting": dict(device.setting),
         "compiler": find_runtime(device.runtime).version,
+        "code": _own_code(),
         "versions": {package: _version(package) for package in _DECIDE},
     }
     key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return cache_folder() / "estimates" / f"{key}.json"
+
+
+@cache
+def _own_code() -> str:
+    """What sets this package's code apart from any other state of it: a graph is a function of it too."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _version(package: str) -> str:
@@ -80,16 +91,16 @@ def _version(package: str) -> str:
         return ""
 
 
-def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Estimate:
-    format_ = _format_for(device)
+def untrained_conversion(spec: NetSpec, input_shape: Shape, device: Configuration) -> Conversion:
+    """A network with random weights as the format of a device gets it; its calibration images are random too."""
     images = torch.rand(4, *input_shape, generator=torch.Generator().manual_seed(0))
     # Without statistics of its own, maps of a random network vanish or explode on their way.
     net = with_recalibrated_statistics(build(spec, seed=_SEED).eval(), [images])
     ready = fold_batchnorm(for_cpu(net))
     with torch.no_grad():
         names = answer_names(ready(images[:1]))
-    conversion = Conversion(
-        net=format_.suited(ready if isinstance(names, str) else flat(ready)),
+    return Conversion(
+        net=format_for_device(device).suited(ready if isinstance(names, str) else flat(ready)),
         input_shape=input_shape,
         batch_size=1,
         facts={},
@@ -97,6 +108,11 @@ def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Esti
         calibration=images,
         device=device,
     )
+
+
+def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Estimate:
+    format_ = format_for_device(device)
+    conversion = untrained_conversion(spec, input_shape, device)
     try:
         with quiet():
             return format_.estimate(conversion)
@@ -106,7 +122,8 @@ def _estimated(spec: NetSpec, input_shape: Shape, device: Configuration) -> Esti
         raise UnskipError(f"{format_.name} files cannot hold this network ({first_line(error)})") from error
 
 
-def _format_for(device: Configuration) -> Format:
+def format_for_device(device: Configuration) -> Format:
+    """The format of the files for a device."""
     runtime = find_runtime(device.runtime)
     assert isinstance(runtime, Estimator)
     return format_for(Path(f"net{runtime.ending(device.target)}"))

@@ -64,19 +64,19 @@ def export_net(
     installed. What stood at ``path`` before is then still there.
     """
     net = staged(net, images)
-    order = FileExport(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test, device)
-    if calibration is not None and not order.format.int8:
+    file = FileExport(Path(path), images, normalization, batch_size, backend, metadata or {}, task, test, device)
+    if calibration is not None and not file.format.int8:
         raise UnskipError(
-            f"{order.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
+            f"{file.format.name} files are written in float32 only; 8 bits (`int8`) are for {_able('int8')}"
         )
-    if calibration is None and not order.format.float32:
-        raise UnskipError(f"{order.format.name} files compute in 8 bits only: give images to calibrate on (`int8`)")
+    if calibration is None and not file.format.float32:
+        raise UnskipError(f"{file.format.name} files compute in 8 bits only: give images to calibrate on (`int8`)")
     if calibration is not None and not len(calibration):
         raise UnskipError("8 bits are calibrated on images, and there are none")
-    conversion = order.conversion(net, fold_batchnorm(for_cpu(net)), calibration=calibration)
+    conversion = file.conversion(net, fold_batchnorm(for_cpu(net)), calibration=calibration)
     if calibration is not None:
-        return exported_in_8_bits(order, net, conversion, max_drop, qat)
-    return order.kept([(None, net)], lambda place: order.format.write(conversion, place), tolerance)[0]
+        return exported_in_8_bits(file, net, conversion, max_drop, qat)
+    return file.kept([(None, net)], lambda place: file.format.write(conversion, place), tolerance)[0]
 
 
 def export_untrained(
@@ -132,14 +132,14 @@ def export_switchable(
         raise UnskipError(f"{format_.name} files hold one depth; several in one file are for {_able('switchable')}")
     facts = {**(metadata or {}), "depths": json.dumps(list(nets))}
     backend = backend or format_.depths_backend
-    order = FileExport(Path(path), images, normalization, batch_size, backend, facts, task, test)
+    file = FileExport(Path(path), images, normalization, batch_size, backend, facts, task, test)
     conversions = {
-        name: order.conversion(nets[name], ready)
+        name: file.conversion(nets[name], ready)
         for name, ready in zip(nets, _sharing([for_cpu(net) for net in nets.values()]), strict=True)
     }
     if any(conversion.names != LOGITS for conversion in conversions.values()):
         raise UnskipError("several depths in one file are for networks that answer with logits")
-    return order.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
+    return file.kept(nets.items(), lambda place: format_.write_depths(conversions, place), tolerance)
 
 
 def _sharing(nets: Sequence[StagedNet]) -> Sequence[StagedNet]:

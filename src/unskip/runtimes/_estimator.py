@@ -70,6 +70,11 @@ class Estimator(Runtime):
             return configuration
         return self.configured(configuration.target, {**configuration.setting, SRAM: str(num_bytes)})
 
+    def sram_bytes(self, configuration: Configuration) -> int | None:
+        """The SRAM that a setting gives a program; None where it names no size."""
+        size = configuration.setting.get(SRAM)
+        return None if size is None else int(size)
+
     @abstractmethod
     def configuration(self, path: Path) -> Configuration:
         """What a file was compiled for."""

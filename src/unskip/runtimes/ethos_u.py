@@ -112,6 +112,10 @@ class EthosU(Estimator):
             raise UnskipError(f"{path} does not say for which device it was compiled, as files of `export` do")
         return self.configured(facts["target"], parse_json(facts["setting"], f"the setting of {path}"))
 
+    def sram_bytes(self, configuration: Configuration) -> int | None:
+        """See :meth:`Estimator.sram_bytes`; memory modes name sizes too."""
+        return super().sram_bytes(configuration) or _vela.cache_bytes(configuration.setting["memory_mode"])
+
     def meanings(self, configuration: Configuration) -> Mapping[str, str]:
         """See :meth:`Estimator.meanings`."""
         return _vela_names.meanings(configuration)

@@ -9,9 +9,10 @@ from functools import cache
 
 from unskip.dataflow import Cost, Device, device_named, estimated_cost
 from unskip.errors import UnskipError
+from unskip.export import format_for_device
 from unskip.nets import StagedNet
 from unskip.records import Cell
-from unskip.runtimes import SRAM, Configuration
+from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search.compiling import num_cores
 from unskip.search.measuring import share_used
 from unskip.search.students import Student
@@ -36,8 +37,12 @@ class Forecast:
         self._device: Device | None = None
         with suppress(UnskipError):  # there are other devices
             self._device = device_named(device.target)
-        if self._device is not None and SRAM in device.setting:
-            self._device = replace(self._device, sram_bytes=int(device.setting[SRAM]))
+        self._suited = format_for_device(device).suited
+        runtime = find_runtime(device.runtime)
+        assert isinstance(runtime, Estimator)
+        size = runtime.sram_bytes(device)
+        if self._device is not None and size is not None:
+            self._device = replace(self._device, sram_bytes=size)
 
     def ratio(self, student: Student, other: Student, limited: str) -> float:
         """How many times as much as another one a student costs of what a limit is about."""
@@ -51,11 +56,11 @@ class Forecast:
 
     def key(self, student: Student) -> tuple[int, ...]:
         """By which students with all blocks are put in order, the cheapest first."""
-        return (student.macs,) if self._device is None else self._cost(student).key[1:]  # nothing is left out: `suited`
+        return (student.macs,) if self._device is None else self._cost(student).key
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None
-        net = edited(self._net, student.edits, seed=0)
+        net = self._suited(edited(self._net, student.edits, seed=0))
         return estimated_cost(net, self._shape, self._device, optimise="size" if self._optimise == "size" else "speed")
 
 

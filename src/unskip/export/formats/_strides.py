@@ -31,7 +31,8 @@ def without_long_strides(net: nn.Module) -> nn.Module:
 def _short(conv: nn.Conv2d) -> nn.Module:
     if conv.stride[0] <= LONGEST:
         return conv
-    return ByBlocks(conv) if conv.stride[0] % 2 else InTwoSteps(conv)
+    with conv.weight.device:  # which may be that of networks without values
+        return ByBlocks(conv) if conv.stride[0] % 2 else InTwoSteps(conv)
 
 
 def _is_long(module: nn.Module) -> bool:
