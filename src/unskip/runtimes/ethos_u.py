@@ -114,7 +114,8 @@ class EthosU(Estimator):
 
     def sram_bytes(self, configuration: Configuration) -> int | None:
         """See :meth:`Estimator.sram_bytes`; memory modes name sizes too."""
-        return super().sram_bytes(configuration) or _vela.cache_bytes(configuration.setting["memory_mode"])
+        mode = configuration.setting.get("memory_mode")
+        return super().sram_bytes(configuration) or (None if mode is None else _vela.cache_bytes(mode))
 
     def meanings(self, configuration: Configuration) -> Mapping[str, str]:
         """See :meth:`Estimator.meanings`."""
