@@ -51,7 +51,7 @@ def device_plan_tables(plan: DevicePlan, console: Console) -> Iterator[Renderabl
         yield Text(f"{student}: not compiled: {reason}.")
     said = f"Compiled: {plan.num_compiled} beside the network itself."
     if plan.num_left:
-        said += f" Not compiled: {plan.num_left}, which a forecast puts behind them; `compiles` says how many are."
+        said += f" Not compiled: {plan.num_left}, which a forecast puts behind them."
     yield Text(said, style="dim")
 
 

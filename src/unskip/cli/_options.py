@@ -140,6 +140,13 @@ Compiles = Annotated[
 ]
 
 
+def runtimes_here() -> str:
+    """The names of the runtimes that run on this machine, for helps."""
+    from unskip.runtimes import RUNTIMES, Estimator
+
+    return ", ".join(name for name, runtime in RUNTIMES.items() if not issubclass(runtime, Estimator))
+
+
 def devices_in(
     targets: str | None,
     system_config: str | None,

@@ -21,8 +21,8 @@ from unskip.cli._options import (
     names_in,
     numbers_in,
     parse_size,
+    runtimes_here,
 )
-from unskip.listing import listed_names
 
 
 def bench(
@@ -38,8 +38,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help=f"Of {', '.join(listed_names('unskip.runtimes'))}; with commas. By default onnxruntime, or none with "
-            "--target.",
+            help=f"Of {runtimes_here()}; with commas. By default onnxruntime, or none with --target.",
         ),
     ] = None,
     target_devices: Device = None,

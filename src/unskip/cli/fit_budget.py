@@ -24,9 +24,9 @@ from unskip.cli._options import (
     SystemConfig,
     device_in,
     parse_size,
+    runtimes_here,
 )
 from unskip.errors import UnskipError
-from unskip.listing import listed_names
 from unskip.measures import limits
 
 
@@ -49,9 +49,7 @@ def fit_budget(
     compiles: Compiles = None,
     runtime: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help=f"Where untrained exports are timed: {', '.join(listed_names('unskip.runtimes'))}."
-        ),
+        typer.Option(metavar="NAME", help=f"Where untrained exports are timed: {runtimes_here()}."),
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: ImageSize = None,
