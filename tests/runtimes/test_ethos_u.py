@@ -99,11 +99,14 @@ def test_settings_that_do_not_go_with_the_target(setting, said):
         configured("ethos-u55-128", setting)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    runtime = find_runtime("ethos-u")
-    monkeypatch.setattr(type(runtime), "module", "ethosu_that_is_not_here")
-    for ask in (lambda: configured("ethos-u55-128"), lambda: runtime.read_metadata(Path("net.ethos-u55-128.pte"))):
-        with pytest.raises(UnskipError, match=r"^Ethos-U is not installed: pip install 'unskip\[ethos-u\]'$"):
+@pytest.mark.parametrize("name", ["ethos_u", "cortex_m"])
+def test_a_missing_extra_is_named(name, monkeypatch):
+    runtime = find_runtime(name)
+    target = runtime.targets[-1]
+    monkeypatch.setattr(type(runtime), "module", "a_module_that_is_not_here")
+    hint = rf"^{runtime.title} is not installed: pip install 'unskip\[{runtime.extra}\]'$"
+    for ask in (lambda: configured(target), lambda: runtime.read_metadata(Path(f"net{runtime.ending(target)}"))):
+        with pytest.raises(UnskipError, match=hint):
             ask()
 
 

@@ -53,7 +53,11 @@ class Estimator(Runtime):
         return self.endings[self.targets.index(target)]
 
     def configured(self, target: str, setting: Mapping[str, str]) -> Configuration:
-        """A device with these options, and the usual value for each other; `UnskipError` for what it does not have."""
+        """A device with these options, and the usual value for each other.
+
+        Raises `UnskipError` for what it does not have, and where its compiler is not installed.
+        """
+        self.require()
         for option in setting:
             if option not in self.options:
                 has = f"it has {', '.join(f'`{name}`' for name in self.options)}" if self.options else "it has none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class CortexM(Estimator):
     libraries = ("torch", "executorch.backends.cortex_m.passes.cortex_m_pass_manager")
     package = "executorch"
     extra = "ethos-u"  # its passes share code with those for Ethos-U
+
+    @property
+    def installed(self) -> bool:
+        """With what its passes share with those for Ethos-U."""
+        return super().installed and importlib.util.find_spec("tosa_serializer") is not None
 
     def configuration(self, path: Path) -> Configuration:
         """The processor, by the file's metadata."""

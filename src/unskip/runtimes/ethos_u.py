@@ -122,7 +122,6 @@ class EthosU(Estimator):
         return _vela_names.meanings(configuration)
 
     def _complete(self, target: str, setting: Mapping[str, str]) -> Mapping[str, str]:
-        self.require()
         family = target.rpartition("-")[0]
         system, memory = _DEFAULTS[family]
         number = family.removeprefix("ethos-").upper()
