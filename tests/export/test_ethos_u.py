@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from unskip.errors import UnskipError
 from unskip.export import export_net
@@ -35,6 +36,32 @@ def written(net, scaled, tmp_path_factory):
 @pytest.fixture(scope="module")
 def program(written):
     return find_runtime("ethos_u").load(written.path)
+
+
+class Several(nn.Module):
+    """Tables for activations, a map that grows, a mean, a concatenation; two answers of different shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU())
+        self.first = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.Hardswish())
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.SiLU())
+        self.last = nn.Conv2d(16, 3, 1)
+
+    def forward(self, images):
+        first = self.first(self.stem(images))
+        second = self.second(first)
+        grown = functional.interpolate(second, scale_factor=2.0, mode="nearest")
+        return {"map": self.last(torch.cat([first, grown], 1)), "mean": second.mean((2, 3))}
+
+
+@pytest.fixture(scope="module")
+def several(images, tmp_path_factory):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Several().eval()
+    path = tmp_path_factory.mktemp("several") / "net.ethos-u85-256.pte"
+    return net, export_net(net, path, images[:6], calibration=images, max_drop=None, batch_size=2)
 
 
 def test_what_was_proved(written):
@@ -133,3 +160,17 @@ def test_operations_that_do_not_run_there_are_named(images, tmp_path):
     with pytest.raises(UnskipError, match=r"1 of its \d+ operations do not run on the ethos-u55-128: aten.avg_pool2d"):
         export_net(net.eval(), tmp_path / f"net.{TARGET}.pte", images, calibration=images, max_drop=None)
     assert not list(tmp_path.iterdir())
+
+
+def test_several_answers_in_batches_of_two(several, images):
+    net, done = several
+    program = find_runtime("ethos_u").load(done.path)
+    assert program.batch_size == 2
+    answers = program(images[:5].numpy())
+    expected = net(images[:5])
+    assert {name: each.shape for name, each in answers.items()} == {"map": (5, 3, 8, 8), "mean": (5, 8)}
+    for name, each in answers.items():
+        right = expected[name].detach().numpy()
+        assert abs(each - right).max() < 0.1 * abs(right).max()
+        np.testing.assert_array_equal(program.reference(images[:5].numpy())[name], each)
+    assert read_metadata(done.path)["normalization"] == "outside"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unskip.answers import LOGITS, answer_names
+from unskip.answers import LOGITS, answer_names, tensors_in, with_tensors
 from unskip.errors import UnskipError, first_line
 from unskip.export.formats import FORMATS, format_for
 from unskip.export.formats.base import Conversion, Format, flat, normalized
@@ -31,7 +31,7 @@ from unskip.nets import StagedNet
 from unskip.quiet import quiet
 from unskip.runtimes import Configuration, Estimator, configured
 from unskip.surgery import extract
-from unskip.tasks import Classification, Matching, Task
+from unskip.tasks import Answers, Classification, Matching, Task
 
 Normalization = tuple[Sequence[float], Sequence[float]]
 Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are networks
@@ -157,7 +157,14 @@ class FileExport:
         task = self.task or _usual_task(eager, self.images[:1])
         free = self.batch_size is None
         agreement = compare(eager, file, self.images, task, free_batch=free)
-        integers = None if quantized is None else compare(quantized, file, self.images, task, free_batch=free)
+        integers = None
+        if quantized is not None:
+            flat_answers = quantized  # it gives its tensors without the structure that they have in the network
+
+            def structured(images: Tensor) -> Answers:
+                return with_tensors(program.names, tensors_in(flat_answers(images)))
+
+            integers = compare(structured, file, self.images, task, free_batch=free)
         return Proof(agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers)
 
     def _normalized(self, net: nn.Module) -> nn.Module:
