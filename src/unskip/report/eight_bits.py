@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unskip.records import About, EightBits, Figure
 from unskip.report.table import Line, Table, build
@@ -31,22 +31,25 @@ _MEASURES = {
         "training; it begins where the calibrated file loses more than 0.5 points, and the better file is kept",
     ),
     "requantized_additions": About(
-        title="Additions",
-        unit="requantising",
+        title="Requantised additions",
+        unit="count",
         better="lower",
         kind="file",
-        definition="Additions: those in the file's graph that bring two maps, of a scale each, to a third one",
+        definition="Requantised additions: those in the file's graph that bring two maps, of a scale each, to a third",
     ),
 }
 
 
-def eight_bits_table(records: Sequence[EightBits]) -> Table:
-    """A row for every network and format, formats one after the other, the net with most additions first."""
+def eight_bits_table(records: Sequence[EightBits], colors: Mapping[str, int] | None = None) -> Table:
+    """A row for every network and format, formats one after the other, the net with most additions first.
+
+    ``colors`` are those of the nets, by label.
+    """
     ordered = sorted(records, key=lambda each: (each.format, each.target or "", -each.requantized_additions))
-    return build("In 8 bits", _MEASURES, [_line(each) for each in ordered])
+    return build("In 8 bits", _MEASURES, [_line(each, (colors or {}).get(each.label, 0)) for each in ordered])
 
 
-def _line(record: EightBits) -> Line:
+def _line(record: EightBits, color: int) -> Line:
     figures = {
         name: Figure(value=value)
         for name in ("float32", "post_training", "requantized_additions")
@@ -59,4 +62,5 @@ def _line(record: EightBits) -> Line:
         label=record.label,
         about=", ".join(filter(None, (record.format, record.target))),
         figures={**figures, "quantization_aware": trained},
+        color=color,
     )

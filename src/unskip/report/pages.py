@@ -13,7 +13,7 @@ from unskip.files import write_text
 from unskip.records import Comparison, EightBits, Group, Run, read_eight_bits
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_of, device_section
-from unskip.report.drawings import cost_drawings, memory_drawings
+from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
@@ -50,7 +50,7 @@ def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
         run.metric,
         title=run.title,
         run=run,
-        eight_bits=eight_bits_table(eight_bits) if eight_bits else None,
+        eight_bits=eight_bits_table(eight_bits, colors_of(run.comparison)) if eight_bits else None,
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
         losses=loss_drawings(run),
