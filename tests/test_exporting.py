@@ -12,6 +12,7 @@ from unskip.recipe import Cosine, TrainingRecipe, recipe_from
 from unskip.records import read_eight_bits
 from unskip.run import run_recipe
 from unskip.run_folder import RunFolder
+from unskip.runtimes import Configuration
 from unskip.weights import load_net, save_net
 
 RECIPE = {
@@ -63,6 +64,16 @@ def test_both_networks_are_written_down_and_reported(run, tmp_path):
 def test_settings_of_8_bits_belong_to_8_bits(run, tmp_path):
     with pytest.raises(UnskipError, match="`qat_epochs` belong to `int8`"):
         list(export_target(run.path, tmp_path / "n.onnx", qat_epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [(["onnx"], r"`target` cortex-m55 is for files that end in \.cortex-m55\.pte"), (["ethos-u"], "say which with")],
+)
+def test_a_target_belongs_to_its_files(run, tmp_path, formats, said):
+    with pytest.raises(UnskipError, match=said):
+        list(export_target(run.path, tmp_path / "out", formats, device=Configuration("cortex_m", "cortex-m55")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_record_is_named(run, tmp_path):

@@ -92,6 +92,10 @@ def export_target(
     file = next(iter(files.values()))
     name = file.stem.removesuffix("-full") + "-switchable" if switchable else file.stem
     places = _places(out, formats, f"{name}-int8" if int8 else name, device)
+    if device and all(format_for(path).runtime_name != device.runtime for path in places):
+        raise UnskipError(
+            f"`target` {device.target} is for files that end in {_ending(find_format(device.runtime), device)}"
+        )
     in_8_bits = {path: int8 or not format_for(path).float32 for path in places}
     if not any(in_8_bits.values()) and (calibration, max_drop, qat_epochs) != (None, None, None):
         raise UnskipError("`calibration`, `max_drop` and `qat_epochs` belong to `int8`")
