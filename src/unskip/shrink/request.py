@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from unskip.data import data_section
@@ -11,7 +12,7 @@ from unskip.errors import UnskipError
 from unskip.measures import Measure, limits
 from unskip.nets import NetSpec
 from unskip.recipe import Recipe, load_recipe, parse_settings, recipe_from
-from unskip.run_folder import RunFolder
+from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search import MAX_COMPILED, Budget
 from unskip.search.recipes import entries
@@ -22,6 +23,7 @@ from unskip.weights import load_net
 _BY_DATA = ("num_classes", "in_channels")
 _DECIDED = ("student", "methods", "training.epochs", "teacher.net", "teacher.edits", "measure", "task")
 _BATCH_SIZE = 64
+_TEACHER = "teacher"
 _MAX_LR = 0.02  # a trained network is forgotten at the 0.1 that a new one learns at
 
 
@@ -99,16 +101,16 @@ def base_recipe(
 ) -> Recipe:
     """The recipe that all trainings of a request share.
 
-    ``net`` is a network by name, a .safetensors file or a run folder, whose images are the ones meant unless ``data``
-    names others. ``weights`` are trained on such images, ``initial_weights`` are where a training begins; without
-    either, and without a file, the network is trained first. ``settings`` change fields of the recipe. Raises
+    ``net`` is a network by name, a .safetensors file, or a run folder, whose teacher and whose images are meant;
+    ``data`` names others. ``weights`` are trained on such images, ``initial_weights`` are where a training begins;
+    without either, and without a file, the network is trained first. ``settings`` change fields of the recipe. Raises
     `UnskipError` for what does not fit, and for settings of what is looked for.
     """
     tree: dict[str, Any] = {
         "training": {"batch_size": _BATCH_SIZE, "schedule": {"name": "onecycle", "max_lr": _MAX_LR}},
         "seed": seed,
     }
-    file = trained_file(net)
+    file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
     if file is None:
         tree["teacher"] = {"net": net, "weights": weights, "initial_weights": initial_weights}
     elif weights or initial_weights:
