@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,11 +32,9 @@ def evaluate_target(
     if ending_of(file):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
-        where = facts.get("normalization", "outside")
-        if where not in ("inside", "outside"):
-            raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
+        normalized_inside = normalizes(file, facts)
         images, task = data_for(file, info, data, settings), task_for(file, info)
-        if where == "inside":
+        if normalized_inside:
             images, task = images.scaled(), task.scaled(images.mean, images.std)
         return evaluate_file(file, images.test_batches(_BATCH).epoch(0), task, depth=depth)
     if depth is not None:
@@ -44,6 +42,14 @@ def evaluate_target(
     net, info = load_net(file)
     images = data_for(file, info, data, settings)
     return evaluate(net, images.test_batches(_BATCH).epoch(0), task_for(file, info))
+
+
+def normalizes(file: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a deployed file takes images scaled to 0..1, by its metadata; `UnskipError` where they are damaged."""
+    where = facts.get("normalization", "outside")
+    if where not in ("inside", "outside"):
+        raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
+    return where == "inside"
 
 
 def task_for(file: Path, info: DataInfo) -> Task:
