@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from unskip.data import Data, Normalization, data_section, load_data
 from unskip.data_info import DataInfo
@@ -18,6 +20,18 @@ from unskip.weights import load_net
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
 _BATCH = 256
+
+
+@dataclass(frozen=True)
+class TestPasses:
+    """Test images and labels in batches, as often as they are asked for."""
+
+    data: Data
+
+    __test__ = False  # pytest need not collect it
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.data.test_batches(_BATCH).epoch(0)
 
 
 def evaluate_target(

@@ -1,1 +1,8 @@
 """From a budget to a proven file."""
+
+from unskip.shrink.lengths import PRESETS, Preset
+from unskip.shrink.plan import Plan
+from unskip.shrink.request import Request, base_recipe
+from unskip.shrink.shrinking import plan_shrink, shrink
+
+__all__ = ["PRESETS", "Plan", "Preset", "Request", "base_recipe", "plan_shrink", "shrink"]

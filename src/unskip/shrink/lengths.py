@@ -1,0 +1,84 @@
+"""How long trainings are, so that all of them together take the time that there is: arithmetic, nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+REDUCTION = 3
+"""A rung keeps one of so many."""
+
+TRIAL_SHARE = 0.35
+"""Of the time for training, what the trials of all rungs get; the winner gets the rest."""
+
+FEWEST_STEPS = 20
+"""A training of fewer steps tells nothing."""
+
+Preset = Literal["quick", "good", "best"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a preset stands for: how many candidates are tried, and for how long the winner is trained unless asked."""
+
+    candidates: int
+    epochs: int
+
+
+PRESETS: dict[Preset, Effort] = {"quick": Effort(3, 4), "good": Effort(6, 15), "best": Effort(12, 60)}
+
+
+@dataclass(frozen=True)
+class Length:
+    """A training of whole ``epochs`` on a ``share``, up to 1, of every class's training images."""
+
+    epochs: int
+    share: float
+
+    def __str__(self) -> str:
+        """``3 epochs``, ``1 epoch of 40 % of the images``."""
+        words = f"{self.epochs:,} epoch{'s' * (self.epochs != 1)}"
+        return words if self.share == 1 else f"{words} of {100 * self.share:.2g} % of the images"
+
+    def steps(self, num_images: int, batch_size: int) -> int:
+        """The optimiser's steps, of so many training images."""
+        return self.epochs * max(1, int(self.share * num_images) // batch_size)
+
+
+def length_for(seconds: float, seconds_per_step: float, num_images: int, batch_size: int) -> Length:
+    """The longest training that fits into the time: whole epochs, or one on a share of the images.
+
+    It is never shorter than a step.
+    """
+    steps = max(1.0, seconds / seconds_per_step)
+    epochs = steps / max(1, num_images // batch_size)
+    if epochs >= 1:
+        return Length(math.floor(epochs), 1.0)
+    return Length(1, min(1.0, math.floor(steps) * batch_size / num_images))
+
+
+def rung_sizes(candidates: int) -> list[int]:
+    """How many candidates are trained in each rung; a rung keeps a third, and the last one names the winner.
+
+    None where there is nothing to choose.
+    """
+    sizes = []
+    while candidates > 1:
+        sizes.append(candidates)
+        candidates = math.ceil(candidates / REDUCTION)
+    return sizes
+
+
+def num_tried(wanted: int, seconds: float, seconds_per_step: Sequence[float]) -> int:
+    """How many of the candidates, which come in order, can be tried in the time for training.
+
+    Every one must get `FEWEST_STEPS` in every rung; one alone is not tried at all.
+    """
+    for count in range(min(wanted, len(seconds_per_step)), 1, -1):
+        sizes = rung_sizes(count)
+        slowest = max(seconds_per_step[:count])
+        if TRIAL_SHARE * seconds / len(sizes) >= count * FEWEST_STEPS * slowest:
+            return count
+    return 1
