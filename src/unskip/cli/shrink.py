@@ -105,9 +105,9 @@ def shrink(
     ```
     """
     from unskip.recipe import digest
-    from unskip.report import show_plan, show_shrink
+    from unskip.report import show_shrink
     from unskip.search import MAX_COMPILED
-    from unskip.shrink import Request, base_recipe, plan_shrink
+    from unskip.shrink import Request, base_recipe, plan_shrink, show_plan
     from unskip.shrink import shrink as make
     from unskip.units import seconds_from
 
@@ -144,7 +144,7 @@ def shrink(
     if dry_run:
         with Progress() as progress:
             plan = plan_shrink(request, console=out, say=progress.say, compiled=progress.done)
-        show_plan(plan, request.target, out)
+        show_plan(plan, request, out)
         if not (plan.meets or plan.trials):
             raise typer.Exit(ExitCode.NOT_MET)
         return

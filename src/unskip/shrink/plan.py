@@ -26,6 +26,7 @@ from unskip.units import duration
 
 Compiled = Callable[[int, int], None]
 _MOST_TIMED = 2  # candidates whose steps are timed: the largest
+_LOOKING_SHARE = 0.2  # of the time that is given, after which no more students are compiled
 SPARE = 0.97  # of the time that is given; the rest is for what nobody foresees
 
 
@@ -114,6 +115,7 @@ def make_plan(
         compiles=request.compiles,
         progress=say,
         compiled=compiled,
+        until=lambda: request.seconds is not None and seconds() > _LOOKING_SHARE * request.seconds,
     )
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
