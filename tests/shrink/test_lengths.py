@@ -1,6 +1,7 @@
 """How long trainings are."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
@@ -29,17 +30,17 @@ def test_a_training_fits_into_its_time_and_uses_it(seconds, step, images, batch)
     assert length.epochs >= 1
     assert 0 < length.share <= 1
     assert length.epochs == 1 or length.share == 1
-    steps, possible = length.steps(images, batch), max(1.0, seconds / step)
+    per_epoch, possible = images // batch, max(FEWEST_STEPS, seconds / step)
+    steps = length.steps(images, batch)
     assert 1 <= steps <= possible + 1e-6
-    per_epoch = images // batch
-    assert steps > possible - max(1, per_epoch if possible >= per_epoch else 2), "the time is used"
+    assert steps > possible - max(2, min(per_epoch, possible)), "less than an epoch of the time is left"
 
 
 @given(count=st.integers(0, 100))
 def test_rungs_keep_a_third_until_one_is_left(count):
     sizes = rung_sizes(count)
     assert sizes == sorted(sizes, reverse=True)
-    assert all(later == math.ceil(earlier / REDUCTION) for earlier, later in zip(sizes, sizes[1:], strict=False))
+    assert all(later == math.ceil(earlier / REDUCTION) for earlier, later in pairwise(sizes))
     if count > 1:
         assert sizes[0] == count
         assert math.ceil(sizes[-1] / REDUCTION) == 1
@@ -47,18 +48,15 @@ def test_rungs_keep_a_third_until_one_is_left(count):
         assert sizes == []
 
 
-@given(wanted=st.integers(1, 12), seconds=SECONDS, steps=st.lists(st.floats(1e-3, 10), min_size=1, max_size=15))
-def test_as_many_are_tried_as_the_time_allows(wanted, seconds, steps):
-    count = num_tried(wanted, seconds, steps)
-    assert 1 <= count <= min(wanted, len(steps))
-
+@given(wanted=st.integers(1, 12), seconds=SECONDS, step=st.floats(1e-3, 10))
+def test_as_many_are_tried_as_the_time_allows(wanted, seconds, step):
     def fits(number):
-        rung = TRIAL_SHARE * seconds / len(rung_sizes(number))
-        return rung >= number * FEWEST_STEPS * max(steps[:number])
+        return TRIAL_SHARE * seconds / len(rung_sizes(number)) >= number * FEWEST_STEPS * step
 
-    if count > 1:
-        assert fits(count)
-    assert not any(fits(more) for more in range(count + 1, min(wanted, len(steps)) + 1))
+    count = num_tried(wanted, seconds, step)
+    assert 1 <= count <= wanted
+    assert count == 1 or fits(count)
+    assert not any(fits(more) for more in range(count + 1, wanted + 1))
 
 
 @pytest.mark.parametrize(

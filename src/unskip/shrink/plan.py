@@ -37,7 +37,8 @@ class Plan(Record):
     what 8 bits cost it, where it has them. ``trials`` are those that the time allows, none where the teacher ``meets``
     the budget already or nothing does. ``step_seconds`` is what a step of the largest takes, ``end_seconds`` what comes
     after the winner's training, ``estimated_seconds`` all of it, from the first look to the report; ``total_seconds``
-    is the time that there is. ``winner_epochs`` is what the winner can expect.
+    is the time that there is, ``training_seconds`` the part of it for training. ``winner_epochs`` is what the winner
+    can expect.
     """
 
     teacher: Teacher
@@ -52,6 +53,7 @@ class Plan(Record):
     measures: dict[str, About]
     runtime: str
     step_seconds: float
+    training_seconds: float
     end_seconds: float
     estimated_seconds: float
     total_seconds: float
@@ -154,12 +156,13 @@ def make_plan(
             f"`time` {duration(total)} is too short: what is to be done before and after the training takes "
             f"{duration(seconds() + end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more"
         )
-    count = num_tried(len(candidates), left, [step] * len(candidates))
+    count = len(candidates) if request.seconds is None else num_tried(len(candidates), left, step)
     winner = left * (1 - TRIAL_SHARE if count > 1 else 1)
     return Plan(
         **known,
         trials=tuple(candidates[:count]),
         step_seconds=step,
+        training_seconds=left,
         estimated_seconds=seconds() + left + end_seconds,
         total_seconds=total,
         winner_epochs=int(winner / step / per_epoch),

@@ -11,7 +11,7 @@ from unskip.nets import StagedNet
 from unskip.records import Rung, Trial
 from unskip.requested import requested_student
 from unskip.shrink.candidates import recipe_of
-from unskip.shrink.lengths import TRIAL_SHARE, Length, length_for
+from unskip.shrink.lengths import Length
 from unskip.shrink.on_target import OnTarget
 from unskip.shrink.trainings import train_trial
 from unskip.shrink.work import Work
@@ -77,10 +77,7 @@ class Trials:
     def _train(self, alive: Sequence[Tried], number: int) -> None:
         """A rung: trainings of one length."""
         work, rungs = self._work, len(self._work.plan.rungs)
-        share = TRIAL_SHARE / rungs / (1 - TRIAL_SHARE * (number - 1) / rungs)
-        seconds = share * work.training_seconds / len(alive)
-        batch, step = work.looked.recipe.training.batch_size, self.step_seconds
-        length = work.folder.length(f"rung {number}", lambda: length_for(seconds, step, self._data.num_train, batch))
+        length = work.rung_length(number, len(alive), self.step_seconds, self._data.num_train)
         work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each")
         self.step_seconds = max(self._trained(each, number, length) for each in alive)
 

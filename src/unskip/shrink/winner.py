@@ -14,7 +14,6 @@ from unskip.records import Run, Trial, Winner
 from unskip.run import run_recipe
 from unskip.run_folder import RunFolder
 from unskip.shrink.candidates import STUDENT, recipe_of
-from unskip.shrink.lengths import length_for
 from unskip.shrink.on_target import Costs, OnTarget
 from unskip.shrink.work import Work
 
@@ -45,11 +44,11 @@ def _recipe(work: Work, trial: Trial, step_seconds: float) -> Recipe:
         return load_recipe(path)
     looked, batch = work.looked, work.looked.recipe.training.batch_size
     epoch_seconds = step_seconds * max(1, looked.data.num_train // batch)
-    seconds = work.training_seconds - _qat_epochs(work, epoch_seconds) * _QAT_STEP * epoch_seconds
     validation = looked.evaluation_seconds
     every = max(1, math.ceil(validation / (_VALIDATION_SHARE * epoch_seconds)))
     with_validation = step_seconds * (1 + validation / every / epoch_seconds)
-    length = length_for(seconds, with_validation, looked.data.num_train, batch)
+    in_8_bits = _qat_epochs(work, epoch_seconds) * _QAT_STEP * epoch_seconds
+    length = work.winner_length(in_8_bits, with_validation)
     recipe = recipe_of(looked.recipe, trial, length)
     usual = recipe.measure.runtime if work.request.device else work.request.runtime
     measure = MeasureRecipe(runtime=usual, threads=work.request.threads, latency=False)
