@@ -136,13 +136,16 @@ def make_plan(
         "end_seconds": end_seconds,
     }
     if not candidates:
-        nothing = {
-            "trials": (),
-            "step_seconds": 0.0,
-            "winner_epochs": 0,
-            "ways_out": () if meets else _ways_out(answer),
-        }
-        return Plan(**known, **nothing, estimated_seconds=seconds(), total_seconds=seconds())
+        return Plan(
+            **known,
+            trials=(),
+            ways_out=() if meets else _ways_out(answer),
+            step_seconds=0.0,
+            training_seconds=0.0,
+            winner_epochs=0,
+            estimated_seconds=seconds(),
+            total_seconds=seconds(),
+        )
     say("a few steps of the largest")
     largest = sorted(candidates, key=lambda trial: -(trial.figures["macs"].value or 0))[:_MOST_TIMED]
     times = [seconds_per_step(recipe_of(recipe, each, Length(1, 1.0)), teacher, data, task) for each in largest]
