@@ -151,7 +151,8 @@ def shrink(
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(net).name if Path(net).exists() else net).strip("-.")
     where = folder or Path("shrinks") / f"{name}-{digest(request.to_json())[:6]}"
     command = shlex.join(["unskip", *sys.argv[1:]])
-    record = make(request, where, command=command, console=out)
+    with Progress() as progress:
+        record = make(request, where, command=command, console=out, say=progress.say, compiled=progress.done)
     show_shrink(record, out)
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
     if record.outcome in ("not met", "cannot be met"):

@@ -78,6 +78,7 @@ class Trials:
         """A rung: trainings of one length."""
         work, rungs = self._work, len(self._work.plan.rungs)
         length = work.rung_length(number, len(alive), self.step_seconds, self._data.num_train)
+        work.say("training")
         work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each")
         self.step_seconds = max(self._trained(each, number, length) for each in alive)
 

@@ -28,6 +28,7 @@ def make_winner(work: Work, trial: Trial, step_seconds: float) -> tuple[Winner, 
     """
     recipe = _recipe(work, trial, step_seconds)
     epochs = recipe.training.epochs
+    work.say("training the winner")
     work.print(f"winner: {trial.words}, {epochs:,} epoch{'s' * (epochs != 1)}")
     run = run_recipe(recipe, work.folder.winner, console=work.console)
     target = OnTarget(work.request, work.say)
