@@ -21,7 +21,7 @@ def answer():
 
 @pytest.fixture(scope="module")
 def trials(answer):
-    return candidates_of(answer, RECIPE, 8)
+    return candidates_of([answer], RECIPE, 8)
 
 
 def test_every_kind_of_edits_comes_before_a_second_of_one_kind(answer, trials):
@@ -80,4 +80,19 @@ def _fades(name, net):
 def test_a_share_of_an_epoch_is_one_of_what_the_recipe_takes(trials, limit, left):
     base = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"limit": limit})})
     data = recipe_of(base, trials[0], Length(1, 0.25)).data
+    assert data.image_size == (32, 32)
     assert {name: getattr(data, name) for name in ("limit", "fraction") if getattr(data, name) is not None} == left
+
+
+def test_smaller_images_are_candidates_too_the_network_as_it_is_among_them(answer):
+    net = unskip.make_net("resnet14", {})
+    smaller = fit_budget(net, (3, 24, 24), answer.budget, limit=None, latency=False)
+    trials = candidates_of([answer, smaller], RECIPE, 30)
+    own = next(trial for trial in trials if not trial.edits)
+    assert trials.index(own) < 2, "a network that needs no edit comes early"
+    assert own.input_shape == (3, 24, 24)
+    assert "24x24" in own.words
+    recipe = recipe_of(RECIPE, own, Length(1, 1.0))
+    assert recipe.data.image_size == (24, 24)
+    assert recipe.methods[STUDENT]["method"] == "ce"
+    assert {trial.input_shape for trial in trials} == {SHAPE, (3, 24, 24)}

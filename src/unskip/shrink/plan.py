@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,8 +13,10 @@ from unskip.errors import UnskipError
 from unskip.export import Exported
 from unskip.exporting import cost_of_8_bits
 from unskip.files import write_json
+from unskip.measures import limits
+from unskip.nets import StagedNet
 from unskip.records import About, EightBits, Figure, Record, Teacher, Trial, WayOut
-from unskip.search import BudgetAnswer, fit_budget
+from unskip.search import Budget, BudgetAnswer, fit_budget
 from unskip.shrink.candidates import candidates_of, recipe_of
 from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, num_tried, rung_sizes
 from unskip.shrink.looking import Looked
@@ -27,6 +29,7 @@ from unskip.units import duration
 Compiled = Callable[[int, int], None]
 _MOST_TIMED = 2  # candidates whose steps are timed: the largest
 _LOOKING_SHARE = 0.2  # of the time that is given, after which no more students are compiled
+_IN_TIME = "device_ms"
 SPARE = 0.97  # of the time that is given; the rest is for what nobody foresees
 
 
@@ -105,31 +108,22 @@ def make_plan(
         input_shape=data.image_shape,
         figures=dict(costs.figures["teacher"]),
     )
-    answer = fit_budget(
-        teacher,
-        data.image_shape,
-        request.budget,
-        limit=None,
-        latency=request.times_files,
-        runtime=request.runtime,
-        threads=request.threads,
-        device=request.device,
-        compiles=request.compiles,
-        progress=say,
-        compiled=compiled,
-        until=lambda: request.seconds is not None and seconds() > _LOOKING_SHARE * request.seconds,
-    )
+    answers = [_answer(request, teacher, data.image_shape, request.budget, say, compiled, seconds)]
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
-    candidates = [] if meets else candidates_of(answer, recipe, effort.candidates)
-    measures = {**answer.measures, **costs.measures}
+    if not meets:
+        absolute = _absolute(request.budget, looked_at.figures)
+        shapes = [(data.image_shape[0], *size) for size in request.image_sizes]
+        answers += [_answer(request, teacher, shape, absolute, say, compiled, seconds) for shape in shapes]
+    candidates = [] if meets else candidates_of(answers, recipe, effort.candidates)
+    measures = {**answers[0].measures, **costs.measures}
     known = {
         "teacher": looked_at,
         "chance": looked.score.chance,
         "teacher_file": exported.path.name,
         "eight_bits": _eight_bits(exported, request),
         "meets": meets,
-        "num_usable": answer.num_usable,
+        "num_usable": sum(answer.num_usable for answer in answers),
         "measures": measures,
         "runtime": costs.runtime,
         "inputs": looked.inputs,
@@ -139,7 +133,7 @@ def make_plan(
         return Plan(
             **known,
             trials=(),
-            ways_out=() if meets else _ways_out(answer),
+            ways_out=() if meets else _ways_out(answers[0]),
             step_seconds=0.0,
             training_seconds=0.0,
             winner_epochs=0,
@@ -170,6 +164,46 @@ def make_plan(
         total_seconds=total,
         winner_epochs=int(winner / step / per_epoch),
     )
+
+
+def _answer(
+    request: Request,
+    teacher: StagedNet,
+    input_shape: tuple[int, int, int],
+    budget: Budget,
+    say: Callable[[str], None],
+    compiled: Compiled,
+    seconds: Callable[[], float],
+) -> BudgetAnswer:
+    """The students that meet a budget with images of a size."""
+    return fit_budget(
+        teacher,
+        input_shape,
+        budget,
+        limit=None,
+        latency=request.times_files,
+        runtime=request.runtime,
+        threads=request.threads,
+        device=request.device,
+        compiles=request.compiles,
+        progress=say,
+        compiled=compiled,
+        until=lambda: request.seconds is not None and seconds() > _LOOKING_SHARE * request.seconds,
+    )
+
+
+def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:
+    """The budget for images of another size: limits that are relative to the teacher as what they come to."""
+    known = limits()
+    absolute = dict(budget.limits)
+    for name in budget.limits:
+        measure, limit = known[name]
+        if limit.relative:
+            of_same = (other for other, (each, its) in known.items() if each.name == measure.name and not its.relative)
+            other = next(of_same, _IN_TIME)  # cycles are limited by the time that they take
+            del absolute[name]
+            absolute[other] = budget.most[limit.name] * (teacher[known[other][0].name].value or 0)
+    return Budget(absolute, budget.element)
 
 
 def _total(winner_seconds: float, candidates: int, around: float) -> float:

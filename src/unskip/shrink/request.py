@@ -34,7 +34,8 @@ class Request:
     ``recipe`` has the data, the teacher and the training; which student, which method and how many epochs is what is
     looked for. ``limits`` are a `Budget`'s, for feature maps and weights of type ``element``; ``accuracy_drop`` is how
     many percentage points of the teacher's accuracy may be lost. The file is for ``device``, or for ``runtime`` with so
-    many ``threads``. ``seconds`` is the time that all of it may take, None for what the preset takes.
+    many ``threads``. ``seconds`` is the time that all of it may take, None for what the preset takes. ``image_sizes``,
+    (height, width), are others that the student may take images of.
     """
 
     recipe: Recipe
@@ -47,6 +48,7 @@ class Request:
     seconds: float | None = None
     preset: Preset = "good"
     compiles: int = MAX_COMPILED
+    image_sizes: Sequence[tuple[int, int]] = ()
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class Request:
             "seconds": self.seconds,
             "preset": self.preset,
             "compiles": self.compiles,
+            "image_sizes": [list(size) for size in self.image_sizes],
         }
 
 

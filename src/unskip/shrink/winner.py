@@ -81,7 +81,7 @@ def _exported(work: Work, target: OnTarget, run: Run) -> Exported:
 
 
 def _record(work: Work, trial: Trial, recipe: Recipe, run: Run, exported: Exported, costs: Costs) -> Winner:
-    data, scores, net = work.looked.data, exported.scores, run.best_student
+    data, scores, net = work.looked.data_of(trial.input_shape), exported.scores, run.best_student
     assert scores is not None, "files of classifiers are scored"
     epochs = run.epochs_of(net)
     return Winner(
