@@ -74,6 +74,14 @@ def shrink(
     compiles: Compiles = None,
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: ImageSize = None,
+    smaller: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--or-image-size",
+            metavar="SIZE",
+            help="Another size that the file may take images of, such as 48, or 96x64. Repeat for more.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Decides everything that is drawn.")] = 0,
     settings: Annotated[
         list[str] | None,
@@ -104,10 +112,11 @@ def shrink(
     unskip shrink resnet18 --weights mine.pth --data PHOTOS --memory 1.5MiB --accuracy-drop 1
     ```
     """
+    from unskip.own_code import allow_module_of
     from unskip.recipe import digest
-    from unskip.report import show_plan, show_shrink
+    from unskip.report import show_shrink
     from unskip.search import MAX_COMPILED
-    from unskip.shrink import Request, base_recipe, plan_shrink
+    from unskip.shrink import Request, base_recipe, plan_shrink, show_plan
     from unskip.shrink import shrink as make
     from unskip.units import seconds_from
 
@@ -120,6 +129,7 @@ def shrink(
         device = device_in(target, system_config, memory_mode, optimise)
     if compiles is not None and device is None:
         raise UnskipError("`compiles` belongs to a device as the `target`")
+    allow_module_of(net)
     recipe = base_recipe(
         net,
         weights=weights,
@@ -140,18 +150,20 @@ def shrink(
         seconds=None if time is None else seconds_from(time, "time"),
         preset=preset,
         compiles=compiles or MAX_COMPILED,
+        image_sizes=[size for size in map(parse_size, smaller or ()) if size],
     )
     if dry_run:
         with Progress() as progress:
             plan = plan_shrink(request, console=out, say=progress.say, compiled=progress.done)
-        show_plan(plan, request.target, out)
+        show_plan(plan, request, out)
         if not (plan.meets or plan.trials):
             raise typer.Exit(ExitCode.NOT_MET)
         return
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(net).name if Path(net).exists() else net).strip("-.")
     where = folder or Path("shrinks") / f"{name}-{digest(request.to_json())[:6]}"
     command = shlex.join(["unskip", *sys.argv[1:]])
-    record = make(request, where, command=command, console=out)
+    with Progress() as progress:
+        record = make(request, where, command=command, console=out, say=progress.say, compiled=progress.done)
     show_shrink(record, out)
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
     if record.outcome in ("not met", "cannot be met"):

@@ -21,28 +21,32 @@ STUDENT = "student"
 _FADING = {"without_shortcuts": "with_fading_shortcuts"}
 
 
-def candidates_of(answer: BudgetAnswer, recipe: Recipe, count: int) -> list[Trial]:
+def candidates_of(answers: Sequence[BudgetAnswer], recipe: Recipe, count: int) -> list[Trial]:
     """The students that are tried, at most ``count``: of every kind of edits the least changed first, then the next.
 
-    Sub-nets are the same networks as students of fewer blocks, and need no trial of their own. Students that no method
-    can train from the teacher's weights are left out.
+    The first of the ``answers`` is for images of the teacher's size, the others for smaller ones, on which the network
+    as it is may keep the budget too. Sub-nets are the same networks as students of fewer blocks, and need no trial of
+    their own. Students that no method can train from the teacher's weights are left out.
     """
     trials: list[Trial] = []
-    for candidate in _varied([each for each in answer.candidates if each.is_usable and not each.student.sub_net]):
+    for answer, candidate in _varied(answers):
         if len(trials) == count:
             break
+        shape = answer.input_shape
         way = _way_to_train(candidate, recipe)
         if way is None:
             continue
         edits, method = way
-        label = _label(str(candidate.student), [trial.label for trial in trials])
+        words = str(candidate.student)
+        if answer is not answers[0]:
+            words += f", images of {shape[1]}x{shape[2]}"
         trials.append(
             Trial(
-                label=label,
-                words=str(candidate.student),
+                label=_label(words, [trial.label for trial in trials]),
+                words=words,
                 edits=tuple(edits),
                 method=method,
-                input_shape=answer.input_shape,
+                input_shape=shape,
                 shortcuts=candidate.student.shortcuts,
                 figures=dict(candidate.figures),
             )
@@ -55,6 +59,7 @@ def recipe_of(base: Recipe, trial: Trial, length: Length) -> Recipe:
     training = base.training.model_copy(update={"epochs": length.epochs})
     tree = base.model_dump(mode="json") | {"title": f"{base.teacher.net}: {trial.words}"}
     tree |= {"training": training.model_dump(mode="json")}
+    tree["data"]["image_size"] = list(trial.input_shape[1:])
     if length.share < 1 and base.data.limit is not None:
         tree["data"]["limit"] = max(1, round(length.share * base.data.limit))
     elif length.share < 1:
@@ -62,13 +67,20 @@ def recipe_of(base: Recipe, trial: Trial, length: Length) -> Recipe:
     return _for_student(tree, list(trial.edits), trial.method or "kd")
 
 
-def _varied(candidates: Sequence[Candidate]) -> Iterator[Candidate]:
-    """The first of every kind of edits, then the second, in the order of the first ones."""
-    kinds: dict[object, list[Candidate]] = {}
-    for candidate in candidates:
-        kinds.setdefault(candidate.student.kinds, []).append(candidate)
-    for turn in zip_longest(*kinds.values()):
+def _varied(answers: Sequence[BudgetAnswer]) -> Iterator[tuple[BudgetAnswer, Candidate]]:
+    """The first of every kind of edits, then the second; kinds in the order of their first ones, sizes in turn."""
+    kinds = [_kinds(answer) for answer in answers]
+    in_turn = [kind for turn in zip_longest(*kinds) for kind in turn if kind]
+    for turn in zip_longest(*in_turn):
         yield from filter(None, turn)
+
+
+def _kinds(answer: BudgetAnswer) -> list[list[tuple[BudgetAnswer, Candidate]]]:
+    kinds: dict[frozenset[str], list[tuple[BudgetAnswer, Candidate]]] = {}
+    for candidate in (answer.own, *answer.candidates):
+        if candidate.is_usable and not candidate.student.sub_net:
+            kinds.setdefault(candidate.student.kinds, []).append((answer, candidate))
+    return list(kinds.values())
 
 
 def _way_to_train(candidate: Candidate, recipe: Recipe) -> tuple[list[Any], str] | None:
@@ -76,7 +88,8 @@ def _way_to_train(candidate: Candidate, recipe: Recipe) -> tuple[list[Any], str]
     edits = entries(candidate.student.edits)
     fading = [_faded(entry) for entry in edits]
     ways = [(fading, "fade_kd")] if fading != edits else []
-    for start, method in [*ways, (edits, "align_kd"), (edits, "kd")]:
+    ways += [(edits, "align_kd"), (edits, "kd")] if edits else [(edits, "ce")]  # of itself it would learn nothing
+    for start, method in ways:
         try:
             check_nets(_for_student(recipe.model_dump(mode="json"), start, method))
         except UnskipError:

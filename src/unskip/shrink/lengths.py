@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,9 +49,9 @@ class Length:
 def length_for(seconds: float, seconds_per_step: float, num_images: int, batch_size: int) -> Length:
     """The longest training that fits into the time: whole epochs, or one on a share of the images.
 
-    It is never shorter than a step.
+    It has `FEWEST_STEPS` steps, up to the rounding to whole epochs, even where they do not fit.
     """
-    steps = max(1.0, seconds / seconds_per_step)
+    steps = max(FEWEST_STEPS, seconds / seconds_per_step)
     epochs = steps / max(1, num_images // batch_size)
     if epochs >= 1:
         return Length(math.floor(epochs), 1.0)
@@ -71,14 +70,12 @@ def rung_sizes(candidates: int) -> list[int]:
     return sizes
 
 
-def num_tried(wanted: int, seconds: float, seconds_per_step: Sequence[float]) -> int:
+def num_tried(wanted: int, seconds: float, seconds_per_step: float) -> int:
     """How many of the candidates, which come in order, can be tried in the time for training.
 
     Every one must get `FEWEST_STEPS` in every rung; one alone is not tried at all.
     """
-    for count in range(min(wanted, len(seconds_per_step)), 1, -1):
-        sizes = rung_sizes(count)
-        slowest = max(seconds_per_step[:count])
-        if TRIAL_SHARE * seconds / len(sizes) >= count * FEWEST_STEPS * slowest:
+    for count in range(wanted, 1, -1):
+        if TRIAL_SHARE * seconds / len(rung_sizes(count)) >= count * FEWEST_STEPS * seconds_per_step:
             return count
     return 1

@@ -34,7 +34,8 @@ _FEWEST_BATCHES = 4  # in an epoch
 class Looked:
     """What there is to begin with: the request's ``recipe`` with the teacher's weights, and an evaluation's seconds.
 
-    ``inputs`` is a hash of the images and of the teacher's weights.
+    The recipe says how images are normalised, and of which size they are. ``inputs`` is a hash of the images and of the
+    teacher's weights.
     """
 
     recipe: Recipe
@@ -44,6 +45,14 @@ class Looked:
     score: Score
     evaluation_seconds: float
     inputs: str
+
+    def data_of(self, input_shape: tuple[int, int, int]) -> Data:
+        """The images, of another size maybe."""
+        if input_shape == self.data.image_shape:
+            return self.data
+        sized = self.recipe.data.model_copy(update={"image_size": input_shape[1:]})
+        device = make_fabric(self.recipe.training).device
+        return load_images(self.recipe.model_copy(update={"data": sized}), device=device)
 
 
 def look(
@@ -89,6 +98,10 @@ def look(
     else:
         score = evaluate(teacher, data.test_batches(512).epoch(0), task)
     seconds = time.monotonic() - started
+    normalization = {"mean": data.mean, "std": data.std}
+    given = recipe.teacher.model_copy(update={"normalization": normalization})
+    sized = recipe.data.model_copy(update={"image_size": data.image_shape[1:]})
+    recipe = recipe.model_copy(update={"teacher": given, "data": sized})
     inputs = digest([data.fingerprint, recipe.teacher.weights and file_hash(recipe.teacher.weights)])
     return Looked(recipe, data, task.with_teacher(teacher), teacher.cpu(), score, seconds, inputs)
 

@@ -13,7 +13,7 @@ from unskip.deploying import TestPasses
 from unskip.errors import UnskipError
 from unskip.export import CALIBRATION_IMAGES, Exported, export_net, format_for
 from unskip.nets import StagedNet
-from unskip.records import About, Figure, Load
+from unskip.records import About, Cell, Figure, Load
 from unskip.runtimes import Estimator, find_runtime
 from unskip.search.measuring import with_ratios
 from unskip.shrink.request import Request
@@ -97,6 +97,11 @@ class OnTarget:
             cell.model_copy(update={"figures": {**subject.figures, **cell.figures}})
             for subject, cell in zip(comparison.subjects, group.cells, strict=True)
         ]
-        figures = {name: with_ratios(cells[0], cell).figures for name, cell in zip(names, cells, strict=True)}
+        figures = {name: _known(with_ratios(cells[0], cell)) for name, cell in zip(names, cells, strict=True)}
         hashes = {name: cell.sha256 for name, cell in zip(names, cells, strict=True)}
         return Costs(figures, hashes, comparison.measures, group.runtime, comparison.load)
+
+
+def _known(cell: Cell) -> dict[str, Figure]:
+    """The figures that have a value."""
+    return {name: figure for name, figure in cell.figures.items() if figure.value is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from unskip.data import data_section
@@ -11,7 +12,7 @@ from unskip.errors import UnskipError
 from unskip.measures import Measure, limits
 from unskip.nets import NetSpec
 from unskip.recipe import Recipe, load_recipe, parse_settings, recipe_from
-from unskip.run_folder import RunFolder
+from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search import MAX_COMPILED, Budget
 from unskip.search.recipes import entries
@@ -22,6 +23,7 @@ from unskip.weights import load_net
 _BY_DATA = ("num_classes", "in_channels")
 _DECIDED = ("student", "methods", "training.epochs", "teacher.net", "teacher.edits", "measure", "task")
 _BATCH_SIZE = 64
+_TEACHER = "teacher"
 _MAX_LR = 0.02  # a trained network is forgotten at the 0.1 that a new one learns at
 
 
@@ -32,7 +34,8 @@ class Request:
     ``recipe`` has the data, the teacher and the training; which student, which method and how many epochs is what is
     looked for. ``limits`` are a `Budget`'s, for feature maps and weights of type ``element``; ``accuracy_drop`` is how
     many percentage points of the teacher's accuracy may be lost. The file is for ``device``, or for ``runtime`` with so
-    many ``threads``. ``seconds`` is the time that all of it may take, None for what the preset takes.
+    many ``threads``. ``seconds`` is the time that all of it may take, None for what the preset takes. ``image_sizes``,
+    (height, width), are others that the student may take images of.
     """
 
     recipe: Recipe
@@ -45,6 +48,7 @@ class Request:
     seconds: float | None = None
     preset: Preset = "good"
     compiles: int = MAX_COMPILED
+    image_sizes: Sequence[tuple[int, int]] = ()
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
@@ -84,6 +88,7 @@ class Request:
             "seconds": self.seconds,
             "preset": self.preset,
             "compiles": self.compiles,
+            "image_sizes": [list(size) for size in self.image_sizes],
         }
 
 
@@ -99,16 +104,16 @@ def base_recipe(
 ) -> Recipe:
     """The recipe that all trainings of a request share.
 
-    ``net`` is a network by name, a .safetensors file or a run folder, whose images are the ones meant unless ``data``
-    names others. ``weights`` are trained on such images, ``initial_weights`` are where a training begins; without
-    either, and without a file, the network is trained first. ``settings`` change fields of the recipe. Raises
+    ``net`` is a network by name, a .safetensors file, or a run folder, whose teacher and whose images are meant;
+    ``data`` names others. ``weights`` are trained on such images, ``initial_weights`` are where a training begins;
+    without either, and without a file, the network is trained first. ``settings`` change fields of the recipe. Raises
     `UnskipError` for what does not fit, and for settings of what is looked for.
     """
     tree: dict[str, Any] = {
         "training": {"batch_size": _BATCH_SIZE, "schedule": {"name": "onecycle", "max_lr": _MAX_LR}},
         "seed": seed,
     }
-    file = trained_file(net)
+    file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
     if file is None:
         tree["teacher"] = {"net": net, "weights": weights, "initial_weights": initial_weights}
     elif weights or initial_weights:

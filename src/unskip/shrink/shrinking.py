@@ -106,7 +106,8 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         trials, scored_on = tried.records, tried.scored_on
         winner, file = make_winner(work, tried.best.trial, tried.step_seconds)
         work.say("comparing answers")
-        answers = compare_answers(looked.teacher, file, looked.data)
+        sized = looked.data_of(tried.best.trial.input_shape)
+        answers = compare_answers(looked.teacher, file, looked.data, winner_data=sized)
     return Shrink(
         unskip=version("unskip"),
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
-from itertools import chain, count, islice
 from pathlib import Path
-from statistics import median
 
-import torch
 from rich.console import Console
 
 from unskip.data import Data
 from unskip.evaluation import evaluate
 from unskip.files import parse_json, write_json
 from unskip.methods import Method, method_from
-from unskip.methods.base import only_trainable
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, TrainingRecipe
@@ -24,13 +19,12 @@ from unskip.requested import requested_student
 from unskip.shrink.candidates import STUDENT
 from unskip.shrink.lengths import Length
 from unskip.tasks import Task
-from unskip.training import Checkpoint, ImagesOf, Monitor, make_fabric, train_student
-from unskip.training.device import place, uses_channels_last
-from unskip.training.optim import make_optimizer
+from unskip.training import Checkpoint, ImagesOf, Monitor, train_student
+from unskip.training.duration import estimate
 from unskip.weights import load_net, save_net
 
 _EVALUATED = 512  # images at once
-_TIMED_STEPS = 6
+_TIMED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -113,35 +107,15 @@ def _trained(
 
 
 def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task) -> float:
-    """What a step of the training of a recipe's student takes here, in seconds."""
+    """What a step of the training of a recipe's student takes here, in seconds, by a few real ones."""
     method = method_from(STUDENT, recipe.methods[STUDENT])
     student = requested_student(recipe, teacher, data)
-    return _seconds_per_step(method, teacher, student, recipe.training, data, task)
+    return estimate(
+        teacher, data, method, student=student, training=recipe.training, task=task, within=_TIMED_SECONDS
+    ).seconds_per_step
 
 
 def seconds_per_teacher_step(net: StagedNet, recipe: Recipe, data: Data, task: Task) -> float:
-    """What a step of the teacher's training takes here, in seconds."""
-    return _seconds_per_step(CE(), None, copy.deepcopy(net), _of_teacher(recipe), data, task)
-
-
-def _seconds_per_step(
-    method: Method, teacher: StagedNet | None, student: StagedNet, training: TrainingRecipe, data: Data, task: Task
-) -> float:
-    """By a few real steps."""
-    fabric = make_fabric(training)
-    loss = method.loss(teacher, student, task=task, epochs=training.epochs)
-    place(loss, fabric, training)
-    phase = loss.phases[0]
-    optimizer = make_optimizer(training.optimizer, phase.trainable)
-    objective, wrapped = fabric.setup(phase.objective, optimizer)
-    objective.train()
-    batches = data.train_batches(training.batch_size, 0, channels_last=uses_channels_last(training))
-    times = []
-    with only_trainable(phase):
-        for images, labels in islice(chain.from_iterable(map(batches.epoch, count())), _TIMED_STEPS):
-            started = time.perf_counter()
-            wrapped.zero_grad()
-            fabric.backward(torch.stack(list(objective(images, labels, 0.0).values())).sum())
-            wrapped.step()
-            times.append(time.perf_counter() - started)
-    return median(times[1:])
+    """What a step of the teacher's training takes here, in seconds, by a few real ones."""
+    training = _of_teacher(recipe)
+    return estimate(None, data, CE(), student=net, training=training, task=task, within=_TIMED_SECONDS).seconds_per_step

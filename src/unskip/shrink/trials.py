@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from unskip.data import Data
 from unskip.errors import UnskipError
@@ -11,7 +12,7 @@ from unskip.nets import StagedNet
 from unskip.records import Rung, Trial
 from unskip.requested import requested_student
 from unskip.shrink.candidates import recipe_of
-from unskip.shrink.lengths import TRIAL_SHARE, Length, length_for
+from unskip.shrink.lengths import Length
 from unskip.shrink.on_target import OnTarget
 from unskip.shrink.trainings import train_trial
 from unskip.shrink.work import Work
@@ -46,7 +47,8 @@ class Trials:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._tried = [Tried(trial) for trial in work.plan.trials]
-        self.scored_on, self._data = self._held_out()
+        self._images = cache(self._held_out)
+        self.scored_on, self._data = self._images(work.looked.data.image_shape)
         self.step_seconds = work.plan.step_seconds
         alive = list(self._tried)
         for number, size in enumerate(work.plan.rungs, 1):
@@ -60,8 +62,9 @@ class Trials:
         """All trials."""
         return tuple(each.record for each in self._tried)
 
-    def _held_out(self) -> tuple[str, Data]:
-        data, seed = self._work.looked.data, self._work.request.recipe.seed
+    def _held_out(self, input_shape: tuple[int, int, int]) -> tuple[str, Data]:
+        """What trials are scored on, in words, and their images: the same ones of every size."""
+        data, seed = self._work.looked.data_of(input_shape), self._work.request.recipe.seed
         try:
             part = data.with_held_out(min(_HELD_OUT, _MOST_HELD_OUT / data.num_train), seed)
         except UnskipError:
@@ -77,17 +80,15 @@ class Trials:
     def _train(self, alive: Sequence[Tried], number: int) -> None:
         """A rung: trainings of one length."""
         work, rungs = self._work, len(self._work.plan.rungs)
-        share = TRIAL_SHARE / rungs / (1 - TRIAL_SHARE * (number - 1) / rungs)
-        seconds = share * work.training_seconds / len(alive)
-        batch, step = work.looked.recipe.training.batch_size, self.step_seconds
-        length = work.folder.length(f"rung {number}", lambda: length_for(seconds, step, self._data.num_train, batch))
+        length = work.rung_length(number, len(alive), self.step_seconds, self._data.num_train)
+        work.say("training")
         work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each")
         self.step_seconds = max(self._trained(each, number, length) for each in alive)
 
     def _trained(self, tried: Tried, rung: int, length: Length) -> float:
         """One training; the seconds that a step took."""
         work, trial = self._work, tried.trial
-        part = self._data
+        part = self._images(trial.input_shape)[1]
         if length.share < 1:
             part = part.with_training_share(length.share, work.request.recipe.seed)
         recipe = recipe_of(work.looked.recipe, trial, length)
@@ -124,6 +125,6 @@ class Trials:
             recipe = recipe_of(work.looked.recipe, tried.trial, Length(1, 1.0))
             net = requested_student(recipe, work.looked.teacher, work.looked.data)
         teacher = work.folder.path / work.plan.teacher_file
-        figures = OnTarget(work.request, work.say).costs_of_net(net, teacher, work.looked.data.image_shape)
+        figures = OnTarget(work.request, work.say).costs_of_net(net, teacher, tried.trial.input_shape)
         most = work.request.budget.most
         return [name for name in most if name in figures and (figures[name].value or 0) > most[name]]

@@ -14,7 +14,6 @@ from unskip.records import Run, Trial, Winner
 from unskip.run import run_recipe
 from unskip.run_folder import RunFolder
 from unskip.shrink.candidates import STUDENT, recipe_of
-from unskip.shrink.lengths import length_for
 from unskip.shrink.on_target import Costs, OnTarget
 from unskip.shrink.work import Work
 
@@ -29,11 +28,12 @@ def make_winner(work: Work, trial: Trial, step_seconds: float) -> tuple[Winner, 
     """
     recipe = _recipe(work, trial, step_seconds)
     epochs = recipe.training.epochs
+    work.say("training the winner")
     work.print(f"winner: {trial.words}, {epochs:,} epoch{'s' * (epochs != 1)}")
     run = run_recipe(recipe, work.folder.winner, console=work.console)
     target = OnTarget(work.request, work.say)
     exported = _exported(work, target, run)
-    work.print(exported.describe())
+    work.console.print(exported.describe(), highlight=False, soft_wrap=True)
     costs = target.costs(work.folder.path / work.plan.teacher_file, {STUDENT: exported.path})
     return _record(work, trial, recipe, run, exported, costs), exported.path
 
@@ -45,11 +45,11 @@ def _recipe(work: Work, trial: Trial, step_seconds: float) -> Recipe:
         return load_recipe(path)
     looked, batch = work.looked, work.looked.recipe.training.batch_size
     epoch_seconds = step_seconds * max(1, looked.data.num_train // batch)
-    seconds = work.training_seconds - _qat_epochs(work, epoch_seconds) * _QAT_STEP * epoch_seconds
     validation = looked.evaluation_seconds
     every = max(1, math.ceil(validation / (_VALIDATION_SHARE * epoch_seconds)))
     with_validation = step_seconds * (1 + validation / every / epoch_seconds)
-    length = length_for(seconds, with_validation, looked.data.num_train, batch)
+    in_8_bits = _qat_epochs(work, epoch_seconds) * _QAT_STEP * epoch_seconds
+    length = work.winner_length(in_8_bits, with_validation)
     recipe = recipe_of(looked.recipe, trial, length)
     usual = recipe.measure.runtime if work.request.device else work.request.runtime
     measure = MeasureRecipe(runtime=usual, threads=work.request.threads, latency=False)
@@ -81,7 +81,7 @@ def _exported(work: Work, target: OnTarget, run: Run) -> Exported:
 
 
 def _record(work: Work, trial: Trial, recipe: Recipe, run: Run, exported: Exported, costs: Costs) -> Winner:
-    data, scores, net = work.looked.data, exported.scores, run.best_student
+    data, scores, net = work.looked.data_of(trial.input_shape), exported.scores, run.best_student
     assert scores is not None, "files of classifiers are scored"
     epochs = run.epochs_of(net)
     return Winner(
