@@ -18,7 +18,7 @@ from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
-from unskip.report.shrinks import shown_measures, side_by_side, tried_drawings, tried_table
+from unskip.report.shrinks import definitions_of, side_by_side, tried_drawings, tried_table
 from unskip.report.table import Table, definitions
 
 
@@ -81,7 +81,6 @@ def render_bench(comparison: Comparison) -> str:
 def render_shrink(record: Shrink) -> str:
     """The whole page of what `unskip shrink` found as HTML; the same record gives the same bytes."""
     answers, winner = record.answers, record.winner
-    shown = shown_measures(record) if winner else list(record.most)
     return TEMPLATES.get_template("shrink.html.j2").render(
         title=f"{record.net} on {record.data.name}, for {record.target}",
         unskip=record.unskip,
@@ -95,7 +94,7 @@ def render_shrink(record: Shrink) -> str:
         every_class=classes_table(answers, every=True) if answers and len(answers.classes) > MOST_CLASSES else None,
         mistakes=mistakes_table(answers) if answers else None,
         shown=disagreements(answers) if answers else (),
-        definitions=[record.measures[name].definition for name in (record.metric, *shown)],
+        definitions=definitions_of(record),
         recipe=yaml.safe_dump(winner.recipe, sort_keys=False, allow_unicode=True) if winner else None,
         sentences=sentences,
     )

@@ -94,6 +94,17 @@ def shown_measures(record: Shrink) -> list[str]:
     ]
 
 
+def definitions_of(record: Shrink) -> list[str]:
+    """What must be known to read the figures: of all that are shown, or without a winner of what is limited."""
+    names = shown_measures(record) if record.winner else record.most
+    abouts = [record.measures[name] for name in dict.fromkeys((record.metric, *names))]
+    # That of a relative limit is the help of its option, which does not begin with the title.
+    return [
+        each.definition if each.definition.startswith(each.title) else f"{each.title}: {each.definition}"
+        for each in abouts
+    ]
+
+
 def _measured(record: Shrink, name: str) -> Row:
     about, winner = record.measures[name], record.winner
     assert winner is not None
