@@ -515,10 +515,15 @@ def shrinks() -> dict[str, Shrink]:
     slow = {**whole.winner.figures, "cycles_ratio": Figure(value=0.74)}
     ways_out = (
         WayOut(words="images of 24x24 pixels", figures=on_target(720_000, 30_000), meets=True),
-        WayOut(words="the nearest: without shortcuts, 1 of 9 blocks", figures=on_target(900_000, 44_000), meets=False),
+        WayOut(
+            words="without shortcuts, 1 of 9 blocks (nearest to all limits)",
+            figures=on_target(900_000, 44_000),
+            meets=False,
+        ),
     )
     latency_limit = {"latency_ratio": Figure(value=0.78, low=0.75, high=0.82)}
     of_latency = measures()["latency"].about
+    ratio = of_latency.model_copy(update={"title": "Latency ratio", "unit": ""})
     return {
         "met": whole,
         "not met": changed(whole, "winner", figures=slow),
@@ -554,7 +559,7 @@ def shrinks() -> dict[str, Shrink]:
             estimated=False,
             limits={"latency_ratio": 0.8},
             most={"latency_ratio": 0.8},
-            measures={**whole.measures, "latency": of_latency, "latency_ratio": of_latency},
+            measures={**whole.measures, "latency": of_latency, "latency_ratio": ratio},
             teacher=changed(whole.teacher, figures={"latency": latency(5.1), "latency_ratio": Figure(value=1)}),
             winner=changed(whole.winner, figures={"latency": latency(4.0), **latency_limit}),
             trials=tuple(changed(each, figures={"latency": latency(4.0), **latency_limit}) for each in whole.trials),

@@ -114,6 +114,11 @@ class ClassAnswers(Record):
     teacher: int = Field(ge=0)
     winner: int = Field(ge=0)
 
+    @property
+    def gain(self) -> float:
+        """How much the winner's accuracy is above the teacher's, as a share; 0 without images."""
+        return (self.winner - self.teacher) / max(1, self.images)
+
 
 class Confusion(Record):
     """How often teacher and winner answer ``answered`` to images that are ``true``, both numbers of classes."""
