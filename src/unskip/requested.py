@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import torch
 
 from unskip.data import Data
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.methods import method_from
-from unskip.nets import NetSpec
+from unskip.nets import NetSpec, StagedNet
 from unskip.nets.within_memory import check_memory
 from unskip.recipe import Edits, Recipe
-from unskip.surgery import Edit, build
+from unskip.surgery import Edit, build, edited
 from unskip.tasks import make_task
+from unskip.weights import load_initial_weights
 
 
 def check_nets(recipe: Recipe) -> None:
@@ -25,6 +29,17 @@ def check_nets(recipe: Recipe) -> None:
                 method_from(label, fields).loss(teacher, student, task=task, epochs=recipe.training.epochs)
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
+
+
+def requested_student(recipe: Recipe, teacher: StagedNet, data: Data) -> StagedNet:
+    """The student that a recipe asks for, before any training: fresh, from a file, or from the teacher's weights."""
+    wanted, seed = recipe.student, recipe.seed_for("student")
+    if wanted.init == "teacher":
+        return edited(copy.deepcopy(teacher), edit_pairs(wanted.edits), seed=seed)
+    student = build(spec_for_data(student_spec(recipe), data), seed=seed)
+    if wanted.initial_weights is not None:
+        load_initial_weights(student, Path(wanted.initial_weights))
+    return student
 
 
 def teacher_spec(recipe: Recipe) -> NetSpec:

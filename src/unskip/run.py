@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -13,29 +12,27 @@ from rich.console import Console
 
 from unskip.compare import Trained, machine_load, results_of
 from unskip.compare.runs import settings_of
-from unskip.data import Data, Normalization, load_data
-from unskip.deploying import check_classes
+from unskip.data import Data
 from unskip.errors import UnskipError
 from unskip.files import write_bytes, write_json
 from unskip.inputs import check_files, check_inputs, file_hash
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
-from unskip.nets import StagedNet, find_net, num_kept_additions, unknown_shortcuts
+from unskip.nets import StagedNet, num_kept_additions, unknown_shortcuts
 from unskip.recipe import Recipe, TrainingRecipe, digest
 from unskip.records import Run
 from unskip.report import write_report
 from unskip.requested import (
     check_image_size,
     check_nets,
-    edit_pairs,
+    requested_student,
     spec_for_data,
-    student_spec,
     teacher_spec,
 )
 from unskip.run_folder import RunFolder, only_process, open_run_folder
-from unskip.surgery import build, edited, residual_blocks
+from unskip.surgery import build, residual_blocks
 from unskip.tasks import make_task
-from unskip.teacher_check import look_at_teacher, normalized_for_teacher
+from unskip.teacher_check import load_images, look_at_teacher
 from unskip.training import (
     Checkpoint,
     ImagesOf,
@@ -45,7 +42,7 @@ from unskip.training import (
     make_fabric,
     train_student,
 )
-from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
+from unskip.weights import load_initial_weights, load_net, load_weights, save_net
 
 
 def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) -> Run:
@@ -117,26 +114,12 @@ class _Run:
         )
 
     def _load_data(self) -> Data:
-        """The images, sized for the teacher and normalised as it was trained where its file says so."""
-        weights = self.recipe.teacher.weights or self.recipe.teacher.initial_weights
-        known = read_data_info(Path(weights)) if weights is not None else None
-        entry = find_net(self.recipe.teacher.net)
-        expected: Any = entry.published if weights == PRETRAINED else known
-        wanted = self.recipe.teacher.normalization
         with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
-            data = load_data(
-                self.folder.located(self.recipe.data),
-                labelled=self.task.has_labels,
+            return load_images(
+                self.recipe.model_copy(update={"data": self.folder.located(self.recipe.data)}),
                 device=self.fabric.device,
-                default_size=entry.image_size,
-                normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
                 progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
             )
-        data = normalized_for_teacher(data, wanted)
-        given = self.recipe.teacher.weights is not None
-        if given and known is not None and known.classes and data.classes:
-            check_classes(data, known.classes, f"the teacher in {weights}")
-        return data
 
     def _say_how_processes_share(self) -> None:
         count = self.fabric.world_size
@@ -152,7 +135,7 @@ class _Run:
 
     def _teacher(self) -> Trained:
         wanted = self.recipe.teacher
-        net = build(spec_for_data(teacher_spec(self.recipe), self.data), seed=self._seed("teacher"))
+        net = build(spec_for_data(teacher_spec(self.recipe), self.data), seed=self.recipe.seed_for("teacher"))
         if wanted.weights is not None or not self.task.has_labels:
             origin = "as it is made, since without labels none is trained"
             if wanted.weights is not None:
@@ -208,9 +191,11 @@ class _Run:
 
     def _students(self, label: str, teacher: StagedNet) -> list[Trained]:
         method = method_from(label, self.recipe.methods[label])
-        requested = self._requested_student(teacher)
+        requested = requested_student(self.recipe, teacher, self.data)
         trained, history = self._trained(label, requested, method, teacher, self.recipe.training)
-        batches = self.data.train_batches(self.recipe.training.batch_size, self._seed("images for deployables"))
+        batches = self.data.train_batches(
+            self.recipe.training.batch_size, self.recipe.seed_for("images for deployables")
+        )
         ships = method.deployables(trained, ImagesOf(batches))
         students = []
         for name, net in ships.items():
@@ -220,15 +205,6 @@ class _Run:
             self._save(place, net)
             students.append(Trained(place, "student", net, method.name, history, training=label))
         return students
-
-    def _requested_student(self, teacher: StagedNet) -> StagedNet:
-        wanted = self.recipe.student
-        if wanted.init == "teacher":
-            return edited(copy.deepcopy(teacher), edit_pairs(wanted.edits), seed=self._seed("student"))
-        student = build(spec_for_data(student_spec(self.recipe), self.data), seed=self._seed("student"))
-        if wanted.initial_weights is not None:
-            load_initial_weights(student, Path(wanted.initial_weights))
-        return student
 
     # Both
 
@@ -251,7 +227,7 @@ class _Run:
                 student=net,
                 training=training,
                 task=self.task,
-                seed=self._seed("teacher batches" if label == "teacher" else "student batches"),
+                seed=self.recipe.seed_for("teacher batches" if label == "teacher" else "student batches"),
                 monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events),
                 checkpoint=checkpoint,
             )
@@ -265,9 +241,6 @@ class _Run:
     def _save(self, label: str, net: StagedNet) -> None:
         if self.fabric.is_global_zero:
             save_net(net, self.folder.weights(label), self.data.info)
-
-    def _seed(self, purpose: str) -> int:
-        return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False)

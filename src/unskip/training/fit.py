@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,12 +13,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from unskip.errors import UnskipError
-from unskip.methods.base import DistillationLoss, only_trainable
+from unskip.methods.base import DistillationLoss
 from unskip.recipe import TrainingRecipe
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.monitor import Monitor
-from unskip.training.optim import make_optimizer, make_schedule
-from unskip.training.synchronized import can_synchronize, synchronized_batchnorm
+from unskip.training.phase import running
 
 _STEPS_BETWEEN_CHECKS = 20
 
@@ -87,13 +85,8 @@ def fit(
     steps, total_epochs = len(batches), sum(phase.epochs for phase in loss.phases)
     monitor.start(total_epochs, steps, len(state.history) * steps + state.step, state.history)
     for index, phase in list(enumerate(loss.phases))[state.phase :]:
-        with ExitStack() as meanwhile:
-            meanwhile.enter_context(only_trainable(phase))
-            if can_synchronize(fabric):
-                meanwhile.enter_context(synchronized_batchnorm(phase.objective))
-            optimizer = make_optimizer(settings.optimizer, phase.trainable)
-            schedule = make_schedule(settings.schedule, optimizer, epochs=phase.epochs, steps_per_epoch=steps)
-            objective, wrapped_optimizer = fabric.setup(phase.objective, optimizer)
+        with running(phase, fabric=fabric, settings=settings, steps_per_epoch=steps) as run:
+            optimizer, schedule = run.optimizer, run.schedule
             if saved and saved["state"]["phase"] == index:
                 optimizer.load_state_dict(saved["optimizer"])
                 schedule.load_state_dict(saved["schedule"])
@@ -108,22 +101,13 @@ def fit(
                 fabric.barrier()
 
             while state.epoch < phase.epochs:
-                objective.train()
+                run.objective.train()
                 epoch, sums = len(state.history), _sums_so_far(state, fabric)
                 started = last_saved = time.perf_counter()
                 for images, labels in batches.epoch(epoch, state.step):
                     torch.manual_seed(_seed_of(seed, epoch, state.step) + fabric.global_rank)
                     progress = (state.epoch * steps + state.step) / (phase.epochs * steps)
-                    terms: dict[str, Tensor] = objective(images, labels, progress)
-                    wrapped_optimizer.zero_grad()
-                    fabric.backward(torch.stack(list(terms.values())).sum())
-                    if settings.clip_norm is not None:
-                        fabric.clip_gradients(
-                            objective, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-                        )
-                    wrapped_optimizer.step()
-                    schedule.step()
-
+                    terms = run.step(images, labels, progress)
                     for name, term in terms.items():
                         sums[name] = sums.get(name, torch.zeros_like(term, dtype=torch.float64)) + term.detach()
                     state.step += 1
