@@ -11,7 +11,7 @@ from unskip.records import About, Figure, Load, Record
 from unskip.runtimes import Configuration
 from unskip.search.budget import Budget
 from unskip.search.recipes import command, entries, write_recipe
-from unskip.search.students import Student
+from unskip.search.student import Student
 
 Verdict = Literal["meets", "borderline", "exceeds", "not exported", "not measured"]
 

@@ -21,7 +21,8 @@ from unskip.search.counting import Counting
 from unskip.search.measuring import StudentBench, measure_students, share_used
 from unskip.search.on_device import MAX_COMPILED, DeviceBench, check_limits, with_sram_of
 from unskip.search.recipes import file_name, recipe_tree
-from unskip.search.students import Student, StudentSearch
+from unskip.search.student import Student
+from unskip.search.students import StudentSearch
 
 _ORDER: Sequence[Verdict] = get_args(Verdict)
 

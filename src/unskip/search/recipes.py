@@ -16,7 +16,7 @@ from unskip.methods import method_from
 from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.own_code import own_module_of
 from unskip.runtimes import Configuration, configured
-from unskip.search.students import Student
+from unskip.search.student import Student
 from unskip.settings import arguments_of
 from unskip.surgery import Edit, edited
 from unskip.tasks import Classification
