@@ -36,7 +36,8 @@ class Looked:
     """What there is to begin with: the request's ``recipe`` with the teacher's weights, and an evaluation's seconds.
 
     The recipe says how images are normalised, and of which size they are. ``inputs`` is a hash of the images and of the
-    teacher's weights. ``trained``: the teacher has weights. ``answer`` has the students that meet the budget where they were looked for already.
+    teacher's weights. ``trained``: the teacher has weights. ``answer`` has the students that meet the budget where they
+    were looked for already.
     """
 
     recipe: Recipe
