@@ -16,6 +16,7 @@ from unskip.environment import describe_environment
 from unskip.errors import UnskipError
 from unskip.files import write_json
 from unskip.records import Answers, Load, Shrink, Trial, Winner
+from unskip.report import write_model_card, write_report
 from unskip.run_folder import only_process
 from unskip.shrink.answers import compare_answers
 from unskip.shrink.folder import Clock, ShrinkFolder
@@ -47,12 +48,15 @@ def shrink(
         home = ShrinkFolder(folder, request)
         if home.results.exists():
             shown.print(f"{folder} is complete; delete it to begin anew", highlight=False)
-            return Shrink.read(folder)
-        with Clock(folder / "seconds.json") as clock:
-            looked = look(request, file=home.teacher, length_of=home.length, console=shown, say=say)
-            plan = _plan(request, home, looked, clock, say, compiled)
-            results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
-        write_json(home.results, results.model_dump(mode="json"))
+            results = Shrink.read(folder)
+        else:
+            with Clock(folder / "seconds.json") as clock:
+                looked = look(request, file=home.teacher, length_of=home.length, console=shown, say=say)
+                plan = _plan(request, home, looked, clock, say, compiled)
+                results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
+            write_json(home.results, results.model_dump(mode="json"))
+        write_report(folder)
+        write_model_card(folder)
         return results
 
 
