@@ -25,6 +25,7 @@ from unskip.surgery import (
     with_dirac_convs,
     with_grouped_convs,
     with_lean_stem,
+    with_pruned_channels,
     with_shortened_shortcuts,
     without_shortcuts,
     without_shortcuts_exactly,
@@ -97,6 +98,14 @@ def lean_and_shortened(net: StagedNet) -> StagedNet:
     return net
 
 
+def grouped_pruned(net: StagedNet) -> StagedNet:
+    return with_pruned_channels(grouped(net), ratio=0.5)
+
+
+def plain_pruned(net: StagedNet) -> StagedNet:
+    return with_pruned_channels(without_shortcuts(net), ratio=0.25)
+
+
 FORMS = {
     "as-is": lambda net: net,
     "plain": without_shortcuts,
@@ -116,9 +125,14 @@ FORMS = {
     "g2-plain-middle": lambda net: middle(grouped_plain(net)),
     "folded": fold_batchnorm,
     "plain-folded": lambda net: fold_batchnorm(without_shortcuts(net)),
+    "g2-pruned": grouped_pruned,
+    "plain-pruned": plain_pruned,
     "exactly-plain": without_shortcuts_exactly,
     "g2-plain-folded": lambda net: fold_batchnorm(grouped_plain(net)),
 }
+
+
+SLOW = ("g2-pruned",)
 
 
 def subjects() -> list:
@@ -126,7 +140,7 @@ def subjects() -> list:
     for name in (*NETS, *OF_FAMILIES):
         first = KINDS.get(kind_of(name)) == name
         for form in FORMS:
-            marks = [] if first or form == "as-is" else [pytest.mark.slow]
+            marks = [] if (first and form not in SLOW) or form == "as-is" else [pytest.mark.slow]
             found.append(pytest.param((name, form), id=f"{name}-{form}", marks=marks))
     return found
 

@@ -73,4 +73,12 @@ def test_in_words(length, words):
 
 def test_more_effort_tries_more_and_trains_longer():
     efforts = list(PRESETS.values())
-    assert efforts == sorted(efforts, key=lambda effort: (effort.candidates, effort.epochs))
+    assert efforts == sorted(efforts, key=lambda effort: (effort.candidates, effort.epochs, effort.steps))
+
+
+@given(images=IMAGES, batch=BATCHES)
+def test_few_images_are_seen_more_often(images, batch):
+    for effort in PRESETS.values():
+        length = effort.winner(images, batch)
+        assert length.epochs >= effort.epochs
+        assert length.epochs * max(1, images // batch) >= effort.steps

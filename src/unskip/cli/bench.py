@@ -30,7 +30,7 @@ def bench(
         list[str],
         typer.Argument(
             metavar="TARGET..",
-            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            help="Run folders (their best student), RUN:LABEL, files with weights or deployed ones, networks by name: "
             "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
         ),
     ],

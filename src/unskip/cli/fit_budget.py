@@ -33,7 +33,9 @@ from unskip.errors import UnskipError
 def fit_budget(
     net: Annotated[
         str,
-        typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
+        typer.Argument(
+            help="The teacher: a name from `unskip nets`, a file with weights whose network is known, or a run folder."
+        ),
     ],
     element: Annotated[
         Literal["float32", "int8"] | None,

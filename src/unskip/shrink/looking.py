@@ -126,7 +126,7 @@ def _trained_teacher(
 
     def length() -> Length:
         if request.seconds is None:
-            return Length(_TEACHER_EPOCHS * PRESETS[request.preset].epochs, 1.0)
+            return Length(_TEACHER_EPOCHS * PRESETS[request.preset].winner(data.num_train, batch).epochs, 1.0)
         step = seconds_per_teacher_step(net, recipe, data, task)
         return length_for(_TEACHER_SHARE * request.seconds, step, data.num_train, batch)
 

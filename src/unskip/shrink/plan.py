@@ -145,7 +145,8 @@ def make_plan(
     times = [seconds_per_step(recipe_of(recipe, each, Length(1, 1.0)), teacher, data, task) for each in largest]
     step = max(times)
     per_epoch = max(1, data.num_train // recipe.training.batch_size)
-    total = request.seconds or _total(effort.epochs * per_epoch * step, len(candidates), seconds() + end_seconds)
+    epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
+    total = request.seconds or _total(epochs * per_epoch * step, len(candidates), seconds() + end_seconds)
     left = SPARE * total - seconds() - end_seconds
     if left < FEWEST_STEPS * step:
         least = (seconds() + end_seconds + 2 * FEWEST_STEPS * step) / SPARE

@@ -17,7 +17,7 @@ from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search import MAX_COMPILED, Budget
 from unskip.search.recipes import entries
 from unskip.shrink.lengths import PRESETS, Preset
-from unskip.targets import trained_file
+from unskip.targets import recognised, trained_file
 from unskip.weights import load_net
 
 _BY_DATA = ("num_classes", "in_channels")
@@ -104,7 +104,7 @@ def base_recipe(
 ) -> Recipe:
     """The recipe that all trainings of a request share.
 
-    ``net`` is a network by name, a .safetensors file, or a run folder, whose teacher and whose images are meant;
+    ``net`` is a network by name, a file of weights, or a run folder, whose teacher and whose images are meant;
     ``data`` names others. ``weights`` are trained on such images, ``initial_weights`` are where a training begins;
     without either, and without a file, the network is trained first. ``settings`` change fields of the recipe. Raises
     `UnskipError` for what does not fit, and for settings of what is looked for.
@@ -119,9 +119,7 @@ def base_recipe(
     elif weights or initial_weights:
         raise UnskipError(f"{net} is a trained network already, so it takes no other `weights`")
     else:
-        spec = load_net(file)[0].spec
-        assert spec is not None, "files have specs"
-        tree["teacher"] = {**_described(spec), "weights": str(file)}
+        tree["teacher"] = {**_described(file), "weights": str(file)}
         run = RunFolder(file.resolve().parent.parent)
         if run.recipe.is_file():
             known = load_recipe(run.recipe)
@@ -137,7 +135,11 @@ def base_recipe(
     return recipe_from(tree, settings, origin="command line")
 
 
-def _described(spec: NetSpec) -> dict[str, Any]:
+def _described(file: Path) -> dict[str, Any]:
+    """The network in a file as a recipe has it."""
+    found = recognised(file)
+    spec = load_net(file)[0].spec if found is None else NetSpec(found.source, found.options)
+    assert spec is not None, "files have specs"
     options = {name: value for name, value in spec.options.items() if name not in _BY_DATA}
     return {"net": spec.source, "options": options, "edits": entries(spec.edits)}
 

@@ -48,16 +48,13 @@ def shrink(
         home = ShrinkFolder(folder, request)
         if home.results.exists():
             shown.print(f"{folder} is complete; delete it to begin anew", highlight=False)
-            results = Shrink.read(folder)
-        else:
-            with Clock(folder / "seconds.json") as clock:
-                looked = look(request, file=home.teacher, length_of=home.length, console=shown, say=say)
-                plan = _plan(request, home, looked, clock, say, compiled)
-                results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
-            write_json(home.results, results.model_dump(mode="json"))
-        write_report(folder)
-        write_model_card(folder)
-        return results
+            return _reported(folder)
+        with Clock(folder / "seconds.json") as clock:
+            looked = look(request, file=home.teacher, length_of=home.length, console=shown, say=say)
+            plan = _plan(request, home, looked, clock, say, compiled)
+            results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
+        write_json(home.results, results.model_dump(mode="json"))
+        return _reported(folder)
 
 
 def plan_shrink(
@@ -75,6 +72,13 @@ def plan_shrink(
     looked = look(request, file=None, length_of=lambda name, length: length(), console=shown, say=say)
     with tempfile.TemporaryDirectory(prefix="unskip-") as place:
         return make_plan(request, looked, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled)
+
+
+def _reported(folder: Path) -> Shrink:
+    """The results, with the page and the model card that are made of them."""
+    write_report(folder)
+    write_model_card(folder)
+    return Shrink.read(folder)
 
 
 def _plan(

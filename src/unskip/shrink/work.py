@@ -44,7 +44,7 @@ class Work:
 
         def chosen() -> Length:
             if self.request.seconds is None:
-                return Length(PRESETS[self.request.preset].epochs, 1.0)
+                return PRESETS[self.request.preset].winner(data.num_train, batch)
             return length_for(self._seconds_left - besides, step_seconds, data.num_train, batch)
 
         return self.folder.length("winner", chosen)
