@@ -23,10 +23,13 @@ def changed_most(answers: Answers) -> list[ClassAnswers]:
 
 def classes_table(answers: Answers, *, every: bool = False) -> Table:
     """A row for ``every`` class in the order of the answers, or for those that change most, the largest loss first."""
-    rows = list(answers.classes) if every else changed_most(answers)
+    rows = list(answers.classes)
+    if not every:
+        rows = [*changed_most(answers), *(each for each in rows if not each.images)]
     if not every and len(rows) > MOST_CLASSES:
         half = MOST_CLASSES // 2
-        rows = rows[:half] + rows[-half:]
+        changed = changed_most(answers)
+        rows = changed[:half] + changed[-half:]
     columns = [_column("Images"), _column("Teacher", "%"), _column("Winner", "%"), _column("Change", "points")]
     return Table("Class", tuple(columns), tuple(map(_class_row, rows)), ())
 
