@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from unskip.export.formats import find_format
@@ -9,7 +10,10 @@ from unskip.export.formats._exact import _quantize, exact
 from unskip.export.formats._pt2e import calibrated
 from unskip.export.formats.base import Conversion
 from unskip.nets import make_net
+from unskip.runtimes import configured
 from unskip.surgery import fold_batchnorm
+
+pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
 
 
 def test_halves_are_rounded_up():
@@ -21,8 +25,8 @@ def test_nearly_the_same_answers_and_as_many_additions(images):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = fold_batchnorm(make_net("resnet8", {"width": 4, "in_channels": 1}).eval())
-    format_ = find_format("executorch")
-    conversion = Conversion(net, (1, 16, 16), None, {}, "xnnpack", calibration=images)
+    format_ = find_format("ethos_u")
+    conversion = Conversion(net, (1, 16, 16), 1, {}, calibration=images, device=configured("ethos-u55-128"))
     quantized = calibrated(conversion, format_.quantizer(conversion, qat=False))
     answers, expected = exact(quantized)(images), quantized(images)
     assert answers.dtype == torch.float32
