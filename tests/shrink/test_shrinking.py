@@ -144,6 +144,7 @@ def test_too_little_time_is_refused_with_the_time_that_is_enough(ask, tmp_path):
         shrink(ask(BUDGET, seconds=1.0), tmp_path / "short")
 
 
+@pytest.mark.slow
 def test_the_time_is_kept(ask, tmp_path):
     started = time.monotonic()
     record = shrink(ask(BUDGET, seconds=25.0), tmp_path / "timed")
@@ -163,6 +164,7 @@ def test_changed_images_are_noticed(ask, tmp_path, monkeypatch):
         patched.setattr(trials, "train_trial", stop)
         with pytest.raises(Stop):
             shrink(ask(BUDGET), tmp_path / "changed")
+    assert (tmp_path / "changed" / "teacher.json").is_file()
     plan = tmp_path / "changed" / "plan.json"
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "inputs": "others"}))
     with pytest.raises(UnskipError, match="other images"):
