@@ -17,9 +17,9 @@ from unskip.shrink.request import Request
 
 
 class TeacherFile(Record):
-    """What is known of it: its ``name``, how long it took to be written and proved, and what 8 bits cost, if it has them.
+    """What is known of it: its ``name``, and how long it took to be written and proved.
 
-    ``inputs`` is a hash of what it was made from.
+    ``eight_bits`` is what these cost, if it has them, ``inputs`` a hash of what it was made from.
     """
 
     name: str

@@ -105,7 +105,7 @@ class Trials:
         work = self._work
         others = [each for each in self._tried if each not in best]
         order = [*best, *sorted(others, key=lambda each: (-len(each.rungs), -(each.record.score or 0)))]
-        reasons = {}
+        reasons: dict[int, str] = {}
         for each in order:
             exceeded = self._exceeded(each)
             if not exceeded:
