@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -108,13 +109,14 @@ def make_plan(
         input_shape=data.image_shape,
         figures=dict(costs.figures["teacher"]),
     )
-    answers = [_answer(request, teacher, data.image_shape, request.budget, say, compiled, seconds)]
+    search = Searching(request, seconds, say, compiled)
+    answers = [looked.answer or search(teacher, data.image_shape)]
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
     if not meets:
         absolute = _absolute(request.budget, looked_at.figures)
         shapes = [(data.image_shape[0], *size) for size in request.image_sizes]
-        answers += [_answer(request, teacher, shape, absolute, say, compiled, seconds) for shape in shapes]
+        answers += [search(teacher, shape, absolute) for shape in shapes]
     candidates = [] if meets else candidates_of(answers, recipe, effort.candidates)
     measures = {**answers[0].measures, **costs.measures}
     known = {
@@ -167,30 +169,32 @@ def make_plan(
     )
 
 
-def _answer(
-    request: Request,
-    teacher: StagedNet,
-    input_shape: tuple[int, int, int],
-    budget: Budget,
-    say: Callable[[str], None],
-    compiled: Compiled,
-    seconds: Callable[[], float],
-) -> BudgetAnswer:
-    """The students that meet a budget with images of a size."""
-    return fit_budget(
-        teacher,
-        input_shape,
-        budget,
-        limit=None,
-        latency=request.times_files,
-        runtime=request.runtime,
-        threads=request.threads,
-        device=request.device,
-        compiles=request.compiles,
-        progress=say,
-        compiled=compiled,
-        until=lambda: request.seconds is not None and seconds() > _LOOKING_SHARE * request.seconds,
-    )
+@dataclass(frozen=True)
+class Searching:
+    """Finds the students of a network that meet a request's budget, and the time is not spent on that."""
+
+    request: Request
+    seconds: Callable[[], float]
+    say: Callable[[str], None]
+    compiled: Compiled
+
+    def __call__(self, net: StagedNet, input_shape: tuple[int, int, int], budget: Budget | None = None) -> BudgetAnswer:
+        """With images of a size; ``budget`` is by default the request's."""
+        request = self.request
+        return fit_budget(
+            net,
+            input_shape,
+            budget or request.budget,
+            limit=None,
+            latency=request.times_files,
+            runtime=request.runtime,
+            threads=request.threads,
+            device=request.device,
+            compiles=request.compiles,
+            progress=self.say,
+            compiled=self.compiled,
+            until=lambda: request.seconds is not None and self.seconds() > _LOOKING_SHARE * request.seconds,
+        )
 
 
 def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:

@@ -21,11 +21,13 @@ from unskip.run_folder import only_process
 from unskip.shrink.answers import compare_answers
 from unskip.shrink.folder import Clock, ShrinkFolder
 from unskip.shrink.looking import Looked, look
-from unskip.shrink.plan import Compiled, Plan, make_plan
+from unskip.shrink.plan import Compiled, Plan, Searching, make_plan
 from unskip.shrink.request import Request
 from unskip.shrink.trials import Trials
 from unskip.shrink.winner import make_winner
 from unskip.shrink.work import Work
+
+_UNTRAINED = "The network has no weights, and was not trained, since nothing meets the budget."
 
 
 def shrink(
@@ -50,7 +52,8 @@ def shrink(
             shown.print(f"{folder} is complete; delete it to begin anew", highlight=False)
             return _reported(folder)
         with Clock(folder / "seconds.json") as clock:
-            looked = look(request, file=home.teacher, length_of=home.length, console=shown, say=say)
+            search = Searching(request, lambda: clock.seconds, say, compiled)
+            looked = look(request, file=home.teacher, length_of=home.length, search=search, console=shown, say=say)
             plan = _plan(request, home, looked, clock, say, compiled)
             results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
         write_json(home.results, results.model_dump(mode="json"))
@@ -69,7 +72,8 @@ def plan_shrink(
     A teacher without weights is taken as it is made.
     """
     clock, shown = Clock(), console or Console(quiet=True)
-    looked = look(request, file=None, length_of=lambda name, length: length(), console=shown, say=say)
+    search = Searching(request, lambda: clock.seconds, say, compiled)
+    looked = look(request, file=None, length_of=lambda name, length: length(), search=search, console=shown, say=say)
     with tempfile.TemporaryDirectory(prefix="unskip-") as place:
         return make_plan(request, looked, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled)
 
@@ -139,6 +143,7 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         winner=winner,
         answers=answers,
         ways_out=plan.ways_out,
+        notes=() if looked.trained else (_UNTRAINED,),
         environment=describe_environment(),
         load=load,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 from unskip.answers import named_answers, tensors_in
 from unskip.errors import UnskipError, first_line
 from unskip.nets.dirac import DiracConv2d
+from unskip.nets.fading import FadingResidual
 from unskip.nets.shapes import fitting_image, on_one_image
 from unskip.nets.staged_net import StagedNet
 from unskip.settings import nearest
@@ -26,34 +28,58 @@ def can_prune() -> bool:
     return find_spec("torch_pruning") is not None
 
 
-class ChannelGroups:
-    """The groups of channels of a network's layers, each of which loses the same channels everywhere.
+def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> StagedNet | None:
+    """The network, which may be changed, without a share of the channels of each layer; None where no layer loses any.
 
+    Where channels that shortcuts couple cannot go, since one pads or reshapes them by fixed numbers, those stay.
     ``keep`` names layers, blocks, stages or parts whose channels stay. Raises `UnskipError` without Torch-Pruning, for
-    a name that fits no layer, and for a network that cannot be traced.
+    a name that fits no layer, and for a network that cannot be pruned.
     """
+    if not can_prune():
+        raise UnskipError("it needs Torch-Pruning: pip install 'unskip[prune]'")
+    _check_prunable(net)
+    _check_names(net, keep)
+    shape = fitting_image(net)
+    answers = _shapes_of_answers(net, shape)
+    refused: UnskipError | None = None
+    for coupled in (True, False):
+        made = copy.deepcopy(net)
+        if not _Pruning(made, shape, keep, coupled).prune(ratio, round_to):
+            continue
+        try:
+            left = _shapes_of_answers(made, shape)
+        except (RuntimeError, ValueError, UnskipError) as error:
+            refused = refused or UnskipError(
+                f"without the channels, the network does not run any more ({first_line(error)}); name in `keep` the "
+                "layers, blocks or stages that must keep theirs"
+            )
+            continue
+        assert left == answers, "what the network answers has kept its channels"
+        return made
+    if refused is not None:
+        raise refused
+    return None
 
-    def __init__(self, net: StagedNet, keep: Sequence[str]) -> None:
-        if not can_prune():
-            raise UnskipError("it needs Torch-Pruning: pip install 'unskip[prune]'")
+
+class _Pruning:
+    """Takes channels out of a network, in place; without ``coupled``, no layer's that others must share."""
+
+    def __init__(self, net: StagedNet, shape: tuple[int, int, int], keep: Sequence[str], coupled: bool) -> None:
         self._net = net
-        self._kept = _layers_in(net, keep)
-        self._shape = fitting_image(net)
-        self._answers = self._shapes_of_answers()
-        dirac = next((place for place, layer in net.named_modules() if isinstance(layer, DiracConv2d)), None)
-        if dirac is not None:
-            raise UnskipError(f"{dirac} is a Dirac convolution; prune first, then make it Dirac")
+        self._shape = shape
+        self._coupled = coupled
+        self._kept = [layer for place, layer in _layers(net).items() if _named(place, keep)]
 
     def prune(self, ratio: float, round_to: int) -> bool:
-        """Take a share of the channels of each group out of the network, in place; False where none loses any."""
+        """Take a share of the channels of each group out of the network; False where none loses any."""
         net = self._net
-        names = {name: parameter.requires_grad for name, parameter in net.named_parameters()}
+        gradients = {name: parameter.requires_grad for name, parameter in net.named_parameters()}
         modes = {module: module.training for module in net.modules()}
         try:
             with torch.enable_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of parameters outside of torch's layers, of which the channels go too
                 net.requires_grad_()
-                pruned = self._prune(ratio, round_to)
+                return self._prune(ratio, round_to)
         except UnskipError:
             raise
         except Exception as error:  # whatever it and networks of others raise
@@ -62,10 +88,7 @@ class ChannelGroups:
             for module, training in modes.items():
                 module.training = training
             for name, parameter in net.named_parameters():
-                parameter.requires_grad_(names[name])
-        if pruned:
-            self._check()
-        return pruned
+                parameter.requires_grad_(gradients[name])
 
     def _prune(self, ratio: float, round_to: int) -> bool:
         from torch_pruning import DependencyGraph
@@ -76,20 +99,20 @@ class ChannelGroups:
         graph.build_dependency(self._net, image, output_transform=_ending_in_operations)
         self._check_reached(graph)
         with torch.device("cpu"):  # of its indices, where networks are made on the meta device
-            groups = [group for group in graph.get_all_groups(self._kept) if not _is_answer(group)]
-            gone = [(group, self._least(graph, group, ratio, round_to)) for group in groups]
+            groups = [group for group in graph.get_all_groups(self._kept) if self._may_shrink(graph, group)]
+            gone = [(group, _least(graph, group, ratio, round_to)) for group in groups]
             for group, channels in gone:
                 root = group[0].dep
                 graph.get_pruning_group(root.target.module, root.handler, channels).prune()
         return any(channels for _, channels in gone)
 
-    def _least(self, graph: Any, group: Any, ratio: float, round_to: int) -> list[int]:
-        """The channels of a group's first layer that go: the same number in each of its groups of channels."""
-        parts = _num_parts(graph, group)
-        size = graph.get_out_channels(group[0].dep.target.module) // parts
-        count = size - num_left(size, ratio, round_to // math.gcd(round_to, parts))
-        order = _importance(group, size * parts).view(parts, size).sum(0).argsort(stable=True)
-        return [part * size + index for part in range(parts) for index in order[:count].tolist()]
+    def _may_shrink(self, graph: Any, group: Any) -> bool:
+        from torch_pruning.ops import OPTYPE
+
+        writers = [
+            dep for dep, _ in group if _is_dense(dep.target.module) and graph.is_out_channel_pruning_fn(dep.handler)
+        ]
+        return (self._coupled or len(writers) == 1) and all(dep.target.type != OPTYPE.OUTPUT for dep, _ in group)
 
     def _check_reached(self, graph: Any) -> None:
         """Refuse layers that one image does not run through: nobody knows which channels they would lose."""
@@ -100,21 +123,20 @@ class ChannelGroups:
                     "prune before the edit that brings it"
                 )
 
-    def _check(self) -> None:
-        try:
-            answers = self._shapes_of_answers()
-        except (RuntimeError, ValueError, UnskipError) as error:
-            raise UnskipError(
-                f"without the channels, the network does not run any more ({first_line(error)}); name in `keep` the "
-                "layers, blocks or stages that must keep theirs"
-            ) from error
-        assert answers == self._answers, "what the network answers has kept its channels"
 
-    def _shapes_of_answers(self) -> dict[str, tuple[int, ...]]:
-        def shapes(twin: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
-            return {name: tuple(tensor.shape) for name, tensor in named_answers(twin(image)).items()}
+def _check_prunable(net: StagedNet) -> None:
+    for place, module in net.named_modules():
+        if isinstance(module, DiracConv2d):
+            raise UnskipError(f"{place} is a Dirac convolution; prune first, then make it Dirac")
+        if isinstance(module, FadingResidual):  # what ships has no shortcuts: it must have the same widths
+            raise UnskipError(f"the shortcut of {place} fades; prune first, then let shortcuts fade")
 
-        return on_one_image(self._net, self._shape, shapes)
+
+def _shapes_of_answers(net: StagedNet, shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
+    def shapes(twin: nn.Module, image: Tensor) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(tensor.shape) for name, tensor in named_answers(twin(image)).items()}
+
+    return on_one_image(net, shape, shapes)
 
 
 def num_left(channels: int, ratio: float, round_to: int) -> int:
@@ -123,6 +145,15 @@ def num_left(channels: int, ratio: float, round_to: int) -> int:
     A half is rounded up.
     """
     return min(channels, round_to * max(1, math.floor(channels * (1 - ratio) / round_to + 0.5 + 1e-9)))
+
+
+def _least(graph: Any, group: Any, ratio: float, round_to: int) -> list[int]:
+    """The channels of a group's first layer that go: the same number in each of its parts."""
+    parts = _num_parts(graph, group)
+    size = graph.get_out_channels(group[0].dep.target.module) // parts
+    count = size - num_left(size, ratio, round_to // math.gcd(round_to, parts))
+    order = _importance(group, size * parts).view(parts, size).sum(0).argsort(stable=True)
+    return [part * size + index for part in range(parts) for index in order[:count].tolist()]
 
 
 def _importance(group: Any, channels: int) -> Tensor:
@@ -141,7 +172,7 @@ def _num_parts(graph: Any, group: Any) -> int:
     parts = [1]
     for dep, _ in group:
         module = dep.target.module
-        if isinstance(module, _ConvNd) and module.groups == module.out_channels:
+        if isinstance(module, _ConvNd) and _is_depthwise(module):
             continue
         pruner = graph.get_pruner_of_module(module)
         is_output = graph.is_out_channel_pruning_fn(dep.handler)
@@ -149,10 +180,13 @@ def _num_parts(graph: Any, group: Any) -> int:
     return math.lcm(*parts)
 
 
-def _is_answer(group: Any) -> bool:
-    from torch_pruning.ops import OPTYPE
+def _is_dense(module: nn.Module) -> bool:
+    """Whether a layer chooses its channels itself; a depthwise convolution has those that it reads."""
+    return isinstance(module, nn.Linear) or (isinstance(module, _ConvNd) and not _is_depthwise(module))
 
-    return any(dep.target.type == OPTYPE.OUTPUT for dep, _ in group)
+
+def _is_depthwise(conv: _ConvNd) -> bool:
+    return conv.groups == conv.out_channels > 1
 
 
 def _ending_in_operations(answers: Any) -> list[Tensor]:
@@ -160,14 +194,18 @@ def _ending_in_operations(answers: Any) -> list[Tensor]:
     return [tensor * 1 for tensor in tensors_in(answers)]
 
 
-def _layers_in(net: StagedNet, names: Sequence[str]) -> list[nn.Module]:
-    """The convolutions and linear layers of some places."""
-    layers = {place: module for place, module in net.named_modules() if isinstance(module, _ConvNd | nn.Linear)}
-    chosen: list[nn.Module] = []
+def _layers(net: StagedNet) -> dict[str, nn.Module]:
+    """The convolutions and linear layers, by place."""
+    return {place: module for place, module in net.named_modules() if isinstance(module, _ConvNd | nn.Linear)}
+
+
+def _named(place: str, names: Sequence[str]) -> bool:
+    return any(f"{place}.".startswith(f"{name}.") for name in names)
+
+
+def _check_names(net: StagedNet, names: Sequence[str]) -> None:
+    layers = _layers(net)
     for name in names:
-        inside = [module for place, module in layers.items() if f"{place}.".startswith(f"{name}.")]
-        if not inside:
+        if not any(_named(place, [name]) for place in layers):
             known = [*net.part_names, *layers]
             raise UnskipError(f"keep: no layer {name!r}{nearest(name, known)}. Name layers, blocks or stages")
-        chosen += inside
-    return chosen

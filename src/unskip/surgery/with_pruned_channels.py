@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 from unskip.errors import UnskipError
 from unskip.nets.staged_net import StagedNet
 from unskip.surgery._edit import edit
-from unskip.surgery._pruning import ChannelGroups
+from unskip.surgery._pruning import pruned
 
 
 @edit
@@ -24,7 +24,7 @@ def with_pruned_channels(
     """A copy of a network without a share ``ratio`` of the channels of each of its layers.
 
     Channels that must go together go together, such as those of all layers that a stage's shortcuts add up; without
-    shortcuts, each layer's are its own, so edits that remove some come first. Of each such group, those of least
+    shortcuts, each layer's are its own. Of each such group, those of least
     magnitude go, with everything that writes and reads them: the squares of their weights and of BatchNorm's gammas,
     averaged over the group's layers. What the network answers and the images keep their channels. The weights that stay
     are copies; the function is another one, meant to be trained.
@@ -34,12 +34,13 @@ def with_pruned_channels(
     fewer channels in each; depthwise ones follow what they read. ``keep`` names layers, blocks or stages whose
     convolutions and linear layers keep all their channels, and so does whatever must go together with them.
 
+    Where a shortcut pads or reshapes channels by fixed numbers, as CIFAR ResNets with padding shortcuts do, the layers
+    that shortcuts couple keep their channels, and the others lose theirs. Shortcuts that fade come after this edit.
+
     Needs Torch-Pruning: ``pip install 'unskip[prune]'``. Raises `UnskipError` without it, for a network that it cannot
     prune, such as one that reshapes channels by fixed numbers, and where no layer would lose a channel.
     """
-    groups = ChannelGroups(net, keep)
-    if not groups.prune(ratio, round_to):
-        raise UnskipError(
-            f"with ratio {ratio:g} and round_to {round_to}, no layer loses a channel; take a larger ratio"
-        )
-    return net
+    made = pruned(net, ratio, round_to, keep)
+    if made is None:
+        raise UnskipError(f"no layer loses a channel with ratio {ratio:g} and round_to {round_to}")
+    return made
