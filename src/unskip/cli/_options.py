@@ -91,6 +91,12 @@ NetLabel = Annotated[
     str | None,
     typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
 ]
+FileDepth = Annotated[
+    str | None,
+    typer.Option(
+        "--depth", metavar="DEPTH", help="Which network of a file of several depths; by default the full one."
+    ),
+]
 ImageSize = Annotated[
     str | None,
     typer.Option(
