@@ -37,6 +37,10 @@ def test_the_file_keeps_the_budget_and_does_what_the_record_says(made):
     assert evaluate(net, data.test_batches(64).epoch(0)).value == winner.score
     of_file = evaluate_file(folder / winner.file, data.scaled().test_batches(64).epoch(0), Classification())
     assert of_file.value == winner.file_score
+    of_teacher = evaluate_file(folder / "teacher.onnx", data.scaled().test_batches(64).epoch(0), Classification())
+    assert of_teacher.value == record.teacher.figures["top1"].value
+    assert (folder / "report.html").is_file()
+    assert (folder / "README.md").is_file()
 
 
 def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made):

@@ -48,7 +48,8 @@ class Trials:
         self._work = work
         self._tried = [Tried(trial) for trial in work.plan.trials]
         self._images = cache(self._held_out)
-        self.scored_on, self._data = self._images(work.looked.data.image_shape)
+        scored_on, self._data = self._images(work.looked.data.image_shape)
+        self.scored_on = scored_on if work.plan.rungs else "test images"
         self.step_seconds = work.plan.step_seconds
         alive = list(self._tried)
         for number, size in enumerate(work.plan.rungs, 1):
