@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
 from unskip.cli._options import (
@@ -33,7 +34,10 @@ from unskip.measures import limits
 def fit_budget(
     net: Annotated[
         str,
-        typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
+        typer.Argument(
+            autocompletion=_completion.nets,
+            help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder.",
+        ),
     ],
     element: Annotated[
         Literal["float32", "int8"] | None,
@@ -49,7 +53,11 @@ def fit_budget(
     compiles: Compiles = None,
     runtime: Annotated[
         str,
-        typer.Option(metavar="NAME", help=f"Where untrained exports are timed: {runtimes_here()}."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=_completion.runtimes,
+            help=f"Where untrained exports are timed: {runtimes_here()}.",
+        ),
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: ImageSize = None,

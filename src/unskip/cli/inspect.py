@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unskip.analyses import ANALYSES, Target
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
 from unskip.cli._options import (
@@ -29,7 +30,11 @@ from unskip.errors import UnskipError
 
 def inspect(
     net: Annotated[
-        str, typer.Argument(help="A name from `unskip nets`, a .safetensors file of a run, or a run folder.")
+        str,
+        typer.Argument(
+            autocompletion=_completion.nets,
+            help="A name from `unskip nets`, a .safetensors file of a run, or a run folder.",
+        ),
     ],
     image_size: ImageSize = None,
     settings: NetSettings = None,
