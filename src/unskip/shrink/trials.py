@@ -124,7 +124,7 @@ class Trials:
         net = tried.net
         if net is None:
             recipe = recipe_of(work.looked.recipe, tried.trial, Length(1, 1.0))
-            net = requested_student(recipe, work.looked.teacher, work.looked.data)
+            net = requested_student(recipe, work.looked.data, work.looked.teacher)
         teacher = work.folder.path / work.plan.teacher_file
         figures = OnTarget(work.request, work.say).costs_of_net(net, teacher, tried.trial.input_shape)
         most = work.request.budget.most
