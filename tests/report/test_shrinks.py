@@ -84,7 +84,7 @@ def test_the_terminal_keeps_to_its_width(name):
     [
         ("met", ["is met", "without shortcuts", "0.694", "0.700", "92.9 %", "0.9 points below", "1.5"]),
         ("not met", ["not met", "0.740", "above the limit of 0.700"]),
-        ("too much accuracy lost", ["not met", "6.7 points below", "more than the 1.5"]),
+        ("too much accuracy lost", ["not met", "6.7 points below", "at most 1.5"]),
         ("above the teacher", ["is met", "1.3 points above"]),
         ("met already", ["resnet56 meets the budget as it is", "Nothing was trained"]),
         ("cannot be met", ["Nothing that was found meets the budget", "1.00", "above the limit of 0.40"]),
@@ -200,6 +200,22 @@ def test_times_asked_estimated_and_taken_stand_together():
     for time in ("45 min", "41 min 52 s", "44 min 01 s"):
         assert time in sentence
     assert sentences(RECORDS["nothing asked"], "time")[0].startswith("Time: taken 44 min")
+
+
+def test_what_speaks_against_trust_is_said_where_it_matters():
+    def notes(record) -> str:
+        return " ".join(sentences(record, "notes"))
+
+    busy = samples.benches()["busy"].load
+    assert busy.warning in notes(changed(RECORDS["timed"], load=busy))
+    assert busy.warning not in notes(changed(RECORDS["met"], load=busy))  # nothing was timed
+    held_out = changed(RECORDS["met"], scored_on="2,000 training images that were held out")
+    assert "held out" in notes(held_out)
+    assert "held out" in Page(render_shrink(held_out)).text
+    untried = tuple(changed(trial, rungs=()) for trial in held_out.trials)
+    assert "held out" not in notes(changed(held_out, trials=untried))
+    assert "estimated by a compiler" in notes(RECORDS["met"])
+    assert "estimated by a compiler" not in notes(RECORDS["timed"])
 
 
 def test_a_folder_has_the_page_of_what_lies_in_it(tmp_path):

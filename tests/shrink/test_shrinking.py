@@ -1,10 +1,13 @@
 """From a budget to a proven file."""
 
 import json
+import re
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import unskip
 from unskip.data import Normalization, load_data
@@ -63,6 +66,24 @@ def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made
 def test_the_record_is_read_back(made):
     record, folder = made
     assert Shrink.read(folder) == record
+
+
+def test_the_lines_of_the_model_card_answer_an_image(made, monkeypatch, capsys):
+    _, folder = made
+    monkeypatch.chdir(folder)
+    Image.fromarray(np.full((30, 40), 90, np.uint8)).save("photograph.jpg")
+    (lines,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    exec(compile(lines, "README.md", "exec"), {})
+    (folder / "photograph.jpg").unlink()
+    assert capsys.readouterr().out.strip() in "0123456789"
+
+
+def test_the_answers_are_those_of_the_file(made):
+    record, _ = made
+    right = sum(each.winner for each in record.answers.classes)
+    assert right / record.answers.images == record.winner.file_score
+    assert sum(each.teacher for each in record.answers.classes) / record.answers.images == record.teacher.score
+    assert all(each.teacher.answered != each.winner.answered for each in record.answers.disagreements)
 
 
 def test_the_same_call_returns_what_is_complete(made, ask):
