@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from unskip.records import About, Answers, ClassAnswers, Disagreement
 from unskip.report.table import DASH, Entry, Line, Row, Table
-from unskip.units import signed_points
+from unskip.units import MINUS, signed_points
 
 MOST_CLASSES = 20
 """So many classes have a row of their own at once; of more, those that change most."""
@@ -23,22 +23,25 @@ def changed_most(answers: Answers) -> list[ClassAnswers]:
 
 def classes_table(answers: Answers, *, every: bool = False) -> Table:
     """A row for ``every`` class in the order of the answers, or for those that change most, the largest loss first."""
-    rows = list(answers.classes) if every else changed_most(answers)
+    rows = list(answers.classes)
+    if not every:
+        rows = [*changed_most(answers), *(each for each in rows if not each.images)]
     if not every and len(rows) > MOST_CLASSES:
         half = MOST_CLASSES // 2
-        rows = rows[:half] + rows[-half:]
-    columns = [_column("Images"), _column("Teacher", "%"), _column("Winner", "%"), _column("Change", "points")]
+        changed = changed_most(answers)
+        rows = changed[:half] + changed[-half:]
+    columns = [_column("Change", "points"), _column("Teacher", "%"), _column("Winner", "%"), _column("Images")]
     return Table("Class", tuple(columns), tuple(map(_class_row, rows)), ())
 
 
 def _class_row(each: ClassAnswers) -> Row:
     if not each.images:
-        return Row(Line(each.name, color=None), (("0",), (DASH,), (DASH,), (DASH,)))
+        return Row(Line(each.name, color=None), ((DASH,), (DASH,), (DASH,), ("0",)))
     entries = (
-        (f"{each.images:,}",),
+        (signed_points(each.gain),),
         _part(each.teacher, each.images),
         _part(each.winner, each.images),
-        (signed_points(each.gain),),
+        (f"{each.images:,}",),
     )
     return Row(Line(each.name, color=None), entries)
 
@@ -54,14 +57,14 @@ def mistakes_table(answers: Answers) -> Table:
         Row(
             Line(f"{names[each.true]} taken for {names[each.answered]}", color=None),
             (
+                (f"{each.winner - each.teacher:+,}".replace("-", MINUS),),
                 (f"{each.teacher:,}",),
                 (f"{each.winner:,}",),
-                (f"{each.winner - each.teacher:+,}".replace("-", "\u2212"),),
             ),
         )
         for each in answers.confusions
     ]
-    return Table("Mistake", (_column("Teacher"), _column("Winner"), _column("Change")), tuple(rows), ())
+    return Table("Mistake", (_column("Change"), _column("Teacher"), _column("Winner")), tuple(rows), ())
 
 
 def _column(title: str, unit: str = "") -> About:

@@ -49,6 +49,7 @@ def model_card(record: Shrink) -> str:
         definitions=definitions_of(record),
         how=winner.preprocessing,
         file=winner.file,
+        weights=Path(record.teacher.weights or "").name,
         command=_one_line(record.command),
         answers=answers,
         worst=sorted(tested, key=lambda each: (each.winner / each.images, each.name))[:_NUM_WORST],

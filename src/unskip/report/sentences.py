@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from unskip import units
-from unskip.records import ACCURACY_DROP, Comparison, Run, Shrink
+from unskip.records import Comparison, Run, Shrink
 from unskip.report import class_answers, devices, findings, layers, lines, shrinks, table
 
 TEMPLATES = Environment(
@@ -47,7 +47,7 @@ def breakable(label: str) -> Markup:
     return Markup("<wbr>+").join(Markup("_<wbr>").join(part.split("_")) for part in label.split("+"))
 
 
-TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable, "ACCURACY_DROP": ACCURACY_DROP}
+TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
 def sentences(record: Run | Comparison | Shrink, part: str) -> list[str]:

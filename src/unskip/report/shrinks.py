@@ -79,7 +79,7 @@ def side_by_side(record: Shrink) -> Table:
     ]
     columns = tuple(
         About(title=title, unit="", better="lower", kind="size", definition="")
-        for title in ("Teacher", "Winner", "Winner beside it", "Limit")
+        for title in ("Teacher", "Winner", "Limit")
     )
     return Table("", columns, tuple(rows), ())
 
@@ -127,7 +127,9 @@ def _entry(figure: Figure, write) -> Entry:  # type: ignore[no-untyped-def]
 
 
 def _row(label: str, unit: str, teacher: Entry, winner: Entry, beside: str, limit: Entry) -> Row:
-    return Row(Line(", ".join(filter(None, (label, unit))), color=None), (teacher, winner, (beside,), limit or ("",)))
+    """A row; what the winner is ``beside`` the teacher stands below its figure."""
+    entries = teacher, tuple(filter(None, (*winner, beside))), limit or ("",)
+    return Row(Line(", ".join(filter(None, (label, unit))), color=None), entries)
 
 
 def _share(value: float | None) -> Entry:
@@ -152,7 +154,7 @@ def tried_table(record: Shrink) -> Table:
     lines = [Line("teacher", record.net, record.teacher.figures)]
     lines += [
         Line(
-            f"{number} {trial.words}",
+            f"{number}: {trial.words}",
             "; ".join(filter(None, (trial.method, trial.dropped))),
             trial.figures,
             color=_WINNER if trial is winner else _TRIAL,

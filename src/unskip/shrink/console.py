@@ -60,6 +60,8 @@ def _remarks(plan: Plan, request: Request) -> Iterator[str]:
     yield f"The winner is trained for about {length}, a step of the largest takes {1000 * plan.step_seconds:.0f} ms."
     asked = "" if request.seconds is None else f" of the {duration(request.seconds)} that there are"
     yield f"All of it will take about {duration(plan.estimated_seconds)}{asked}."
+    if plan.teacher.weights is None:
+        yield "The network has no weights: it is trained first, which is not in this estimate."
 
 
 def _of(figures: Mapping[str, Figure], names: set[str]) -> dict[str, Figure]:

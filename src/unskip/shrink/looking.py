@@ -15,11 +15,11 @@ from unskip.evaluation import evaluate
 from unskip.inputs import file_hash
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, digest
-from unskip.requested import check_image_size, spec_for_data, teacher_spec
+from unskip.requested import check_image_size, requested_teacher
+from unskip.search import BudgetAnswer
 from unskip.shrink.lengths import PRESETS, Length, length_for
 from unskip.shrink.request import Request
 from unskip.shrink.trainings import seconds_per_teacher_step, train_teacher
-from unskip.surgery import build
 from unskip.tasks import Score, Task, make_task
 from unskip.teacher_check import load_images, look_at_teacher
 from unskip.training import make_fabric
@@ -35,7 +35,8 @@ class Looked:
     """What there is to begin with: the request's ``recipe`` with the teacher's weights, and an evaluation's seconds.
 
     The recipe says how images are normalised, and of which size they are. ``inputs`` is a hash of the images and of the
-    teacher's weights.
+    teacher's weights. ``trained``: the teacher has weights. ``answer`` has the students that meet the budget where they
+    were looked for already.
     """
 
     recipe: Recipe
@@ -45,6 +46,8 @@ class Looked:
     score: Score
     evaluation_seconds: float
     inputs: str
+    trained: bool = True
+    answer: BudgetAnswer | None = None
 
     def data_of(self, input_shape: tuple[int, int, int]) -> Data:
         """The images, of another size maybe."""
@@ -60,14 +63,15 @@ def look(
     *,
     file: Path | None,
     length_of: Callable[[str, Callable[[], Length]], Length],
+    search: Callable[[StagedNet, tuple[int, int, int]], BudgetAnswer],
     console: Console,
     say: Callable[[str], None],
 ) -> Looked:
     """Read the images, and load or train the teacher and evaluate it.
 
-    Without weights it is trained and kept in ``file``, or stays as it is made where that is None. ``length_of`` keeps
-    how long trainings are. Raises `UnskipError` for images or weights that cannot be used, and for a teacher from whom
-    nobody should learn.
+    Without weights it is trained and kept in ``file``, or stays as it is made where that is None, and where ``search``
+    finds that nothing meets the budget. ``length_of`` keeps how long trainings are. Raises `UnskipError` for images or
+    weights that cannot be used, and for a teacher from whom nobody should learn.
     """
     recipe, device = request.recipe, make_fabric(request.recipe.training).device
     say("reading the images")
@@ -77,21 +81,22 @@ def look(
     recipe = _with_batches_for(recipe, data, console)
     check_image_size(recipe, data)
     task = make_task(**dict(recipe.task))
-    teacher = build(spec_for_data(teacher_spec(recipe), data), seed=recipe.seed_for("teacher"))
+    teacher = requested_teacher(recipe, data)
     wanted = recipe.teacher
-    looked_at = True
+    trained, answer = True, None
     if wanted.weights is not None:
         load_weights(teacher, Path(wanted.weights))
     else:
         if wanted.initial_weights is not None:
             load_initial_weights(teacher, Path(wanted.initial_weights))
-        if file is None:
-            looked_at = False
-        else:
+        if file is None or not file.is_file():
+            answer = search(teacher, data.image_shape)
+        trained = file is not None and (answer is None or answer.fits)
+        if file is not None and trained:
             teacher, recipe = _trained_teacher(teacher, recipe, request, data, task, file, length_of, console)
     teacher.eval().to(device)
     started = time.monotonic()
-    if looked_at:
+    if trained:
         score = look_at_teacher(
             teacher, data, request.recipe, epochs=recipe.teacher_training().epochs, say=_printed_to(console)
         )
@@ -103,7 +108,7 @@ def look(
     sized = recipe.data.model_copy(update={"image_size": data.image_shape[1:]})
     recipe = recipe.model_copy(update={"teacher": given, "data": sized})
     inputs = digest([data.fingerprint, recipe.teacher.weights and file_hash(recipe.teacher.weights)])
-    return Looked(recipe, data, task.with_teacher(teacher), teacher.cpu(), score, seconds, inputs)
+    return Looked(recipe, data, task.with_teacher(teacher), teacher.cpu(), score, seconds, inputs, trained, answer)
 
 
 def _printed_to(console: Console) -> Callable[[str], None]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from unskip.errors import UnskipError
-from unskip.export import Exported
-from unskip.exporting import cost_of_8_bits
 from unskip.files import write_json
 from unskip.measures import limits
 from unskip.nets import StagedNet
@@ -22,6 +20,7 @@ from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, nu
 from unskip.shrink.looking import Looked
 from unskip.shrink.on_target import OnTarget
 from unskip.shrink.request import Request
+from unskip.shrink.teacher_file import teacher_file
 from unskip.shrink.trainings import seconds_per_step
 from unskip.surgery import residual_blocks
 from unskip.units import duration
@@ -96,32 +95,32 @@ def make_plan(
     """
     recipe, data, task, teacher = looked.recipe, looked.data, looked.task, looked.teacher
     target = OnTarget(request, say)
-    started = time.monotonic()
     say("the teacher's file")
-    exported = target.export(teacher, "teacher", folder, data, task)
-    costs = target.costs(exported.path, {})
-    end_seconds = 2.2 * (time.monotonic() - started) + 4 * looked.evaluation_seconds + 5
+    file = teacher_file(request, looked, target, folder)
+    costs = target.costs(folder / file.name, {})
+    end_seconds = 2.2 * file.seconds + 4 * looked.evaluation_seconds + 10
     looked_at = Teacher(
         score=looked.score.value,
         shortcuts=len(residual_blocks(teacher)),
         weights=recipe.teacher.weights,
         input_shape=data.image_shape,
-        figures=dict(costs.figures["teacher"]),
+        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
     )
-    answers = [_answer(request, teacher, data.image_shape, request.budget, say, compiled, seconds)]
+    search = Searching(request, seconds, say, compiled)
+    answers = [looked.answer or search(teacher, data.image_shape)]
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
     if not meets:
         absolute = _absolute(request.budget, looked_at.figures)
         shapes = [(data.image_shape[0], *size) for size in request.image_sizes]
-        answers += [_answer(request, teacher, shape, absolute, say, compiled, seconds) for shape in shapes]
+        answers += [search(teacher, shape, absolute) for shape in shapes]
     candidates = [] if meets else candidates_of(answers, recipe, effort.candidates)
     measures = {**answers[0].measures, **costs.measures}
     known = {
         "teacher": looked_at,
         "chance": looked.score.chance,
-        "teacher_file": exported.path.name,
-        "eight_bits": _eight_bits(exported, request),
+        "teacher_file": file.name,
+        "eight_bits": file.eight_bits,
         "meets": meets,
         "num_usable": sum(answer.num_usable for answer in answers),
         "measures": measures,
@@ -167,30 +166,32 @@ def make_plan(
     )
 
 
-def _answer(
-    request: Request,
-    teacher: StagedNet,
-    input_shape: tuple[int, int, int],
-    budget: Budget,
-    say: Callable[[str], None],
-    compiled: Compiled,
-    seconds: Callable[[], float],
-) -> BudgetAnswer:
-    """The students that meet a budget with images of a size."""
-    return fit_budget(
-        teacher,
-        input_shape,
-        budget,
-        limit=None,
-        latency=request.times_files,
-        runtime=request.runtime,
-        threads=request.threads,
-        device=request.device,
-        compiles=request.compiles,
-        progress=say,
-        compiled=compiled,
-        until=lambda: request.seconds is not None and seconds() > _LOOKING_SHARE * request.seconds,
-    )
+@dataclass(frozen=True)
+class Searching:
+    """Finds the students of a network that meet a request's budget, and the time is not spent on that."""
+
+    request: Request
+    seconds: Callable[[], float]
+    say: Callable[[str], None]
+    compiled: Compiled
+
+    def __call__(self, net: StagedNet, input_shape: tuple[int, int, int], budget: Budget | None = None) -> BudgetAnswer:
+        """With images of a size; ``budget`` is by default the request's."""
+        request = self.request
+        return fit_budget(
+            net,
+            input_shape,
+            budget or request.budget,
+            limit=None,
+            latency=request.times_files,
+            runtime=request.runtime,
+            threads=request.threads,
+            device=request.device,
+            compiles=request.compiles,
+            progress=self.say,
+            compiled=self.compiled,
+            until=lambda: request.seconds is not None and self.seconds() > _LOOKING_SHARE * request.seconds,
+        )
 
 
 def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:
@@ -224,9 +225,3 @@ def _ways_out(answer: BudgetAnswer) -> tuple[WayOut, ...]:
         WayOut(words=f"{candidate.student} (nearest to {words})", figures=dict(candidate.figures), meets=False)
         for words, candidate in answer.near
     )
-
-
-def _eight_bits(exported: Exported, request: Request) -> EightBits | None:
-    if exported.quantization is None:
-        return None
-    return cost_of_8_bits("teacher", exported, request.device.target if request.device else None)

@@ -15,6 +15,7 @@ from unskip.recipe import Recipe, load_recipe, parse_settings, recipe_from
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search import MAX_COMPILED, Budget
+from unskip.search.on_device import check_limits
 from unskip.search.recipes import entries
 from unskip.shrink.lengths import PRESETS, Preset
 from unskip.targets import recognised, trained_file
@@ -53,6 +54,7 @@ class Request:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "budget", Budget(self.limits, self.element))
+        check_limits(self.budget, self.device)
         if self.preset not in PRESETS:
             raise UnskipError(f"no `preset` {self.preset!r}; known: {', '.join(PRESETS)}")
         if not self.recipe.task.has_labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,7 @@ from unskip.run_folder import only_process
 from unskip.shrink.answers import compare_answers
 from unskip.shrink.folder import Clock, ShrinkFolder
 from unskip.shrink.looking import Looked, look
-from unskip.shrink.plan import Compiled, Plan, make_plan
+from unskip.shrink.plan import Compiled, Plan, Searching, make_plan
 from unskip.shrink.request import Request
 from unskip.shrink.trials import Trials
 from unskip.shrink.winner import make_winner
@@ -50,7 +50,8 @@ def shrink(
             shown.print(f"{folder} is complete; delete it to begin anew", highlight=False)
             return _reported(folder)
         with Clock(folder / "seconds.json") as clock:
-            looked = look(request, file=home.teacher, length_of=home.length, console=shown, say=say)
+            search = Searching(request, lambda: clock.seconds, say, compiled)
+            looked = look(request, file=home.teacher, length_of=home.length, search=search, console=shown, say=say)
             plan = _plan(request, home, looked, clock, say, compiled)
             results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
         write_json(home.results, results.model_dump(mode="json"))
@@ -69,7 +70,8 @@ def plan_shrink(
     A teacher without weights is taken as it is made.
     """
     clock, shown = Clock(), console or Console(quiet=True)
-    looked = look(request, file=None, length_of=lambda name, length: length(), console=shown, say=say)
+    search = Searching(request, lambda: clock.seconds, say, compiled)
+    looked = look(request, file=None, length_of=lambda name, length: length(), search=search, console=shown, say=say)
     with tempfile.TemporaryDirectory(prefix="unskip-") as place:
         return make_plan(request, looked, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled)
 
@@ -139,6 +141,14 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         winner=winner,
         answers=answers,
         ways_out=plan.ways_out,
+        notes=tuple(_notes(looked, plan)),
         environment=describe_environment(),
         load=load,
     )
+
+
+def _notes(looked: Looked, plan: Plan) -> Iterator[str]:
+    if not looked.trained:
+        yield "The network has no weights, and was not trained, since nothing meets the budget."
+    if plan.meets:
+        yield f"Its file for the target is {plan.teacher_file}, proved on the test images."
