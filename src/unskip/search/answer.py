@@ -10,7 +10,7 @@ from typing import Any, Literal
 from unskip.records import About, Figure, Load, Record
 from unskip.runtimes import Configuration
 from unskip.search.budget import Budget
-from unskip.search.recipes import command, entries, write_recipe
+from unskip.search.recipes import entries, write_recipe
 from unskip.search.student import Student
 
 Verdict = Literal["meets", "borderline", "exceeds", "not exported", "not measured"]
@@ -23,7 +23,8 @@ class Candidate:
     ``figures`` are what is counted of it and what its exported file gave, by measure and by relative limit.
     ``verdict``: ``meets`` every limit, ``borderline`` where the spread of a figure covers one, or what is wrong:
     ``exceeded`` limits, or why a file was ``refused``. ``recipe`` is plain data as `recipe_from` takes it, ``file`` a
-    name for it; the network itself has none.
+    name for it, ``command`` the command that trains the student from the weights of the network, MY_WEIGHTS where the
+    file is not known; the network itself has none.
     """
 
     student: Student
@@ -33,6 +34,7 @@ class Candidate:
     refused: str = ""
     recipe: Mapping[str, Any] | None = None
     file: str = ""
+    command: str | None = None
 
     @property
     def method(self) -> str | None:
@@ -57,7 +59,7 @@ class Candidate:
             "not_exported": self.refused or None,
             "method": self.method,
             "recipe": self.recipe,
-            "command": self.recipe and command(self.recipe),
+            "command": self.command,
         }
 
 

@@ -20,7 +20,7 @@ from unskip.search.compiling import Compiled
 from unskip.search.counting import Counting
 from unskip.search.measuring import StudentBench, measure_students, share_used
 from unskip.search.on_device import MAX_COMPILED, DeviceBench, check_limits, with_sram_of
-from unskip.search.recipes import file_name, recipe_tree
+from unskip.search.recipes import MY_WEIGHTS, command, file_name, recipe_tree
 from unskip.search.student import Student
 from unskip.search.students import StudentSearch
 
@@ -211,5 +211,8 @@ def _with_recipes(
             and other.student.whole_edits == student.whole_edits
             and (other is candidate or other.is_usable)
         ]
-        tree = recipe_tree(teacher, student, image_size=input_shape[1:], depths=depths, weights=weights)
-        yield replace(candidate, recipe=tree, file=file_name(teacher.spec, student))
+        tree, trained = (
+            recipe_tree(teacher, student, image_size=input_shape[1:], depths=depths, weights=file)
+            for file in (weights, weights or MY_WEIGHTS)
+        )
+        yield replace(candidate, recipe=tree, file=file_name(teacher.spec, student), command=command(trained))
