@@ -12,6 +12,7 @@ from unskip.runtimes import Configuration
 from unskip.search.budget import Budget
 from unskip.search.recipes import entries, write_recipe
 from unskip.search.student import Student
+from unskip.search.would_meet import WouldMeet
 
 Verdict = Literal["meets", "borderline", "exceeds", "not exported", "not measured"]
 
@@ -78,8 +79,9 @@ class BudgetAnswer:
     ``smallest`` are the students with the smallest value of each limited figure that is counted, ``nearest`` is the one
     that exceeds these limits least, ``nearest_measured`` the one of those measured that uses up the smallest share of
     the other limits. ``measures`` says what the figures are. ``skipped`` counts edits that do not fit, by the reason.
-    ``unknown`` says of which modules nobody knows the shortcuts, since they could not be opened; it is empty where
-    there are none.
+    ``would_meet`` is filled where nothing meets the budget: what no edit changes and would meet it, such as smaller
+    images. ``unknown`` says of which modules nobody knows the shortcuts, since they could not be opened; it is empty
+    where there are none.
     """
 
     net: str
@@ -103,6 +105,7 @@ class BudgetAnswer:
     measures: Mapping[str, About]
     skipped: Mapping[str, int]
     unknown: str
+    would_meet: tuple[WouldMeet, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -152,7 +155,7 @@ class BudgetAnswer:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Candidate):
+    if isinstance(value, Candidate | WouldMeet):
         return value.to_json()
     if isinstance(value, Record):
         return value.model_dump()

@@ -56,6 +56,11 @@ class Student:
         return self.depth is None and self.groups == 1
 
     @property
+    def change(self) -> tuple[int, ...]:
+        """The order of students, the least changed first; the network itself is the first of all."""
+        return -self.macs, -self.shortcuts, -self.parameters, len(self.edits), self.sub_net
+
+    @property
     def kinds(self) -> frozenset[str]:
         """The edits by name, whatever their arguments."""
         return frozenset(name for name, _ in self.edits)
