@@ -743,3 +743,15 @@ def test_ctrl_c(home, monkeypatch):
     ended = unskip("run", "small.yaml", at=home)
     assert ended.code == 130
     assert ended.err == "unskip: interrupted; the same `unskip run` goes on from what was saved\n"
+
+
+def test_predict_names_classes_and_ends_with_2_where_an_image_cannot_be_read(home, images, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    folder = next((images / "plain").iterdir())
+    seen = unskip("predict", home / "runs" / "small", folder, "--json", at=tmp_path)
+    assert seen.code == 0
+    found = json.loads(seen.out)
+    assert len(found) == len(list(folder.iterdir()))
+    assert all(len(each["classes"]) == 5 for each in found)
+    assert "%" in unskip("predict", home / "runs" / "small", next(folder.iterdir()), at=tmp_path).out
+    refused("predict", home / "runs" / "small", folder, "broken.png", at=tmp_path, saying="1 of .* could not be read")

@@ -40,6 +40,10 @@ def test_the_file_keeps_the_budget_and_does_what_the_record_says(made):
     assert evaluate(net, data.test_batches(64).epoch(0)).value == winner.score
     of_file = evaluate_file(folder / winner.file, data.scaled().test_batches(64).epoch(0), Classification())
     assert of_file.value == winner.file_score
+    of_teacher = evaluate_file(folder / "teacher.onnx", data.scaled().test_batches(64).epoch(0), Classification())
+    assert of_teacher.value == record.teacher.figures["top1"].value
+    assert (folder / "report.html").is_file()
+    assert (folder / "README.md").is_file()
 
 
 def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made):
@@ -165,6 +169,7 @@ def test_too_little_time_is_refused_with_the_time_that_is_enough(ask, tmp_path):
         shrink(ask(BUDGET, seconds=1.0), tmp_path / "short")
 
 
+@pytest.mark.slow
 def test_the_time_is_kept(ask, tmp_path):
     started = time.monotonic()
     record = shrink(ask(BUDGET, seconds=25.0), tmp_path / "timed")
@@ -184,6 +189,7 @@ def test_changed_images_are_noticed(ask, tmp_path, monkeypatch):
         patched.setattr(trials, "train_trial", stop)
         with pytest.raises(Stop):
             shrink(ask(BUDGET), tmp_path / "changed")
+    assert (tmp_path / "changed" / "teacher.json").is_file()
     plan = tmp_path / "changed" / "plan.json"
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "inputs": "others"}))
     with pytest.raises(UnskipError, match="other images"):

@@ -227,10 +227,6 @@ class Recipe(Section):
         """What names it in deployed files: the first 16 digits of a hash of all its fields."""
         return digest(self.model_dump(mode="json"))[:16]
 
-    def seed_for(self, purpose: str) -> int:
-        """A seed of its own for everything that is drawn."""
-        return int(digest([self.seed, purpose])[:8], 16) % 2**31
-
     def teacher_training(self) -> TrainingRecipe:
         """The training section that a teacher without given weights is trained with."""
         return self.teacher.training or self.training

@@ -39,7 +39,18 @@ class Adam(Section):
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty on all weights")
 
 
-Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
+class AdamW(Section):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), of kernels alone: not of biases and BatchNorm."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0, description="learning rate; onecycle has its own")
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), strict=False, description="decay of the two running means, from 0 to below 1"
+    )
+    weight_decay: float = Field(0.05, ge=0, description="share of a weight that a step at rate 1 takes away")
+
+
+Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
 
 
 class OneCycle(Section):
@@ -103,6 +114,38 @@ class TrainingRecipe(Section):
     batch_size: int = Field(128, ge=1, le=2**31 - 1, description="images per step, of all processes together")
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        description="of every phase, in which the rate rises linearly to the schedule's; onecycle rises anyway",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a label that all classes get alike; the teacher's answers stay as they are",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="alpha of mixup: every image is blended with another, for teacher and student alike, and their "
+        "labels too; 0 is without",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="alpha of CutMix: a rectangle of another image, likewise; beside mixup each batch gets one of the "
+        "two by chance",
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="decay by step of the mean of all weights that is validated and ships, BatchNorm's statistics "
+        "included; by default the last weights are",
+    )
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none by default")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the chip computes in bf16, float32 elsewhere"
@@ -113,6 +156,11 @@ class TrainingRecipe(Section):
     )
     checkpoint_minutes: float = Field(5.0, gt=0, description="within an epoch; every epoch's end is saved besides")
     tensorboard: bool = Field(False, description="also write TensorBoard event files into the run folder")
+
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate that decides: the schedule's own, or the optimiser's, from which others start."""
+        return self.schedule.max_lr if isinstance(self.schedule, OneCycle) else self.optimizer.lr
 
     @model_validator(mode="before")
     @classmethod

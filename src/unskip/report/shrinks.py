@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -63,25 +63,18 @@ def side_by_side(record: Shrink) -> Table:
     assert winner is not None
     title, precision = record.measures[record.metric].title, winner.precision
     own_file = record.teacher.figures.get(record.metric, Figure()).value
-    drop = Figure(value=record.teacher.score - (record.accuracy_drop or 0) / 100)
-    allowed = (f"at least {100 * (drop.value or 0):.2f}", _kept(record.met.get(ACCURACY_DROP, True)))
-    scores = (record.teacher.score, winner.score), (own_file, winner.file_score)
-    rows = [
-        _row(f"{title} of the network", "%", *map(_share, scores[0]), _change(winner.score, record), ()),
-        _row(
-            f"{title} of the file, {precision}",
-            "%",
-            *map(_share, scores[1]),
-            _change(winner.file_score, record),
-            () if record.accuracy_drop is None else allowed,
-        ),
+    least = f"at least {100 * record.teacher.score - (record.accuracy_drop or 0):.2f}"
+    limit = () if record.accuracy_drop is None else (least, _kept(record.met[ACCURACY_DROP]))
+    rows = (
+        _scores(f"{title} of the network, %", record, record.teacher.score, winner.score),
+        _scores(f"{title} of the file, {precision}, %", record, own_file, winner.file_score, limit),
         *(_measured(record, name) for name in shown_measures(record)),
-    ]
+    )
     columns = tuple(
         About(title=title, unit="", better="lower", kind="size", definition="")
         for title in ("Teacher", "Winner", "Limit")
     )
-    return Table("", columns, tuple(rows), ())
+    return Table("", columns, rows, ())
 
 
 def shown_measures(record: Shrink) -> list[str]:
@@ -111,33 +104,32 @@ def _measured(record: Shrink, name: str) -> Row:
     figures = [side.get(name, Figure()) for side in (record.teacher.figures, winner.figures)]
     most = record.most.get(name)
     unit, write = writer(about.unit, [each for each in (most, *(figure.value for figure in figures)) if each])
-    texts = [_entry(figure, write) for figure in figures]
+    teacher, own = (_entry(figure, write) for figure in figures)
     limit: Entry = ()
     if most is not None:
         fact = _limited(about, figures[1], most, record.met[name])
         limit = (write(most), _kept(fact.met, fact.close))
-    return _row(about.title, unit, *texts, compared(figures[1], figures[0], about), limit)
+    label = ", ".join(filter(None, (about.title, unit)))
+    return _row(label, teacher, own, compared(figures[1], figures[0], about), limit)
 
 
-def _entry(figure: Figure, write) -> Entry:  # type: ignore[no-untyped-def]
+def _entry(figure: Figure, write: Callable[[float], str]) -> Entry:
     if figure.value is None:
         return (DASH,)
     spread = () if figure.low is None or figure.high is None else (f"{write(figure.low)} to {write(figure.high)}",)
     return (write(figure.value), *spread)
 
 
-def _row(label: str, unit: str, teacher: Entry, winner: Entry, beside: str, limit: Entry) -> Row:
+def _scores(label: str, record: Shrink, teacher: float | None, winner: float, limit: Entry = ()) -> Row:
+    """Scores in per cent, the winner's with how far it is from the teacher network's."""
+    own = DASH if teacher is None else f"{100 * teacher:.2f}"
+    beside = f"{signed_points(winner - record.teacher.score, decimals=2)} points"
+    return _row(label, (own,), (f"{100 * winner:.2f}",), beside, limit)
+
+
+def _row(label: str, teacher: Entry, winner: Entry, beside: str, limit: Entry) -> Row:
     """A row; what the winner is ``beside`` the teacher stands below its figure."""
-    entries = teacher, tuple(filter(None, (*winner, beside))), limit or ("",)
-    return Row(Line(", ".join(filter(None, (label, unit))), color=None), entries)
-
-
-def _share(value: float | None) -> Entry:
-    return (DASH if value is None else f"{100 * value:.2f}",)
-
-
-def _change(score: float, record: Shrink) -> str:
-    return f"{signed_points(score - record.teacher.score, decimals=2)} points"
+    return Row(Line(label, color=None), (teacher, tuple(filter(None, (*winner, beside))), limit or ("",)))
 
 
 def _kept(met: bool, close: bool = False) -> str:
@@ -165,7 +157,7 @@ def tried_table(record: Shrink) -> Table:
     costs = build("Tried", measures, lines)
     rungs = range(max((len(trial.rungs) for trial in trials), default=0))
     heads = tuple(_rung_column(record, number) for number in rungs)
-    scores = [((DASH,),) * len(rungs)]
+    scores: list[tuple[Entry, ...]] = [((DASH,),) * len(rungs)]
     scores += [tuple(_rung_entry(trial, number) for number in rungs) for trial in trials]
     rows = tuple(replace(row, entries=row.entries + more) for row, more in zip(costs.rows, scores, strict=True))
     return Table("Tried", costs.columns + heads, rows, costs.footnotes)

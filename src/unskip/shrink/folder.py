@@ -97,8 +97,9 @@ class Clock:
         self._noting.join()
 
     def _note(self) -> None:
-        over = self._file is None
-        while not over:
+        while self._file is not None:
             over = self._over.wait(_SECONDS_BETWEEN_NOTES)
             with contextlib.suppress(OSError, UnskipError):  # a full disk is noticed by what matters more
                 write_json(self._file, round(self.seconds, 1))
+            if over:
+                break

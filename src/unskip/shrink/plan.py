@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from unskip.errors import UnskipError
-from unskip.export import Exported
-from unskip.exporting import cost_of_8_bits
 from unskip.files import write_json
 from unskip.measures import limits
 from unskip.nets import StagedNet
@@ -23,6 +20,7 @@ from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, nu
 from unskip.shrink.looking import Looked
 from unskip.shrink.on_target import OnTarget
 from unskip.shrink.request import Request
+from unskip.shrink.teacher_file import teacher_file
 from unskip.shrink.trainings import seconds_per_step
 from unskip.surgery import residual_blocks
 from unskip.units import duration
@@ -97,17 +95,16 @@ def make_plan(
     """
     recipe, data, task, teacher = looked.recipe, looked.data, looked.task, looked.teacher
     target = OnTarget(request, say)
-    started = time.monotonic()
     say("the teacher's file")
-    exported = target.export(teacher, "teacher", folder, data, task)
-    costs = target.costs(exported.path, {})
-    end_seconds = 2.2 * (time.monotonic() - started) + 4 * looked.evaluation_seconds + 5
+    file = teacher_file(request, looked, target, folder)
+    costs = target.costs(folder / file.name, {})
+    end_seconds = 2.2 * file.seconds + 4 * looked.evaluation_seconds + 10
     looked_at = Teacher(
         score=looked.score.value,
         shortcuts=len(residual_blocks(teacher)),
         weights=recipe.teacher.weights,
         input_shape=data.image_shape,
-        figures=dict(costs.figures["teacher"]),
+        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
     )
     search = Searching(request, seconds, say, compiled)
     answers = [looked.answer or search(teacher, data.image_shape)]
@@ -122,8 +119,8 @@ def make_plan(
     known = {
         "teacher": looked_at,
         "chance": looked.score.chance,
-        "teacher_file": exported.path.name,
-        "eight_bits": _eight_bits(exported, request),
+        "teacher_file": file.name,
+        "eight_bits": file.eight_bits,
         "meets": meets,
         "num_usable": sum(answer.num_usable for answer in answers),
         "measures": measures,
@@ -228,9 +225,3 @@ def _ways_out(answer: BudgetAnswer) -> tuple[WayOut, ...]:
         WayOut(words=f"{candidate.student} (nearest to {words})", figures=dict(candidate.figures), meets=False)
         for words, candidate in answer.near
     )
-
-
-def _eight_bits(exported: Exported, request: Request) -> EightBits | None:
-    if exported.quantization is None:
-        return None
-    return cost_of_8_bits("teacher", exported, request.device.target if request.device else None)

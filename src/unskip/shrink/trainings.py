@@ -15,7 +15,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, TrainingRecipe
-from unskip.requested import requested_student
+from unskip.requested import batches_seed, requested_student
 from unskip.shrink.candidates import STUDENT
 from unskip.shrink.lengths import Length
 from unskip.tasks import Task
@@ -45,7 +45,7 @@ def train_trial(
     It is scored on the test images of ``data``; an interrupted training goes on.
     """
     method = method_from(STUDENT, recipe.methods[STUDENT])
-    student = requested_student(recipe, teacher, data)
+    student = requested_student(recipe, data, teacher)
     return _trained(label, student, method, teacher, recipe.training, recipe, data, task, file, console)
 
 
@@ -79,7 +79,7 @@ def _trained(
     console: Console,
 ) -> Trained:
     facts = file.with_suffix(".json")
-    seed = recipe.seed_for("teacher batches" if teacher is None else "student batches")
+    seed = batches_seed(recipe, label)
     batches = data.train_batches(training.batch_size, seed)
     if not (file.is_file() and facts.is_file()):
         checkpoint = Checkpoint(file.with_suffix(".ckpt"))
@@ -109,7 +109,7 @@ def _trained(
 def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task) -> float:
     """What a step of the training of a recipe's student takes here, in seconds, by a few real ones."""
     method = method_from(STUDENT, recipe.methods[STUDENT])
-    student = requested_student(recipe, teacher, data)
+    student = requested_student(recipe, data, teacher)
     return estimate(
         teacher, data, method, student=student, training=recipe.training, task=task, within=_TIMED_SECONDS
     ).seconds_per_step
