@@ -60,7 +60,7 @@ def test_what_ships_has_the_shape_that_was_counted(trials):
     for trial in trials[:4]:
         recipe = recipe_of(RECIPE, trial, Length(1, 1.0))
         teacher = unskip.make_net("resnet14", {"in_channels": 1})
-        student = requested_student(recipe, teacher, data)
+        student = requested_student(recipe, data, teacher)
         counted = trial.figures["parameters"].value
         kept = sum(weight.numel() for name, weight in student.named_parameters() if not _fades(name, student))
         assert kept == counted - 3 * 3 * 2 * 16, "one channel instead of three"

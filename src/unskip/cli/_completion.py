@@ -35,10 +35,10 @@ def formats(incomplete: str) -> list[str]:
 
 def runtimes(incomplete: str) -> list[str]:
     """Runtimes on this machine, the last one behind commas."""
-    from unskip.cli._options import runtimes_here
+    from unskip.runtimes import names_here
 
     before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in _beginning(runtimes_here().split(", "), last)]
+    return [f"{before}{comma}{name}" for name in _beginning(names_here(), last)]
 
 
 def devices(incomplete: str) -> list[str]:

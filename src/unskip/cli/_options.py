@@ -151,9 +151,9 @@ Compiles = Annotated[
 
 def runtimes_here() -> str:
     """The names of the runtimes that run on this machine, for helps."""
-    from unskip.runtimes import RUNTIMES, Estimator
+    from unskip.runtimes import names_here
 
-    return ", ".join(name for name, runtime in RUNTIMES.items() if not issubclass(runtime, Estimator))
+    return ", ".join(names_here())
 
 
 def devices_in(
