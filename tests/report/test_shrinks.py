@@ -152,12 +152,17 @@ def test_short_trainings_are_marked_in_the_plot_and_the_limit_is_drawn():
 
 def test_going_further_compares_with_the_winner_after_as_long_a_training():
     steps = steps_further(RECORDS["met"])
-    assert [(step.number, step.kind) for step in steps] == [(3, "cheaper"), (4, "cheaper"), (5, "cheaper")]
+    assert [(step.number, step.is_cheaper) for step in steps] == [(3, True), (4, True), (5, True)]
     assert [step.rung and step.rung.number for step in steps] == [1, 1, None]
     assert steps[0].difference == pytest.approx(0.871 - 0.881)
     better = changed(RECORDS["met"], "trials", "shortened", rungs=RECORDS["met"].trials[0].rungs[:1])
     better = changed(better, "trials", "shortened", "rungs", 0, score=0.9)
-    assert [step.kind for step in steps_further(better) if step.number == 2] == ["better"]
+    assert [step.is_cheaper for step in steps_further(better) if step.number == 2] == [False]
+    two = changed(RECORDS["met"], most={"cycles_ratio": 0.7, "sram": 45_000})
+    two = changed(two, "trials", "fewer", "figures", sram=Figure(value=11_008))
+    assert [(step.title, step.share) for step in steps_further(two) if step.words.startswith("7 of")] == [
+        ("SRAM", 0.25)
+    ]
     assert steps_further(RECORDS["met already"]) == []
 
 

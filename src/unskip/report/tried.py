@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from unskip.records import About, Figure, Rung, Shrink, Trial
 from unskip.report.drawings import Drawn
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.table import DASH, Entry, Line, Table, build
-from unskip.units import byte_unit, count_unit, percent, times, writer
+from unskip.units import byte_unit, count_unit, percent, writer
 
 _TEACHER, _WINNER, _TRIAL = 0, 1, 2  # numbers of colours
 _MOST_FURTHER = 6
@@ -122,9 +121,9 @@ def _scale(about: About, values: list[float]) -> tuple[str, float]:
 class Further:
     """A trial that costs less than the winner's, or scored more after as long a training.
 
-    ``cost`` and ``winners`` are what is limited first, as they are written. ``rung`` is the last one that both were
-    trained to, None where it was not trained, ``score`` what it gave, ``difference`` how much that is above the
-    winner's own trial then.
+    ``cost`` and ``winners`` are what is limited and what it saves the most of, as they are written, ``share`` the one
+    divided by the other. ``rung`` is the last one that both were trained to, None where it was not trained,
+    ``difference`` how much its score was above that of the winner's own trial then.
     """
 
     number: int
@@ -132,43 +131,41 @@ class Further:
     title: str
     cost: str
     winners: str
-    ratio: str
-    kind: Literal["cheaper", "better"]
+    share: float
     rung: Rung | None
     difference: float
+
+    @property
+    def is_cheaper(self) -> bool:
+        """Whether it costs less, by more than what does not count."""
+        return self.share < _CHEAPER
 
 
 def steps_further(record: Shrink) -> list[Further]:
     """What it would cost to go further, step by step to the cheapest; at most six."""
     winner = record.winning_trial
-    name = next(iter(record.most))
-    own = winner.figures.get(name, Figure()).value if winner else None
-    if winner is None or not own:
+    if winner is None:
         return []
-    about, found = record.measures[name], []
-    for number, trial in enumerate(ordered(record), 1):
-        value = trial.figures.get(name, Figure()).value
-        if trial is winner or value is None:
-            continue
-        both = list(zip(trial.rungs, winner.rungs, strict=False))
-        rung, difference = (both[-1][0], both[-1][0].score - both[-1][1].score) if both else (None, 0.0)
-        cheaper = value < _CHEAPER * own
-        if cheaper or difference > 0:
-            unit, write = writer(about.unit, [value, own])
-            found.append(
-                (
-                    value,
-                    Further(
-                        number,
-                        trial.words,
-                        about.title,
-                        write(value),
-                        f"{write(own)} {unit}".strip(),
-                        times(value / own),
-                        "cheaper" if cheaper else "better",
-                        rung,
-                        difference,
-                    ),
-                )
-            )
-    return [each for _, each in sorted(found, key=lambda pair: -pair[0])][:_MOST_FURTHER]
+    others = [(number, trial) for number, trial in enumerate(ordered(record), 1) if trial is not winner]
+    steps = [step for number, trial in others if (step := _step(record, winner, number, trial))]
+    worth = [step for step in steps if step.is_cheaper or step.difference > 0]
+    return sorted(worth, key=lambda step: -step.share)[:_MOST_FURTHER]
+
+
+def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> Further | None:
+    """A trial beside the winner's; None where they have no limited figure in common."""
+    shares = {}
+    for name in record.most:
+        value, own = (each.figures.get(name, Figure()).value for each in (trial, winner))
+        if value is not None and own:
+            shares[name] = value / own, value, own
+    if not shares:
+        return None
+    name = min(shares, key=lambda name: shares[name][0])
+    share, value, own = shares[name]
+    about = record.measures[name]
+    unit, write = writer(about.unit, [value, own])
+    both = list(zip(trial.rungs, winner.rungs, strict=False))
+    rung, difference = (both[-1][0], both[-1][0].score - both[-1][1].score) if both else (None, 0.0)
+    winners = f"{write(own)} {unit}".strip()
+    return Further(number, trial.words, about.title, write(value), winners, share, rung, difference)
