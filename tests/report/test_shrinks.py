@@ -21,7 +21,8 @@ from unskip.report.class_answers import changed_most, disagreements
 from unskip.report.model_card import model_card
 from unskip.report.pages import render_shrink
 from unskip.report.sentences import sentences
-from unskip.report.shrinks import limited, ordered, side_by_side, steps_further, tried_table
+from unskip.report.shrinks import limited, side_by_side
+from unskip.report.tried import ordered, steps_further, tried_table
 
 RECORDS = samples.shrinks()
 MADE = {name: record for name, record in RECORDS.items() if record.winner}
@@ -215,6 +216,13 @@ def test_what_speaks_against_trust_is_said_where_it_matters():
     untried = tuple(changed(trial, rungs=()) for trial in held_out.trials)
     assert "held out" not in notes(changed(held_out, trials=untried))
     assert "estimated by a compiler" in notes(RECORDS["met"])
+    poor = changed(RECORDS["met"], "winner", file_score=0.101)
+    assert notes(poor).startswith("Warning: the winner's file is no better than always naming")
+    both = changed(poor, "teacher", score=0.099)
+    assert "the teacher and the winner's file are no better" in notes(both)
+    few = changed(RECORDS["met"], "data", num_test=25)
+    assert "25 test images are too few to tell accuracies apart; one of them is 4.0 points" in notes(few)
+    assert "Warning" not in notes(RECORDS["met"])
     assert "estimated by a compiler" not in notes(RECORDS["timed"])
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from unskip import units
+from unskip import chance, units
 from unskip.records import Comparison, Run, Shrink
-from unskip.report import class_answers, devices, findings, layers, lines, shrinks, table
+from unskip.report import class_answers, devices, findings, layers, lines, shrinks, table, tried
 
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
@@ -21,12 +21,14 @@ TEMPLATES = Environment(
 TEMPLATES.globals |= {
     name: getattr(module, name)
     for module, names in (
+        (chance, ("tells_chance",)),
         (units, ("duration", "milliseconds", "percent", "points", "signed_points")),
         (findings, ("COSTS", "Verdict", "fastest", "pairs")),
         (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
         (layers, ("in_short",)),
         (table, ("compared", "in_sentence", "speedup_text")),
-        (shrinks, ("length_of", "limited", "reasons", "steps_further")),
+        (shrinks, ("at_chance", "limited")),
+        (tried, ("length_of", "reasons", "steps_further")),
         (class_answers, ("changed_most",)),
         (lines, ("about", "setting_of", "shape_of")),
     )
