@@ -145,9 +145,7 @@ Compiles = Annotated[
 
 def runtimes_here() -> str:
     """The names of the runtimes that run on this machine, for helps."""
-    from unskip.runtimes import RUNTIMES, Estimator
-
-    return ", ".join(name for name, runtime in RUNTIMES.items() if not issubclass(runtime, Estimator))
+    return ", ".join(_completion.runtimes_here())
 
 
 def devices_in(
