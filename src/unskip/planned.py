@@ -6,27 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from unskip.compare.runs import settings_of
-from unskip.data import Data, Normalization, Progress, load_data
+from unskip.data import Data, Progress
 from unskip.dataflow import num_parameters
-from unskip.deploying import check_classes
 from unskip.files import read_json_lines
 from unskip.inputs import check_files, check_inputs, file_hash
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
-from unskip.nets import StagedNet, find_net, num_kept_additions, unknown_shortcuts
+from unskip.nets import StagedNet, num_kept_additions, unknown_shortcuts
 from unskip.recipe import Recipe, TrainingRecipe, digest
 from unskip.requested import batches_seed, check_image_size, check_nets, requested_student, requested_teacher
 from unskip.run_folder import RunFolder, check_run_folder
 from unskip.surgery import residual_blocks
 from unskip.tasks import make_task
-from unskip.teacher_check import normalized_for_teacher
+from unskip.teacher_check import load_images
 from unskip.training import describe_numerics, estimate
-from unskip.weights import PRETRAINED, load_weights, read_data_info
+from unskip.weights import PRETRAINED, load_weights
 
 _FEWEST_PRODUCTS = 5e9  # a second; any machine makes more
 _LONGEST_OVERHEAD = 0.05  # seconds of a step that are no arithmetic
@@ -80,23 +78,8 @@ def data_of_run(
 
     Raises `UnskipError` where there are none, and for a teacher with weights that knows other classes.
     """
-    weights = recipe.teacher.weights or recipe.teacher.initial_weights
-    known = read_data_info(Path(weights)) if weights is not None else None
-    entry = find_net(recipe.teacher.net)
-    expected: Any = entry.published if weights == PRETRAINED else known
-    wanted = recipe.teacher.normalization
-    data = load_data(
-        folder.located(recipe.data),
-        labelled=make_task(**dict(recipe.task)).has_labels,
-        device=device,
-        default_size=entry.image_size,
-        normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
-        progress=progress,
-    )
-    data = normalized_for_teacher(data, wanted)
-    if recipe.teacher.weights is not None and known is not None and known.classes and data.classes:
-        check_classes(data, known.classes, f"the teacher in {weights}")
-    return data
+    located = recipe.model_copy(update={"data": folder.located(recipe.data)})
+    return load_images(located, device=device, progress=progress)
 
 
 def planned_run(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -> PlannedRun:

@@ -39,17 +39,19 @@ def program(written):
 
 
 class Several(nn.Module):
-    """Tables for activations, a map that grows, a mean, a concatenation; two answers of different shapes."""
+    """Tables for activations, a sum, a map that grows, a mean, a concatenation; two answers of different shapes."""
 
     def __init__(self):
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(1, 4, 3, 1, 1), nn.ReLU())
         self.first = nn.Sequential(nn.Conv2d(4, 8, 3, 2, 1), nn.Hardswish())
+        self.beside = nn.Conv2d(8, 8, 1)
         self.second = nn.Sequential(nn.Conv2d(8, 8, 3, 2, 1, groups=8), nn.SiLU())
         self.last = nn.Conv2d(16, 3, 1)
 
     def forward(self, images):
         first = self.first(self.stem(images))
+        first = first + self.beside(first)
         second = self.second(first)
         grown = functional.interpolate(second, scale_factor=2.0, mode="nearest")
         return {"map": self.last(torch.cat([first, grown], 1)), "mean": second.mean((2, 3))}
@@ -174,3 +176,8 @@ def test_several_answers_in_batches_of_two(several, images):
         assert abs(each - right).max() < 0.1 * abs(right).max()
         np.testing.assert_array_equal(program.reference(images[:5].numpy())[name], each)
     assert read_metadata(done.path)["normalization"] == "outside"
+
+
+def test_every_integer_is_that_of_the_quantised_network(written, several):
+    for done in (written, several[1]):
+        assert done.quantized.max_difference == 0

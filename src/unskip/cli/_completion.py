@@ -35,15 +35,10 @@ def formats(incomplete: str) -> list[str]:
 
 def runtimes(incomplete: str) -> list[str]:
     """Runtimes on this machine, the last one behind commas."""
+    from unskip.runtimes import names_here
+
     before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in _beginning(runtimes_here(), last)]
-
-
-def runtimes_here() -> list[str]:
-    """The names of the runtimes that run on this machine."""
-    from unskip.runtimes import RUNTIMES, Estimator
-
-    return [name for name, runtime in RUNTIMES.items() if not issubclass(runtime, Estimator)]
+    return [f"{before}{comma}{name}" for name in _beginning(names_here(), last)]
 
 
 def devices(incomplete: str) -> list[str]:

@@ -93,6 +93,12 @@ NetLabel = Annotated[
     str | None,
     typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
 ]
+FileDepth = Annotated[
+    str | None,
+    typer.Option(
+        "--depth", metavar="DEPTH", help="Which network of a file of several depths; by default the full one."
+    ),
+]
 ImageSize = Annotated[
     str | None,
     typer.Option(
@@ -145,7 +151,9 @@ Compiles = Annotated[
 
 def runtimes_here() -> str:
     """The names of the runtimes that run on this machine, for helps."""
-    return ", ".join(_completion.runtimes_here())
+    from unskip.runtimes import names_here
+
+    return ", ".join(names_here())
 
 
 def devices_in(

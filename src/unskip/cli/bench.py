@@ -32,7 +32,7 @@ def bench(
         typer.Argument(
             metavar="TARGET..",
             autocompletion=_completion.nets,
-            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            help="Run folders (their best student), RUN:LABEL, files with weights or deployed ones, networks by name: "
             "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
         ),
     ],

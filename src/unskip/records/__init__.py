@@ -1,16 +1,36 @@
-"""What ``run.json`` and a benchmark's JSON file hold, as typed data; no torch."""
+"""What ``run.json``, ``shrink.json`` and a benchmark's JSON file hold, as typed data; no torch."""
 
 from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
 from unskip.records.eight_bits import EightBits, read_eight_bits
 from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
 from unskip.records.run import Data, Epoch, Net, Run
+from unskip.records.shrink import (
+    ACCURACY_DROP,
+    Answer,
+    Answers,
+    ClassAnswers,
+    Confusion,
+    Disagreement,
+    Rung,
+    Shrink,
+    Teacher,
+    Trial,
+    WayOut,
+    Winner,
+)
 
 __all__ = [
+    "ACCURACY_DROP",
     "About",
+    "Answer",
+    "Answers",
     "Cell",
+    "ClassAnswers",
     "Comparison",
+    "Confusion",
     "Data",
+    "Disagreement",
     "EightBits",
     "Epoch",
     "Estimate",
@@ -22,11 +42,17 @@ __all__ = [
     "Operation",
     "Record",
     "Run",
+    "Rung",
+    "Shrink",
     "Speedup",
     "Subject",
+    "Teacher",
     "TimeShare",
     "Timeline",
     "Traffic",
+    "Trial",
+    "WayOut",
+    "Winner",
     "read_eight_bits",
     "speedup",
     "time_share",

@@ -1,4 +1,4 @@
-"""Runs and benchmarks as self-contained HTML pages: sentences, tables and plots poured into templates."""
+"""Runs, shrinks and benchmarks as self-contained HTML pages: sentences, tables and plots poured into templates."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from typing import Any
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, EightBits, Group, Run, read_eight_bits
+from unskip.records import Comparison, EightBits, Group, Run, Shrink, read_eight_bits
+from unskip.report.class_answers import MOST_CLASSES, classes_table, disagreements, mistakes_table
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_of, device_section
 from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import TEMPLATES, sentences
+from unskip.report.shrinks import definitions_of, side_by_side, tried_drawings, tried_table
 from unskip.report.table import Table, definitions
 
 
-def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` beside the ``run.json`` of a finished run and return its path.
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` beside the ``run.json`` of a finished run, or a ``shrink.json``, and return its path.
 
     The file needs nothing but itself: no scripts, no network, no fonts. It appears whole or not at all.
 
     Raises:
-        UnskipError: The folder holds no ``run.json``, or one that cannot be read.
+        UnskipError: The folder holds neither, or one that cannot be read.
     """
-    path = Path(run_folder) / "report.html"
-    write_text(path, render(Run.read(path.parent), read_eight_bits(path.parent / "int8")))
+    path = Path(folder) / "report.html"
+    if (path.parent / "shrink.json").is_file():
+        page = render_shrink(Shrink.read(path.parent))
+    else:
+        page = render(Run.read(path.parent), read_eight_bits(path.parent / "int8"))
+    write_text(path, page)
     return path
 
 
@@ -72,6 +78,28 @@ def render_bench(comparison: Comparison) -> str:
     )
 
 
+def render_shrink(record: Shrink) -> str:
+    """The whole page of what `unskip shrink` found as HTML; the same record gives the same bytes."""
+    answers, winner = record.answers, record.winner
+    return TEMPLATES.get_template("shrink.html.j2").render(
+        title=f"{record.net} on {record.data.name}, for {record.target}",
+        unskip=record.unskip,
+        shrink=record,
+        pictures=True,
+        beside=side_by_side(record) if winner else None,
+        tried=tried_table(record) if record.trials else None,
+        drawings=tried_drawings(record),
+        answers=answers,
+        classes=classes_table(answers) if answers else None,
+        every_class=classes_table(answers, every=True) if answers and len(answers.classes) > MOST_CLASSES else None,
+        mistakes=mistakes_table(answers) if answers else None,
+        shown=disagreements(answers) if answers else (),
+        definitions=definitions_of(record),
+        recipe=yaml.safe_dump(winner.recipe, sort_keys=False, allow_unicode=True) if winner else None,
+        sentences=sentences,
+    )
+
+
 def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None, **values: Any) -> str:
     """A page as HTML, with what all pages have; values are escaped unless they are markup."""
     sections: list[dict[str, Any]] = [
@@ -86,6 +114,7 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
     return TEMPLATES.get_template(template).render(
         values,
         unskip=comparison.unskip,
+        pictures=False,
         comparison=comparison,
         nets=nets,
         sections=sections,

@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from unskip import units
-from unskip.records import Comparison, Run
-from unskip.report import devices, findings, layers, lines, table
+from unskip.records import Comparison, Run, Shrink
+from unskip.report import class_answers, devices, findings, layers, lines, shrinks, table
 
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
@@ -25,7 +25,9 @@ TEMPLATES.globals |= {
         (findings, ("COSTS", "Verdict", "fastest", "pairs")),
         (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
         (layers, ("in_short",)),
-        (table, ("compared", "speedup_text")),
+        (table, ("compared", "in_sentence", "speedup_text")),
+        (shrinks, ("length_of", "limited", "reasons", "steps_further")),
+        (class_answers, ("changed_most",)),
         (lines, ("about", "setting_of", "shape_of")),
     )
     for name in names
@@ -48,10 +50,12 @@ def breakable(label: str) -> Markup:
 TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
-def sentences(record: Run | Comparison, part: str) -> list[str]:
-    """What a part of the template of runs or of benchmarks says; its parts are the macros that take nothing."""
+def sentences(record: Run | Comparison | Shrink, part: str) -> list[str]:
+    """What a part of the template of a record's kind says; its parts are the macros that take nothing."""
     if isinstance(record, Run):
         name, facts = "run.txt.j2", {"run": record, "facts": findings.find(record)}
+    elif isinstance(record, Shrink):
+        name, facts = "shrink.txt.j2", {"shrink": record, "accuracy": shrinks.accuracy(record)}
     else:
         name, facts = "comparison.txt.j2", {"bench": record}
     text: str = getattr(TEMPLATES.get_template(name).make_module(facts), part)()

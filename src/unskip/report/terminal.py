@@ -1,4 +1,4 @@
-"""Runs and benchmarks as the terminal shows them: the sentences and the tables of the pages."""
+"""Runs, shrinks and benchmarks as the terminal shows them: the sentences and the tables of the pages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from unskip.records import Comparison, EightBits, Run
+from unskip.records import Comparison, EightBits, Run, Shrink
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.sentences import sentences
+from unskip.report.shrinks import side_by_side, tried_table
 from unskip.report.table import Table, definitions
 from unskip.terminal import bare_table
 
@@ -49,6 +50,30 @@ def show_eight_bits(records: Sequence[EightBits], console: Console) -> None:
         table = eight_bits_table(records)
         show_table(table, console)
         _dim((f"{definition}." for definition in definitions(table)), console)
+
+
+def show_shrink(record: Shrink, console: Console) -> None:
+    """Print whether the budget was met and what it cost, what was tried, and what it would cost to go further."""
+    for sentence in sentences(record, "headline"):
+        console.print(Text(sentence, style="bold"))
+    for sentence in sentences(record, "ways_out") + sentences(record, "time"):
+        console.print(Text(sentence))
+    if record.winner is not None:
+        console.print()
+        show_table(side_by_side(record), console)
+    if record.trials:
+        console.print()
+        show_table(tried_table(record), console)
+        _dim(sentences(record, "dropped"), console)
+    for title, part in (("To go further", "further"), ("Answers", "classes")):
+        told = sentences(record, part)
+        if told:
+            console.print()
+            console.print(Text(title, style="bold"))
+        for sentence in told:
+            console.print(Text(sentence))
+    console.print()
+    _dim(sentences(record, "notes") + sentences(record, "repeat"), console)
 
 
 def _show_files(comparison: Comparison, console: Console) -> list[Table]:

@@ -72,8 +72,11 @@ def compile_students(
     forecast: Forecast,
     *,
     at_most: int,
+    until: Callable[[], bool] = lambda: False,
 ) -> dict[Hashable, Cell]:
     """Compile ``at_most`` of the students, which come in the order of change, the least changed first.
+
+    No round begins once ``until`` says that it is time to stop.
 
     First come the lean stem, all shortcuts removed, and both, since two edits can win together where each alone loses,
     and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, and those
@@ -81,7 +84,7 @@ def compile_students(
     """
     measured: dict[Hashable, Cell] = {own[0].structure: own[1]}
     batch = _first(students)[:at_most]
-    while batch:
+    while batch and not (len(measured) > 1 and until()):
         measured |= measure(batch)
         known = [student for student in (own[0], *students) if _is_known(measured, student)]
         left = [student for student in students if student.structure not in measured]

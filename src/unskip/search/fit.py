@@ -40,13 +40,15 @@ def fit_budget(
     weights: Path | None = None,
     progress: Callable[[str], None] = lambda said: None,
     compiled: Compiled = lambda done, of: None,
+    until: Callable[[], bool] = lambda: False,
 ) -> BudgetAnswer:
     """The students of a network that meet a budget, for one image of ``(channels, height, width)``; nothing is trained.
 
     What networks tell is counted; see `StudentSearch` for which students there are. Of those within all limits of that,
     up to `MAX_MEASURED` are exported as they are, untrained, and measured beside the network in ``runtime`` unless
     ``latency`` is False. With a ``device``, which is not here, nothing is timed: up to ``compiles`` of them are
-    compiled for it, see `compile_students`, and ``compiled`` is told how many of how many. A limit of SRAM is told to
+    compiled for it, see `compile_students`, and ``compiled`` is told how many of how many; once ``until`` says so, no
+    more are. A limit of SRAM is told to
     the device's compiler, where it takes one. With a limit of what only a file tells, only those that were measured are
     candidates. ``limit`` is how many candidates there are at most, ``weights`` a file with the network's weights for
     the recipes.
@@ -79,7 +81,7 @@ def fit_budget(
         bench.check(counting.most_measured)
         forecast = Forecast(search.net, input_shape, device)
         files = compile_students(
-            bench.measure, alone, (own, bench.own), counting.most_measured, forecast, at_most=compiles
+            bench.measure, alone, (own, bench.own), counting.most_measured, forecast, at_most=compiles, until=until
         )
     elif latency and within:
         slow = any(not measures()[name].quick for name in counting.most_measured if name in measures())

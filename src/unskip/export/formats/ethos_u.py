@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from unskip.errors import UnskipError
+from unskip.export.formats._exact import exact
 from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats._strides import without_long_strides
 from unskip.export.formats.base import Conversion, Format
@@ -72,7 +73,7 @@ class EthosU(Format):
         complete = EdgeProgramManager(edge.exported_program(), {METADATA: json.dumps(facts)}, edge.compile_config)
         path.write_bytes(complete.to_executorch().buffer)
         path.with_suffix(GRAPH_SUFFIX).write_bytes(graph)
-        return quantized
+        return exact(quantized)
 
     def estimate(self, conversion: Conversion) -> Estimate:
         """See :meth:`Format.estimate`; nothing is compiled for ExecuTorch."""
