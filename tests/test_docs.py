@@ -309,7 +309,7 @@ def test_links_and_paths_lead_somewhere(page):
         assert name in unskip.__all__ or (ROOT / "src" / "unskip" / name).exists(), name
 
 
-@pytest.mark.parametrize("name", GENERATED)
+@pytest.mark.parametrize("name", [name for name in GENERATED if name != "counts.md"])  # in papers/test_counts.py
 def test_a_generated_page_is_up_to_date(name):
     assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
 
