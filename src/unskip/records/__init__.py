@@ -6,7 +6,6 @@ from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
 from unskip.records.run import Data, Epoch, Net, Run
 from unskip.records.shrink import (
-    ACCURACY_DROP,
     Answer,
     Answers,
     ClassAnswers,
@@ -21,7 +20,6 @@ from unskip.records.shrink import (
 )
 
 __all__ = [
-    "ACCURACY_DROP",
     "About",
     "Answer",
     "Answers",

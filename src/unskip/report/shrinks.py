@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from unskip.chance import is_at_chance
-from unskip.records import ACCURACY_DROP, About, Figure, Shrink
+from unskip.records import About, Figure, Shrink
+from unskip.records.shrink import ACCURACY_DROP
 from unskip.report.findings import Difference
 from unskip.report.table import DASH, Entry, Line, Row, Table, compared
 from unskip.units import signed_points, writer
