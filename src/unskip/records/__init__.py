@@ -4,6 +4,7 @@ from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
 from unskip.records.eight_bits import EightBits, read_eight_bits
 from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
+from unskip.records.past_runs import PastRun, PastRuns, Training
 from unskip.records.run import Data, Epoch, Net, Run
 from unskip.records.shrink import (
     Answer,
@@ -38,6 +39,8 @@ __all__ = [
     "Load",
     "Net",
     "Operation",
+    "PastRun",
+    "PastRuns",
     "Record",
     "Run",
     "Rung",
@@ -48,6 +51,7 @@ __all__ = [
     "TimeShare",
     "Timeline",
     "Traffic",
+    "Training",
     "Trial",
     "WayOut",
     "Winner",

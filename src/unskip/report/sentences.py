@@ -8,8 +8,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from unskip import chance, units
-from unskip.records import Comparison, Run, Shrink
-from unskip.report import class_answers, devices, findings, layers, lines, shrinks, table, tried
+from unskip.records import Comparison, PastRuns, Run, Shrink
+from unskip.report import class_answers, devices, findings, layers, lines, past_runs, shrinks, table, tried
 
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
@@ -52,12 +52,14 @@ def breakable(label: str) -> Markup:
 TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
-def sentences(record: Run | Comparison | Shrink, part: str) -> list[str]:
+def sentences(record: Run | Comparison | Shrink | PastRuns, part: str) -> list[str]:
     """What a part of the template of a record's kind says; its parts are the macros that take nothing."""
     if isinstance(record, Run):
         name, facts = "run.txt.j2", {"run": record, "facts": findings.find(record)}
     elif isinstance(record, Shrink):
         name, facts = "shrink.txt.j2", {"shrink": record, "accuracy": shrinks.accuracy(record)}
+    elif isinstance(record, PastRuns):
+        name, facts = "past_runs.txt.j2", {"past": record, "facts": past_runs.facts_of(record)}
     else:
         name, facts = "comparison.txt.j2", {"bench": record}
     text: str = getattr(TEMPLATES.get_template(name).make_module(facts), part)()
