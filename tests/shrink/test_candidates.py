@@ -16,7 +16,7 @@ RECIPE = base_recipe("resnet14", data="digits")
 @pytest.fixture(scope="module")
 def answer():
     net = unskip.make_net("resnet14", {})
-    return fit_budget(net, SHAPE, Budget({"macs": "20M"}), limit=None, latency=False)
+    return fit_budget(net, SHAPE, Budget({"macs": "20M"}), limit=None, latency=False, recipes=False)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_share_of_an_epoch_is_one_of_what_the_recipe_takes(trials, limit, left
 
 def test_smaller_images_are_candidates_too_the_network_as_it_is_among_them(answer):
     net = unskip.make_net("resnet14", {})
-    smaller = fit_budget(net, (3, 24, 24), answer.budget, limit=None, latency=False)
+    smaller = fit_budget(net, (3, 24, 24), answer.budget, limit=None, latency=False, recipes=False)
     trials = candidates_of([answer, smaller], net, 30)
     own = next(trial for trial in trials if not trial.edits)
     assert trials.index(own) < 2, "a network that needs no edit comes early"
