@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from unskip.export.file_export import FileExport, for_cpu
 from unskip.export.formats._pt2e import calibrated
+from unskip.export.formats.base import CALIBRATION_BATCH
 from unskip.export.formats.ethos_u import EthosU
 from unskip.export.proof import answers_of
 from unskip.own_code import allow_module
@@ -99,12 +100,13 @@ def compared(subject: Subject, target: str) -> None:
         "proved against": (exact, Count(step)),
         "torchao's": (flow, Count(step)),
     }
-    for number, (batch, labels) in enumerate(test_batches(subject.data), 1):
+    for batch, labels in test_batches(subject.data):
         of_the_file = answers_of(program)(batch)
         for name, (net, count) in references.items():
             with torch.inference_mode():
-                count.add(net(batch), of_the_file, labels)
-            print(f"{subject.label}, {name}, batch {number}: {count.describe()}", flush=True)
+                logits = torch.cat([net(piece) for piece in batch.split(CALIBRATION_BATCH)])
+            count.add(logits, of_the_file, labels)
+            print(f"{subject.label}, {name}: {count.describe()}", flush=True)
 
 
 if __name__ == "__main__":

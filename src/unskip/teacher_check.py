@@ -29,7 +29,7 @@ _STATED = (
 )
 
 
-def load_images(recipe: Recipe, *, device: torch.device, progress: Progress | None = None) -> Data:
+def load_images(recipe: Recipe, *, device: torch.device | str, progress: Progress | None = None) -> Data:
     """The images of a recipe, sized for its teacher and normalised as it was trained where its file says so.
 
     Raises `UnskipError` for images that cannot be used, and where they are not of the classes that the teacher knows.

@@ -1,7 +1,7 @@
 """What every network keeps, as it is and after every edit. The subjects are found by listing `NETS` and `FAMILIES`.
 
-One network of each kind (same factory, same head, same stem) meets all edits; the others of the kind do so in
-the slow suite.
+One network of each kind (same factory, same head, same stem) meets every edit, and several edits together in turn; all
+else is in the slow suite.
 """
 
 import contextlib
@@ -106,41 +106,48 @@ def plain_pruned(net: StagedNet) -> StagedNet:
     return with_pruned_channels(without_shortcuts(net), ratio=0.25)
 
 
-FORMS = {
+SINGLE = {
     "as-is": lambda net: net,
     "plain": without_shortcuts,
     "g2": grouped,
     "G4": grouped_by_channels,
-    "g2-plain": grouped_plain,
-    "G4-plain": lambda net: without_shortcuts(grouped_by_channels(net)),
     "dirac-plain": dirac_plain,
     "lean-shortened": lean_and_shortened,
     "shallowest": shallowest,
     "middle": middle,
+    "folded": fold_batchnorm,
+    "exactly-plain": without_shortcuts_exactly,
+}
+TOGETHER = {
+    "g2-plain": grouped_plain,
+    "G4-plain": lambda net: without_shortcuts(grouped_by_channels(net)),
     "plain-shallowest": lambda net: shallowest(without_shortcuts(net)),
     "plain-middle": lambda net: middle(without_shortcuts(net)),
     "g2-shallowest": lambda net: shallowest(grouped(net)),
     "g2-middle": lambda net: middle(grouped(net)),
     "g2-plain-shallowest": lambda net: shallowest(grouped_plain(net)),
     "g2-plain-middle": lambda net: middle(grouped_plain(net)),
-    "folded": fold_batchnorm,
     "plain-folded": lambda net: fold_batchnorm(without_shortcuts(net)),
+    "g2-plain-folded": lambda net: fold_batchnorm(grouped_plain(net)),
     "g2-pruned": grouped_pruned,
     "plain-pruned": plain_pruned,
-    "exactly-plain": without_shortcuts_exactly,
-    "g2-plain-folded": lambda net: fold_batchnorm(grouped_plain(net)),
 }
+FORMS = SINGLE | TOGETHER
+TURNS = 3  # a third of the kinds meets each form of several edits
 
 
-SLOW = ("g2-pruned",)
+def in_quick_suite(name: str, form: str) -> bool:
+    kinds = list(KINDS.values())
+    if name not in kinds or form in SINGLE:
+        return name in kinds or form == "as-is"
+    return (kinds.index(name) + list(TOGETHER).index(form)) % TURNS == 0
 
 
 def subjects() -> list:
     found = []
     for name in (*NETS, *OF_FAMILIES):
-        first = KINDS.get(kind_of(name)) == name
         for form in FORMS:
-            marks = [] if (first and form not in SLOW) or form == "as-is" else [pytest.mark.slow]
+            marks = [] if in_quick_suite(name, form) else [pytest.mark.slow]
             found.append(pytest.param((name, form), id=f"{name}-{form}", marks=marks))
     return found
 
@@ -300,10 +307,10 @@ EXPORTED = ("as-is", "plain", "g2-plain", "middle", "dirac-plain", "folded")
 
 
 def exported() -> list:
-    """In the quick suite every kind is exported in two forms, in turn."""
-    turns = {name: {EXPORTED[turn % 6], EXPORTED[(turn + 3) % 6]} for turn, name in enumerate(KINDS.values())}
+    """In the quick suite every kind is exported in one form, in turn."""
+    turns = {name: EXPORTED[turn % len(EXPORTED)] for turn, name in enumerate(KINDS.values())}
     return [
-        pytest.param(name, form, id=f"{name}-{form}", marks=[] if form in turns.get(name, ()) else [pytest.mark.slow])
+        pytest.param(name, form, id=f"{name}-{form}", marks=[] if turns.get(name) == form else [pytest.mark.slow])
         for name in (*NETS, *OF_FAMILIES)
         for form in EXPORTED
     ]

@@ -60,7 +60,7 @@ def test_what_ships_has_the_shape_that_was_counted(trials):
     for trial in trials[:4]:
         recipe = recipe_of(RECIPE, trial, Length(1, 1.0))
         teacher = unskip.make_net("resnet14", {"in_channels": 1})
-        student = requested_student(recipe, teacher, data)
+        student = requested_student(recipe, data, teacher)
         counted = trial.figures["parameters"].value
         kept = sum(weight.numel() for name, weight in student.named_parameters() if not _fades(name, student))
         assert kept == counted - 3 * 3 * 2 * 16, "one channel instead of three"
@@ -96,3 +96,11 @@ def test_smaller_images_are_candidates_too_the_network_as_it_is_among_them(answe
     assert recipe.data.image_size == (24, 24)
     assert recipe.methods[STUDENT]["method"] == "ce"
     assert {trial.input_shape for trial in trials} == {SHAPE, (3, 24, 24)}
+
+
+def test_a_trained_network_is_trained_gently_unless_somebody_knows_better(trials):
+    assert recipe_of(RECIPE, trials[0], Length(1, 1.0)).training.highest_rate < RECIPE.training.highest_rate
+    asked = base_recipe("resnet14", data="digits", settings=["training.schedule.max_lr=0.1"])
+    assert recipe_of(asked, trials[0], Length(1, 1.0)).training.highest_rate == 0.1
+    cosine = base_recipe("resnet14", data="digits", settings=["training.schedule={name: cosine}"])
+    assert recipe_of(cosine, trials[0], Length(1, 1.0)).training.schedule.name == "cosine"

@@ -1,10 +1,13 @@
 """From a budget to a proven file."""
 
 import json
+import re
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import unskip
 from unskip.data import Normalization, load_data
@@ -37,6 +40,10 @@ def test_the_file_keeps_the_budget_and_does_what_the_record_says(made):
     assert evaluate(net, data.test_batches(64).epoch(0)).value == winner.score
     of_file = evaluate_file(folder / winner.file, data.scaled().test_batches(64).epoch(0), Classification())
     assert of_file.value == winner.file_score
+    of_teacher = evaluate_file(folder / "teacher.onnx", data.scaled().test_batches(64).epoch(0), Classification())
+    assert of_teacher.value == record.teacher.figures["top1"].value
+    assert (folder / "report.html").is_file()
+    assert (folder / "README.md").is_file()
 
 
 def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made):
@@ -59,6 +66,24 @@ def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made
 def test_the_record_is_read_back(made):
     record, folder = made
     assert Shrink.read(folder) == record
+
+
+def test_the_lines_of_the_model_card_answer_an_image(made, monkeypatch, capsys):
+    _, folder = made
+    monkeypatch.chdir(folder)
+    Image.fromarray(np.full((30, 40), 90, np.uint8)).save("photograph.jpg")
+    (lines,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    exec(compile(lines, "README.md", "exec"), {})
+    (folder / "photograph.jpg").unlink()
+    assert capsys.readouterr().out.strip() in "0123456789"
+
+
+def test_the_answers_are_those_of_the_file(made):
+    record, _ = made
+    right = sum(each.winner for each in record.answers.classes)
+    assert right / record.answers.images == record.winner.file_score
+    assert sum(each.teacher for each in record.answers.classes) / record.answers.images == record.teacher.score
+    assert all(each.teacher.answered != each.winner.answered for each in record.answers.disagreements)
 
 
 def test_the_same_call_returns_what_is_complete(made, ask):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import out
 from unskip.cli._exports import show_exports
 from unskip.cli._options import (
@@ -35,6 +36,7 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
+            autocompletion=_completion.formats,
             help=f"Of {', '.join(listed_names('unskip.export.formats'))}; by default onnx. Repeat for more.",
         ),
     ] = None,

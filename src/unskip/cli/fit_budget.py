@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
 from unskip.cli._limits import with_limits
@@ -34,7 +35,8 @@ def fit_budget(
     net: Annotated[
         str,
         typer.Argument(
-            help="The teacher: a name from `unskip nets`, a file with weights whose network is known, or a run folder."
+            autocompletion=_completion.nets,
+            help="The teacher: a name from `unskip nets`, a file with weights whose network is known, or a run folder.",
         ),
     ],
     element: Annotated[
@@ -51,7 +53,11 @@ def fit_budget(
     compiles: Compiles = None,
     runtime: Annotated[
         str,
-        typer.Option(metavar="NAME", help=f"Where untrained exports are timed: {runtimes_here()}."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=_completion.runtimes,
+            help=f"Where untrained exports are timed: {runtimes_here()}.",
+        ),
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: ImageSize = None,

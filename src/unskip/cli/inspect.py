@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from unskip.analyses import ANALYSES, Target
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
 from unskip.cli._options import (
@@ -31,7 +32,10 @@ from unskip.errors import UnskipError
 def inspect(
     net: Annotated[
         str,
-        typer.Argument(help="A name from `unskip nets`, a file with weights whose network is known, or a run folder."),
+        typer.Argument(
+            autocompletion=_completion.nets,
+            help="A name from `unskip nets`, a file with weights whose network is known, or a run folder.",
+        ),
     ],
     image_size: ImageSize = None,
     settings: NetSettings = None,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
 from unskip.cli._limits import with_limits
@@ -33,7 +34,10 @@ from unskip.errors import UnskipError
 def shrink(
     net: Annotated[
         str,
-        typer.Argument(help="The network with shortcuts: a name, a run folder, or a file of weights."),
+        typer.Argument(
+            autocompletion=_completion.nets,
+            help="The network with shortcuts: a name, a run folder, or a file of weights.",
+        ),
     ],
     weights: Annotated[
         str | None, typer.Option(metavar="FILE", help="Its weights, trained on such images; without any it is trained.")
@@ -115,13 +119,14 @@ def shrink(
     from unskip.own_code import allow_module_of
     from unskip.recipe import digest
     from unskip.report import show_shrink
+    from unskip.runtimes import names_here
     from unskip.search import MAX_COMPILED
     from unskip.shrink import Request, base_recipe, plan_shrink, show_plan
     from unskip.shrink import shrink as make
     from unskip.units import seconds_from
 
     device, runtime = None, "onnxruntime"
-    if target is not None and target.replace("-", "_") in runtimes_here().split(", "):
+    if target is not None and target.replace("-", "_") in names_here():
         runtime = target
     if target is None or runtime == target:
         device_in(None, system_config, memory_mode, optimise)  # they belong to a device

@@ -7,7 +7,6 @@ from unskip.records.figures import About, Figure, Operation, Record, Speedup, Ti
 from unskip.records.past_runs import PastRun, PastRuns, Training
 from unskip.records.run import Data, Epoch, Net, Run
 from unskip.records.shrink import (
-    ACCURACY_DROP,
     Answer,
     Answers,
     ClassAnswers,
@@ -22,7 +21,6 @@ from unskip.records.shrink import (
 )
 
 __all__ = [
-    "ACCURACY_DROP",
     "About",
     "Answer",
     "Answers",

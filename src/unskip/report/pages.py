@@ -19,8 +19,9 @@ from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.past_runs import cost_plots, course_plots, networks_table
 from unskip.report.sentences import TEMPLATES, sentences
-from unskip.report.shrinks import definitions_of, side_by_side, tried_drawings, tried_table
+from unskip.report.shrinks import definitions_of, side_by_side
 from unskip.report.table import Table, definitions
+from unskip.report.tried import tried_drawings, tried_table
 
 
 def write_report(folder: Path) -> Path:

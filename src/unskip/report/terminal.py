@@ -14,8 +14,9 @@ from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.past_runs import networks_table
 from unskip.report.sentences import sentences
-from unskip.report.shrinks import side_by_side, tried_table
+from unskip.report.shrinks import side_by_side
 from unskip.report.table import Table, definitions
+from unskip.report.tried import tried_table
 from unskip.terminal import bare_table
 
 _LABELS = 30  # characters; what is longer is broken

@@ -56,9 +56,8 @@ def candidates_of(answers: Sequence[BudgetAnswer], recipe: Recipe, count: int) -
 
 def recipe_of(base: Recipe, trial: Trial, length: Length) -> Recipe:
     """The recipe that trains a student for so long, and nothing else."""
-    training = base.training.model_copy(update={"epochs": length.epochs})
-    tree = base.model_dump(mode="json") | {"title": f"{base.teacher.net}: {trial.words}"}
-    tree |= {"training": training.model_dump(mode="json")}
+    tree = _tree(base) | {"title": f"{base.teacher.net}: {trial.words}"}
+    tree["training"]["epochs"] = length.epochs
     tree["data"]["image_size"] = list(trial.input_shape[1:])
     if length.share < 1 and base.data.limit is not None:
         tree["data"]["limit"] = max(1, round(length.share * base.data.limit))
@@ -91,11 +90,17 @@ def _way_to_train(candidate: Candidate, recipe: Recipe) -> tuple[list[Any], str]
     ways += [(edits, "align_kd"), (edits, "kd")] if edits else [(edits, "ce")]  # of itself it would learn nothing
     for start, method in ways:
         try:
-            check_nets(_for_student(recipe.model_dump(mode="json"), start, method))
+            check_nets(_for_student(_tree(recipe), start, method))
         except UnskipError:
             continue
         return start, method
     return None
+
+
+def _tree(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain data, its training as it was asked for: the default rate is another from trained weights."""
+    training = recipe.training.model_dump(mode="json", exclude_unset=True)
+    return recipe.model_dump(mode="json") | {"training": training}
 
 
 def _for_student(tree: dict[str, Any], edits: list[Any], method: str) -> Recipe:

@@ -15,12 +15,11 @@ from unskip.evaluation import evaluate
 from unskip.inputs import file_hash
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, digest
-from unskip.requested import check_image_size, spec_for_data, teacher_spec
+from unskip.requested import check_image_size, requested_teacher
 from unskip.search import BudgetAnswer
 from unskip.shrink.lengths import PRESETS, Length, length_for
 from unskip.shrink.request import Request
 from unskip.shrink.trainings import seconds_per_teacher_step, train_teacher
-from unskip.surgery import build
 from unskip.tasks import Score, Task, make_task
 from unskip.teacher_check import load_images, look_at_teacher
 from unskip.training import make_fabric
@@ -82,7 +81,7 @@ def look(
     recipe = _with_batches_for(recipe, data, console)
     check_image_size(recipe, data)
     task = make_task(**dict(recipe.task))
-    teacher = build(spec_for_data(teacher_spec(recipe), data), seed=recipe.seed_for("teacher"))
+    teacher = requested_teacher(recipe, data)
     wanted = recipe.teacher
     trained, answer = True, None
     if wanted.weights is not None:
@@ -150,5 +149,7 @@ def _with_batches_for(recipe: Recipe, data: Data, console: Console) -> Recipe:
     if recipe.training.batch_size <= most:
         return recipe
     console.print(f"batches of {most} images, since there are {data.num_train} to train on", highlight=False)
-    training = recipe.training.model_copy(update={"batch_size": most})
-    return recipe.model_copy(update={"training": training})
+    smaller = {"batch_size": most}
+    own = recipe.teacher.training
+    teacher = recipe.teacher.model_copy(update={"training": own and own.model_copy(update=smaller)})
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=smaller), "teacher": teacher})

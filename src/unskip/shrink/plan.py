@@ -104,7 +104,7 @@ def make_plan(
         shortcuts=len(residual_blocks(teacher)),
         weights=recipe.teacher.weights,
         input_shape=data.image_shape,
-        figures=dict(costs.figures["teacher"]),
+        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
     )
     search = Searching(request, seconds, say, compiled)
     answers = [looked.answer or search(teacher, data.image_shape)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +26,6 @@ from unskip.shrink.request import Request
 from unskip.shrink.trials import Trials
 from unskip.shrink.winner import make_winner
 from unskip.shrink.work import Work
-
-_UNTRAINED = "The network has no weights, and was not trained, since nothing meets the budget."
 
 
 def shrink(
@@ -143,7 +141,14 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         winner=winner,
         answers=answers,
         ways_out=plan.ways_out,
-        notes=() if looked.trained else (_UNTRAINED,),
+        notes=tuple(_notes(looked, plan)),
         environment=describe_environment(),
         load=load,
     )
+
+
+def _notes(looked: Looked, plan: Plan) -> Iterator[str]:
+    if not looked.trained:
+        yield "The network has no weights, and was not trained, since nothing meets the budget."
+    if plan.meets:
+        yield f"Its file for the target is {plan.teacher_file}, proved on the test images."

@@ -17,12 +17,13 @@ from unskip.shrink.request import Request
 
 
 class TeacherFile(Record):
-    """What is known of it: its ``name``, and how long it took to be written and proved.
+    """What is known of it: its ``name``, its ``score``, and how long it took to be written and proved.
 
     ``eight_bits`` is what these cost, if it has them, ``inputs`` a hash of what it was made from.
     """
 
     name: str
+    score: float
     seconds: float
     eight_bits: EightBits | None = None
     inputs: str
@@ -37,8 +38,10 @@ def teacher_file(request: Request, looked: Looked, target: OnTarget, folder: Pat
             return known
     started = time.monotonic()
     exported = target.export(looked.teacher, "teacher", folder, looked.data, looked.task)
+    assert exported.scores is not None, "files of classifiers are scored"
     made = TeacherFile(
         name=exported.path.name,
+        score=exported.scores.file.value,
         seconds=time.monotonic() - started,
         eight_bits=_eight_bits(exported, request),
         inputs=looked.inputs,

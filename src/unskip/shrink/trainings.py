@@ -15,7 +15,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, TrainingRecipe
-from unskip.requested import requested_student
+from unskip.requested import batches_seed, requested_student
 from unskip.shrink.candidates import STUDENT
 from unskip.shrink.lengths import Length
 from unskip.tasks import Task
@@ -45,7 +45,7 @@ def train_trial(
     It is scored on the test images of ``data``; an interrupted training goes on.
     """
     method = method_from(STUDENT, recipe.methods[STUDENT])
-    student = requested_student(recipe, teacher, data)
+    student = requested_student(recipe, data, teacher)
     return _trained(label, student, method, teacher, recipe.training, recipe, data, task, file, console)
 
 
@@ -53,17 +53,8 @@ def train_teacher(
     net: StagedNet, recipe: Recipe, length: Length, data: Data, task: Task, file: Path, console: Console
 ) -> Trained:
     """Train a network on the labels for so many epochs and keep it in ``file``, or find it there."""
-    training = _of_teacher(recipe).model_copy(update={"epochs": length.epochs})
+    training = recipe.teacher_training().model_copy(update={"epochs": length.epochs})
     return _trained("teacher", net, CE(), None, training, recipe, data, task, file, console)
-
-
-def _of_teacher(recipe: Recipe) -> TrainingRecipe:
-    """How a teacher is trained; the rates of a fresh one are not those of a trained network."""
-    if recipe.teacher.training is not None:
-        return recipe.teacher.training
-    usual = TrainingRecipe()
-    fresh = recipe.teacher.initial_weights is None
-    return recipe.training.model_copy(update={"schedule": usual.schedule} if fresh else {})
 
 
 def _trained(
@@ -79,7 +70,7 @@ def _trained(
     console: Console,
 ) -> Trained:
     facts = file.with_suffix(".json")
-    seed = recipe.seed_for("teacher batches" if teacher is None else "student batches")
+    seed = batches_seed(recipe, label)
     batches = data.train_batches(training.batch_size, seed)
     if not (file.is_file() and facts.is_file()):
         checkpoint = Checkpoint(file.with_suffix(".ckpt"))
@@ -109,7 +100,7 @@ def _trained(
 def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task) -> float:
     """What a step of the training of a recipe's student takes here, in seconds, by a few real ones."""
     method = method_from(STUDENT, recipe.methods[STUDENT])
-    student = requested_student(recipe, teacher, data)
+    student = requested_student(recipe, data, teacher)
     return estimate(
         teacher, data, method, student=student, training=recipe.training, task=task, within=_TIMED_SECONDS
     ).seconds_per_step
@@ -117,5 +108,5 @@ def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task)
 
 def seconds_per_teacher_step(net: StagedNet, recipe: Recipe, data: Data, task: Task) -> float:
     """What a step of the teacher's training takes here, in seconds, by a few real ones."""
-    training = _of_teacher(recipe)
+    training = recipe.teacher_training()
     return estimate(None, data, CE(), student=net, training=training, task=task, within=_TIMED_SECONDS).seconds_per_step

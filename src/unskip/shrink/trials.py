@@ -48,7 +48,8 @@ class Trials:
         self._work = work
         self._tried = [Tried(trial) for trial in work.plan.trials]
         self._images = cache(self._held_out)
-        self.scored_on, self._data = self._images(work.looked.data.image_shape)
+        scored_on, self._data = self._images(work.looked.data.image_shape)
+        self.scored_on = scored_on if work.plan.rungs else "test images"
         self.step_seconds = work.plan.step_seconds
         alive = list(self._tried)
         for number, size in enumerate(work.plan.rungs, 1):
@@ -123,7 +124,7 @@ class Trials:
         net = tried.net
         if net is None:
             recipe = recipe_of(work.looked.recipe, tried.trial, Length(1, 1.0))
-            net = requested_student(recipe, work.looked.teacher, work.looked.data)
+            net = requested_student(recipe, work.looked.data, work.looked.teacher)
         teacher = work.folder.path / work.plan.teacher_file
         figures = OnTarget(work.request, work.say).costs_of_net(net, teacher, tried.trial.input_shape)
         most = work.request.budget.most

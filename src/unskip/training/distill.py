@@ -23,7 +23,7 @@ from unskip.training.can_learn import check_batch, check_can_learn, first_obstac
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.fit import TrainingBatches, fit
 from unskip.training.loaders import LoaderImages
-from unskip.training.monitor import Monitor
+from unskip.training.monitor import Monitor, OnEpoch
 from unskip.training.prepared import PreparedTraining, prepare_training
 
 
@@ -80,6 +80,7 @@ def distill(
     task: Task | None = None,
     seed: int = 0,
     monitor: Monitor | None = None,
+    on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
 ) -> Distilled:
     """Train a student by a method, and return what ships.
@@ -94,6 +95,11 @@ def distill(
     ``training.batch_size`` says. ``test``: such batches to validate on, by default ``data``'s own test images where it
     has some.
 
+    ``on_epoch`` is called after every epoch with its record: a mapping with ``net``, here the method's name, and what
+    ``history`` holds. It is where an experiment tracker is fed, and what it raises ends the training. An epoch that is
+    trained again, after an interruption within it, is reported again. ``monitor`` shows the training; one of your own
+    takes ``on_epoch`` itself.
+
     With ``checkpoint``, a file, the same call goes on where it was interrupted, and returns at once when it was done.
     The weights are those of an uninterrupted training, bit by bit on the same machine, if the batches are a function of
     seed, epoch and step: those of `load_data` are, for others see `unskip.training.loaders.LoaderBatches`.
@@ -103,6 +109,10 @@ def distill(
     finite.
     """
     training = training or TrainingRecipe()
+    if on_epoch is not None:
+        if monitor is not None:
+            raise UnskipError("give `on_epoch` to the `monitor`, or leave the monitor out")
+        monitor = Monitor(_label(method), Console(quiet=True), on_epoch=on_epoch)
     loss, history = train_student(
         teacher,
         data,
@@ -144,7 +154,7 @@ def train_student(
         with fabric.autocast():
             return evaluate(loss.student, ready.tests.epoch(0), ready.task).value
 
-    with monitor or Monitor(method.name.replace(":", "."), Console(quiet=True)) as shown:
+    with monitor or Monitor(_label(method), Console(quiet=True)) as shown:
         if checkpoint is None or not checkpoint.exists():
             _check_start(ready)
             obstacle = first_obstacle(loss.student)
@@ -165,6 +175,10 @@ def train_student(
             data=_identity(images) if checkpoint else None,
         )
     return loss, history
+
+
+def _label(method: Method) -> str:
+    return method.name.replace(":", ".")
 
 
 def _check_start(ready: PreparedTraining) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from unskip.errors import UnskipError
 from unskip.methods.base import DistillationLoss
 from unskip.recipe import TrainingRecipe
+from unskip.training.average import AverageWeights
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.monitor import Monitor
 from unskip.training.phase import running
@@ -66,7 +68,8 @@ def fit(
     A checkpoint that is there is gone on from, with the same result, bit by bit, as if there had been no interruption:
     data order, augmentation and dropout are functions of seed, epoch and step. ``validate`` gives what the task's
     metric says of the student. Records hold epoch (from 1), phase, loss and terms (means over the epoch), lr,
-    images_per_second, seconds (training only, so far) and score (None where it was not validated).
+    images_per_second, seconds (training only, so far) and score (None where it was not validated). With
+    ``settings.ema_decay`` the student is validated with the averages of its weights, and has them in the end.
 
     ``data`` is what identifies the images, as plain data; it is saved with the state.
 
@@ -82,6 +85,9 @@ def fit(
     state = _State(**saved["state"]) if saved else _State()
     if saved:
         loss.load_state_dict(saved["loss"])
+    average = None if settings.ema_decay is None else AverageWeights(loss.student, settings.ema_decay)
+    if average is not None and saved and "average" in saved:
+        average.load_state_dict(saved["average"])
     steps, total_epochs = len(batches), sum(phase.epochs for phase in loss.phases)
     monitor.start(total_epochs, steps, len(state.history) * steps + state.step, state.history)
     for index, phase in list(enumerate(loss.phases))[state.phase :]:
@@ -95,8 +101,8 @@ def fit(
                 """Keep all that is needed to go on from here."""
                 _check_weights(loss, state)
                 if checkpoint is not None and fabric.is_global_zero:
-                    kept = {"loss": loss, "optimizer": optimizer, "schedule": schedule}
-                    states = {name: each.state_dict() for name, each in kept.items()}
+                    kept = {"loss": loss, "optimizer": optimizer, "schedule": schedule, "average": average}
+                    states = {name: each.state_dict() for name, each in kept.items() if each is not None}
                     checkpoint.save({"state": dict(vars(state)), **states, "data": data})
                 fabric.barrier()
 
@@ -108,6 +114,8 @@ def fit(
                     torch.manual_seed(_seed_of(seed, epoch, state.step) + fabric.global_rank)
                     progress = (state.epoch * steps + state.step) / (phase.epochs * steps)
                     terms = run.step(images, labels, progress)
+                    if average is not None:
+                        average.update(state.epoch * steps + state.step)
                     for name, term in terms.items():
                         sums[name] = sums.get(name, torch.zeros_like(term, dtype=torch.float64)) + term.detach()
                     state.step += 1
@@ -128,6 +136,8 @@ def fit(
                 due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == total_epochs
                 state.seconds += state.epoch_seconds
                 means = {name: total / state.step for name, total in state.sums.items()}
+                with nullcontext() if average is None else average.in_place():
+                    score = validate() if due else None
                 record = {
                     "epoch": epoch + 1,
                     "phase": phase.name,
@@ -136,7 +146,7 @@ def fit(
                     "lr": optimizer.param_groups[0]["lr"],
                     "images_per_second": state.images / state.epoch_seconds,
                     "seconds": state.seconds,
-                    "score": validate() if due else None,
+                    "score": score,
                 }
                 state.history.append(record)
                 state.epoch, state.step, state.images, state.sums, state.epoch_seconds = state.epoch + 1, 0, 0, {}, 0.0
@@ -144,6 +154,8 @@ def fit(
                     monitor.epoch(record)
                 save()
         state.phase, state.epoch = index + 1, 0
+    if average is not None:
+        average.take()
     return state.history
 
 

@@ -54,6 +54,6 @@ def running(phase: Phase, *, fabric: Fabric, settings: TrainingRecipe, steps_per
         if can_synchronize(fabric):
             meanwhile.enter_context(synchronized_batchnorm(phase.objective))
         optimizer = make_optimizer(settings.optimizer, phase.trainable)
-        schedule = make_schedule(settings.schedule, optimizer, epochs=phase.epochs, steps_per_epoch=steps_per_epoch)
+        schedule = make_schedule(settings, optimizer, epochs=phase.epochs, steps_per_epoch=steps_per_epoch)
         objective, wrapped = fabric.setup(phase.objective, optimizer)
         yield RunningPhase(fabric, settings, optimizer, schedule, objective, wrapped)

@@ -20,6 +20,7 @@ from unskip.tasks import Classification, Task
 from unskip.training.device import make_fabric, place, uses_channels_last
 from unskip.training.fit import TrainingBatches
 from unskip.training.loaders import LoaderBatches, LoaderImages
+from unskip.training.mixing import MixedBatches
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def prepare_training(
     fabric = make_fabric(training)
     teacher = None if teacher is None else staged(teacher)
     task = task or Classification()
-    task = task if teacher is None else task.with_teacher(teacher)
+    task = (task if teacher is None else task.with_teacher(teacher)).smoothed(training.label_smoothing)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has
         loss = method.loss(teacher, student, task=task, epochs=training.epochs)
@@ -61,13 +62,16 @@ def prepare_training(
     _check_options(images, teacher, loss.student)
     _check_images(images, teacher, loss.student)
     channels_last = uses_channels_last(training)
-    batches = images.train_batches(
+    batches: TrainingBatches = images.train_batches(
         training.batch_size,
         seed,
         channels_last=channels_last,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
     )
+    if training.mixup or training.cutmix:
+        answers = on_one_image(loss.student, images.image_shape, lambda twin, image: twin(image))
+        batches = MixedBatches(batches, task, answers, training.mixup, training.cutmix, seed)
     tests: TrainingBatches | None = None
     if test is not None:
         tests = LoaderBatches(test, fabric.device, task, channels_last=channels_last)
