@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from unskip.data import Data, Normalization, data_section, load_data
 from unskip.data_info import DataInfo
@@ -20,6 +22,18 @@ _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_colu
 _BATCH = 256
 
 
+@dataclass(frozen=True)
+class TestPasses:
+    """Test images and labels in batches, as often as they are asked for."""
+
+    data: Data
+
+    __test__ = False  # pytest need not collect it
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.data.test_batches(_BATCH).epoch(0)
+
+
 def evaluate_target(
     target: Path, data: str | None, settings: Sequence[str], *, label: str | None = None, depth: str | None = None
 ) -> Score:
@@ -32,11 +46,9 @@ def evaluate_target(
     if ending_of(file):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
-        where = facts.get("normalization", "outside")
-        if where not in ("inside", "outside"):
-            raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
+        normalized_inside = normalizes(file, facts)
         images, task = data_for(file, info, data, settings), task_for(file, info)
-        if where == "inside":
+        if normalized_inside:
             images, task = images.scaled(), task.scaled(images.mean, images.std)
         return evaluate_file(file, images.test_batches(_BATCH).epoch(0), task, depth=depth)
     if depth is not None:
@@ -44,6 +56,14 @@ def evaluate_target(
     net, info = load_net(file)
     images = data_for(file, info, data, settings)
     return evaluate(net, images.test_batches(_BATCH).epoch(0), task_for(file, info))
+
+
+def normalizes(file: Path, facts: Mapping[str, str]) -> bool:
+    """Whether a deployed file takes images scaled to 0..1, by its metadata; `UnskipError` where they are damaged."""
+    where = facts.get("normalization", "outside")
+    if where not in ("inside", "outside"):
+        raise UnskipError(f"the metadata of {file} are damaged: normalization is {where!r}, not inside or outside")
+    return where == "inside"
 
 
 def task_for(file: Path, info: DataInfo) -> Task:

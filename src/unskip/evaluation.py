@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unskip.answers import with_each
 from unskip.errors import UnskipError, first_line
 from unskip.runtimes import runtime_for
-from unskip.tasks import Answers, Classification, Score, Task
+from unskip.tasks import Answers, Classification, Predict, Score, Task
 
 
 def evaluate(
@@ -47,9 +47,17 @@ def evaluate_file(
     networks in a file of several. Raises `UnskipError` for a file that does not take the images, or whose answers are
     none of the task.
     """
+    task = task or Classification()
+    return task.evaluate(file_predict(path, task, depth=depth), batches)
+
+
+def file_predict(path: Path, task: Task, *, depth: str | None = None) -> Predict:
+    """What a deployed file answers to images (B, C, H, W), such as it takes; it is loaded once, for the CPU.
+
+    Raises `UnskipError`, now or when it is called, as :func:`evaluate_file` does.
+    """
     runtime = runtime_for(path)
     program = runtime.load(path, depth=depth)
-    task = task or Classification()
 
     def predict(images: Tensor) -> Answers:
         shape = tuple(images.shape[1:])
@@ -65,4 +73,4 @@ def evaluate_file(
             raise UnskipError(f"{path}: {error}") from error
         return answers
 
-    return task.evaluate(predict, batches)
+    return predict

@@ -6,16 +6,14 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
 from torch import Tensor
 
-from unskip.data import Data
 from unskip.dataflow import forecast
-from unskip.deploying import data_for, run_of, task_for
+from unskip.deploying import TestPasses, data_for, run_of, task_for
 from unskip.errors import UnskipError
 from unskip.export import (
     CALIBRATION_IMAGES,
@@ -40,16 +38,6 @@ from unskip.weights import load_net
 
 _BATCH = 256
 _QAT_EPOCHS = 2
-
-
-@dataclass(frozen=True)
-class _OnePass:
-    """Test images and labels, as often as they are asked for."""
-
-    data: Data
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.data.test_batches(_BATCH).epoch(0)
 
 
 def export_target(
@@ -118,7 +106,7 @@ def export_target(
         "batch_size": batch_size,
         "backend": backend,
         "task": task,
-        "test": _OnePass(seen),
+        "test": TestPasses(seen),
     }
     seed, count = recipe.seed if recipe else 0, calibration or CALIBRATION_IMAGES
     integers: Any = {"calibration": seen.train_images(count, seed)} if any(in_8_bits.values()) else {}
@@ -147,10 +135,18 @@ def export_target(
 
 def _keep_figures(run: RunFolder, label: str, exported: Exported, target: str | None) -> None:
     """Write down in the run folder what 8 bits cost a network, and the report anew."""
+    record = cost_of_8_bits(label, exported, target)
+    with contextlib.suppress(OSError, UnskipError):  # a run that nobody may write into, or of an older version
+        write_json(run.int8 / record.file_name, record.model_dump(mode="json"))
+        write_report(run.path)
+
+
+def cost_of_8_bits(label: str, exported: Exported, target: str | None) -> EightBits:
+    """What 8 bits cost a network, as its run folder keeps it; ``target`` names the device or the backend, if any."""
     done, scores = exported.quantization, exported.scores
     assert done is not None
     assert scores is not None
-    record = EightBits(
+    return EightBits(
         label=label,
         format=exported.format,
         target=target,
@@ -163,9 +159,6 @@ def _keep_figures(run: RunFolder, label: str, exported: Exported, target: str | 
         requantized_additions=done.requantized_additions,
         note=done.note,
     )
-    with contextlib.suppress(OSError, UnskipError):  # a run that nobody may write into, or of an older version
-        write_json(run.int8 / record.file_name, record.model_dump(mode="json"))
-        write_report(run.path)
 
 
 def _compare_teacher(

@@ -30,6 +30,14 @@ def listed_names(package: str) -> list[str]:
     return sorted(name for name in names if name != "base" and not name.startswith("_"))
 
 
+def named_recipes() -> dict[str, Path]:
+    """The recipes that come with the project, by name: in the package where it is installed, else in its checkout."""
+    package = Path(__file__).resolve().parent
+    installed, checkout = package / "recipes", package.parents[1] / "recipes"
+    folder = installed if installed.is_dir() else checkout
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+
+
 class _Folder(Mapping[str, T]):
     """Things by name, each in a file of a folder; the file's name is the thing's name everywhere.
 

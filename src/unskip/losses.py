@@ -9,9 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the batch of -log softmax(logits)[label]. logits: (batch, classes); labels: (batch,) int64."""
-    return F.cross_entropy(logits.float(), labels)
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean over the batch of -log softmax(logits)[label]. logits: (batch, classes); labels: (batch,) int64.
+
+    Labels may be shares of the classes instead, (batch, classes), as mixed images have them: then it is
+    -sum_c share_c log softmax(logits)_c. ``smoothing`` is the part of a label that goes to all classes alike (Szegedy
+    et al., 2016, section 7).
+    """
+    return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
 
 
 def kl_divergence(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:

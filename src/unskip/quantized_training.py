@@ -13,7 +13,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.methods.kd import KD
 from unskip.nets import StagedNet
-from unskip.recipe import Cosine, OneCycle, Recipe, TrainingRecipe
+from unskip.recipe import Cosine, Recipe, TrainingRecipe
 from unskip.run_folder import RunFolder
 from unskip.tasks import Task
 from unskip.training import Monitor, train_student
@@ -88,13 +88,15 @@ def slowly(training: TrainingRecipe, epochs: int) -> TrainingRecipe:
 
     In float32, so that the steps of 8 bits are what they will be.
     """
-    schedule, optimizer = training.schedule, training.optimizer
-    highest = schedule.max_lr if isinstance(schedule, OneCycle) else optimizer.lr
     return training.model_copy(
         update={
             "epochs": epochs,
-            "optimizer": optimizer.model_copy(update={"lr": _RATE * highest}),
+            "optimizer": training.optimizer.model_copy(update={"lr": _RATE * training.highest_rate}),
             "schedule": Cosine(),
+            "warmup_epochs": 0.0,
+            "mixup": 0.0,  # the ranges of what flows are observed on images as they are
+            "cutmix": 0.0,
+            "ema_decay": None,
             "clip_norm": min(training.clip_norm or _CLIP_NORM, _CLIP_NORM),
             "precision": "float32",
             "channels_last": False,

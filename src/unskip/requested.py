@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import torch
 
 from unskip.data import Data
 from unskip.dataflow import forecast
 from unskip.errors import UnskipError
 from unskip.methods import method_from
-from unskip.nets import NetSpec
+from unskip.nets import NetSpec, StagedNet
 from unskip.nets.within_memory import check_memory
-from unskip.recipe import Edits, Recipe
-from unskip.surgery import Edit, build
+from unskip.recipe import Edits, Recipe, digest
+from unskip.surgery import Edit, build, edited
 from unskip.tasks import make_task
+from unskip.weights import load_initial_weights
 
 
 def check_nets(recipe: Recipe) -> None:
     """Raise `UnskipError` for what cannot be built, a student or a phase that cannot be, before images are read."""
-    task = make_task(**dict(recipe.task))
+    task = make_task(**dict(recipe.task)).smoothed(recipe.training.label_smoothing)
     with torch.device("meta"):  # without memory
         teacher, student = (build(spec, seed=0) for spec in (teacher_spec(recipe), student_spec(recipe)))
         for label, fields in recipe.methods.items():
@@ -25,6 +29,35 @@ def check_nets(recipe: Recipe) -> None:
                 method_from(label, fields).loss(teacher, student, task=task, epochs=recipe.training.epochs)
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
+
+
+def requested_teacher(recipe: Recipe, data: Data) -> StagedNet:
+    """The teacher with fresh weights; without those of a file, which :mod:`unskip.run` loads."""
+    return build(spec_for_data(teacher_spec(recipe), data), seed=seed_for(recipe, "teacher"))
+
+
+def requested_student(recipe: Recipe, data: Data, teacher: StagedNet) -> StagedNet:
+    """The student that the recipe asks for, before a method makes its own of it, with the weights that it starts from.
+
+    Raises `UnskipError` for weights that do not fit it.
+    """
+    wanted = recipe.student
+    if wanted.init == "teacher":
+        return edited(copy.deepcopy(teacher), edit_pairs(wanted.edits), seed=seed_for(recipe, "student"))
+    student = build(spec_for_data(student_spec(recipe), data), seed=seed_for(recipe, "student"))
+    if wanted.initial_weights is not None:
+        load_initial_weights(student, Path(wanted.initial_weights))
+    return student
+
+
+def seed_for(recipe: Recipe, purpose: str) -> int:
+    """A seed that follows from the recipe's, one for each purpose."""
+    return int(digest([recipe.seed, purpose])[:8], 16) % 2**31
+
+
+def batches_seed(recipe: Recipe, label: str) -> int:
+    """The seed of a training's batches: all students see the same ones."""
+    return seed_for(recipe, "teacher batches" if label == "teacher" else "student batches")
 
 
 def teacher_spec(recipe: Recipe) -> NetSpec:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +11,48 @@ from rich.console import Console
 
 from unskip.compare import Trained, machine_load, results_of
 from unskip.compare.runs import settings_of
-from unskip.data import Data, Normalization, load_data
-from unskip.deploying import check_classes
 from unskip.errors import UnskipError
 from unskip.files import write_bytes, write_json
-from unskip.inputs import check_files, check_inputs, file_hash
+from unskip.inputs import check_files, check_inputs
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
-from unskip.nets import StagedNet, find_net, num_kept_additions, unknown_shortcuts
-from unskip.recipe import Recipe, TrainingRecipe, digest
+from unskip.nets import StagedNet
+from unskip.planned import data_of_run, described, planned_trainings, teacher_home, total_seconds, trains_teacher
+from unskip.recipe import Recipe, TrainingRecipe
 from unskip.records import Run
 from unskip.report import write_report
 from unskip.requested import (
+    batches_seed,
     check_image_size,
     check_nets,
-    edit_pairs,
-    spec_for_data,
-    student_spec,
-    teacher_spec,
+    requested_student,
+    requested_teacher,
+    seed_for,
 )
 from unskip.run_folder import RunFolder, only_process, open_run_folder
-from unskip.surgery import build, edited, residual_blocks
 from unskip.tasks import make_task
-from unskip.teacher_check import look_at_teacher, normalized_for_teacher
+from unskip.teacher_check import look_at_teacher
 from unskip.training import (
     Checkpoint,
     ImagesOf,
     Monitor,
+    OnEpoch,
     can_synchronize,
-    describe_numerics,
     make_fabric,
     train_student,
 )
-from unskip.weights import PRETRAINED, load_initial_weights, load_net, load_weights, read_data_info, save_net
+from unskip.units import duration
+from unskip.weights import load_initial_weights, load_net, load_weights, save_net
+
+_LONG = 60.0  # seconds of training that are worth an announcement
 
 
-def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) -> Run:
+def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None, on_epoch: OnEpoch | None = None) -> Run:
     """Do all that a recipe says, or what is left of it, and return the results, which ``run.json`` then holds.
 
     Interrupted at any instant, the same call goes on where it stopped and ends with the same weights, bit by bit, on
-    the same machine. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
+    the same machine. ``on_epoch`` is called after every epoch of every training with what a line of ``metrics.jsonl``
+    says; see `unskip.distill`. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
     """
     check_nets(recipe)
     fabric = make_fabric(recipe.training)  # it may stand for several processes, of which one writes
@@ -62,16 +62,19 @@ def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None) 
     with only_process(folder):
         opened = open_run_folder(folder, recipe)
         fabric.barrier()
-        return _Run(recipe, opened, fabric, console or Console(quiet=True)).complete()
+        return _Run(recipe, opened, fabric, console or Console(quiet=True), on_epoch).complete()
 
 
 class _Run:
-    def __init__(self, recipe: Recipe, folder: RunFolder, fabric: Fabric, console: Console) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: RunFolder, fabric: Fabric, console: Console, on_epoch: OnEpoch | None = None
+    ) -> None:
         self.recipe = recipe
         self.task = make_task(**dict(recipe.task))
         self.folder = folder
         self.fabric = fabric
         self.console = console
+        self.on_epoch = on_epoch
 
     def complete(self) -> Run:
         leader = self.fabric.is_global_zero
@@ -91,7 +94,13 @@ class _Run:
         started, load = time.time(), machine_load()  # before the training makes some itself
         settings_of(self.recipe.measure).check()
         check_files(self.recipe)
-        self.data = self._load_data()
+        with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
+            self.data = data_of_run(
+                self.recipe,
+                self.folder,
+                device=self.fabric.device,
+                progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
+            )
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
             f"{f'{len(self.data.classes)} classes, ' if self.data.classes else ''}"
@@ -100,8 +109,13 @@ class _Run:
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._say_how_processes_share()
         check_image_size(self.recipe, self.data)
+        expected = self._expected_seconds()
+        began = time.perf_counter()
         teacher = self._teacher()
         students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
+        if expected is not None:
+            took = duration(time.perf_counter() - began)
+            self._say(f"trained for {took}; the estimate was {duration(expected)}")
         if not self.fabric.is_global_zero:
             return None
         return results_of(
@@ -116,28 +130,6 @@ class _Run:
             load=load,
         )
 
-    def _load_data(self) -> Data:
-        """The images, sized for the teacher and normalised as it was trained where its file says so."""
-        weights = self.recipe.teacher.weights or self.recipe.teacher.initial_weights
-        known = read_data_info(Path(weights)) if weights is not None else None
-        entry = find_net(self.recipe.teacher.net)
-        expected: Any = entry.published if weights == PRETRAINED else known
-        wanted = self.recipe.teacher.normalization
-        with self.fabric.rank_zero_first(), self.console.status("reading the images") as status:
-            data = load_data(
-                self.folder.located(self.recipe.data),
-                labelled=self.task.has_labels,
-                device=self.fabric.device,
-                default_size=entry.image_size,
-                normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
-                progress=lambda what, done, total: status.update(f"reading {what}: {done:,} of {total:,}"),
-            )
-        data = normalized_for_teacher(data, wanted)
-        given = self.recipe.teacher.weights is not None
-        if given and known is not None and known.classes and data.classes:
-            check_classes(data, known.classes, f"the teacher in {weights}")
-        return data
-
     def _say_how_processes_share(self) -> None:
         count = self.fabric.world_size
         if count > 1:
@@ -148,12 +140,24 @@ class _Run:
             )
             self._say(f"{count} processes share every batch; BatchNorm takes its statistics {how}")
 
+    def _expected_seconds(self) -> float | None:
+        """How long the trainings will take, which is said too; None where that is too short to be of interest."""
+        plan = planned_trainings(
+            self.recipe, self.data, self.folder, processes=self.fabric.world_size, unless_shorter=_LONG
+        )
+        seconds = total_seconds(plan)
+        if not plan or seconds is None or seconds < _LONG:
+            return None
+        each = ", ".join(f"{training.label} {duration(training.seconds or 0.0)}" for training in plan)
+        self._say(f"training will take about {duration(seconds)} ({each}), by a few steps of each on this machine now")
+        return seconds
+
     # Teacher
 
     def _teacher(self) -> Trained:
         wanted = self.recipe.teacher
-        net = build(spec_for_data(teacher_spec(self.recipe), self.data), seed=self._seed("teacher"))
-        if wanted.weights is not None or not self.task.has_labels:
+        net = requested_teacher(self.recipe, self.data)
+        if not trains_teacher(self.recipe):
             origin = "as it is made, since without labels none is trained"
             if wanted.weights is not None:
                 load_weights(net, Path(wanted.weights))
@@ -162,7 +166,7 @@ class _Run:
             return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
-        home = self.folder.teachers / self._teacher_hash(net)
+        home = teacher_home(self.recipe, self.data, self.folder, net, processes=self.fabric.world_size)
         stored = home / "teacher.safetensors"
         if stored.exists() and not self.folder.trained("teacher").exists():
             self._say(f"teacher: {wanted.net}, found again in {home}")
@@ -183,34 +187,14 @@ class _Run:
         self.task = self.task.with_teacher(teacher.net)
         return teacher
 
-    def _teacher_hash(self, net: StagedNet) -> str:
-        """Of everything that decides a trained teacher, up to the rounding of another processor or thread count."""
-        assert net.spec is not None
-        initial = self.recipe.teacher.initial_weights
-        training = self.recipe.teacher_training()
-        data = self.recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"})
-        return digest(
-            {
-                "unskip": version("unskip"),
-                "net": net.spec.to_json(),
-                "data": data,
-                "content": self.data.fingerprint,
-                "normalization": [self.data.mean, self.data.std],
-                "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
-                "numerics": describe_numerics(training),
-                "processes": self.fabric.world_size,
-                "initial_weights": initial and file_hash(initial),
-                "seed": self.recipe.seed,
-            }
-        )[:16]
-
     # Students
 
     def _students(self, label: str, teacher: StagedNet) -> list[Trained]:
         method = method_from(label, self.recipe.methods[label])
-        requested = self._requested_student(teacher)
+        requested = requested_student(self.recipe, self.data, teacher)
         trained, history = self._trained(label, requested, method, teacher, self.recipe.training)
-        batches = self.data.train_batches(self.recipe.training.batch_size, self._seed("images for deployables"))
+        seed = seed_for(self.recipe, "images for deployables")
+        batches = self.data.train_batches(self.recipe.training.batch_size, seed)
         ships = method.deployables(trained, ImagesOf(batches))
         students = []
         for name, net in ships.items():
@@ -221,15 +205,6 @@ class _Run:
             students.append(Trained(place, "student", net, method.name, history, training=label))
         return students
 
-    def _requested_student(self, teacher: StagedNet) -> StagedNet:
-        wanted = self.recipe.student
-        if wanted.init == "teacher":
-            return edited(copy.deepcopy(teacher), edit_pairs(wanted.edits), seed=self._seed("student"))
-        student = build(spec_for_data(student_spec(self.recipe), self.data), seed=self._seed("student"))
-        if wanted.initial_weights is not None:
-            load_initial_weights(student, Path(wanted.initial_weights))
-        return student
-
     # Both
 
     def _trained(
@@ -239,7 +214,7 @@ class _Run:
         weights, history = self.folder.trained(label), self.folder.history(label)
         if not weights.exists():
             trains = net if teacher is None else method.student_of(teacher, net)
-            self._say(f"{label}: {_describe(trains)}, {training.epochs} epoch{'s' if training.epochs > 1 else ''}")
+            self._say(f"{label}: {described(trains)}, {training.epochs} epoch{'s' if training.epochs > 1 else ''}")
             del trains
             checkpoint = Checkpoint(self.folder.checkpoint(label))
             leader = self.fabric.is_global_zero
@@ -251,8 +226,8 @@ class _Run:
                 student=net,
                 training=training,
                 task=self.task,
-                seed=self._seed("teacher batches" if label == "teacher" else "student batches"),
-                monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events),
+                seed=batches_seed(self.recipe, label),
+                monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events, self.on_epoch),
                 checkpoint=checkpoint,
             )
             if leader:
@@ -266,18 +241,5 @@ class _Run:
         if self.fabric.is_global_zero:
             save_net(net, self.folder.weights(label), self.data.info)
 
-    def _seed(self, purpose: str) -> int:
-        return int(digest([self.recipe.seed, purpose])[:8], 16) % 2**31
-
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False)
-
-
-def _describe(net: StagedNet) -> str:
-    source = net.spec.source if net.spec else "network"
-    count = len(residual_blocks(net))
-    known = f"{source} with {count} shortcut{'s' * (count != 1)}" if count else f"{source} without shortcuts"
-    kept, unknown = num_kept_additions(net), unknown_shortcuts(net)
-    if kept:
-        known += f" but {kept} addition{'s' * (kept != 1)} that stay{'s' * (kept == 1)}"
-    return f"{known}; {unknown}" if unknown else known

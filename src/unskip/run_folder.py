@@ -134,12 +134,30 @@ class RunFolder:
 
 
 def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
-    """Make a run folder, or go on with the one that holds the same recipe.
+    """Make a run folder, or go on with the one that holds the same recipe; see :func:`check_run_folder`."""
+    folder, data = check_run_folder(path, recipe), recipe.data
+    if folder.recipe.exists():
+        before = load_recipe(folder.recipe)
+        if before != recipe:
+            write_text(folder.recipe, recipe.to_yaml())
+        if _decisive(before) == _decisive(recipe):
+            data = folder.located(data)
+    else:
+        write_text(folder.recipe, recipe.to_yaml())
+    for leftover in list(path.rglob(".*.tmp")):  # of a process that was killed while it wrote
+        remove(leftover)
+    place = {} if data.name == "digits" else {"data_path": str(data.folder.absolute())}
+    write_json(folder.environment, describe_environment() | place)
+    return folder
+
+
+def check_run_folder(path: Path, recipe: Recipe) -> RunFolder:
+    """A run folder as it is, if a run of the recipe may use it, go on in it, or make it; nothing is written.
 
     A folder in which nothing was trained yet, as a mistyped command leaves one, takes the new recipe. Raises
     `UnskipError` when the folder belongs to another recipe, naming the keys that differ, or holds other things.
     """
-    folder, data = RunFolder(path), recipe.data
+    folder = RunFolder(path)
     if folder.recipe.exists():
         try:
             before = load_recipe(folder.recipe)
@@ -153,18 +171,8 @@ def open_run_folder(path: Path, recipe: Recipe) -> RunFolder:
                 f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
                 f"{', ..' if len(differing) > 5 else ''}. Choose another `folder`, or delete this one"
             )
-        if before != recipe:
-            write_text(folder.recipe, recipe.to_yaml())
-        if not differing:
-            data = folder.located(data)
     elif path.exists() and (not path.is_dir() or any(entry.name != ".lock" for entry in path.iterdir())):
         raise UnskipError(f"{path} exists and is no run folder; choose another `folder`")
-    else:
-        write_text(folder.recipe, recipe.to_yaml())
-    for leftover in list(path.rglob(".*.tmp")):  # of a process that was killed while it wrote
-        remove(leftover)
-    place = {} if data.name == "digits" else {"data_path": str(data.folder.absolute())}
-    write_json(folder.environment, describe_environment() | place)
     return folder
 
 

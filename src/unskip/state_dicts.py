@@ -63,6 +63,8 @@ class StateDict:
 
 def read_torch_file(path: Path) -> Any:
     """What `torch.save` wrote, its tensors and plain data; `UnskipError` where anything else is in it."""
+    if path.stat().st_size == 0:
+        raise UnskipError(f"{path} is no state dict: it is empty")
     _check_not_inflated(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(_Unread, name) for name in _BESIDE_WEIGHTS]):
@@ -95,7 +97,8 @@ def _reason(error: Exception) -> str:
         return "it is TorchScript; save the weights alone, torch.save(model.state_dict(), FILE), and give that file"
     found = re.search(r"(?:WeightsUnpickler|UnpicklingError) error: *([^\n]+)", text)
     said = found[1] if found else first_line(error)
-    return f"it is damaged, cut short or no file of torch.save ({said[:200]})"
+    said = f" ({said[:200]})" if re.search("[a-z]", said) else ""  # a byte that no pickle begins with is a bare number
+    return f"it is damaged, cut short or no file of torch.save{said}"
 
 
 def state_dicts_in(content: Any) -> Iterator[StateDict]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet, find_net, image_channels, make_net
+from unskip.recognition import Recognition
 from unskip.run_folder import net_file
+from unskip.runtimes import ending_of
 from unskip.surgery import edited
-from unskip.weights import load_net
+from unskip.weights import has_spec, load_net, load_weights, recognise_file
+
+_OF_WEIGHTS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt", ".tar", ".pkl")
+_NAMED = 3  # tensors in a sentence
+
+Shape = tuple[int, int, int]
 
 
 def resolve_net(
@@ -18,29 +26,87 @@ def resolve_net(
     options: Mapping[str, Any] | None = None,
     edits: Sequence[tuple[str, Mapping[str, Any]]] = (),
     image_size: tuple[int, int] | None = None,
-) -> tuple[StagedNet, tuple[int, int, int]]:
+) -> tuple[StagedNet, Shape]:
     """The network that ``target`` names, with ``options`` and ``edits``, and the shape (C, H, W) of its input.
 
-    A trained network, which a .safetensors file or a run folder names, takes no options. ``image_size`` is (height,
-    width); without it, images are as the network expects them.
+    A trained network, which a run folder or a file with weights names, takes no options; of a file that does not say
+    which network it holds, that is recognised. ``image_size`` is (height, width); without it, images are as the network
+    expects them. Raises `UnskipError` for a file that is no known network's for certain.
     """
     file = trained_file(target)
-    if file is not None:
+    if file is None:
+        net = make_net(target, options or {})
+        shape = _usual_shape(net, target, image_size)
+    else:
         if options:
             raise UnskipError(
                 f"`settings` {next(iter(options))!r}: {target} is a trained network, whose options are fixed"
             )
-        net, info = load_net(file)
-        channels, *own_size = info.image_shape
-        height, width = image_size or own_size
-    else:
-        net = make_net(target, options or {})
-        height, width = image_size or (find_net(target).image_size,) * 2
-        channels = image_channels(net, max(height, width))
-    return edited(net, edits, seed=0), (channels, height, width)
+        net, shape = _trained(file, image_size)
+    return edited(net, edits, seed=0), shape
 
 
 def trained_file(target: str) -> Path | None:
-    """The weights that a target means, None where it names a network of the zoo."""
+    """The file with the weights that a target means, None where it names a network of the zoo."""
     path = Path(target)
-    return net_file(path) if path.suffix == ".safetensors" or path.is_dir() else None
+    if path.is_dir() or path.suffix == ".safetensors":
+        return net_file(path)
+    if path.suffix.lower() not in _OF_WEIGHTS and not (path.suffix and path.is_file()):
+        return None
+    if ending_of(path):
+        raise UnskipError(f"{path} is a deployed file, not weights; give the network that it was exported from")
+    return net_file(path)
+
+
+def recognised(file: Path) -> Recognition | None:
+    """The known network that the weights in a file belong to; None for a file that says itself which it holds.
+
+    Raises `UnskipError` where that is not certain, with the network that it looks most like.
+    """
+    if has_spec(file):
+        return None
+    status = file.stat()
+    found = _recognised(file, status.st_size, status.st_mtime_ns)
+    if found is not None and found.is_certain:
+        return found
+    ask = (
+        "name the network, such as resnet50, torchvision:NAME, timm:NAME or PACKAGE.MODULE:FACTORY, where one is asked "
+        "for; a recipe has the file as teacher.weights"
+    )
+    if found is None:
+        raise UnskipError(f"{file} does not say which network it holds, and its tensors are no known one's; {ask}")
+    if found.fits:
+        others = ", ".join((found.source, *found.others))
+        raise UnskipError(f"{file} may be of any of {others}, which have the same tensors and compute otherwise; {ask}")
+    apart = [
+        f"{what} {len(names)} ({', '.join(names[:_NAMED])}{', ..' if len(names) > _NAMED else ''})"
+        for what, names in (("it lacks", found.missing), ("it has besides", found.extra))
+        if names
+    ]
+    raise UnskipError(
+        f"{file} looks most like {found}, of which it has {found.fitting} of {found.of} tensors in their shapes, but "
+        f"is of another network: {'; '.join(apart)}; {ask}"
+    )
+
+
+@lru_cache(maxsize=8)
+def _recognised(file: Path, size: int, changed: int) -> Recognition | None:
+    """A file of that size, changed at that time, is looked at once by a process."""
+    return recognise_file(file)
+
+
+def _trained(file: Path, image_size: tuple[int, int] | None) -> tuple[StagedNet, Shape]:
+    """The network with its weights, in eval mode, and the shape of its images."""
+    found = recognised(file)
+    if found is None:
+        net, info = load_net(file)
+        return net, (info.image_shape[0], *(image_size or info.image_shape[1:]))
+    net = make_net(found.source, found.options)
+    load_weights(net, file)
+    return net.eval(), _usual_shape(net, found.source, image_size)
+
+
+def _usual_shape(net: StagedNet, source: str, image_size: tuple[int, int] | None) -> Shape:
+    """Images of the size that a network was designed for, or of another, with the channels that it takes."""
+    height, width = image_size or (find_net(source).image_size,) * 2
+    return image_channels(net, max(height, width)), height, width

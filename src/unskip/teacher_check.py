@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from unskip.chance import chance_limit, tells_chance
-from unskip.data import Data, Normalization, named_normalization
+from unskip.data import Data, Normalization, Progress, load_data, named_normalization
+from unskip.deploying import check_classes
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.methods import method_from
-from unskip.nets import StagedNet
+from unskip.nets import StagedNet, find_net
 from unskip.recipe import Recipe
 from unskip.records import Run
 from unskip.tasks import Score, make_task
@@ -27,7 +29,31 @@ _STATED = (
 )
 
 
-def normalized_for_teacher(data: Data, wanted: str | dict[str, tuple[float, ...]] | None) -> Data:
+def load_images(recipe: Recipe, *, device: torch.device | str, progress: Progress | None = None) -> Data:
+    """The images of a recipe, sized for its teacher and normalised as it was trained where its file says so.
+
+    Raises `UnskipError` for images that cannot be used, and where they are not of the classes that the teacher knows.
+    """
+    weights = recipe.teacher.weights or recipe.teacher.initial_weights
+    known = read_data_info(Path(weights)) if weights is not None else None
+    entry = find_net(recipe.teacher.net)
+    expected: Any = entry.published if weights == PRETRAINED else known
+    wanted = recipe.teacher.normalization
+    data = load_data(
+        recipe.data,
+        labelled=make_task(**dict(recipe.task)).has_labels,
+        device=device,
+        default_size=entry.image_size,
+        normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
+        progress=progress,
+    )
+    data = _normalized(data, wanted)
+    if recipe.teacher.weights is not None and known is not None and known.classes and data.classes:
+        check_classes(data, known.classes, f"the teacher in {weights}")
+    return data
+
+
+def _normalized(data: Data, wanted: str | dict[str, tuple[float, ...]] | None) -> Data:
     """The images as ``teacher.normalization`` asks for them; `UnskipError` where it is of other channels."""
     if wanted is None or wanted == "data":
         return data

@@ -106,6 +106,7 @@ def duration(seconds: float) -> str:
 _BYTES = {"B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30}
 _COUNTS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "m": 10**6, "G": 10**9, "g": 10**9}
 _LARGEST = 10**18  # more than any network has of anything
+_DURATION = re.compile(r"(?:(\d+\.?\d*)\s*h)?\s*(?:(\d+\.?\d*)\s*m(?:in)?)?\s*(?:(\d+\.?\d*)\s*s)?")
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-z]*)\s*")
 
 
@@ -117,6 +118,17 @@ def bytes_from(text: str, name: str) -> int:
 def count_from(text: str, name: str) -> int:
     """A number from ``5M``, ``1.2G`` or ``250000``; `UnskipError`, which says what has this ``name``, otherwise."""
     return _quantity(text, name, _COUNTS, "5M")
+
+
+def seconds_from(text: str, name: str) -> float:
+    """Seconds from ``45m``, ``1.5h`` or ``1h30m``; `UnskipError`, which says what has this ``name``, otherwise."""
+    parts = _DURATION.fullmatch(text.strip().lower()) if len(text) < 50 else None
+    if parts is None or not any(parts.groups()):
+        raise UnskipError(f"`{name}` {shortened(text)}: expected hours, minutes or seconds, such as 4h, 45m or 1h30m")
+    seconds = sum(float(number or 0) * size for number, size in zip(parts.groups(), (3600, 60, 1), strict=True))
+    if not 1 <= seconds < _LARGEST:
+        raise UnskipError(f"`{name}` {text}: expected a second or more")
+    return seconds
 
 
 def _quantity(text: str, name: str, units: Mapping[str, int], example: str) -> int:

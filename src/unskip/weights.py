@@ -16,6 +16,7 @@ from unskip.data_info import DataInfo
 from unskip.errors import UnskipError, first_line
 from unskip.files import parse_json, write_bytes
 from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.recognition import Recognition, recognise
 from unskip.state_dicts import best_fitting, read_torch_file
 from unskip.surgery import build
 
@@ -80,10 +81,12 @@ def load_weights(net: StagedNet, path: Path) -> None:
     A state dict is read with ``weights_only=True``, wherever in a checkpoint it lies and whatever its names begin with;
     the names of torchvision, or of the network that was parsed, are translated. The path `PRETRAINED` stands for the
     weights that torchvision or timm publish. Raises `UnskipError` that lists the keys and shapes that differ when the
-    file belongs to another network, and names a tensor of integers, of NaN or of infinities.
+    file belongs to another network, with the one that it looks like, and names a tensor of integers, of NaN or of
+    infinities.
     """
     _check_staged(net)
-    _load(net, _read(net, path), path)
+    content = _content(net, path)
+    _load(net, _fitting(net, content, path), path, content)
 
 
 def load_initial_weights(net: StagedNet, path: Path) -> None:
@@ -91,12 +94,31 @@ def load_initial_weights(net: StagedNet, path: Path) -> None:
 
     The last layer of the network keeps its own, fresh weights where the file's have another shape.
     """
-    tensors, own = _read(net, path), net.state_dict()
-    last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    for name in (f"{last}.weight", f"{last}.bias"):
+    content, own = _content(net, path), net.state_dict()
+    tensors = _fitting(net, content, path)
+    for name in _last_layer(net):
         if name in tensors and name in own and tensors[name].shape != own[name].shape:
             tensors[name] = own[name]
-    _load(net, tensors, path)
+    _load(net, tensors, path, content)
+
+
+def recognise_file(path: Path) -> Recognition | None:
+    """The known network that the tensors in a file belong to, or are most like; see `unskip.recognition.recognise`.
+
+    The file is read as :func:`load_weights` reads it, and refused as there.
+    """
+    return recognise(_file_content(path))
+
+
+def has_spec(path: Path) -> bool:
+    """Whether a file says itself which network it holds, as those that :func:`save_net` wrote do."""
+    return path.suffix == ".safetensors" and _read_safetensors(path, tensors=False)[1] is not None
+
+
+def _last_layer(net: StagedNet) -> tuple[str, str]:
+    """The names of its weight and its bias."""
+    last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    return f"{last}.weight", f"{last}.bias"
 
 
 def _check_staged(net: nn.Module) -> None:
@@ -107,15 +129,21 @@ def _check_staged(net: nn.Module) -> None:
         )
 
 
-def _read(net: StagedNet, path: Path) -> dict[str, Tensor]:
-    """The tensors in a file, under the names that the network has for them."""
-    if str(path) == PRETRAINED:
-        return _translated(net, _published(net))
+def _content(net: StagedNet, path: Path) -> Any:
+    return _published(net) if str(path) == PRETRAINED else _file_content(path)
+
+
+def _file_content(path: Path) -> Any:
     if path.suffix == ".safetensors":
-        content: Any = _read_safetensors(path)[0]
-    else:
-        _check_exists(path)
-        content = read_torch_file(path)
+        return _read_safetensors(path)[0]
+    _check_exists(path)
+    return read_torch_file(path)
+
+
+def _fitting(net: StagedNet, content: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors of a network in what a file holds, under the names that the network has for them."""
+    if str(path) == PRETRAINED:
+        return _translated(net, content)
     shapes = {name: tensor.shape for name, tensor in net.state_dict().items()}
 
     def fitting(tensors: Mapping[str, Tensor]) -> int:
@@ -149,15 +177,16 @@ def _translated(net: StagedNet, tensors: Mapping[str, Tensor]) -> dict[str, Tens
     return translate(tensors) if translate else dict(tensors)
 
 
-def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
-    _check_same_tensors(net, tensors, path)
+def _load(net: StagedNet, tensors: Mapping[str, Tensor], path: Path, content: Any = None) -> None:
+    _check_same_tensors(net, tensors, path, content)
     for name, own in net.state_dict().items():
         if name in tensors:
             _check_values(name, tensors[name], own, path)
     net.load_state_dict(tensors, strict=False)
 
 
-def _check_same_tensors(net: StagedNet, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check_same_tensors(net: StagedNet, tensors: Mapping[str, Tensor], path: Path, content: Any = None) -> None:
+    """Raise `UnskipError` where a network and a file differ; ``content``, all that is in it, may say whose it is."""
     own = net.state_dict()
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
     extra = [name for name in tensors if name not in own]
@@ -173,7 +202,30 @@ def _check_same_tensors(net: StagedNet, tensors: Mapping[str, Tensor], path: Pat
             if names
         ]
         source = net.spec.source if net.spec else "the network"
-        raise UnskipError(f"{path} does not belong to {source}: {'; '.join(parts)}")
+        classes = "" if missing or extra else _other_classes(net, tensors)
+        whose = "" if classes or content is None else _looks_like(net, content)
+        raise UnskipError(f"{path} does not belong to {source}{whose}: {'; '.join(parts)}{classes}")
+
+
+def _other_classes(net: StagedNet, tensors: Mapping[str, Tensor]) -> str:
+    """What to do where a file and a network differ in the number of classes alone."""
+    own, (weight, bias) = net.state_dict(), _last_layer(net)
+    differing = {name for name in own if name in tensors and own[name].shape != tensors[name].shape}
+    if not differing <= {weight, bias} or own[weight].shape[1:] != tensors[weight].shape[1:]:
+        return ""
+    return (
+        f". The file tells {len(tensors[weight]):,} classes apart, the network {len(own[weight]):,}: "
+        "`teacher.initial_weights` takes all layers but the last, which is trained anew"
+    )
+
+
+def _looks_like(net: StagedNet, content: Any) -> str:
+    """The network that a file looks like, where that is known and another one."""
+    found = recognise(content)
+    if found is None or (net.spec is not None and net.spec.source == found.source and not found.options):
+        return ""
+    how = "looks like" if found.fits else f"looks, by {found.fitting} of {found.of} tensors, most like"
+    return f", but {how} {found}"
 
 
 def _check_values(name: str, tensor: Tensor, own: Tensor, path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_foreign_file_is_known_by_its_input(home, tmp_path):
     [
         ("run:kd", "run has no network 'kd'; it has teacher, ce"),
         ("nowhere/run", "no file or run folder nowhere/run"),
-        ("run/recipe.yaml", "no runtime runs run/recipe.yaml: deployed files end in "),
+        ("run/recipe.yaml", "run/recipe.yaml is no state dict that can be read safely"),
         ("nowhere.onnx", "no file nowhere.onnx"),
         ("nowhere.safetensors", "no file or run folder nowhere.safetensors"),
         ("resnet5x", "no network 'resnet5x'"),

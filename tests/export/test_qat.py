@@ -101,7 +101,7 @@ def test_the_better_file_is_kept_with_the_figures_of_both(net, images, dark, tes
     assert done.scores.file.value > done.quantization.post_training.value
     assert (done.quantization.epochs, done.quantization.requantized_additions) == (3, 0)
     assert read_metadata(done.path)["precision"] == "int8"
-    assert "by training (3 epochs)" in done.describe()
+    assert "by training (3 epochs)" in done.eight_bits()
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_why_it_was_not_trained_is_said(net, images, dark, test, tmp_path):
     qat = QuantizationAwareTraining(fail, epochs=3)
     done = export_net(net, tmp_path / "n.pte", images, calibration=dark, test=test, max_drop=1, qat=qat)
     assert (done.quantization.note, done.quantization.epochs) == ("the images are gone", 0)
-    assert "not trained in 8 bits: the images are gone" in done.describe()
+    assert "not trained in 8 bits: the images are gone" in done.eight_bits()
 
 
 @pytest.mark.parametrize("format_", BY_CALIBRATION_ALONE, ids=lambda format_: format_.name)

@@ -25,6 +25,7 @@ from unskip.surgery import (
     with_dirac_convs,
     with_grouped_convs,
     with_lean_stem,
+    with_pruned_channels,
     with_shortened_shortcuts,
     without_shortcuts,
     without_shortcuts_exactly,
@@ -97,6 +98,14 @@ def lean_and_shortened(net: StagedNet) -> StagedNet:
     return net
 
 
+def grouped_pruned(net: StagedNet) -> StagedNet:
+    return with_pruned_channels(grouped(net), ratio=0.5)
+
+
+def plain_pruned(net: StagedNet) -> StagedNet:
+    return with_pruned_channels(without_shortcuts(net), ratio=0.25)
+
+
 SINGLE = {
     "as-is": lambda net: net,
     "plain": without_shortcuts,
@@ -120,6 +129,8 @@ TOGETHER = {
     "g2-plain-middle": lambda net: middle(grouped_plain(net)),
     "plain-folded": lambda net: fold_batchnorm(without_shortcuts(net)),
     "g2-plain-folded": lambda net: fold_batchnorm(grouped_plain(net)),
+    "g2-pruned": grouped_pruned,
+    "plain-pruned": plain_pruned,
 }
 FORMS = SINGLE | TOGETHER
 TURNS = 3  # a third of the kinds meets each form of several edits

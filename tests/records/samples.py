@@ -7,9 +7,14 @@ from typing import Any
 
 from unskip.measures import measures
 from unskip.records import (
+    Answer,
+    Answers,
     Cell,
+    ClassAnswers,
     Comparison,
+    Confusion,
     Data,
+    Disagreement,
     Epoch,
     Estimate,
     Figure,
@@ -18,11 +23,20 @@ from unskip.records import (
     Load,
     Net,
     Operation,
+    PastRun,
+    PastRuns,
     Run,
+    Rung,
+    Shrink,
     Speedup,
     Subject,
+    Teacher,
     Timeline,
     Traffic,
+    Training,
+    Trial,
+    WayOut,
+    Winner,
 )
 
 TERMS = {"ce": ("ce",), "kd": ("ce", "kl"), "align_kd": ("ce", "kl", "feature")}
@@ -258,6 +272,43 @@ def runs() -> dict[str, Run]:
     }
 
 
+def past_run(label: str, record: Run | None = None, **facts: Any) -> PastRun:
+    """A run folder: that of ``record``, or one that stopped in the third of five epochs of ``kd``."""
+    history = record.history if record else {"teacher": curve(5, 0.9, ("ce",)), "kd": curve(5, 0.7, ("ce", "kl"))[:3]}
+    known: dict[str, Any] = {
+        "label": label,
+        "path": f"runs/{label}",
+        "title": f"resnet32 in {label}",
+        "seed": 0,
+        "data": "cifar10 data/cifar10",
+        "test_set": "5e" * 32,
+        "num_test": 10_000,
+        "metric": "top1",
+        "trainings": tuple(
+            Training(label=name, planned=max(len(epochs), 5), epochs=epochs) for name, epochs in history.items()
+        ),
+        "results": record,
+    }
+    return PastRun(**(known | facts))
+
+
+def past_runs() -> dict[str, PastRuns]:
+    """Several runs beside each other: complete, stopped on the way, tested on other images, of another task."""
+    about = {name: measure.about for name, measure in measures().items()}
+    first, second = past_run("first", run()), past_run("second", run(("kd", LONG), epochs=12))
+    sets = {
+        "complete": (first, second),
+        "stopped": (first, past_run("stopped")),
+        "only stopped": (past_run("stopped"),),
+        "begun": (past_run("begun", trainings=(Training(label="teacher", planned=5),)),),
+        "other images": (first, past_run("other", run(), data="digits", test_set="7d" * 32, num_test=359)),
+        "other task": (first, past_run("matching", matching(), metric=matching().metric)),
+        "hostile": (past_run(HOSTILE, hostile(), title=HOSTILE, data=HOSTILE), second),
+        "many": tuple(past_run(f"run{number}", run(("ce",), epochs=number + 2)) for number in range(7)),
+    }
+    return {name: PastRuns(unskip="0.1.0", runs=runs, measures=about) for name, runs in sets.items()}
+
+
 def bench() -> Comparison:
     """Two nets in two settings: faster in the one, no difference in the other."""
     memory = {"peak": Figure(value=196_608), "arena": Figure(value=200_000), "resident": Figure(value=12_000_000)}
@@ -370,4 +421,192 @@ def benches() -> dict[str, Comparison]:
         ),
         "alone_there": changed(alone, groups=(on_device(estimate(FAST)),)),
         "hostile": hostile_subject,
+    }
+
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="  # one black pixel
+ON_DEVICE = "Ethos-U55-128 (Ethos_U55_High_End_Embedded, Shared_Sram, optimised for performance)"
+
+
+def on_target(cycles: int, sram: int) -> dict[str, Figure]:
+    """What a device's compiler says, beside a teacher of 1.86 million cycles."""
+    remark = "estimated by Vela 5.1.0, not measured on a device"
+    return {
+        "cycles": Figure(value=cycles, remark=remark),
+        "cycles_ratio": Figure(value=cycles / 1_860_000),
+        "sram": Figure(value=sram),
+    }
+
+
+def trial(label: str, words: str, cycles: int, *scores: float, dropped: str = "", shortcuts: int = 0) -> Trial:
+    """A trial with a rung for every score, each of twice as many epochs as the one before."""
+    return Trial(
+        label=label,
+        words=words,
+        edits=("without_shortcuts",),
+        method="fade_kd",
+        input_shape=(3, 32, 32),
+        shortcuts=shortcuts,
+        figures=on_target(cycles, 44_032),
+        rungs=tuple(
+            Rung(number=number, epochs=2**number, seconds=60.0 * 2**number, score=score)
+            for number, score in enumerate(scores, start=1)
+        ),
+        dropped=dropped,
+    )
+
+
+def answers(num_classes: int = 10) -> Answers:
+    """Teacher and winner with 1,000 images of every class, the last class the one that lost most."""
+    names = run().data.classes if num_classes == 10 else tuple(f"class {number}" for number in range(num_classes))
+    last = num_classes - 1
+    return Answers(
+        images=1000 * num_classes,
+        differing=640,
+        classes=[
+            ClassAnswers(name=name, images=1000, teacher=930 + number % 9, winner=925 - 30 * (number == last))
+            for number, name in enumerate(names)
+        ],
+        confusions=[
+            Confusion(true=last, answered=0, teacher=11, winner=39),
+            Confusion(true=0, answered=last, teacher=20, winner=9),
+        ],
+        disagreements=[
+            Disagreement(
+                index=17 * place,
+                true=place % num_classes,
+                teacher=Answer(answered=place % num_classes, probability=0.99 - place / 100),
+                winner=Answer(answered=(place + 1) % num_classes, probability=0.97 - place / 100),
+                distance=0.98 - place / 100,
+                png=PNG,
+            )
+            for place in range(12)
+        ],
+    )
+
+
+def shrink(**other: Any) -> Shrink:
+    """A network for CIFAR-10 that is brought to seven tenths of its cycles on a device."""
+    known = {name: measure.about for name, measure in measures().items() if name in ("top1", "cycles", "sram")}
+    ratio = {"title": "Cycles ratio", "unit": "", "definition": "the student's cycles divided by the teacher's"}
+    file = {**on_target(1_290_000, 44_000), "file_bytes": Figure(value=620_000)}
+    standard: dict[str, Any] = {
+        "unskip": "0.1.0",
+        "started": "2026-03-02T09:14:07+00:00",
+        "seconds": 2641.0,
+        "estimated_seconds": 2512.0,
+        "asked_seconds": 2700.0,
+        "preset": "good",
+        "net": "resnet56",
+        "command": "unskip shrink resnet56 --weights mine.pth --data cifar10 --target ethos-u55-128 --cycles-ratio 0.7",
+        "data": run().data,
+        "target": ON_DEVICE,
+        "estimated": True,
+        "limits": {"cycles_ratio": 0.7},
+        "most": {"cycles_ratio": 0.7},
+        "accuracy_drop": 1.5,
+        "measures": {
+            **known,
+            "cycles_ratio": known["cycles"].model_copy(update=ratio),
+            "file_bytes": measures()["file_bytes"].about,
+        },
+        "teacher": Teacher(
+            score=0.938, shortcuts=27, weights="mine.pth", input_shape=(3, 32, 32), figures=on_target(1_860_000, 52_000)
+        ),
+        "trials": (
+            trial("plain", "without shortcuts", 1_290_000, 0.881, 0.914),
+            trial("shortened", "shortened shortcuts", 1_301_000, 0.884, 0.907, dropped="lower after 4 epochs"),
+            trial("fewer", "7 of 9 blocks in each stage", 1_050_000, 0.871, dropped="lower after 2 epochs"),
+            trial("narrow", "without shortcuts, 3/4 of the channels", 840_000, 0.815, dropped="lower after 2 epochs"),
+            trial("lean", "lean stem, without shortcuts", 790_000, dropped="no time was left for it"),
+        ),
+        "winner": Winner(
+            label="plain",
+            method="fade_kd",
+            epochs=24,
+            seconds=1500.0,
+            score=0.931,
+            weights="winner/nets/fade_kd.safetensors",
+            file="winner.ethos-u55-128.pte",
+            format="ethos-u",
+            runtime="Vela 5.1.0",
+            precision="int8",
+            sha256="cd" * 32,
+            file_score=0.929,
+            figures=file,
+            recipe={"teacher": {"net": "resnet56", "weights": "mine.pth"}, "student": {"edits": ["without_shortcuts"]}},
+            input_shape=(3, 32, 32),
+            mean=(0.4914, 0.4822, 0.4465),
+            std=(0.247, 0.2435, 0.2616),
+            preprocessing={"mode": "RGB", "size": [32, 32], "cover": None},
+        ),
+        "answers": answers(),
+        "environment": {"python": "3.11.7", "cores": 2, "cpu": "AMD EPYC 9554"},
+        "load": Load(average=0.1, cores=2),
+    }
+    return Shrink(**{**standard, **other})
+
+
+def shrinks() -> dict[str, Shrink]:
+    """Whatever the end of one may be."""
+    whole = shrink()
+    assert whole.winner is not None
+    alone = {"trials": (), "winner": None, "answers": None}
+    slow = {**whole.winner.figures, "cycles_ratio": Figure(value=0.74)}
+    ways_out = (
+        WayOut(words="images of 24x24 pixels", figures=on_target(720_000, 30_000), meets=True),
+        WayOut(
+            words="without shortcuts, 1 of 9 blocks (nearest to all limits)",
+            figures=on_target(900_000, 44_000),
+            meets=False,
+        ),
+    )
+    latency_limit = {"latency_ratio": Figure(value=0.78, low=0.75, high=0.82)}
+    of_latency = measures()["latency"].about
+    ratio = of_latency.model_copy(update={"title": "Latency ratio", "unit": ""})
+    return {
+        "met": whole,
+        "not met": changed(whole, "winner", figures=slow),
+        "met already": shrink(**alone, limits={"cycles_ratio": 1.0}, most={"cycles_ratio": 1.0}),
+        "cannot be met": shrink(**alone, ways_out=ways_out, limits={"cycles_ratio": 0.4}, most={"cycles_ratio": 0.4}),
+        "cannot be met at all": shrink(**alone),
+        "too much accuracy lost": changed(whole, "winner", file_score=0.871),
+        "above the teacher": changed(whole, "winner", file_score=0.951),
+        "many classes": changed(whole, answers=answers(1000)),
+        "without labels": changed(
+            whole,
+            metric="agreement",
+            answers=None,
+            measures={**whole.measures, "agreement": measures()["agreement"].about},
+        ),
+        "one class never shown, no disagreement": changed(
+            whole,
+            answers=Answers(
+                images=10,
+                differing=0,
+                classes=[
+                    ClassAnswers(name="a", images=10, teacher=10, winner=10),
+                    ClassAnswers(name="b", images=0, teacher=0, winner=0),
+                ],
+            ),
+        ),
+        "nothing asked": changed(
+            whole, asked_seconds=None, estimated_seconds=None, preset=None, accuracy_drop=None, teacher=whole.teacher
+        ),
+        "timed": changed(
+            whole,
+            target="ONNX Runtime 1.31.1, 1 thread",
+            estimated=False,
+            limits={"latency_ratio": 0.8},
+            most={"latency_ratio": 0.8},
+            measures={**whole.measures, "latency": of_latency, "latency_ratio": ratio},
+            teacher=changed(whole.teacher, figures={"latency": latency(5.1), "latency_ratio": Figure(value=1)}),
+            winner=changed(whole.winner, figures={"latency": latency(4.0), **latency_limit}),
+            trials=tuple(changed(each, figures={"latency": latency(4.0), **latency_limit}) for each in whole.trials),
+        ),
+        "hostile": changed(
+            changed(whole, net=HOSTILE, command=HOSTILE, target=HOSTILE, notes=(HOSTILE,)),
+            "answers",
+            classes=tuple(changed(each, name=f"{HOSTILE} {i}") for i, each in enumerate(answers().classes)),
+        ),
     }

@@ -19,6 +19,7 @@ GIVEN = {
     "at_depth": {"blocks": (1, 1, 1)},
     "with_depth_statistics": {"depths": [(1, 1, 1)]},
     "with_grouped_convs": {"groups": 2},
+    "with_pruned_channels": {"ratio": 0.5},
 }
 FIRST = {"fold_dirac": [("with_dirac_convs", {})]}  # without it, there is nothing to do
 NETS = {"with_lean_stem": ("resnet-basic", {"blocks": [1, 1, 1], "width": 4})}

@@ -98,6 +98,30 @@ def test_every_method_resumes_bit_by_bit_at_any_step(name, teacher, data, tmp_pa
             assert row == pytest.approx(other)
 
 
+@pytest.mark.parametrize("name", ["fade_kd", "stagewise_kd"])
+def test_a_training_with_everything_on_resumes_bit_by_bit(name, teacher, data, tmp_path):
+    settings = TrainingRecipe(
+        epochs=5,
+        batch_size=50,
+        checkpoint_minutes=1e-9,
+        optimizer={"name": "adamw", "lr": 0.002},
+        schedule={"name": "cosine"},
+        warmup_epochs=0.5,
+        label_smoothing=0.1,
+        mixup=0.2,
+        cutmix=1.0,
+        ema_decay=0.7,
+    )
+    expected, _ = fit(name, teacher, data, settings)
+    for stop in (1, 6, 18):
+        checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
+        with pytest.raises(StoppingError):
+            fit(name, teacher, interrupted(data, stop), settings, checkpoint)
+        assert "average" in checkpoint.load()
+        assert same(fit(name, teacher, data, settings, checkpoint)[0], expected), f"interrupted after step {stop}"
+    assert same(fit(name, teacher, data, settings, checkpoint)[0], expected), "asked again when it was done"
+
+
 def test_resumed_after_two_interruptions_and_a_torn_file(teacher, data, tmp_path):
     expected, _ = fit("align_kd", teacher, data)
     checkpoint = Checkpoint(tmp_path / "a.ckpt")

@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from unskip.nets.dirac import DiracConv2d
-from unskip.recipe import SGD, Adam, Constant, Cosine, Exponential, OneCycle, Step
+from unskip.recipe import SGD, Adam, AdamW, Constant, Cosine, Exponential, OneCycle, Step, TrainingRecipe
 from unskip.training.optim import make_optimizer, make_schedule
 
 EPOCHS, STEPS = 20, 5
 TOTAL = EPOCHS * STEPS
 
 
-def rates(schedule, lr=0.01):
+def rates(schedule, lr=0.01, warmup_epochs=0.0):
+    settings = TrainingRecipe(schedule=schedule, warmup_epochs=warmup_epochs)
     optimizer = make_optimizer(SGD(lr=lr), torch.nn.Linear(1, 1))
-    scheduler = make_schedule(schedule, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
+    scheduler = make_schedule(settings, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
     found = []
     for _ in range(TOTAL):
         found.append(optimizer.param_groups[0]["lr"])
@@ -73,6 +74,47 @@ def test_optimisers_have_the_recipes_settings():
     assert isinstance(adam, torch.optim.Adam)
     group = adam.param_groups[0]
     assert (group["lr"], group["betas"], group["weight_decay"]) == (1e-4, (0.8, 0.99), 0.1)
+
+
+@pytest.mark.parametrize(
+    "schedule", [OneCycle(), Step(milestones=(0.1, 0.5)), Exponential(gamma=0.9), Cosine(final_lr=0.02), Constant()]
+)
+def test_a_warm_up_multiplies_every_schedule_by_a_line(schedule):
+    cold, warm = rates(schedule, 0.1), rates(schedule, 0.1, warmup_epochs=3.2)  # 16 steps
+    for step, (rate, expected) in enumerate(zip(warm, cold, strict=True)):
+        assert rate == pytest.approx(expected * min(1, (step + 1) / 16)), step
+    assert warm[16:] == cold[16:]
+
+
+def test_a_warm_up_goes_on_where_it_was():
+    settings = TrainingRecipe(schedule=Exponential(gamma=0.9), warmup_epochs=4)
+
+    def made():
+        optimizer = make_optimizer(SGD(lr=0.1), torch.nn.Linear(1, 1))
+        return optimizer, make_schedule(settings, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
+
+    def stepped(optimizer, schedule, count):
+        for _ in range(count):
+            optimizer.step()
+            schedule.step()
+        return optimizer.param_groups[0]["lr"]
+
+    expected = stepped(*made(), 13)
+    optimizer, schedule = made()
+    stepped(optimizer, schedule, 7)
+    other, resumed = made()
+    other.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    assert stepped(other, resumed, 6) == expected
+
+
+def test_adamw_decays_kernels_alone():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    optimizer = make_optimizer(AdamW(lr=0.1, weight_decay=0.5), net)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    kernels, rest = optimizer.param_groups
+    assert [id(p) for p in kernels["params"]] == [id(net[0].weight)]
+    assert (kernels["weight_decay"], rest["weight_decay"], len(rest["params"])) == (0.5, 0.0, 3)
 
 
 def test_dirac_scales_are_not_decayed():

@@ -6,6 +6,8 @@ underscore. Files import what is heavy inside their functions, so that ``unskip 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import warnings
 from importlib import metadata
@@ -23,6 +25,8 @@ __all__ = ["COMMANDS", "app", "main"]
 _UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer raises for a command line that it cannot parse
 
 
+_COMPLETE = "_UNSKIP_COMPLETE"  # what the script of --show-completion sets
+
 COMMANDS: FunctionListing[None] = FunctionListing(__name__, "command")
 
 
@@ -33,7 +37,6 @@ def app() -> typer.Typer:
         help="Train with shortcuts, deploy without: remove the shortcuts of a residual CNN, keep its accuracy by "
         "distillation, export it, and measure what was gained.\n\nStart with `unskip inspect resnet50`, then "
         "`unskip run demo`. Wrong input ends with exit code 2 and a sentence that says what to change.",
-        add_completion=False,
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -65,11 +68,15 @@ def _print_warning(message: Warning | str, *where: Any, **more: Any) -> None:
 
 def _carry_out(arguments: list[str]) -> int:
     """Parse and call; the exit code. Typer's own way would take any `SystemExit` for the end of the command."""
-    program = typer.main.get_command(app())
+    program: Any = typer.main.get_command(app())
+    if _COMPLETE in os.environ:  # a shell asks
+        with contextlib.suppress(SystemExit):
+            program.main(prog_name="unskip", complete_var=_COMPLETE)
+        return ExitCode.DONE
     with warnings.catch_warnings():
         warnings.showwarning = _print_warning
         try:
-            with program.make_context("unskip", arguments or ["--help"]) as context:
+            with _begun(program, arguments) as context:
                 program.invoke(context)
         except typer.Exit as stop:
             return stop.exit_code
@@ -78,6 +85,14 @@ def _carry_out(arguments: list[str]) -> int:
             asked = context_.command_path if context_ else "unskip"
             raise UnskipError(f"{error.format_message().rstrip('.')}; see `{asked} --help`") from error
     return ExitCode.DONE
+
+
+def _begun(program: Any, arguments: list[str]) -> Any:
+    """The program's options parsed, the command's not yet. Those of completion end the program here."""
+    try:
+        return program.make_context("unskip", arguments or ["--help"])
+    except SystemExit as stop:
+        raise typer.Exit(int(stop.code or 0)) from stop
 
 
 def main() -> None:

@@ -43,8 +43,9 @@ class Progress:
         self._bars.stop()
 
     def say(self, words: str) -> None:
-        """Say what is being done."""
-        self._bars.update(self._task, description=words)
+        """Say what is being done, which nothing is counted of yet."""
+        self._bars.columns = self._bars.columns[:2]
+        self._bars.update(self._task, description=words, total=None)
 
     def done(self, done: int, of: int) -> None:
         """Say how many of how many are done."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unskip.cli import _completion
 from unskip.errors import UnskipError
 from unskip.settings import shortened
 
@@ -75,6 +76,7 @@ DataName = Annotated[
     typer.Option(
         "--data",
         metavar="DATA",
+        autocompletion=_completion.data,
         help="digits, cifar10, cifar100, or a folder: class folders, Parquet files, or images without classes.",
     ),
 ]
@@ -91,6 +93,12 @@ NetLabel = Annotated[
     str | None,
     typer.Option("--net", metavar="LABEL", help="Another network of the run folder, such as teacher."),
 ]
+FileDepth = Annotated[
+    str | None,
+    typer.Option(
+        "--depth", metavar="DEPTH", help="Which network of a file of several depths; by default the full one."
+    ),
+]
 ImageSize = Annotated[
     str | None,
     typer.Option(
@@ -105,6 +113,7 @@ Device = Annotated[
     typer.Option(
         "--target",
         metavar="DEVICE",
+        autocompletion=_completion.devices,
         help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256, "
         "cortex-m55 and others.",
     ),
@@ -142,9 +151,9 @@ Compiles = Annotated[
 
 def runtimes_here() -> str:
     """The names of the runtimes that run on this machine, for helps."""
-    from unskip.runtimes import RUNTIMES, Estimator
+    from unskip.runtimes import names_here
 
-    return ", ".join(name for name, runtime in RUNTIMES.items() if not issubclass(runtime, Estimator))
+    return ", ".join(names_here())
 
 
 def devices_in(

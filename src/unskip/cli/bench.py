@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import out
 from unskip.cli._options import (
     AllowedModules,
@@ -30,7 +31,8 @@ def bench(
         list[str],
         typer.Argument(
             metavar="TARGET..",
-            help="Run folders (their best student), RUN:LABEL, .safetensors or deployed files, and networks by name: "
+            autocompletion=_completion.nets,
+            help="Run folders (their best student), RUN:LABEL, files with weights or deployed ones, networks by name: "
             "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
         ),
     ],
@@ -38,6 +40,7 @@ def bench(
         str | None,
         typer.Option(
             metavar="NAMES",
+            autocompletion=_completion.runtimes,
             help=f"Of {runtimes_here()}; with commas. By default onnxruntime, or none with --target.",
         ),
     ] = None,

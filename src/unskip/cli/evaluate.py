@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unskip.cli._console import out
-from unskip.cli._options import AllowedModules, DataName, DataSettings, NetLabel
+from unskip.cli._options import AllowedModules, DataName, DataSettings, FileDepth, NetLabel
 
 
 def evaluate(
@@ -17,10 +17,7 @@ def evaluate(
         typer.Argument(help="A run folder (its best student), a .safetensors file, or a deployed file of any format."),
     ],
     label: NetLabel = None,
-    depth: Annotated[
-        str | None,
-        typer.Option(metavar="DEPTH", help="Which network of a file of several depths; by default the full one."),
-    ] = None,
+    depth: FileDepth = None,
     data: DataName = None,
     settings: DataSettings = None,
     allowed: AllowedModules = None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import out
+from unskip.cli._exports import show_exports
 from unskip.cli._options import (
     AllowedModules,
     DataName,
@@ -24,6 +26,9 @@ from unskip.cli._options import (
 from unskip.errors import UnskipError
 from unskip.listing import listed_names
 
+if TYPE_CHECKING:
+    from unskip.export import Exported
+
 
 def export(
     target: Annotated[Path, typer.Argument(help="A run folder (its best student) or a .safetensors file.")],
@@ -31,6 +36,7 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
+            autocompletion=_completion.formats,
             help=f"Of {', '.join(listed_names('unskip.export.formats'))}; by default onnx. Repeat for more.",
         ),
     ] = None,
@@ -155,9 +161,12 @@ def export(
         device=devices[0] if devices else None,
         console=out,
     )
-    integers = False
-    for done in written:
-        out.print(done.describe(), highlight=False, soft_wrap=True)
-        integers = integers or done.precision == "int8"
-    if integers and target.is_dir():
+    files: list[Exported] = []
+    try:
+        for done in written:
+            files.append(done)
+            out.print(f"{done.path} is written", highlight=False, soft_wrap=True)
+    finally:  # what was kept before another was refused is there
+        show_exports(files, out)
+    if target.is_dir() and any(done.precision == "int8" for done in files):
         show_eight_bits(read_eight_bits(RunFolder(target).int8), out)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
+from unskip.cli._limits import with_limits
 from unskip.cli._options import (
     AllowedModules,
     AsJson,
@@ -27,13 +28,16 @@ from unskip.cli._options import (
     runtimes_here,
 )
 from unskip.errors import UnskipError
-from unskip.measures import limits
 
 
+@with_limits
 def fit_budget(
     net: Annotated[
         str,
-        typer.Argument(help="The teacher: a name from `unskip nets`, a .safetensors file of a run, or a run folder."),
+        typer.Argument(
+            autocompletion=_completion.nets,
+            help="The teacher: a name from `unskip nets`, a file with weights whose network is known, or a run folder.",
+        ),
     ],
     element: Annotated[
         Literal["float32", "int8"] | None,
@@ -49,7 +53,11 @@ def fit_budget(
     compiles: Compiles = None,
     runtime: Annotated[
         str,
-        typer.Option(metavar="NAME", help=f"Where untrained exports are timed: {runtimes_here()}."),
+        typer.Option(
+            metavar="NAME",
+            autocompletion=_completion.runtimes,
+            help=f"Where untrained exports are timed: {runtimes_here()}.",
+        ),
     ] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: ImageSize = None,
@@ -115,20 +123,3 @@ def fit_budget(
         render_answer(answer, out, written)
     if not answer.fits:
         raise typer.Exit(ExitCode.NOT_MET)
-
-
-def _with_limits(command: Any) -> None:
-    """Give a command an option for every limit that a measure has, in the place of its ``**limits``."""
-    signature = inspect.signature(command, eval_str=True)
-    *own, _ = signature.parameters.values()
-    options = []
-    for name, (_, limit) in limits().items():
-        option = typer.Option(metavar="MOST", help=f"{limit.help[:1].upper()}{limit.help[1:]}.")
-        kind = inspect.Parameter.KEYWORD_ONLY
-        options.append(inspect.Parameter(name, kind, default=None, annotation=Annotated[str | None, option]))
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-    command.__signature__ = signature.replace(parameters=[*parameters[:1], *options, *parameters[1:]])
-    command.__annotations__ = {name: each.annotation for name, each in command.__signature__.parameters.items()}
-
-
-_with_limits(fit_budget)

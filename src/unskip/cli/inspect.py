@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from unskip.analyses import ANALYSES, Target
+from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
 from unskip.cli._options import (
@@ -29,7 +31,11 @@ from unskip.errors import UnskipError
 
 def inspect(
     net: Annotated[
-        str, typer.Argument(help="A name from `unskip nets`, a .safetensors file of a run, or a run folder.")
+        str,
+        typer.Argument(
+            autocompletion=_completion.nets,
+            help="A name from `unskip nets`, a file with weights whose network is known, or a run folder.",
+        ),
     ],
     image_size: ImageSize = None,
     settings: NetSettings = None,
@@ -68,9 +74,12 @@ def inspect(
 
     Prints parameters, MACs, every shortcut with the bytes it holds and for how long, the memory that lives at every
     operation with and without shortcuts, and one sentence saying whether removal pays. With --target, the compiler of
-    a device says first whether the network fits its SRAM, and what removing shortcuts gives there.
+    a device says first whether the network fits its SRAM, and what removing shortcuts gives there. Of a file with
+    weights (.safetensors, .pth, ..) it says first whose they are, of this package's networks, torchvision's and timm's,
+    by the names and shapes of its tensors.
 
     Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
+    `unskip inspect mine.pth`,
     `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
     {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --also plan`,
     `unskip inspect resnet50 --target ethos-u55-128 --sram 256KiB`, `unskip inspect resnet18 --target ethos-u65-256
@@ -79,17 +88,22 @@ def inspect(
     from unskip.analyses import inspect_net
     from unskip.analyses.device import Device as DeviceAnalysis
     from unskip.recipe import parse_edits, parse_settings
-    from unskip.targets import resolve_net
+    from unskip.targets import recognised, resolve_net, trained_file
 
     device = _target(target, system_config, memory_mode, optimise, sram, compiles)
+    file = trained_file(net)
+    with out.status(f"looking whose weights {net} holds") if file else nullcontext():
+        found = recognised(file) if file else None
     network = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
     with Progress() as progress:
         on = None if device is None else replace(device, compiled=progress.done)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
         inspection = inspect_net(*network, also=also or (), target=on)
     if as_json:
-        typer.echo(json.dumps(inspection.to_json(), indent=1))
+        typer.echo(json.dumps(inspection.to_json() | ({"recognised": found.to_json()} if found else {}), indent=1))
     else:
+        if found:
+            out.print(f"{net} holds the weights of {found}: all of its {found.of} tensors", highlight=False)
         inspection.show(out)
     fit = inspection.analyses.get("device")
     if isinstance(fit, DeviceAnalysis) and fit.fits is False:

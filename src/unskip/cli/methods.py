@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
+from unskip.cli import _completion
 from unskip.cli._console import out, print_pairs
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="Show this method's card and fields.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(autocompletion=_completion.methods, help="Show this method's card and fields.")
+    ] = None,
 ) -> None:
     """List the distillation methods, or show one: formula, defaults, when to use it, departures from its paper.
 

@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from unskip.cli import _completion
 from unskip.cli._console import print_pairs
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe, with every default filled in.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(autocompletion=_completion.recipes, help="Print this recipe, with every default filled in."),
+    ] = None,
 ) -> None:
     """List the recipes that come with unskip, or print one; `unskip run NAME` runs it.
 

@@ -1,4 +1,4 @@
-"""``unskip report``: a run's report, written again."""
+"""``unskip report``: the report of a run or a shrink, written again."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import typer
 from unskip.cli._console import out
 
 
-def report(folder: Annotated[Path, typer.Argument(help="A run folder.")]) -> None:
-    """Write report.html again from a run's results, and print where it is.
+def report(folder: Annotated[Path, typer.Argument(help="A run folder, or one of `unskip shrink`.")]) -> None:
+    """Write report.html again from the results in a folder, and print where it is; of a shrink, its model card too.
 
     Example: `unskip report runs/demo`.
     """
-    from unskip.report import write_report
+    from unskip.report import write_model_card, write_report
 
     out.print(str(write_report(folder)), highlight=False, soft_wrap=True)
+    if (folder / "shrink.json").is_file() and (card := write_model_card(folder)):
+        out.print(str(card), highlight=False, soft_wrap=True)

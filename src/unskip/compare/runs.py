@@ -22,6 +22,7 @@ from unskip.evaluation import evaluate
 from unskip.nets import StagedNet
 from unskip.recipe import MeasureRecipe, Recipe
 from unskip.records import Comparison, Load, Net, Run
+from unskip.records import Data as DataRecord
 from unskip.run_folder import RunFolder
 from unskip.tasks import Score, Task
 
@@ -82,16 +83,7 @@ def results_of(
             "metric": task.metric,
             "best": best,
             "seed": recipe.seed,
-            "data": {
-                "name": data.name,
-                "path": recipe.data.path,
-                "num_train": data.num_train,
-                "num_test": data.num_test,
-                "classes": data.classes,
-                "image_shape": data.image_shape,
-                "fingerprint": data.fingerprint,
-                "chance": scores[nets[0].label].chance,
-            },
+            "data": record_of_data(data, recipe, scores[nets[0].label].chance),
             "nets": [
                 Net(
                     label=trained.label,
@@ -109,6 +101,20 @@ def results_of(
             "recipe": recipe.model_dump(mode="json"),
             "seconds": time.time() - started,
         }
+    )
+
+
+def record_of_data(data: Data, recipe: Recipe, chance: float | None) -> DataRecord:
+    """The images of a recipe as records have them; ``chance`` is that of an answer without a look at them."""
+    return DataRecord(
+        name=data.name,
+        path=recipe.data.path,
+        num_train=data.num_train,
+        num_test=data.num_test,
+        classes=data.classes,
+        image_shape=data.image_shape,
+        fingerprint=data.fingerprint,
+        chance=chance,
     )
 
 

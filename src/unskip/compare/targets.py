@@ -16,11 +16,11 @@ from unskip.measures import MeasuredNet
 from unskip.nets import PACKAGES
 from unskip.recipe import parse_edits, parse_settings
 from unskip.run_folder import net_file
-from unskip.runtimes import ending_of, read_metadata, runtime_for, runtimes
+from unskip.runtimes import ending_of, read_metadata, runtime_for
 from unskip.surgery import build
-from unskip.targets import resolve_net
+from unskip.targets import resolve_net, trained_file
 from unskip.tasks import Matching
-from unskip.weights import described_net, load_net
+from unskip.weights import described_net, has_spec, load_net
 
 _RANDOM_SEED = 0  # of the weights of a network by its name
 
@@ -54,8 +54,9 @@ class Target(MeasuredNet):
 def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None) -> list[Target]:
     """The targets that a command line names, in its order; equal names are numbered.
 
-    A text is a run folder (its best student), ``RUN:LABEL``, a .safetensors file, a deployed file, or a network by name
-    with options and edits behind plus signs: ``resnet20+width=32+without_shortcuts``. ``image_size`` is the
+    A text is a run folder (its best student), ``RUN:LABEL``, a file with weights, a deployed file, or a network by name
+    with options and edits behind plus signs: ``resnet20+width=32+without_shortcuts``. Weights that do not say which
+    network they are of are recognised, and may have edits behind them too. ``image_size`` is the
     (height, width) for networks by name, and for files that leave it open. Raises `UnskipError` for anything else.
     """
     if not texts:
@@ -76,16 +77,15 @@ def _target(text: str, image_size: tuple[int, int] | None) -> Target:
         return _trained(text, "run", net_file(path))
     if colon and f"{run}:NAME" not in PACKAGES and Path(run).is_dir():
         return _trained(text, "run", net_file(Path(run), label))
-    if path.suffix == ".safetensors":
-        return _trained(text, "weights", net_file(path))
     if ending_of(path):
         return _deployed(text, path, image_size)
-    if len(path.parts) > 1:
-        if path.is_file():
-            endings = sorted({ending for runtime in runtimes() for ending in runtime.endings})
-            raise UnskipError(f"no runtime runs {text}: deployed files end in {', '.join(endings)}")
+    name = text.partition("+")[0]
+    file = trained_file(name)
+    if file is not None and name == text and has_spec(file):
+        return _trained(text, "weights", file)
+    if file is None and len(path.parts) > 1:
         raise UnskipError(f"no file or run folder {text}")
-    return _by_name(text, image_size)
+    return _by_name(text, image_size, file)
 
 
 def _trained(label: str, kind: Literal["run", "weights"], file: Path) -> Target:
@@ -93,14 +93,15 @@ def _trained(label: str, kind: Literal["run", "weights"], file: Path) -> Target:
     return Target(net, info.image_shape, label=label, kind=kind, home=file, info=info)
 
 
-def _by_name(text: str, image_size: tuple[int, int] | None) -> Target:
+def _by_name(text: str, image_size: tuple[int, int] | None, file: Path | None) -> Target:
+    """A network by its name, or by a ``file`` with weights that does not say which images it expects."""
     name, *changes = text.split("+")
     options = [change for change in changes if "=" in change and ":" not in change]
     edits = [change for change in changes if change not in options]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_SEED)
         net, shape = resolve_net(name, parse_settings(options), parse_edits(edits), image_size)
-    return Target(net.eval(), shape, label=text, kind="name")
+    return Target(net.eval(), shape, label=text, kind="weights" if file else "name", home=file)
 
 
 def _deployed(text: str, file: Path, image_size: tuple[int, int] | None) -> Target:

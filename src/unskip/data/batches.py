@@ -27,6 +27,9 @@ class Images(Protocol):
     def at(self, rows: Rows) -> Tensor:
         """The images at these rows, as a test sees them."""
 
+    def part(self, rows: Rows, *, augmented: bool) -> Images:
+        """The images at these rows by themselves; those that are not ``augmented`` are for tests."""
+
     def normalization(self) -> Normalization:
         """What they are normalised by where nothing else is said."""
 

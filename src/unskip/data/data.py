@@ -7,13 +7,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unskip.data.batches import Batches, Images, Steps
 from unskip.data.normalize import Normalization, named_normalization
 from unskip.data.resident import array_digest
-from unskip.data.subsets import balanced_order
+from unskip.data.subsets import balanced_order, balanced_share, held_out
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
@@ -128,3 +129,21 @@ class Data:
                 f"{self.name} have {channels}; give as many means and standard deviations"
             )
         return replace(self, normalization=normalization)
+
+    def with_held_out(self, fraction: float, seed: int = 0) -> Data:
+        """With a share of every class's training images as the test images, and the others to train on.
+
+        `UnskipError` where a class has no two training images.
+        """
+        stay, leave = held_out(self._train.labels, fraction, seed)
+        _, counts = np.unique(self._train.labels, return_counts=True)
+        if counts.min() < 2:
+            raise UnskipError(f"no image can be held out: a class of {self.name} has one training image")
+        return replace(
+            self, _train=self._train.part(stay, augmented=True), _test=self._train.part(leave, augmented=False)
+        )
+
+    def with_training_share(self, fraction: float, seed: int = 0) -> Data:
+        """With a share of every class's training images, at least one of each."""
+        rows = balanced_share(self._train.labels, fraction, seed)
+        return replace(self, _train=self._train.part(rows, augmented=True))

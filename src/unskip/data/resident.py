@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 import torch
@@ -49,6 +50,14 @@ class ResidentImages:
     def at(self, rows: Rows) -> Tensor:
         """See `Images`."""
         return self._whole()[torch.from_numpy(rows).to(self.pixels.device)]
+
+    def part(self, rows: Rows, *, augmented: bool) -> ResidentImages:
+        """See `Images`."""
+        part = copy(self)
+        part.augmentation = self.augmentation if augmented else None
+        pixels = self.pixels if augmented else self._whole()
+        part.pixels, part.labels = pixels[torch.from_numpy(rows).to(pixels.device)], self.labels[rows]
+        return part
 
     def normalization(self) -> Normalization:
         """The mean and standard deviation of these images."""

@@ -89,6 +89,10 @@ class StreamedImages:
         """See `Images`."""
         return torch.stack([self.transform.for_tests(self.image_set.image(int(row))) for row in rows]).to(self.device)
 
+    def part(self, rows: Rows, *, augmented: bool) -> StreamedImages:
+        """See `Images`; a pass without a seed is one for tests."""
+        return replace(self, image_set=self.image_set.take(rows))
+
     def normalization(self) -> Normalization:
         """ImageNet's for colours, from -1 to 1 for greys."""
         return IMAGENET if self.transform.preprocessing.mode == "RGB" else Normalization((0.5,), (0.5,))

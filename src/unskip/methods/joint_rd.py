@@ -124,7 +124,7 @@ class _JointTraining(Objective):
         eta = self.method.hybrid_weight_at(progress)
         return {
             "ce": self.task.label_loss(student_logits, labels),
-            "hybrid_ce": eta * hybrids * self.task.label_loss(hybrid_logits, labels.repeat(hybrids)),
+            "hybrid_ce": eta * hybrids * self.task.label_loss(hybrid_logits, torch.cat([labels] * hybrids)),
             "feature": eta * self.method.feature_weight * distance,
         }
 

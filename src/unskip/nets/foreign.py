@@ -76,6 +76,10 @@ class ForeignNet:
         except UnskipError as error:
             raise UnskipError(f"{self.source}: {error}") from error
 
+    def unparsed(self) -> nn.Module:
+        """The package's own module, freshly initialised, with the classes and channels that it has by default."""
+        return self._make()
+
     def _make(self, **arguments: Any) -> nn.Module:
         try:
             return self.model(**arguments)

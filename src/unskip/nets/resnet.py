@@ -106,13 +106,23 @@ def _average_max_head(channels: int, num_classes: int) -> nn.Sequential:
     return sequence(layers)
 
 
+_OF_PROJECTIONS = {
+    f"{theirs}.{number}": f"shortcut.{layer}"
+    for theirs in ("downsample", "shortcut")
+    for number, layer in enumerate(("conv", "bn"))
+}
+
+
 def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A torchvision ResNet's state dict under this module's names; unknown names stay as they are."""
-    places = {"conv1": "stem.conv", "bn1": "stem.bn", "fc": "head.fc"}
+    """A torchvision ResNet's state dict under this module's names; unknown names stay as they are.
+
+    Some of the usual ResNets for CIFAR call the last layer ``linear`` and a projection ``shortcut``.
+    """
+    places = {"conv1": "stem.conv", "bn1": "stem.bn", "fc": "head.fc", "linear": "head.fc"}
     for name in tensors:
         place = name.rpartition(".")[0]
         found = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", place)
         if found:
-            layer = {"downsample.0": "shortcut.conv", "downsample.1": "shortcut.bn"}.get(found[3], f"body.{found[3]}")
+            layer = _OF_PROJECTIONS.get(found[3], f"body.{found[3]}")
             places[place] = f"stage{found[1]}.block{int(found[2]) + 1}.{layer}"
     return renamed(tensors, places)

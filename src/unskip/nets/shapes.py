@@ -87,7 +87,7 @@ def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, Any]:
             raise
         except (RuntimeError, ValueError) as error:
             failure = error
-    raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
+    raise _no_size(sides, failure)
 
 
 def _shapes_of_parts(twin: nn.Module, images: torch.Tensor) -> dict[str, Any]:
@@ -100,6 +100,27 @@ def _shapes(output: Any) -> Any:
     if isinstance(output, torch.Tensor):
         return tuple(output.shape[1:])
     return {name: tuple(tensor.shape[1:]) for name, tensor in named_answers(output).items()}
+
+
+def fitting_image(net: nn.Module) -> tuple[int, int, int]:
+    """The shape (channels, height, width) of an image that a network takes: 64 pixels, or the first usual size.
+
+    Raises `UnskipError` where none fits.
+    """
+    failure: Exception = ValueError()
+    for side in _SIDES:
+        shape = (image_channels(net, side), side, side)
+        try:
+            on_one_image(net, shape, lambda twin, images: twin(images))
+        except (RuntimeError, ValueError) as error:
+            failure = error
+        else:
+            return shape
+    raise _no_size(_SIDES, failure)
+
+
+def _no_size(sides: Sequence[int], failure: Exception) -> UnskipError:
+    return UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
 
 
 def image_channels(net: nn.Module, side: int) -> int:

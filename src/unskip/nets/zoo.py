@@ -72,7 +72,8 @@ def _cifar_resnet(depth: int) -> NetEntry:
         )
     factory = partial(resnet.cifar_resnet, depth)
     blocks = (depth - 2) // 6
-    return NetEntry(factory, f"CIFAR ResNet, 3 stages of {blocks} basic blocks, width 16", 32)
+    summary = f"CIFAR ResNet, 3 stages of {blocks} basic blocks, width 16"
+    return NetEntry(factory, summary, 32, resnet.from_torchvision)
 
 
 def _wide_resnet(depth: int, widening: int) -> NetEntry:
@@ -98,13 +99,15 @@ def _resnet(
         partial(resnet.resnet, block, blocks=blocks, small_images=small_images, average_max_head=average_max_head),
         f"{_sum(blocks)} {kind}{form}",
         32 if small_images else 224,
-        None if small_images or average_max_head else resnet.from_torchvision,
+        None if average_max_head else resnet.from_torchvision,
     )
 
 
 def _any_resnet(block: Block, kind: str) -> NetEntry:
     factory = partial(resnet.resnet, block)
-    return NetEntry(factory, f"{kind} of your choice: option blocks, such as [2, 2, 3, 2]", 224)
+    return NetEntry(
+        factory, f"{kind} of your choice: option blocks, such as [2, 2, 3, 2]", 224, resnet.from_torchvision
+    )
 
 
 def _vgg(depth: int, *, small_images: bool) -> NetEntry:

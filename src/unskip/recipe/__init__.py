@@ -4,13 +4,15 @@ A recipe says everything that decides a run's result: data, teacher, student, me
 measured, and the seed. Unknown keys and wrong types are errors that name the nearest right key.
 """
 
+from unskip.listing import named_recipes
 from unskip.recipe.data import DataRecipe
-from unskip.recipe.reading import load_recipe, load_tree, named_recipes, parse_edits, parse_settings, recipe_from
+from unskip.recipe.reading import load_recipe, load_tree, parse_edits, parse_settings, recipe_from
 from unskip.recipe.sections import Edits, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
 from unskip.recipe.task import TaskRecipe
 from unskip.recipe.training import (
     SGD,
     Adam,
+    AdamW,
     Constant,
     Cosine,
     Exponential,
@@ -24,6 +26,7 @@ from unskip.recipe.training import (
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "Constant",
     "Cosine",
     "DataRecipe",

@@ -10,19 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from unskip.errors import UnskipError, first_line
+from unskip.listing import named_recipes
 from unskip.recipe.sections import Recipe, name_and_arguments
 from unskip.recipe.yaml_text import read_yaml, yaml_file
 from unskip.settings import explain, nearest, shortened
 
 _MOST_PARTS = 8  # of a key; no setting lies as deep
-
-
-def named_recipes() -> dict[str, Path]:
-    """The recipes that come with the project, by name."""
-    package = Path(__file__).resolve().parents[1]
-    installed, checkout = package / "recipes", package.parents[1] / "recipes"
-    folder = installed if installed.is_dir() else checkout
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
 
 
 def load_tree(source: str | Path) -> dict[str, Any]:

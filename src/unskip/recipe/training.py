@@ -39,7 +39,18 @@ class Adam(Section):
     weight_decay: float = Field(0.0, ge=0, description="L2 penalty on all weights")
 
 
-Optimizer = Annotated[SGD | Adam, Field(discriminator="name")]
+class AdamW(Section):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), of kernels alone: not of biases and BatchNorm."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0, description="learning rate; onecycle has its own")
+    betas: tuple[Decay, Decay] = Field(
+        (0.9, 0.999), strict=False, description="decay of the two running means, from 0 to below 1"
+    )
+    weight_decay: float = Field(0.05, ge=0, description="share of a weight that a step at rate 1 takes away")
+
+
+Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
 
 
 class OneCycle(Section):
@@ -50,7 +61,13 @@ class OneCycle(Section):
     """
 
     name: Literal["onecycle"] = "onecycle"
-    max_lr: float = Field(0.1, gt=0, description="the highest rate; the optimiser's own is not used")
+    max_lr: float = Field(
+        0.1,
+        gt=0,
+        description="the highest rate; the optimiser's own is not used. When left out: 0.01 with adam and adamw; with "
+        "sgd 0.05 where the network starts from trained weights (`teacher.initial_weights`, `student.init: teacher`, "
+        "`student.initial_weights`)",
+    )
     div_factor: float = Field(10.0, ge=1, description="the first rate is max_lr divided by this")
     final_div_factor: float = Field(1e4, ge=1, description="the last rate is the first divided by this")
     warmup: float = Field(0.3, gt=0, lt=1, description="share of the steps on the way up")
@@ -96,6 +113,10 @@ class Constant(Section):
 Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(discriminator="name")]
 
 
+_MAX_LR_OF_ADAM = 0.01
+_MAX_LR_OF_TRAINED = 0.05  # docs/training.md has the figures that both follow from
+
+
 class TrainingRecipe(Section):
     """How a network is trained; the AlignKD paper's settings are the defaults where it states them."""
 
@@ -103,6 +124,38 @@ class TrainingRecipe(Section):
     batch_size: int = Field(128, ge=1, le=2**31 - 1, description="images per step, of all processes together")
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        description="of every phase, in which the rate rises linearly to the schedule's; onecycle rises anyway",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of a label that all classes get alike; the teacher's answers stay as they are",
+    )
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="alpha of mixup: every image is blended with another, for teacher and student alike, and their "
+        "labels too; 0 is without",
+    )
+    cutmix: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="alpha of CutMix: a rectangle of another image, likewise; beside mixup each batch gets one of the "
+        "two by chance",
+    )
+    ema_decay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="decay by step of the mean of all weights that is validated and ships, BatchNorm's statistics "
+        "included; by default the last weights are",
+    )
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none by default")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the chip computes in bf16, float32 elsewhere"
@@ -114,6 +167,11 @@ class TrainingRecipe(Section):
     checkpoint_minutes: float = Field(5.0, gt=0, description="within an epoch; every epoch's end is saved besides")
     tensorboard: bool = Field(False, description="also write TensorBoard event files into the run folder")
 
+    @property
+    def highest_rate(self) -> float:
+        """The learning rate that decides: the schedule's own, or the optimiser's, from which others start."""
+        return self.schedule.max_lr if isinstance(self.schedule, OneCycle) else self.optimizer.lr
+
     @model_validator(mode="before")
     @classmethod
     def _default_kinds(cls, tree: Any) -> Any:
@@ -124,4 +182,29 @@ class TrainingRecipe(Section):
         for key in ("optimizer", "schedule"):
             if isinstance(tree.get(key), dict) and "name" not in tree[key]:
                 named[key] = {"name": cls.model_fields[key].default.name, **tree[key]}
-        return tree | named
+        tree = tree | named
+        return _with_max_lr(tree, _MAX_LR_OF_ADAM) if _optimizer_of_open_rate(tree) in ("adam", "adamw") else tree
+
+
+def with_max_lr_of_trained(section: Any) -> Any:
+    """A training section, as plain data, for a network that starts from trained weights.
+
+    Where the section leaves the highest rate of SGD open, a lower one than for fresh weights is filled in.
+    """
+    tree = {} if section is None else section
+    return _with_max_lr(tree, _MAX_LR_OF_TRAINED) if _optimizer_of_open_rate(tree) == "sgd" else section
+
+
+def _optimizer_of_open_rate(section: Any) -> str | None:
+    """The optimiser of a training section whose onecycle schedule is given no highest rate; else None."""
+    if not isinstance(section, dict):
+        return None
+    optimizer, schedule = (section.get(key) or {} for key in ("optimizer", "schedule"))
+    if not isinstance(schedule, dict) or schedule.get("name", "onecycle") != "onecycle" or "max_lr" in schedule:
+        return None
+    name = optimizer.get("name", "sgd") if isinstance(optimizer, dict) else getattr(optimizer, "name", None)
+    return name if isinstance(name, str) else None
+
+
+def _with_max_lr(section: dict[str, Any], rate: float) -> dict[str, Any]:
+    return {**section, "schedule": {"name": "onecycle", "max_lr": rate, **(section.get("schedule") or {})}}

@@ -1,16 +1,35 @@
-"""What ``run.json`` and a benchmark's JSON file hold, as typed data; no torch."""
+"""What ``run.json``, ``shrink.json`` and a benchmark's JSON file hold, as typed data; no torch."""
 
 from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
 from unskip.records.eight_bits import EightBits, read_eight_bits
 from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
+from unskip.records.past_runs import PastRun, PastRuns, Training
 from unskip.records.run import Data, Epoch, Net, Run
+from unskip.records.shrink import (
+    Answer,
+    Answers,
+    ClassAnswers,
+    Confusion,
+    Disagreement,
+    Rung,
+    Shrink,
+    Teacher,
+    Trial,
+    WayOut,
+    Winner,
+)
 
 __all__ = [
     "About",
+    "Answer",
+    "Answers",
     "Cell",
+    "ClassAnswers",
     "Comparison",
+    "Confusion",
     "Data",
+    "Disagreement",
     "EightBits",
     "Epoch",
     "Estimate",
@@ -20,13 +39,22 @@ __all__ = [
     "Load",
     "Net",
     "Operation",
+    "PastRun",
+    "PastRuns",
     "Record",
     "Run",
+    "Rung",
+    "Shrink",
     "Speedup",
     "Subject",
+    "Teacher",
     "TimeShare",
     "Timeline",
     "Traffic",
+    "Training",
+    "Trial",
+    "WayOut",
+    "Winner",
     "read_eight_bits",
     "speedup",
     "time_share",

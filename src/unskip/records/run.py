@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from unskip.chance import is_at_chance
-from unskip.errors import UnskipError
 from unskip.records.comparison import Cell, Comparison, Subject
 from unskip.records.figures import Figure, Record
+from unskip.records.reading import read_record
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -161,18 +160,10 @@ class Run(Record):
     @classmethod
     def read(cls, run_folder: Path) -> Run:
         """The results in ``run_folder``; :class:`UnskipError` if there are none that can be read."""
-        path = run_folder / "run.json"
-        try:
-            return cls.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise UnskipError(
-                f"{path} is missing: a report needs the results of a finished run; run `unskip run` first"
-            ) from None
-        except ValidationError as error:
-            places = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()[:3]]
-            problems = "; ".join(f"{place}: {message}" if place else message for place, message in places)
-        except (OSError, ValueError, RecursionError) as error:
-            problems = f"it cannot be read as JSON: {error}"
-        raise UnskipError(
-            f"{path} does not hold a run's results ({problems}); delete it and give the same `unskip run` again"
+        return read_record(
+            cls,
+            run_folder / "run.json",
+            missing="a report needs the results of a finished run; run `unskip run` first",
+            what="a run's results",
+            remedy="delete it and give the same `unskip run` again",
         )

@@ -11,7 +11,7 @@ from unskip.records import About, Cell, Comparison, Estimate, Figure, Group
 from unskip.report.drawings import colors_of
 from unskip.report.layers import DrawnEstimate, bound_of, cascades_of, layers_plot
 from unskip.report.svg import BOUNDS
-from unskip.report.table import Line, Table, build, compared
+from unskip.report.table import Line, Table, build, compared, in_sentence
 from unskip.units import times, writer
 
 DEVICE_COSTS = ("sram", "dram_traffic")
@@ -117,8 +117,7 @@ def _cost(comparison: Comparison, cell: Cell, first: Cell, name: str) -> tuple[s
     unit, write = writer(about.unit, [this.value, other.value])
     same = f"{write(this.value)} {unit}"
     numbers = same if this.value == other.value else f"{write(this.value)} instead of {write(other.value)} {unit}"
-    title = about.title if about.title[1].isupper() else about.title[0].lower() + about.title[1:]
-    return f"{title} {how}", numbers
+    return f"{in_sentence(about.title)} {how}", numbers
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Runs and benchmarks as self-contained HTML pages: sentences, tables and plots poured into templates."""
+"""Runs, shrinks and benchmarks as self-contained HTML pages: sentences, tables and plots poured into templates."""
 
 from __future__ import annotations
 
@@ -10,32 +10,66 @@ from typing import Any
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, EightBits, Group, Run, read_eight_bits
+from unskip.records import Comparison, EightBits, Group, PastRuns, Run, Shrink, read_eight_bits
+from unskip.report.class_answers import MOST_CLASSES, classes_table, disagreements, mistakes_table
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_of, device_section
 from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
+from unskip.report.past_runs import cost_plots, course_plots, networks_table
 from unskip.report.sentences import TEMPLATES, sentences
+from unskip.report.shrinks import definitions_of, side_by_side
 from unskip.report.table import Table, definitions
+from unskip.report.tried import tried_drawings, tried_table
 
 
-def write_report(run_folder: Path) -> Path:
-    """Write ``report.html`` beside the ``run.json`` of a finished run and return its path.
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` beside the ``run.json`` of a finished run, or a ``shrink.json``, and return its path.
 
     The file needs nothing but itself: no scripts, no network, no fonts. It appears whole or not at all.
 
     Raises:
-        UnskipError: The folder holds no ``run.json``, or one that cannot be read.
+        UnskipError: The folder holds neither, or one that cannot be read.
     """
-    path = Path(run_folder) / "report.html"
-    write_text(path, render(Run.read(path.parent), read_eight_bits(path.parent / "int8")))
+    path = Path(folder) / "report.html"
+    if (path.parent / "shrink.json").is_file():
+        page = render_shrink(Shrink.read(path.parent))
+    else:
+        page = render(Run.read(path.parent), read_eight_bits(path.parent / "int8"))
+    write_text(path, page)
     return path
 
 
 def write_bench_report(comparison: Comparison, path: Path) -> None:
     """Write the page of a benchmark. It needs nothing but itself, and appears whole or not at all."""
     write_text(path, render_bench(comparison))
+
+
+def write_past_runs(record: PastRuns, path: Path) -> None:
+    """Write the page of several runs. It needs nothing but itself, and appears whole or not at all."""
+    write_text(path, render_past_runs(record))
+
+
+def render_past_runs(record: PastRuns) -> str:
+    """The whole page of several runs as HTML; the same runs give the same bytes."""
+    nets = networks_table(record)
+    return TEMPLATES.get_template("past_runs.html.j2").render(
+        unskip=record.unskip,
+        pictures=False,
+        title=", ".join(run.label for run in record.runs),
+        past=record,
+        nets=nets,
+        costs=cost_plots(record),
+        courses=course_plots(record),
+        definitions=definitions(nets),
+        recipes={run.label: _as_yaml(run.results.recipe) for run in record.runs if run.results},
+        sentences=sentences,
+    )
+
+
+def _as_yaml(recipe: dict[str, Any]) -> str:
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
 def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
@@ -54,7 +88,7 @@ def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
         losses=loss_drawings(run),
-        recipe=yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True),
+        recipe=_as_yaml(run.recipe),
     )
 
 
@@ -72,6 +106,28 @@ def render_bench(comparison: Comparison) -> str:
     )
 
 
+def render_shrink(record: Shrink) -> str:
+    """The whole page of what `unskip shrink` found as HTML; the same record gives the same bytes."""
+    answers, winner = record.answers, record.winner
+    return TEMPLATES.get_template("shrink.html.j2").render(
+        title=f"{record.net} on {record.data.name}, for {record.target}",
+        unskip=record.unskip,
+        shrink=record,
+        pictures=True,
+        beside=side_by_side(record) if winner else None,
+        tried=tried_table(record) if record.trials else None,
+        drawings=tried_drawings(record),
+        answers=answers,
+        classes=classes_table(answers) if answers else None,
+        every_class=classes_table(answers, every=True) if answers and len(answers.classes) > MOST_CLASSES else None,
+        mistakes=mistakes_table(answers) if answers else None,
+        shown=disagreements(answers) if answers else (),
+        definitions=definitions_of(record),
+        recipe=yaml.safe_dump(winner.recipe, sort_keys=False, allow_unicode=True) if winner else None,
+        sentences=sentences,
+    )
+
+
 def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None, **values: Any) -> str:
     """A page as HTML, with what all pages have; values are escaped unless they are markup."""
     sections: list[dict[str, Any]] = [
@@ -86,6 +142,7 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
     return TEMPLATES.get_template(template).render(
         values,
         unskip=comparison.unskip,
+        pictures=False,
         comparison=comparison,
         nets=nets,
         sections=sections,

@@ -27,13 +27,17 @@ _Line = tuple[tuple[float, float], tuple[float, float]]  # from, to: cost and pe
 
 @dataclass(frozen=True)
 class Point:
-    """A net or file: what it costs, its accuracy from 0 to 1, the number of its colour, and the cost's spread."""
+    """A net or file: what it costs, its accuracy from 0 to 1, the number of its colour, and the cost's spread.
+
+    ``short``: after a training that was ended early, so that it cannot be compared with the others.
+    """
 
     label: str
     cost: float
     accuracy: float
     color: int
     spread: tuple[float, float] | None = None
+    short: bool = False
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -46,16 +50,20 @@ def front(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
-def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str) -> Markup:
+def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, limit: float | None = None) -> Markup:
     """Scores against costs, with the titles of the two; ``name`` is unique in the page.
 
-    The line joins those that no other beats in both: up and to the left is better.
+    The line joins those that no other beats in both: up and to the left is better. Those of a ``short`` training are
+    diamonds and apart from that. An upright line stands at the ``limit`` of the cost.
     """
-    best = front(points)
+    best = front([point for point in points if not point.short])
     with canvas(480, 300) as axes:
         heights = [100 * point.accuracy for point in points]
         room = max(0.15 * (max(heights) - min(heights)), 0.5)
-        bottom, right = min(heights) - room, 1.06 * max(max((point.cost, *(point.spread or ()))) for point in points)
+        bottom, right = (
+            min(heights) - room,
+            1.06 * max(limit or 0, *(max((point.cost, *(point.spread or ()))) for point in points)),
+        )
         axes.set(xlim=(0, right), ylim=(bottom, max(heights) + room))  # costs from 0, so that lengths can be compared
         steps = [(best[0].cost, bottom), *((point.cost, 100 * point.accuracy) for point in best)]
         corners = [steps[0]]
@@ -64,22 +72,30 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str) -> Ma
         corners.append((right, corners[-1][1]))
         axes.plot(*zip(*corners, strict=True), color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         strokes = []
+        if limit is not None:
+            axes.axvline(limit, color=INK, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
+            strokes.append(((limit, bottom), (limit, max(heights) + room)))
         for point in points:
             color, height = net_color(point.color), 100 * point.accuracy
             if point.spread is not None:
                 axes.plot(point.spread, [height] * 2, color=color, linewidth=1.2, alpha=0.6, zorder=3)
                 strokes.append(((point.spread[0], height), (point.spread[1], height)))
             fill: Any = "full" if point in best else "none"
-            marker = axes.plot(point.cost, height, "o", color=color, fillstyle=fill, clip_on=False, zorder=4)
-            marker[0].set(markersize=7, markeredgewidth=1.6)
+            shape = "D" if point.short else "o"
+            marker = axes.plot(point.cost, height, shape, color=color, fillstyle=fill, clip_on=False, zorder=4)
+            marker[0].set(markersize=5 if point.short else 7, markeredgewidth=1.6)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.set_title(f"{score}, %")
         axes.set_xlabel(cost)
         _name_points(axes, points, best, [*pairwise(corners), *strokes])
         said = ", ".join(point.label for point in best)
-        all_points = ", ".join(f"{point.label} {percent(point.accuracy)} at {point.cost:.3g}" for point in points)
-        return to_svg(axes, name, f"{score} against {cost}: {all_points}. Not beaten in both: {said}.")
+        all_points = ", ".join(
+            f"{point.label} {percent(point.accuracy)} at {point.cost:.3g}{' after a short training' * point.short}"
+            for point in points
+        )
+        limited = "" if limit is None else f" The limit is {limit:.3g}."
+        return to_svg(axes, name, f"{score} against {cost}: {all_points}. Not beaten in both: {said}.{limited}")
 
 
 def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lines: Sequence[_Line]) -> None:

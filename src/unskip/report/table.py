@@ -29,14 +29,17 @@ SPEEDUP = About(
 
 @dataclass(frozen=True)
 class Line:
-    """What a row is made of: a net or a file, its figures by measure, or why it has none; ``color`` is its net's."""
+    """What a row is made of: a net or a file, its figures by measure, or why it has none.
+
+    ``color`` is its net's, None for a row that is none.
+    """
 
     label: str
     about: str = ""
     figures: Mapping[str, Figure] = field(default_factory=dict)
     speedup: Speedup | None = None
     refused: str | None = None
-    color: int = 0
+    color: int | None = 0
     mark: str = ""
 
 
@@ -102,6 +105,11 @@ def compared(figure: Figure, first: Figure, about: About) -> str:
         return SAME
     ratio = times(max(first.value, figure.value) / min(first.value, figure.value))
     return NEARLY if ratio == times(1) else f"{ratio} {'less' if first.value > figure.value else 'more'}"
+
+
+def in_sentence(title: str) -> str:
+    """A measure's title as it is written within a sentence."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def speedup_text(speedup: Speedup) -> str:

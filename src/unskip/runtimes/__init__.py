@@ -26,6 +26,7 @@ __all__ = [
     "configured",
     "ending_of",
     "find_runtime",
+    "names_here",
     "read_metadata",
     "runtime_for",
     "runtimes",
@@ -42,6 +43,11 @@ def find_runtime(name: str) -> Runtime:
 def runtimes() -> list[Runtime]:
     """All runtimes, installed or not."""
     return [runtime() for runtime in RUNTIMES.values()]
+
+
+def names_here() -> list[str]:
+    """The names of the runtimes that run on this machine, installed or not."""
+    return [name for name, runtime in RUNTIMES.items() if not issubclass(runtime, Estimator)]
 
 
 def estimators() -> list[Estimator]:

@@ -63,6 +63,19 @@ class Task(ABC):
         """The task on images scaled to 0..1 that would be normalised by these: for what normalises them itself."""
         return self
 
+    def smoothed(self, smoothing: float) -> Self:
+        """The task with labels of which a part goes to all classes alike; `UnskipError` for one without labels."""
+        if smoothing:
+            raise UnskipError(f"the task {self.name} has no labels to smooth; set `training.label_smoothing` to 0")
+        return self
+
+    def mixed_labels(self, labels: Tensor, others: Tensor, share: float, answers: Answers) -> Tensor:
+        """The labels of images that are a ``share`` of one image and for the rest another; as they are without labels.
+
+        labels, others: (batch,); ``answers``: of the network that is trained, to one image.
+        """
+        return labels
+
     def check_unlabelled(self) -> None:
         """Raise `UnskipError` where images without labels are none to learn this task from."""
         if self.has_labels:
@@ -73,7 +86,10 @@ class Task(ABC):
 
     @abstractmethod
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
-        """The loss against the right answers, a scalar; `UnskipError` for a task without labels."""
+        """The loss against the right answers, a scalar; `UnskipError` for a task without labels.
+
+        Labels are as the images' or as :meth:`mixed_labels` gives them.
+        """
 
     @abstractmethod
     def terms(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -20,10 +20,12 @@ MIN_CLASSES_FOR_TOP5 = 6
 class Classification(Task):
     """Top-1, and from six classes on top-5, on labelled images; chance is the share of the most frequent label.
 
-    ``num_classes``: how many the answers must tell apart, None where any number will do.
+    ``num_classes``: how many the answers must tell apart, None where any number will do. ``label_smoothing``: see
+    `unskip.losses.cross_entropy`; scores know nothing of it. To learn from, labels may be (batch, classes) shares too.
     """
 
     num_classes: int | None = None
+    label_smoothing: float = 0.0
 
     metric: ClassVar[str] = "top1"
     has_labels: ClassVar[bool] = True
@@ -31,11 +33,20 @@ class Classification(Task):
     def label_loss(self, answers: Answers, labels: Tensor) -> Tensor:
         """The cross-entropy; `UnskipError` for labels that are no classes of the answers."""
         try:
-            return cross_entropy(answers, labels)
+            return cross_entropy(answers, labels, self.label_smoothing)
         except (IndexError, RuntimeError):
             if answers.ndim == 2:
                 _check_labels(labels, answers)
             raise
+
+    def smoothed(self, smoothing: float) -> Classification:
+        """Its labels smoothed; 0 leaves the task's own smoothing."""
+        return replace(self, label_smoothing=smoothing) if smoothing else self
+
+    def mixed_labels(self, labels: Tensor, others: Tensor, share: float, answers: Answers) -> Tensor:
+        """(batch, classes): ``share`` of the one class, the rest of the other."""
+        mixed: Tensor = share * _shares(labels, answers) + (1 - share) * _shares(others, answers)
+        return mixed
 
     def terms(
         self, student: Answers, teacher: Answers, labels: Tensor, *, alpha: float, temperature: float
@@ -86,6 +97,18 @@ class Classification(Task):
         """The share of images with the same top-1."""
         same: Tensor = answers.argmax(1) == expected.argmax(1)
         return same.float().mean().item()
+
+
+def _shares(labels: Tensor, answers: Tensor) -> Tensor:
+    """(batch, classes) of float32, for labels that are shares already too."""
+    if labels.ndim == 2:
+        return labels.float()
+    shares = torch.zeros(len(labels), answers.shape[1], device=labels.device)
+    try:
+        return shares.scatter_(1, labels[:, None], 1.0)
+    except (IndexError, RuntimeError):
+        _check_labels(labels, shares)
+        raise
 
 
 def _check_labels(labels: Tensor, logits: Tensor) -> None:

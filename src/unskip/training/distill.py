@@ -8,25 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor, nn
 
 from unskip.data import Data
-from unskip.errors import UnskipError, first_line
+from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.methods.base import DistillationLoss, Method
 from unskip.nets import StagedNet, staged
-from unskip.nets.shapes import on_one_image
 from unskip.recipe import TrainingRecipe
 from unskip.surgery import with_fading_shortcuts, without_shortcuts
-from unskip.tasks import Classification, Task
+from unskip.tasks import Task
 from unskip.training.can_learn import check_batch, check_can_learn, first_obstacle, num_images_to_look_at
 from unskip.training.checkpoint import Checkpoint
-from unskip.training.device import make_fabric, place, uses_channels_last
 from unskip.training.fit import TrainingBatches, fit
-from unskip.training.loaders import LoaderBatches, LoaderImages
-from unskip.training.monitor import Monitor
+from unskip.training.loaders import LoaderImages
+from unskip.training.monitor import Monitor, OnEpoch
+from unskip.training.prepared import PreparedTraining, prepare_training
 
 
 def plain(model: nn.Module, *, fading: bool = False, example_input: Tensor | None = None) -> StagedNet:
@@ -82,6 +80,7 @@ def distill(
     task: Task | None = None,
     seed: int = 0,
     monitor: Monitor | None = None,
+    on_epoch: OnEpoch | None = None,
     checkpoint: Path | None = None,
 ) -> Distilled:
     """Train a student by a method, and return what ships.
@@ -96,6 +95,11 @@ def distill(
     ``training.batch_size`` says. ``test``: such batches to validate on, by default ``data``'s own test images where it
     has some.
 
+    ``on_epoch`` is called after every epoch with its record: a mapping with ``net``, here the method's name, and what
+    ``history`` holds. It is where an experiment tracker is fed, and what it raises ends the training. An epoch that is
+    trained again, after an interruption within it, is reported again. ``monitor`` shows the training; one of your own
+    takes ``on_epoch`` itself.
+
     With ``checkpoint``, a file, the same call goes on where it was interrupted, and returns at once when it was done.
     The weights are those of an uninterrupted training, bit by bit on the same machine, if the batches are a function of
     seed, epoch and step: those of `load_data` are, for others see `unskip.training.loaders.LoaderBatches`.
@@ -105,6 +109,10 @@ def distill(
     finite.
     """
     training = training or TrainingRecipe()
+    if on_epoch is not None:
+        if monitor is not None:
+            raise UnskipError("give `on_epoch` to the `monitor`, or leave the monitor out")
+        monitor = Monitor(_label(method), Console(quiet=True), on_epoch=on_epoch)
     loss, history = train_student(
         teacher,
         data,
@@ -137,42 +145,18 @@ def train_student(
     checkpoint: Checkpoint | None = None,
 ) -> tuple[DistillationLoss, list[dict[str, Any]]]:
     """:func:`distill` up to the end of the training: the loss, which holds the student, and a record of every epoch."""
-    fabric = make_fabric(training)
-    teacher = None if teacher is None else staged(teacher)
-    task = task or Classification()
-    task = task if teacher is None else task.with_teacher(teacher)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # for layers that only the training has
-        loss = method.loss(teacher, student, task=task, epochs=training.epochs)
-    place(loss, fabric, training)
-    images = data if isinstance(data, Data) else LoaderImages(data, fabric.device, task)
-    if isinstance(images, Data) and not images.classes:
-        task.check_unlabelled()
-    _check_options(images, teacher, loss.student)
-    _check_images(images, teacher, loss.student)
-    channels_last = uses_channels_last(training)
-    batches = images.train_batches(
-        training.batch_size,
-        seed,
-        channels_last=channels_last,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
-    )
-    tests: TrainingBatches | None = None
-    if test is not None:
-        tests = LoaderBatches(test, fabric.device, task, channels_last=channels_last)
-    elif isinstance(images, Data):
-        tests = images.test_batches(512, channels_last=channels_last)
+    ready = prepare_training(teacher, data, method, student=student, test=test, training=training, task=task, seed=seed)
+    loss, images, fabric = ready.loss, ready.images, ready.fabric
 
     def validate() -> float | None:
-        if tests is None:
+        if ready.tests is None:
             return None
         with fabric.autocast():
-            return evaluate(loss.student, tests.epoch(0), task).value
+            return evaluate(loss.student, ready.tests.epoch(0), ready.task).value
 
-    with monitor or Monitor(method.name.replace(":", "."), Console(quiet=True)) as shown:
+    with monitor or Monitor(_label(method), Console(quiet=True)) as shown:
         if checkpoint is None or not checkpoint.exists():
-            _check_start(loss, images, batches, fabric)
+            _check_start(ready)
             obstacle = first_obstacle(loss.student)
             if obstacle is not None and fabric.is_global_zero:
                 shown.say(
@@ -181,7 +165,7 @@ def train_student(
                 )
         history = fit(
             loss,
-            batches,
+            ready.batches,
             fabric=fabric,
             settings=training,
             seed=seed,
@@ -193,12 +177,17 @@ def train_student(
     return loss, history
 
 
-def _check_start(loss: DistillationLoss, images: Data | LoaderImages, batches: TrainingBatches, fabric: Fabric) -> None:
+def _label(method: Method) -> str:
+    return method.name.replace(":", ".")
+
+
+def _check_start(ready: PreparedTraining) -> None:
     """Raise `UnskipError`, in all processes alike, for a network that cannot learn or a batch too small for it.
 
     The first process looks; its share of a batch is the smallest.
     """
     refusal = ""
+    loss, images, batches, fabric = ready.loss, ready.images, ready.batches, ready.fabric
     if fabric.is_global_zero:
         try:
             if images.num_train // len(batches) // fabric.world_size == 1:
@@ -216,34 +205,3 @@ def _identity(images: Data | LoaderImages) -> dict[str, Any]:
     if isinstance(images, LoaderImages):
         return images.identity
     return {"fingerprint": images.fingerprint, "mean": list(images.mean), "std": list(images.std)}
-
-
-def _check_options(images: Data | LoaderImages, teacher: StagedNet | None, student: StagedNet) -> None:
-    """Raise `UnskipError` when a network has another number of classes, or of image channels, than the images."""
-    needed = {"in_channels": images.image_shape[0]}
-    if isinstance(images, Data) and images.classes:
-        needed["num_classes"] = len(images.classes)
-    for name, net in (("network", student), ("teacher", teacher)):
-        options = net.spec.options if net and net.spec else {}
-        for option, count in needed.items():
-            if options.get(option, count) != count:
-                raise UnskipError(f"the {name} has {option} = {options[option]}, but the images need {count}")
-
-
-def _check_images(images: Data | LoaderImages, teacher: StagedNet | None, student: StagedNet) -> None:
-    """Raise `UnskipError` where a network does not run on the images, or has too few answers for their classes."""
-    shape = images.image_shape
-    for name, net in (("network", student), ("teacher", teacher)):
-        if net is None:
-            continue
-        try:
-            answers = on_one_image(net, shape, lambda twin, image: twin(image))
-        except UnskipError:
-            raise
-        except Exception as error:  # whatever a network of others raises
-            raise UnskipError(
-                f"the {name} does not take images of {'x'.join(map(str, shape))}: {first_line(error)}"
-            ) from error
-        classes = len(images.classes) if isinstance(images, Data) else 0
-        if isinstance(answers, Tensor) and answers.ndim == 2 and answers.shape[1] < classes:
-            raise UnskipError(f"the {name} tells {answers.shape[1]} classes apart, but the images have {classes}")

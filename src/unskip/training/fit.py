@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,12 +14,12 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from unskip.errors import UnskipError
-from unskip.methods.base import DistillationLoss, only_trainable
+from unskip.methods.base import DistillationLoss
 from unskip.recipe import TrainingRecipe
+from unskip.training.average import AverageWeights
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.monitor import Monitor
-from unskip.training.optim import make_optimizer, make_schedule
-from unskip.training.synchronized import can_synchronize, synchronized_batchnorm
+from unskip.training.phase import running
 
 _STEPS_BETWEEN_CHECKS = 20
 
@@ -68,7 +68,8 @@ def fit(
     A checkpoint that is there is gone on from, with the same result, bit by bit, as if there had been no interruption:
     data order, augmentation and dropout are functions of seed, epoch and step. ``validate`` gives what the task's
     metric says of the student. Records hold epoch (from 1), phase, loss and terms (means over the epoch), lr,
-    images_per_second, seconds (training only, so far) and score (None where it was not validated).
+    images_per_second, seconds (training only, so far) and score (None where it was not validated). With
+    ``settings.ema_decay`` the student is validated with the averages of its weights, and has them in the end.
 
     ``data`` is what identifies the images, as plain data; it is saved with the state.
 
@@ -84,16 +85,14 @@ def fit(
     state = _State(**saved["state"]) if saved else _State()
     if saved:
         loss.load_state_dict(saved["loss"])
+    average = None if settings.ema_decay is None else AverageWeights(loss.student, settings.ema_decay)
+    if average is not None and saved and "average" in saved:
+        average.load_state_dict(saved["average"])
     steps, total_epochs = len(batches), sum(phase.epochs for phase in loss.phases)
     monitor.start(total_epochs, steps, len(state.history) * steps + state.step, state.history)
     for index, phase in list(enumerate(loss.phases))[state.phase :]:
-        with ExitStack() as meanwhile:
-            meanwhile.enter_context(only_trainable(phase))
-            if can_synchronize(fabric):
-                meanwhile.enter_context(synchronized_batchnorm(phase.objective))
-            optimizer = make_optimizer(settings.optimizer, phase.trainable)
-            schedule = make_schedule(settings.schedule, optimizer, epochs=phase.epochs, steps_per_epoch=steps)
-            objective, wrapped_optimizer = fabric.setup(phase.objective, optimizer)
+        with running(phase, fabric=fabric, settings=settings, steps_per_epoch=steps) as run:
+            optimizer, schedule = run.optimizer, run.schedule
             if saved and saved["state"]["phase"] == index:
                 optimizer.load_state_dict(saved["optimizer"])
                 schedule.load_state_dict(saved["schedule"])
@@ -102,28 +101,21 @@ def fit(
                 """Keep all that is needed to go on from here."""
                 _check_weights(loss, state)
                 if checkpoint is not None and fabric.is_global_zero:
-                    kept = {"loss": loss, "optimizer": optimizer, "schedule": schedule}
-                    states = {name: each.state_dict() for name, each in kept.items()}
+                    kept = {"loss": loss, "optimizer": optimizer, "schedule": schedule, "average": average}
+                    states = {name: each.state_dict() for name, each in kept.items() if each is not None}
                     checkpoint.save({"state": dict(vars(state)), **states, "data": data})
                 fabric.barrier()
 
             while state.epoch < phase.epochs:
-                objective.train()
+                run.objective.train()
                 epoch, sums = len(state.history), _sums_so_far(state, fabric)
                 started = last_saved = time.perf_counter()
                 for images, labels in batches.epoch(epoch, state.step):
                     torch.manual_seed(_seed_of(seed, epoch, state.step) + fabric.global_rank)
                     progress = (state.epoch * steps + state.step) / (phase.epochs * steps)
-                    terms: dict[str, Tensor] = objective(images, labels, progress)
-                    wrapped_optimizer.zero_grad()
-                    fabric.backward(torch.stack(list(terms.values())).sum())
-                    if settings.clip_norm is not None:
-                        fabric.clip_gradients(
-                            objective, wrapped_optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-                        )
-                    wrapped_optimizer.step()
-                    schedule.step()
-
+                    terms = run.step(images, labels, progress)
+                    if average is not None:
+                        average.update(state.epoch * steps + state.step)
                     for name, term in terms.items():
                         sums[name] = sums.get(name, torch.zeros_like(term, dtype=torch.float64)) + term.detach()
                     state.step += 1
@@ -144,6 +136,8 @@ def fit(
                 due = (epoch + 1) % settings.validate_every == 0 or epoch + 1 == total_epochs
                 state.seconds += state.epoch_seconds
                 means = {name: total / state.step for name, total in state.sums.items()}
+                with nullcontext() if average is None else average.in_place():
+                    score = validate() if due else None
                 record = {
                     "epoch": epoch + 1,
                     "phase": phase.name,
@@ -152,7 +146,7 @@ def fit(
                     "lr": optimizer.param_groups[0]["lr"],
                     "images_per_second": state.images / state.epoch_seconds,
                     "seconds": state.seconds,
-                    "score": validate() if due else None,
+                    "score": score,
                 }
                 state.history.append(record)
                 state.epoch, state.step, state.images, state.sums, state.epoch_seconds = state.epoch + 1, 0, 0, {}, 0.0
@@ -160,6 +154,8 @@ def fit(
                     monitor.epoch(record)
                 save()
         state.phase, state.epoch = index + 1, 0
+    if average is not None:
+        average.take()
     return state.history
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,20 +15,33 @@ from rich.text import Text
 
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines, write_text
+from unskip.units import duration
+
+_LONG = 60.0  # seconds that are worth saying how many are left
+
+OnEpoch = Callable[[Mapping[str, Any]], object]
+"""What takes the record of an epoch, such as a function that hands it to an experiment tracker."""
 
 
 class Monitor:
     """A progress bar with images/s, the loss's terms and the time left; ``metrics.jsonl``; TensorBoard if asked for.
 
-    Without a terminal a line per epoch is printed instead of the bar.
+    Without a terminal a line per epoch is printed instead of the bar. ``on_epoch`` gets what a line of the metrics says
+    after every epoch: a mapping with ``net``, which is the label, and what `unskip.training.fit.fit` records.
     """
 
     def __init__(
-        self, label: str, console: Console, metrics: Path | None = None, tensorboard: Path | None = None
+        self,
+        label: str,
+        console: Console,
+        metrics: Path | None = None,
+        tensorboard: Path | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> None:
         self.label = label
         self.console = console
         self.metrics = metrics
+        self._on_epoch = on_epoch
         self._events = _tensorboard_writer(tensorboard / label) if tensorboard else None
         self._bar = _Bar(
             TextColumn("{task.description}"),
@@ -99,14 +112,18 @@ class Monitor:
                 self._events.add_scalar(name, value, record["epoch"])
         score = "" if record["score"] is None else f"  score {100 * record['score']:.2f} %"
         self._score = score or self._score
+        left = record["seconds"] / record["epoch"] * (self._epochs - record["epoch"])
         line = (
             f"  {self.label}  epoch {record['epoch']}/{self._epochs}  loss {record['loss']:.4f}{score}"
             f"  {record['images_per_second']:,.0f} images/s  {record['seconds']:.0f} s"
+            f"{f', about {duration(left)} left' if left > _LONG else ''}"
         )
         if not self.console.is_terminal:
             self.console.print(line, highlight=False)
         elif record["epoch"] == self._epochs:
             self._bar.console.print(line, highlight=False)
+        if self._on_epoch is not None:
+            self._on_epoch(self._row(record))
 
     def _row(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return {"net": self.label, **record}

@@ -8,37 +8,98 @@ from torch import nn, optim
 from torch.optim import lr_scheduler
 
 from unskip.nets.dirac import DiracConv2d
-from unskip.recipe import Adam, Constant, Cosine, Exponential, OneCycle, Optimizer, Schedule, Step
+from unskip.recipe import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Optimizer,
+    Schedule,
+    Step,
+    TrainingRecipe,
+)
 
 
 def make_optimizer(settings: Optimizer, module: nn.Module) -> optim.Optimizer:
     """The optimiser that a recipe names, over a module's parameters that require a gradient.
 
-    All of them are decayed, but for alpha and beta of Dirac convolutions.
+    All of them are decayed, but for alpha and beta of Dirac convolutions; with AdamW only kernels are.
     """
-    free = {
+    undecayed = {
         id(scale) for part in module.modules() if isinstance(part, DiracConv2d) for scale in (part.alpha, part.beta)
     }
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    undecayed = [parameter for parameter in trainable if id(parameter) in free]
-    groups: list[dict[str, Any]] = [{"params": [parameter for parameter in trainable if id(parameter) not in free]}]
-    if undecayed:
-        groups.append({"params": undecayed, "weight_decay": 0.0})
-    if isinstance(settings, Adam):
-        return optim.Adam(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
-    return optim.SGD(
-        groups,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        nesterov=settings.nesterov,
-        weight_decay=settings.weight_decay,
-    )
+    if isinstance(settings, AdamW):
+        undecayed |= {id(parameter) for parameter in trainable if parameter.ndim < 2}
+    groups: list[dict[str, Any]] = [{"params": [each for each in trainable if id(each) not in undecayed]}]
+    free = [each for each in trainable if id(each) in undecayed]
+    if free:
+        groups.append({"params": free, "weight_decay": 0.0})
+    match settings:
+        case SGD():
+            return optim.SGD(
+                groups,
+                lr=settings.lr,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov,
+                weight_decay=settings.weight_decay,
+            )
+        case Adam():
+            kind = optim.Adam
+        case AdamW():
+            kind = optim.AdamW
+    return kind(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
 def make_schedule(
-    settings: Schedule, optimizer: optim.Optimizer, *, epochs: int, steps_per_epoch: int
+    settings: TrainingRecipe, optimizer: optim.Optimizer, *, epochs: int, steps_per_epoch: int
+) -> lr_scheduler.LRScheduler | WarmedUp:
+    """The schedule that a recipe names, warmed up; call its ``step()`` after every step of the optimiser."""
+    schedule = _schedule(settings.schedule, optimizer, epochs, steps_per_epoch)
+    steps = round(settings.warmup_epochs * steps_per_epoch)
+    return WarmedUp(schedule, optimizer, steps) if steps else schedule
+
+
+class WarmedUp:
+    """A schedule whose rate is multiplied by ``(step + 1) / steps`` in its first ``steps`` steps."""
+
+    def __init__(self, schedule: lr_scheduler.LRScheduler, optimizer: optim.Optimizer, steps: int) -> None:
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.steps = steps
+        self._multiply()
+
+    def step(self) -> None:
+        """Move to the next step's rate; schedules compute it from the last one, which is theirs alone."""
+        self._set(1.0)
+        self.schedule.step()
+        self._multiply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's: its own rates and the step."""
+        state: dict[str, Any] = self.schedule.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.schedule.load_state_dict(state)
+        self._multiply()
+
+    def _multiply(self) -> None:
+        self._set(min(1.0, (self.schedule.last_epoch + 1) / self.steps))
+
+    def _set(self, factor: float) -> None:
+        rates = self.schedule.get_last_lr()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = factor * rate
+
+
+def _schedule(
+    settings: Schedule, optimizer: optim.Optimizer, epochs: int, steps_per_epoch: int
 ) -> lr_scheduler.LRScheduler:
-    """The schedule that a recipe names; call its ``step()`` after every step of the optimiser."""
     steps = epochs * steps_per_epoch
     match settings:
         case OneCycle():

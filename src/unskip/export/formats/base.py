@@ -53,7 +53,17 @@ class Conversion:
         example = torch.zeros(2 if free else self.batch_size or 1, *self.input_shape)
         example = example.contiguous(memory_format=memory_format(channels_last))
         shapes = ({0: torch.export.Dim("batch")},) if free else None
-        return torch.export.export(self.net, (example,), dynamic_shapes=shapes)
+        program = torch.export.export(self.net, (example,), dynamic_shapes=shapes)
+        _shorten_strides_of_one_window(program.graph)
+        return program
+
+
+def _shorten_strides_of_one_window(graph: torch.fx.Graph) -> None:
+    """Give average pools over whole maps a stride of 1: it is never made, and devices know none that long."""
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.avg_pool2d.default):
+        images, kernel, *more = node.args
+        if list(images.meta["val"].shape[2:]) == list(kernel) and not any(more[1:2] and more[1]):
+            node.args = (images, kernel, [1, 1], *more[1:])
 
 
 class Format(ABC):

@@ -1,0 +1,227 @@
+"""What is known before any student is trained: the teacher, the candidates, and how long all of it will take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from unskip.errors import UnskipError
+from unskip.files import write_json
+from unskip.measures import limits
+from unskip.nets import StagedNet
+from unskip.records import About, EightBits, Figure, Record, Teacher, Trial, WayOut
+from unskip.search import Budget, BudgetAnswer, fit_budget
+from unskip.shrink.candidates import candidates_of, recipe_of
+from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, num_tried, rung_sizes
+from unskip.shrink.looking import Looked
+from unskip.shrink.on_target import OnTarget
+from unskip.shrink.request import Request
+from unskip.shrink.teacher_file import teacher_file
+from unskip.shrink.trainings import seconds_per_step
+from unskip.surgery import residual_blocks
+from unskip.units import duration
+
+Compiled = Callable[[int, int], None]
+_MOST_TIMED = 2  # candidates whose steps are timed: the largest
+_LOOKING_SHARE = 0.2  # of the time that is given, after which no more students are compiled
+_IN_TIME = "device_ms"
+SPARE = 0.97  # of the time that is given; the rest is for what nobody foresees
+
+
+class Plan(Record):
+    """The plan of a request, as its folder keeps it.
+
+    ``inputs`` is a hash of what it was made from. ``teacher_file`` is the teacher's file for the target, ``eight_bits``
+    what 8 bits cost it, where it has them. ``trials`` are those that the time allows, none where the teacher ``meets``
+    the budget already or nothing does. ``step_seconds`` is what a step of the largest takes, ``end_seconds`` what comes
+    after the winner's training, ``estimated_seconds`` all of it, from the first look to the report; ``total_seconds``
+    is the time that there is, ``training_seconds`` the part of it for training. ``winner_epochs`` is what the winner
+    can expect.
+    """
+
+    teacher: Teacher
+    inputs: str
+    chance: float | None
+    teacher_file: str
+    eight_bits: EightBits | None = None
+    meets: bool
+    trials: tuple[Trial, ...]
+    ways_out: tuple[WayOut, ...] = ()
+    num_usable: int
+    measures: dict[str, About]
+    runtime: str
+    step_seconds: float
+    training_seconds: float
+    end_seconds: float
+    estimated_seconds: float
+    total_seconds: float
+    winner_epochs: int
+
+    @property
+    def rungs(self) -> list[int]:
+        """How many trials each rung has."""
+        return rung_sizes(len(self.trials))
+
+    def save(self, file: Path) -> None:
+        """Keep it."""
+        write_json(file, self.model_dump(mode="json"))
+
+    @classmethod
+    def load(cls, file: Path) -> Plan:
+        """What was kept; `UnskipError` for a file that does not hold it."""
+        try:
+            return cls.model_validate(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, ValidationError) as error:
+            raise UnskipError(f"{file} is damaged; delete {file.parent} to begin anew") from error
+
+
+def make_plan(
+    request: Request,
+    looked: Looked,
+    folder: Path,
+    *,
+    seconds: Callable[[], float],
+    say: Callable[[str], None],
+    compiled: Compiled,
+) -> Plan:
+    """Look at the teacher's file on the target, at the students that meet the budget, and at how long training takes.
+
+    The teacher's file is left in ``folder``. ``seconds`` says how long the work has lasted. Raises `UnskipError` where
+    the time is too short for a single training.
+    """
+    recipe, data, task, teacher = looked.recipe, looked.data, looked.task, looked.teacher
+    target = OnTarget(request, say)
+    say("the teacher's file")
+    file = teacher_file(request, looked, target, folder)
+    costs = target.costs(folder / file.name, {})
+    end_seconds = 2.2 * file.seconds + 4 * looked.evaluation_seconds + 10
+    looked_at = Teacher(
+        score=looked.score.value,
+        shortcuts=len(residual_blocks(teacher)),
+        weights=recipe.teacher.weights,
+        input_shape=data.image_shape,
+        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
+    )
+    search = Searching(request, seconds, say, compiled)
+    answers = [looked.answer or search(teacher, data.image_shape)]
+    meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
+    effort = PRESETS[request.preset]
+    if not meets:
+        absolute = _absolute(request.budget, looked_at.figures)
+        shapes = [(data.image_shape[0], *size) for size in request.image_sizes]
+        answers += [search(teacher, shape, absolute) for shape in shapes]
+    candidates = [] if meets else candidates_of(answers, recipe, effort.candidates)
+    measures = {**answers[0].measures, **costs.measures}
+    known = {
+        "teacher": looked_at,
+        "chance": looked.score.chance,
+        "teacher_file": file.name,
+        "eight_bits": file.eight_bits,
+        "meets": meets,
+        "num_usable": sum(answer.num_usable for answer in answers),
+        "measures": measures,
+        "runtime": costs.runtime,
+        "inputs": looked.inputs,
+        "end_seconds": end_seconds,
+    }
+    if not candidates:
+        return Plan(
+            **known,
+            trials=(),
+            ways_out=() if meets else _ways_out(answers[0]),
+            step_seconds=0.0,
+            training_seconds=0.0,
+            winner_epochs=0,
+            estimated_seconds=seconds(),
+            total_seconds=seconds(),
+        )
+    say("a few steps of the largest")
+    largest = sorted(candidates, key=lambda trial: -(trial.figures["macs"].value or 0))[:_MOST_TIMED]
+    times = [seconds_per_step(recipe_of(recipe, each, Length(1, 1.0)), teacher, data, task) for each in largest]
+    step = max(times)
+    per_epoch = max(1, data.num_train // recipe.training.batch_size)
+    epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
+    total = request.seconds or _total(epochs * per_epoch * step, len(candidates), seconds() + end_seconds)
+    left = SPARE * total - seconds() - end_seconds
+    if left < FEWEST_STEPS * step:
+        least = (seconds() + end_seconds + 2 * FEWEST_STEPS * step) / SPARE
+        raise UnskipError(
+            f"`time` {duration(total)} is too short: what is to be done before and after the training takes "
+            f"{duration(seconds() + end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more"
+        )
+    count = len(candidates) if request.seconds is None else num_tried(len(candidates), left, step)
+    winner = left * (1 - TRIAL_SHARE if count > 1 else 1)
+    return Plan(
+        **known,
+        trials=tuple(candidates[:count]),
+        step_seconds=step,
+        training_seconds=left,
+        estimated_seconds=seconds() + left + end_seconds,
+        total_seconds=total,
+        winner_epochs=int(winner / step / per_epoch),
+    )
+
+
+@dataclass(frozen=True)
+class Searching:
+    """Finds the students of a network that meet a request's budget, and the time is not spent on that."""
+
+    request: Request
+    seconds: Callable[[], float]
+    say: Callable[[str], None]
+    compiled: Compiled
+
+    def __call__(self, net: StagedNet, input_shape: tuple[int, int, int], budget: Budget | None = None) -> BudgetAnswer:
+        """With images of a size; ``budget`` is by default the request's."""
+        request = self.request
+        return fit_budget(
+            net,
+            input_shape,
+            budget or request.budget,
+            limit=None,
+            latency=request.times_files,
+            runtime=request.runtime,
+            threads=request.threads,
+            device=request.device,
+            compiles=request.compiles,
+            progress=self.say,
+            compiled=self.compiled,
+            until=lambda: request.seconds is not None and self.seconds() > _LOOKING_SHARE * request.seconds,
+        )
+
+
+def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:
+    """The budget for images of another size: limits that are relative to the teacher as what they come to."""
+    known = limits()
+    absolute = dict(budget.limits)
+    for name in budget.limits:
+        measure, limit = known[name]
+        if limit.relative:
+            of_same = (other for other, (each, its) in known.items() if each.name == measure.name and not its.relative)
+            other = next(of_same, _IN_TIME)  # cycles are limited by the time that they take
+            del absolute[name]
+            absolute[other] = budget.most[limit.name] * (teacher[known[other][0].name].value or 0)
+    return Budget(absolute, budget.element)
+
+
+def _total(winner_seconds: float, candidates: int, around: float) -> float:
+    """The time that a preset's trials and winner take, where none is asked for."""
+    share = 1 - TRIAL_SHARE if candidates > 1 else 1
+    return (around + winner_seconds / share) / SPARE
+
+
+def _keeps(figures: dict[str, Figure], name: str, most: float) -> bool:
+    value = figures.get(name, Figure()).value
+    return value is not None and value <= most
+
+
+def _ways_out(answer: BudgetAnswer) -> tuple[WayOut, ...]:
+    """What comes nearest to a budget that nothing meets."""
+    return tuple(
+        WayOut(words=f"{candidate.student} (nearest to {words})", figures=dict(candidate.figures), meets=False)
+        for words, candidate in answer.near
+    )

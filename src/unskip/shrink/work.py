@@ -1,0 +1,59 @@
+"""What all steps of a shrink know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from unskip.shrink.folder import Clock, ShrinkFolder
+from unskip.shrink.lengths import PRESETS, TRIAL_SHARE, Length, length_for
+from unskip.shrink.looking import Looked
+from unskip.shrink.plan import SPARE, Plan
+from unskip.shrink.request import Request
+
+
+@dataclass(frozen=True)
+class Work:
+    """The request, what was found of it, and where the work is kept; ``say`` is told what is being done."""
+
+    request: Request
+    folder: ShrinkFolder
+    clock: Clock
+    looked: Looked
+    plan: Plan
+    console: Console
+    say: Callable[[str], None]
+
+    def rung_length(self, number: int, trials: int, step_seconds: float, num_images: int) -> Length:
+        """How long each of a rung's trainings is, on so many images, where a step takes so long."""
+        rungs = len(self.plan.rungs)
+        if self.request.seconds is None:  # as it was planned, whatever this machine is doing meanwhile
+            seconds, step_seconds = TRIAL_SHARE / rungs * self.plan.training_seconds, self.plan.step_seconds
+        else:
+            seconds = TRIAL_SHARE / rungs / (1 - TRIAL_SHARE * (number - 1) / rungs) * self._seconds_left
+        batch = self.looked.recipe.training.batch_size
+        return self.folder.length(
+            f"rung {number}", lambda: length_for(seconds / trials, step_seconds, num_images, batch)
+        )
+
+    def winner_length(self, besides: float, step_seconds: float) -> Length:
+        """How long the winner's training is, where so many seconds go to other things than its steps."""
+        data, batch = self.looked.data, self.looked.recipe.training.batch_size
+
+        def chosen() -> Length:
+            if self.request.seconds is None:
+                return PRESETS[self.request.preset].winner(data.num_train, batch)
+            return length_for(self._seconds_left - besides, step_seconds, data.num_train, batch)
+
+        return self.folder.length("winner", chosen)
+
+    @property
+    def _seconds_left(self) -> float:
+        """For training, without what comes after it."""
+        return SPARE * self.plan.total_seconds - self.clock.seconds - self.plan.end_seconds
+
+    def print(self, text: str) -> None:
+        """A line for the reader."""
+        self.console.print(text, highlight=False)

@@ -1,0 +1,59 @@
+"""A phase that is being trained: its step, which the training and the estimate of its length both take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from unskip.methods.base import Phase, only_trainable
+from unskip.recipe import TrainingRecipe
+from unskip.training.optim import make_optimizer, make_schedule
+from unskip.training.synchronized import can_synchronize, synchronized_batchnorm
+
+
+@dataclass(frozen=True)
+class RunningPhase:
+    """What takes the steps of a phase.
+
+    ``optimizer`` and ``schedule`` are PyTorch's own, ``objective`` and ``wrapped`` what Fabric makes of the loss and of
+    the optimizer.
+    """
+
+    fabric: Fabric
+    settings: TrainingRecipe
+    optimizer: torch.optim.Optimizer
+    schedule: Any
+    objective: Any
+    wrapped: Any
+
+    def step(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
+        """Change the weights by a batch, and return the terms of its loss; see `Objective.forward`."""
+        terms: dict[str, Tensor] = self.objective(images, labels, progress)
+        self.wrapped.zero_grad()
+        self.fabric.backward(torch.stack(list(terms.values())).sum())
+        if self.settings.clip_norm is not None:
+            self.fabric.clip_gradients(
+                self.objective, self.wrapped, max_norm=self.settings.clip_norm, error_if_nonfinite=False
+            )
+        self.wrapped.step()
+        self.schedule.step()
+        return terms
+
+
+@contextmanager
+def running(phase: Phase, *, fabric: Fabric, settings: TrainingRecipe, steps_per_epoch: int) -> Iterator[RunningPhase]:
+    """A phase with its optimizer and its schedule at their beginning; what it does not train has no gradients."""
+    with ExitStack() as meanwhile:
+        meanwhile.enter_context(only_trainable(phase))
+        if can_synchronize(fabric):
+            meanwhile.enter_context(synchronized_batchnorm(phase.objective))
+        optimizer = make_optimizer(settings.optimizer, phase.trainable)
+        schedule = make_schedule(settings, optimizer, epochs=phase.epochs, steps_per_epoch=steps_per_epoch)
+        objective, wrapped = fabric.setup(phase.objective, optimizer)
+        yield RunningPhase(fabric, settings, optimizer, schedule, objective, wrapped)

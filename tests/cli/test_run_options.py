@@ -1,0 +1,114 @@
+"""Short options of `unskip run`: each is its setting, and a run that is only asked about leaves nothing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.test_cli import SMALL, unskip
+from unskip import UnskipError
+from unskip.cli.run import RunOptions, asked_recipe
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({"epochs": 3}, ["training.epochs=3"]),
+        ({"batch_size": 16}, ["training.batch_size=16"]),
+        ({"lr": 0.02}, ["training.schedule.max_lr=0.02"]),
+        ({"image_size": "48"}, ["data.image_size=48"]),
+        ({"image_size": "48x32"}, ["data.image_size=[48, 32]"]),
+        ({"seed": 7}, ["seed=7"]),
+        ({"epochs": 3, "seed": 7}, ["seed=7", "training.epochs=3"]),
+    ],
+)
+def test_an_option_is_its_setting(options, settings):
+    assert asked_recipe("demo", options=RunOptions(**options)) == asked_recipe("demo", settings=settings)
+    # Said twice, and alike, it is said once.
+    assert asked_recipe("demo", settings=settings, options=RunOptions(**options)) == asked_recipe(
+        "demo", settings=settings
+    )
+
+
+def test_the_rate_that_decides_is_the_schedule_s_or_the_optimiser_s():
+    cosine = ["training.schedule={name: cosine}"]
+    recipe, _ = asked_recipe("demo", settings=cosine, options=RunOptions(lr=0.02))
+    assert recipe.training.optimizer.lr == 0.02
+    assert recipe.training.highest_rate == 0.02
+    recipe, _ = asked_recipe("demo", options=RunOptions(lr=0.02))
+    assert recipe.training.schedule.max_lr == recipe.training.highest_rate == 0.02
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({"epochs": 3}, ["training.epochs=4"]),
+        ({"lr": 0.02}, ["training.schedule.max_lr=0.05"]),
+        ({"image_size": "48"}, ["data.image_size=[48, 32]"]),
+        ({"seed": 7}, ["seed=8"]),
+    ],
+)
+def test_an_option_and_a_setting_that_contradict_are_refused(options, settings):
+    with pytest.raises(UnskipError, match=f"--set {settings[0].split('=')[0]}"):
+        asked_recipe("demo", settings=settings, options=RunOptions(**options))
+
+
+def test_options_alone_are_a_run_of_the_defaults():
+    assert asked_recipe(None, options=RunOptions(epochs=2))[0].training.epochs == 2
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL | {"methods": {"align_kd": {}}}))
+    arguments = ("run", "small.yaml", "--epochs", "3", "--lr", "0.03")
+    asked = unskip(*arguments, "--dry-run", at=tmp_path)
+    assert asked.code == 0, asked.err
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "small.yaml"]
+    for words in ("teacher", "align_kd", "without", "0.03", "200 training", ".onnx", "report.html"):
+        assert words in asked.out, words
+    ended = unskip(*arguments, at=tmp_path)
+    assert ended.code == 0, ended.err
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/run.json"))
+    assert str(folder.relative_to(tmp_path)) in asked.out
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = unskip(*arguments, "--dry-run", at=tmp_path)
+    assert "nothing is left to train" in again.out
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path):
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL))
+    for arguments, words in (
+        (("--set", "teacher.weights=none.pth"), "none.pth"),
+        (("--out", "small.yaml"), "no run folder"),
+        (("--set", "training.batch_size=0"), "batch_size"),
+    ):
+        refused = unskip("run", "small.yaml", "--dry-run", *arguments, at=tmp_path)
+        assert refused.code == 2
+        assert words in refused.err
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "small.yaml"]
+
+
+def test_completion_offers_names_and_files(tmp_path, monkeypatch):
+    (tmp_path / "cifar-own.yaml").touch()
+    (tmp_path / "notes.txt").touch()
+
+    def offered(line):
+        monkeypatch.setenv("_UNSKIP_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - (0 if line.endswith(" ") else 1)))
+        return unskip(at=tmp_path).out.split()
+
+    assert offered("unskip run cif") == ["cifar10-quick", "cifar-own.yaml"]
+    assert "notes.txt" not in offered("unskip run ")
+    assert offered("unskip run demo --method ali") == ["align_kd"]
+    assert "resnet18" in offered("unskip inspect resnet1")
+    assert "ethos-u55-128" in offered("unskip inspect resnet20 --target ethos-u55")
+    assert "onnxruntime,openvino" in offered("unskip bench resnet20 --runtime onnxruntime,")
+    assert "fit-budget" in offered("unskip f")
+
+
+def test_the_completion_script_can_be_shown(tmp_path):
+    shown = unskip("--show-completion", "bash", at=Path(tmp_path))
+    assert shown.code == 0
+    assert "_UNSKIP_COMPLETE" in shown.out
+    assert not shown.err

@@ -1,0 +1,106 @@
+"""Which students are tried, and how they are trained."""
+
+import pytest
+
+import unskip
+from unskip.requested import check_nets, requested_student
+from unskip.search import Budget, fit_budget
+from unskip.shrink import base_recipe
+from unskip.shrink.candidates import STUDENT, candidates_of, recipe_of
+from unskip.shrink.lengths import Length
+
+SHAPE = (3, 32, 32)
+RECIPE = base_recipe("resnet14", data="digits")
+
+
+@pytest.fixture(scope="module")
+def answer():
+    net = unskip.make_net("resnet14", {})
+    return fit_budget(net, SHAPE, Budget({"macs": "20M"}), limit=None, latency=False)
+
+
+@pytest.fixture(scope="module")
+def trials(answer):
+    return candidates_of([answer], RECIPE, 8)
+
+
+def test_every_kind_of_edits_comes_before_a_second_of_one_kind(answer, trials):
+    kinds = [
+        frozenset(name for edit in trial.edits for name in ([edit] if isinstance(edit, str) else edit))
+        for trial in trials
+    ]
+    usable = {candidate.student.kinds for candidate in answer.candidates if not candidate.student.sub_net}
+    first = kinds[: min(len(usable), len(kinds))]
+    assert len(set(first)) == len(first)
+    assert len({trial.label for trial in trials}) == len(trials) == 8
+
+
+def test_shortcuts_fade_where_some_go_and_other_students_are_aligned(trials):
+    methods = {}
+    for trial in trials:
+        edits = _names(trial)
+        assert "without_shortcuts" not in edits or trial.method != "fade_kd"
+        assert ("with_fading_shortcuts" in edits) == (trial.method == "fade_kd")
+        methods[trial.method] = trial
+    assert {"fade_kd", "align_kd"} <= methods.keys()
+
+
+def test_a_recipe_starts_from_the_teachers_weights_and_fits(trials):
+    for trial in trials:
+        recipe = recipe_of(RECIPE, trial, Length(7, 1.0))
+        assert recipe.student.init == "teacher"
+        assert list(recipe.methods) == [STUDENT]
+        assert recipe.training.epochs == 7
+        assert recipe.data.fraction is None
+        check_nets(recipe)
+
+
+def test_what_ships_has_the_shape_that_was_counted(trials):
+    data = unskip.load_data(RECIPE.data.model_copy(update={"image_size": 32, "limit": 40, "test_limit": 20}))
+    for trial in trials[:4]:
+        recipe = recipe_of(RECIPE, trial, Length(1, 1.0))
+        teacher = unskip.make_net("resnet14", {"in_channels": 1})
+        student = requested_student(recipe, data, teacher)
+        counted = trial.figures["parameters"].value
+        kept = sum(weight.numel() for name, weight in student.named_parameters() if not _fades(name, student))
+        assert kept == counted - 3 * 3 * 2 * 16, "one channel instead of three"
+
+
+def _names(trial):
+    return frozenset(name for edit in trial.edits for name in ([edit] if isinstance(edit, str) else edit))
+
+
+def _fades(name, net):
+    from unskip.nets.fading import fading_blocks
+
+    return any(name.startswith(f"{place}.shortcut") for place in fading_blocks(net))
+
+
+@pytest.mark.parametrize(("limit", "left"), [(None, {"fraction": 0.25}), (100, {"limit": 25})])
+def test_a_share_of_an_epoch_is_one_of_what_the_recipe_takes(trials, limit, left):
+    base = RECIPE.model_copy(update={"data": RECIPE.data.model_copy(update={"limit": limit})})
+    data = recipe_of(base, trials[0], Length(1, 0.25)).data
+    assert data.image_size == (32, 32)
+    assert {name: getattr(data, name) for name in ("limit", "fraction") if getattr(data, name) is not None} == left
+
+
+def test_smaller_images_are_candidates_too_the_network_as_it_is_among_them(answer):
+    net = unskip.make_net("resnet14", {})
+    smaller = fit_budget(net, (3, 24, 24), answer.budget, limit=None, latency=False)
+    trials = candidates_of([answer, smaller], RECIPE, 30)
+    own = next(trial for trial in trials if not trial.edits)
+    assert trials.index(own) < 2, "a network that needs no edit comes early"
+    assert own.input_shape == (3, 24, 24)
+    assert "24x24" in own.words
+    recipe = recipe_of(RECIPE, own, Length(1, 1.0))
+    assert recipe.data.image_size == (24, 24)
+    assert recipe.methods[STUDENT]["method"] == "ce"
+    assert {trial.input_shape for trial in trials} == {SHAPE, (3, 24, 24)}
+
+
+def test_a_trained_network_is_trained_gently_unless_somebody_knows_better(trials):
+    assert recipe_of(RECIPE, trials[0], Length(1, 1.0)).training.highest_rate < RECIPE.training.highest_rate
+    asked = base_recipe("resnet14", data="digits", settings=["training.schedule.max_lr=0.1"])
+    assert recipe_of(asked, trials[0], Length(1, 1.0)).training.highest_rate == 0.1
+    cosine = base_recipe("resnet14", data="digits", settings=["training.schedule={name: cosine}"])
+    assert recipe_of(cosine, trials[0], Length(1, 1.0)).training.schedule.name == "cosine"

@@ -1,0 +1,196 @@
+"""From a budget to a proven file."""
+
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import unskip
+from unskip.data import Normalization, load_data
+from unskip.errors import UnskipError
+from unskip.evaluation import evaluate, evaluate_file
+from unskip.recipe import load_recipe
+from unskip.records import Shrink
+from unskip.shrink import plan_shrink, shrink, trials
+from unskip.tasks import Classification
+from unskip.weights import load_net
+
+BUDGET = {"memory": "5KiB", "parameters": "12k"}
+
+
+@pytest.fixture(scope="module")
+def made(ask, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shrink") / "made"
+    return shrink(ask(BUDGET), folder, command="unskip shrink NET"), folder
+
+
+def test_the_file_keeps_the_budget_and_does_what_the_record_says(made):
+    record, folder = made
+    winner = record.winner
+    assert record.outcome == "met"
+    net, info = load_net(folder / winner.weights)
+    assert unskip.forecast(net, info.image_shape).peak_bytes <= 5 * 1024
+    assert sum(weight.numel() for weight in net.parameters()) <= 12_000
+    normalization = Normalization(info.mean, info.std)
+    data = load_data(load_recipe(folder / "recipe.yaml").data, device="cpu", normalization=normalization)
+    assert evaluate(net, data.test_batches(64).epoch(0)).value == winner.score
+    of_file = evaluate_file(folder / winner.file, data.scaled().test_batches(64).epoch(0), Classification())
+    assert of_file.value == winner.file_score
+    of_teacher = evaluate_file(folder / "teacher.onnx", data.scaled().test_batches(64).epoch(0), Classification())
+    assert of_teacher.value == record.teacher.figures["top1"].value
+    assert (folder / "report.html").is_file()
+    assert (folder / "README.md").is_file()
+
+
+def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made):
+    record, folder = made
+    assert len(record.trials) > 1
+    assert all(trial.rungs for trial in record.trials)
+    assert [not trial.dropped for trial in record.trials] == [
+        trial.label == record.winner.label for trial in record.trials
+    ]
+    best = max(record.trials, key=lambda trial: (len(trial.rungs), trial.score))
+    assert record.winner.label == best.label
+    assert "held out" in record.scored_on
+    for trial in record.trials:
+        assert trial.figures["parameters"].value <= 12_000
+        for rung in trial.rungs:
+            net, _ = load_net(folder / "trials" / f"{trial.label}-rung{rung.number}.safetensors")
+            assert sum(weight.numel() for weight in net.parameters()) <= 12_000
+
+
+def test_the_record_is_read_back(made):
+    record, folder = made
+    assert Shrink.read(folder) == record
+
+
+def test_the_lines_of_the_model_card_answer_an_image(made, monkeypatch, capsys):
+    _, folder = made
+    monkeypatch.chdir(folder)
+    Image.fromarray(np.full((30, 40), 90, np.uint8)).save("photograph.jpg")
+    (lines,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    exec(compile(lines, "README.md", "exec"), {})
+    (folder / "photograph.jpg").unlink()
+    assert capsys.readouterr().out.strip() in "0123456789"
+
+
+def test_the_answers_are_those_of_the_file(made):
+    record, _ = made
+    right = sum(each.winner for each in record.answers.classes)
+    assert right / record.answers.images == record.winner.file_score
+    assert sum(each.teacher for each in record.answers.classes) / record.answers.images == record.teacher.score
+    assert all(each.teacher.answered != each.winner.answered for each in record.answers.disagreements)
+
+
+def test_the_same_call_returns_what_is_complete(made, ask):
+    record, folder = made
+    before = (folder / "shrink.json").read_bytes()
+    assert shrink(ask(BUDGET), folder) == record
+    assert (folder / "shrink.json").read_bytes() == before
+
+
+def test_the_folder_of_another_request_is_refused(made, ask):
+    _, folder = made
+    with pytest.raises(UnskipError, match="limits"):
+        shrink(ask({"memory": "6KiB"}), folder)
+
+
+def test_the_recipe_makes_the_winner_alone(made, tmp_path):
+    record, folder = made
+    unskip.run_recipe(load_recipe(folder / "recipe.yaml"), tmp_path / "run")
+    again = tmp_path / "run" / "nets" / "student.safetensors"
+    states = [load_net(place)[0].state_dict() for place in (folder / record.winner.weights, again)]
+    assert all(torch.equal(one, other) for one, other in zip(*(state.values() for state in states), strict=True))
+
+
+def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(made, ask, tmp_path, monkeypatch):
+    record, folder = made
+    count = 0
+
+    class Stop(BaseException):
+        pass
+
+    def stopping(original, at):
+        def replaced(*arguments, **more):
+            nonlocal count
+            count += 1
+            if count == at:
+                raise Stop
+            return original(*arguments, **more)
+
+        return replaced
+
+    interrupted = 0
+    for at in (2, 1):
+        count = 0
+        with monkeypatch.context() as patched:
+            patched.setattr(trials, "train_trial", stopping(trials.train_trial, at))
+            with pytest.raises(Stop):
+                shrink(ask(BUDGET), tmp_path / "again")
+            interrupted += 1
+    again = shrink(ask(BUDGET), tmp_path / "again")
+    assert interrupted == 2
+    assert [trial.label for trial in again.trials] == [trial.label for trial in record.trials]
+    lengths = json.loads((tmp_path / "again" / "lengths.json").read_text())
+    assert lengths == json.loads((folder / "lengths.json").read_text())
+    assert again.winner.score == record.winner.score
+
+
+def test_a_network_that_meets_the_budget_is_not_trained(ask, tmp_path):
+    record = shrink(ask({"memory": "1MiB"}), tmp_path / "met")
+    assert record.outcome == "met already"
+    assert record.winner is None
+    assert record.trials == ()
+    assert (tmp_path / "met" / "teacher.onnx").is_file()
+
+
+def test_what_cannot_be_met_says_what_comes_nearest(ask, tmp_path):
+    record = shrink(ask({"memory": "1KiB"}), tmp_path / "not")
+    assert record.outcome == "cannot be met"
+    assert record.ways_out
+    assert all(way.figures["peak"].value for way in record.ways_out)
+
+
+def test_a_plan_trains_nothing_and_leaves_nothing(ask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = plan_shrink(ask(BUDGET))
+    assert list(tmp_path.iterdir()) == []
+    assert len(plan.trials) > 1
+    assert plan.estimated_seconds > 0
+    assert not plan.meets
+
+
+def test_too_little_time_is_refused_with_the_time_that_is_enough(ask, tmp_path):
+    with pytest.raises(UnskipError, match="is too short"):
+        shrink(ask(BUDGET, seconds=1.0), tmp_path / "short")
+
+
+@pytest.mark.slow
+def test_the_time_is_kept(ask, tmp_path):
+    started = time.monotonic()
+    record = shrink(ask(BUDGET, seconds=25.0), tmp_path / "timed")
+    assert record.seconds <= 1.1 * 25
+    assert time.monotonic() - started <= 1.15 * 25
+    assert record.winner.epochs >= 1
+
+
+def test_changed_images_are_noticed(ask, tmp_path, monkeypatch):
+    class Stop(BaseException):
+        pass
+
+    def stop(*arguments, **more):
+        raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trials, "train_trial", stop)
+        with pytest.raises(Stop):
+            shrink(ask(BUDGET), tmp_path / "changed")
+    assert (tmp_path / "changed" / "teacher.json").is_file()
+    plan = tmp_path / "changed" / "plan.json"
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "inputs": "others"}))
+    with pytest.raises(UnskipError, match="other images"):
+        shrink(ask(BUDGET), tmp_path / "changed")
