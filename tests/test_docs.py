@@ -309,7 +309,7 @@ def test_links_and_paths_lead_somewhere(page):
         assert name in unskip.__all__ or (ROOT / "src" / "unskip" / name).exists(), name
 
 
-@pytest.mark.parametrize("name", GENERATED)
+@pytest.mark.parametrize("name", [name for name in GENERATED if name != "counts.md"])  # in papers/test_counts.py
 def test_a_generated_page_is_up_to_date(name):
     assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
 
@@ -370,10 +370,15 @@ def test_the_memory_table_is_the_forecast():
 
 
 OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch, records.EightBits}
-OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()} - OF_A_RUN
+OF_A_SHRINK = {
+    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Shrink.__module__
+}
+OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()} - OF_A_RUN - OF_A_SHRINK
 
 
-@pytest.mark.parametrize(("page", "described"), [("runs", OF_A_RUN), ("bench", OF_A_COMPARISON)])
+@pytest.mark.parametrize(
+    ("page", "described"), [("runs", OF_A_RUN), ("bench", OF_A_COMPARISON), ("shrink", OF_A_SHRINK)]
+)
 def test_every_field_of_the_records_is_described(page, described):
     text = (ROOT / "docs" / f"{page}.md").read_text()
     for record in described:

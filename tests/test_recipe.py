@@ -250,3 +250,36 @@ def test_wrong_edits(edits, says):
 @pytest.mark.parametrize("name", named_recipes())
 def test_the_nets_and_students_of_every_recipe_can_be_built(name):
     check_nets(load_recipe(name))
+
+
+WEIGHTS = {"initial_weights": "before.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "student", "teacher"),
+    [
+        ({}, 0.1, 0.1),
+        ({"teacher": WEIGHTS}, 0.1, 0.05),
+        ({"student": {"init": "teacher"}}, 0.05, 0.1),
+        ({"student": WEIGHTS, "teacher": WEIGHTS}, 0.05, 0.05),
+        ({"student": WEIGHTS, "training": {"schedule": {"max_lr": 0.1}}}, 0.1, 0.1),
+        ({"student": WEIGHTS, "training": {"schedule": {"div_factor": 5}}}, 0.05, 0.1),
+        ({"student": WEIGHTS, "training": {"schedule": {"name": "cosine"}}}, 0.01, 0.01),
+        ({"student": WEIGHTS, "training": {"optimizer": {"name": "adamw"}}}, 0.01, 0.01),
+        ({"teacher": {**WEIGHTS, "training": {"epochs": 3}}}, 0.1, 0.05),
+        ({"training": {"optimizer": {"name": "adam"}}}, 0.01, 0.01),
+    ],
+)
+def test_networks_that_are_trained_already_have_lower_default_rates(tree, student, teacher):
+    recipe = recipe_from(tree)
+    assert recipe.training.highest_rate == student
+    assert recipe.teacher_training().highest_rate == teacher
+    assert recipe_from(recipe.model_dump(mode="json")) == recipe
+    resolved = recipe.model_dump(mode="json")["training"]["schedule"]
+    assert resolved.get("max_lr", student) == student
+
+
+def test_a_given_teacher_is_not_trained_and_gets_no_training():
+    given = recipe_from({"student": {"init": "teacher"}, "teacher": {"weights": "teacher.pth"}})
+    assert given.teacher.training is None
+    assert given.training.highest_rate == 0.05

@@ -756,3 +756,12 @@ def test_predict_names_classes_and_ends_with_2_where_an_image_cannot_be_read(hom
     assert all(len(each["classes"]) == 5 for each in found)
     assert "%" in unskip("predict", home / "runs" / "small", next(folder.iterdir()), at=tmp_path).out
     refused("predict", home / "runs" / "small", folder, "broken.png", at=tmp_path, saying="1 of .* could not be read")
+
+
+def test_compare_prints_and_writes_a_page(home, tmp_path):
+    ended = unskip("compare", home / "runs" / "small", "--html", "page.html", "--json", "runs.json", at=tmp_path)
+    assert ended.code == 0, ended.err
+    assert "small:align_kd" in ended.out
+    assert "small:align_kd" in (tmp_path / "page.html").read_text().replace("<wbr>", "")
+    assert json.loads((tmp_path / "runs.json").read_text())["runs"][0]["label"] == "small"
+    refused("compare", "nowhere", at=tmp_path, saying="no run folder nowhere")

@@ -1,15 +1,16 @@
 """Every count that the papers print is the count of this project's networks, or a slip that is explained."""
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
 
+from tests.papers.counts import CheckedCount, check_counts, counted_net, printed_counts
 from unskip.dataflow import CONVENTIONS, count_macs
 from unskip.surgery import build
 from unskip.torchvision_compat import torchvision
-
-from .counts import CheckedCount, check_counts, counted_net, printed_counts
 
 CELLS = printed_counts()
 FIRST = next(cell for cell in CELLS if cell.metric == "params")
@@ -23,6 +24,13 @@ def checked():
 def test_every_count_is_exact(checked):
     assert [item.cell for item in checked] == CELLS
     assert {item.cell: item.computed for item in checked} == {cell: cell.exact for cell in CELLS}
+
+
+def test_the_page_of_counts_is_up_to_date(checked):
+    """Here, and not beside the other pages, so that the same process has counted already."""
+    root = Path(__file__).resolve().parents[2]
+    page = runpy.run_path(str(root / "docs" / "generate.py"))["PAGES"]["counts.md"]
+    assert (root / "docs" / "counts.md").read_text() == page(), "run python docs/generate.py"
 
 
 def test_a_count_matches_or_has_a_note(checked):

@@ -23,6 +23,8 @@ from unskip.records import (
     Load,
     Net,
     Operation,
+    PastRun,
+    PastRuns,
     Run,
     Rung,
     Shrink,
@@ -31,6 +33,7 @@ from unskip.records import (
     Teacher,
     Timeline,
     Traffic,
+    Training,
     Trial,
     WayOut,
     Winner,
@@ -267,6 +270,43 @@ def runs() -> dict[str, Run]:
         "diverged": diverged(standard),
         "hostile": hostile(),
     }
+
+
+def past_run(label: str, record: Run | None = None, **facts: Any) -> PastRun:
+    """A run folder: that of ``record``, or one that stopped in the third of five epochs of ``kd``."""
+    history = record.history if record else {"teacher": curve(5, 0.9, ("ce",)), "kd": curve(5, 0.7, ("ce", "kl"))[:3]}
+    known: dict[str, Any] = {
+        "label": label,
+        "path": f"runs/{label}",
+        "title": f"resnet32 in {label}",
+        "seed": 0,
+        "data": "cifar10 data/cifar10",
+        "test_set": "5e" * 32,
+        "num_test": 10_000,
+        "metric": "top1",
+        "trainings": tuple(
+            Training(label=name, planned=max(len(epochs), 5), epochs=epochs) for name, epochs in history.items()
+        ),
+        "results": record,
+    }
+    return PastRun(**(known | facts))
+
+
+def past_runs() -> dict[str, PastRuns]:
+    """Several runs beside each other: complete, stopped on the way, tested on other images, of another task."""
+    about = {name: measure.about for name, measure in measures().items()}
+    first, second = past_run("first", run()), past_run("second", run(("kd", LONG), epochs=12))
+    sets = {
+        "complete": (first, second),
+        "stopped": (first, past_run("stopped")),
+        "only stopped": (past_run("stopped"),),
+        "begun": (past_run("begun", trainings=(Training(label="teacher", planned=5),)),),
+        "other images": (first, past_run("other", run(), data="digits", test_set="7d" * 32, num_test=359)),
+        "other task": (first, past_run("matching", matching(), metric=matching().metric)),
+        "hostile": (past_run(HOSTILE, hostile(), title=HOSTILE, data=HOSTILE), second),
+        "many": tuple(past_run(f"run{number}", run(("ce",), epochs=number + 2)) for number in range(7)),
+    }
+    return {name: PastRuns(unskip="0.1.0", runs=runs, measures=about) for name, runs in sets.items()}
 
 
 def bench() -> Comparison:

@@ -9,19 +9,31 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from records.samples import HOSTILE, REASON, bench, benches, changed, one_training, run, runs, without_latency
+from records.samples import (
+    HOSTILE,
+    REASON,
+    bench,
+    benches,
+    changed,
+    one_training,
+    past_runs,
+    run,
+    runs,
+    without_latency,
+)
 from rich.console import Console
 
 from report.pages import Page
 from unskip.errors import UnskipError
 from unskip.records import About, Figure
 from unskip.report.lines import setting_of
-from unskip.report.pages import render, render_bench, write_bench_report, write_report
+from unskip.report.pages import render, render_bench, render_past_runs, write_bench_report, write_report
 from unskip.report.sentences import sentences
 from unskip.report.terminal import show_bench, show_run
 
 RECORDS = {f"run {name}": record for name, record in runs().items()}
 RECORDS |= {f"bench {name}": record for name, record in benches().items()}
+RECORDS |= {f"past {name}": record for name, record in past_runs().items()}
 
 
 @pytest.fixture(scope="module", params=list(RECORDS))
@@ -29,7 +41,8 @@ def page(request) -> Page:
     record = RECORDS[request.param]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return Page(render_bench(record) if request.param.startswith("bench") else render(record))
+        kind = request.param.partition(" ")[0]
+        return Page({"bench": render_bench, "past": render_past_runs, "run": render}[kind](record))
 
 
 def values(page: Page, name: str) -> list[str]:
@@ -141,6 +154,24 @@ def test_the_terminal_has_a_table_of_the_files_of_a_run_as_of_a_benchmark():
         assert setting_of(group) in printed
         for cell in group.cells:
             assert f"{cell.figures['latency'].value:.2f}" in printed.partition(setting_of(group))[2]
+
+
+def test_long_labels_are_numbers_in_the_tables_of_a_narrow_terminal():
+    record = bench()
+    long = f"{record.subjects[1].label}+with_lean_stem+without_shortcuts"
+    cells = [changed(group, cells=(group.cells[0], changed(group.cells[1], subject=long))) for group in record.groups]
+    record = changed(
+        record, subjects=(record.subjects[0], changed(record.subjects[1], label=long)), groups=tuple(cells)
+    )
+    printed = {}
+    for width in (80, 400):
+        console = Console(width=width, file=StringIO())
+        show_bench(record, console)
+        printed[width] = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert f"1 {long}" in printed[80]
+    rows = [line for line in printed[80] if line.startswith("1 ") and long not in line]
+    assert len(rows) >= 1 + len(record.groups)
+    assert not any(line.startswith("1 ") for line in printed[400])
 
 
 def test_chance_comes_before_everything_else():

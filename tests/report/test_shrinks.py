@@ -21,7 +21,8 @@ from unskip.report.class_answers import changed_most, disagreements
 from unskip.report.model_card import model_card
 from unskip.report.pages import render_shrink
 from unskip.report.sentences import sentences
-from unskip.report.shrinks import limited, ordered, side_by_side, steps_further, tried_table
+from unskip.report.shrinks import limited, side_by_side
+from unskip.report.tried import ordered, steps_further, tried_table
 
 RECORDS = samples.shrinks()
 MADE = {name: record for name, record in RECORDS.items() if record.winner}
@@ -151,12 +152,17 @@ def test_short_trainings_are_marked_in_the_plot_and_the_limit_is_drawn():
 
 def test_going_further_compares_with_the_winner_after_as_long_a_training():
     steps = steps_further(RECORDS["met"])
-    assert [(step.number, step.kind) for step in steps] == [(3, "cheaper"), (4, "cheaper"), (5, "cheaper")]
+    assert [(step.number, step.is_cheaper) for step in steps] == [(3, True), (4, True), (5, True)]
     assert [step.rung and step.rung.number for step in steps] == [1, 1, None]
     assert steps[0].difference == pytest.approx(0.871 - 0.881)
     better = changed(RECORDS["met"], "trials", "shortened", rungs=RECORDS["met"].trials[0].rungs[:1])
     better = changed(better, "trials", "shortened", "rungs", 0, score=0.9)
-    assert [step.kind for step in steps_further(better) if step.number == 2] == ["better"]
+    assert [step.is_cheaper for step in steps_further(better) if step.number == 2] == [False]
+    two = changed(RECORDS["met"], most={"cycles_ratio": 0.7, "sram": 45_000})
+    two = changed(two, "trials", "fewer", "figures", sram=Figure(value=11_008))
+    assert [(step.title, step.share) for step in steps_further(two) if step.words.startswith("7 of")] == [
+        ("SRAM", 0.25)
+    ]
     assert steps_further(RECORDS["met already"]) == []
 
 
@@ -215,6 +221,13 @@ def test_what_speaks_against_trust_is_said_where_it_matters():
     untried = tuple(changed(trial, rungs=()) for trial in held_out.trials)
     assert "held out" not in notes(changed(held_out, trials=untried))
     assert "estimated by a compiler" in notes(RECORDS["met"])
+    poor = changed(RECORDS["met"], "winner", file_score=0.101)
+    assert notes(poor).startswith("Warning: the winner's file is no better than always naming")
+    both = changed(poor, "teacher", score=0.099)
+    assert "the teacher and the winner's file are no better" in notes(both)
+    few = changed(RECORDS["met"], "data", num_test=25)
+    assert "25 test images are too few to tell accuracies apart; one of them is 4.0 points" in notes(few)
+    assert "Warning" not in notes(RECORDS["met"])
     assert "estimated by a compiler" not in notes(RECORDS["timed"])
 
 

@@ -49,12 +49,6 @@ def test_what_is_looked_for_cannot_be_set(setting):
         base_recipe("resnet8", data="digits", settings=[setting])
 
 
-def test_a_trained_network_is_trained_gently():
-    assert RECIPE.training.schedule.max_lr < 0.1
-    changed = base_recipe("resnet8", data="digits", settings=["training.schedule.max_lr=0.3"])
-    assert changed.training.schedule.max_lr == 0.3
-
-
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from unskip.recipe.data import DataRecipe
 from unskip.recipe.task import TaskKey, TaskRecipe
-from unskip.recipe.training import TrainingRecipe
+from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, shortened
 
@@ -176,6 +176,25 @@ class Recipe(Section):
             if isinstance(student, dict) and {"net", "options", "edits"} & student.keys():
                 return {**given, "methods": {"align_kd": {}}}
         return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rates_of_trained_networks(cls, given: Any) -> Any:
+        """A training that starts from trained weights has a lower default rate; its section says so."""
+        if not isinstance(given, dict):
+            return given
+        teacher, student = (given.get(key) or {} for key in ("teacher", "student"))
+        if not isinstance(teacher, dict) or not isinstance(student, dict):
+            return given
+        changed, training, own = dict(given), given.get("training"), teacher.get("training")
+        of_teacher = training if own is None else own
+        if teacher.get("initial_weights") is not None:
+            of_teacher = with_max_lr_of_trained(of_teacher)
+        if student.get("init") == "teacher" or student.get("initial_weights") is not None:
+            changed["training"] = with_max_lr_of_trained(training)
+        if of_teacher != changed.get("training") and teacher.get("weights") is None:
+            changed["teacher"] = {**teacher, "training": {} if of_teacher is None else of_teacher}
+        return changed
 
     @field_validator("methods")
     @classmethod

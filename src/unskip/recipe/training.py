@@ -61,7 +61,13 @@ class OneCycle(Section):
     """
 
     name: Literal["onecycle"] = "onecycle"
-    max_lr: float = Field(0.1, gt=0, description="the highest rate; the optimiser's own is not used")
+    max_lr: float = Field(
+        0.1,
+        gt=0,
+        description="the highest rate; the optimiser's own is not used. When left out: 0.01 with adam and adamw; with "
+        "sgd 0.05 where the network starts from trained weights (`teacher.initial_weights`, `student.init: teacher`, "
+        "`student.initial_weights`)",
+    )
     div_factor: float = Field(10.0, ge=1, description="the first rate is max_lr divided by this")
     final_div_factor: float = Field(1e4, ge=1, description="the last rate is the first divided by this")
     warmup: float = Field(0.3, gt=0, lt=1, description="share of the steps on the way up")
@@ -105,6 +111,10 @@ class Constant(Section):
 
 
 Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(discriminator="name")]
+
+
+_MAX_LR_OF_ADAM = 0.01
+_MAX_LR_OF_TRAINED = 0.05  # docs/training.md has the figures that both follow from
 
 
 class TrainingRecipe(Section):
@@ -172,4 +182,29 @@ class TrainingRecipe(Section):
         for key in ("optimizer", "schedule"):
             if isinstance(tree.get(key), dict) and "name" not in tree[key]:
                 named[key] = {"name": cls.model_fields[key].default.name, **tree[key]}
-        return tree | named
+        tree = tree | named
+        return _with_max_lr(tree, _MAX_LR_OF_ADAM) if _optimizer_of_open_rate(tree) in ("adam", "adamw") else tree
+
+
+def with_max_lr_of_trained(section: Any) -> Any:
+    """A training section, as plain data, for a network that starts from trained weights.
+
+    Where the section leaves the highest rate of SGD open, a lower one than for fresh weights is filled in.
+    """
+    tree = {} if section is None else section
+    return _with_max_lr(tree, _MAX_LR_OF_TRAINED) if _optimizer_of_open_rate(tree) == "sgd" else section
+
+
+def _optimizer_of_open_rate(section: Any) -> str | None:
+    """The optimiser of a training section whose onecycle schedule is given no highest rate; else None."""
+    if not isinstance(section, dict):
+        return None
+    optimizer, schedule = (section.get(key) or {} for key in ("optimizer", "schedule"))
+    if not isinstance(schedule, dict) or schedule.get("name", "onecycle") != "onecycle" or "max_lr" in schedule:
+        return None
+    name = optimizer.get("name", "sgd") if isinstance(optimizer, dict) else getattr(optimizer, "name", None)
+    return name if isinstance(name, str) else None
+
+
+def _with_max_lr(section: dict[str, Any], rate: float) -> dict[str, Any]:
+    return {**section, "schedule": {"name": "onecycle", "max_lr": rate, **(section.get("schedule") or {})}}

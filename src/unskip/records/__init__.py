@@ -4,9 +4,9 @@ from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
 from unskip.records.eight_bits import EightBits, read_eight_bits
 from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
+from unskip.records.past_runs import PastRun, PastRuns, Training
 from unskip.records.run import Data, Epoch, Net, Run
 from unskip.records.shrink import (
-    ACCURACY_DROP,
     Answer,
     Answers,
     ClassAnswers,
@@ -21,7 +21,6 @@ from unskip.records.shrink import (
 )
 
 __all__ = [
-    "ACCURACY_DROP",
     "About",
     "Answer",
     "Answers",
@@ -40,6 +39,8 @@ __all__ = [
     "Load",
     "Net",
     "Operation",
+    "PastRun",
+    "PastRuns",
     "Record",
     "Run",
     "Rung",
@@ -50,6 +51,7 @@ __all__ = [
     "TimeShare",
     "Timeline",
     "Traffic",
+    "Training",
     "Trial",
     "WayOut",
     "Winner",

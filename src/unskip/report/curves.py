@@ -35,7 +35,7 @@ def _score_plot(run: Run, against: Literal["epoch", "seconds"]) -> Markup:
     students = [net for net in run.students if net in curves]
     place = 0 if against == "epoch" else 1
     longest = max(point[place] for net in students for point in curves[net])
-    scale, unit = (1, "epoch") if against == "epoch" else _time_unit(longest)
+    scale, unit = (1, "epoch") if against == "epoch" else time_unit(longest)
     with canvas(480, 300) as axes:
         ends = [End(short_label(teacher.label), longest / scale, 100 * run.score(teacher), net_color(0))]
         axes.axhline(100 * run.score(teacher), color=net_color(0), linewidth=1.2, linestyle=(0, (4, 3)))
@@ -49,7 +49,7 @@ def _score_plot(run: Run, against: Literal["epoch", "seconds"]) -> Markup:
             axes.plot(x, y, color=color, linewidth=2.4 if best else 1.6, linestyle=dashes)
             axes.plot(x[-1:], y[-1:], "o", color=color, markersize=6 if best else 4.5, clip_on=False, zorder=4)
             ends.append(End(short_label(net.label), x[-1], y[-1], color, best))
-        _epochs_axis(axes, longest) if against == "epoch" else axes.set_xlim(0, 1.02 * longest / scale)
+        epochs_axis(axes, longest) if against == "epoch" else axes.set_xlim(0, 1.02 * longest / scale)
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         axes.set_title(f"{title}, %")
         axes.set_xlabel("epoch" if against == "epoch" else f"training time, {unit}")
@@ -95,7 +95,7 @@ def _loss_plot(run: Run, net: Net, color_index: int, logarithmic: bool) -> Marku
             axes.yaxis.set_minor_locator(NullLocator())
         else:
             axes.yaxis.set_major_locator(MaxNLocator(4))
-        _epochs_axis(axes, epochs[-1].epoch)
+        epochs_axis(axes, epochs[-1].epoch)
         axes.set_xlabel("epoch")
         label_ends(axes, ends)
         last = ", ".join(f"{end.text} {end.y:.3g}" for end in ends) or "no finite value"
@@ -111,10 +111,12 @@ def _validated(run: Run, net: Net) -> list[tuple[int, float, float]]:
     return [(epoch, seconds, run.score(net)) for epoch, seconds, _ in points[-1:]]
 
 
-def _time_unit(seconds: float) -> tuple[float, str]:
+def time_unit(seconds: float) -> tuple[float, str]:
+    """The seconds in the unit that suits so long a training, and its name."""
     return (3600, "hours") if seconds > 7200 else (60, "minutes") if seconds > 180 else (1, "seconds")
 
 
-def _epochs_axis(axes: Axes, last: float) -> None:
+def epochs_axis(axes: Axes, last: float) -> None:
+    """An abscissa of whole epochs up to the last one."""
     axes.set_xlim(*((0, last) if last > 1 else (0, 2)))
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

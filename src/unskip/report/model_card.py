@@ -6,6 +6,7 @@ https://huggingface.co/docs/hub/model-cards
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def model_card(record: Shrink) -> str:
         definitions=definitions_of(record),
         how=winner.preprocessing,
         file=winner.file,
+        quoted_file=shlex.quote(_one_line(winner.file)),
         weights=Path(record.teacher.weights or "").name,
         command=_one_line(record.command),
         answers=answers,

@@ -10,16 +10,18 @@ from typing import Any
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, EightBits, Group, Run, Shrink, read_eight_bits
+from unskip.records import Comparison, EightBits, Group, PastRuns, Run, Shrink, read_eight_bits
 from unskip.report.class_answers import MOST_CLASSES, classes_table, disagreements, mistakes_table
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_of, device_section
 from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
+from unskip.report.past_runs import cost_plots, course_plots, networks_table
 from unskip.report.sentences import TEMPLATES, sentences
-from unskip.report.shrinks import definitions_of, side_by_side, tried_drawings, tried_table
+from unskip.report.shrinks import definitions_of, side_by_side
 from unskip.report.table import Table, definitions
+from unskip.report.tried import tried_drawings, tried_table
 
 
 def write_report(folder: Path) -> Path:
@@ -44,6 +46,32 @@ def write_bench_report(comparison: Comparison, path: Path) -> None:
     write_text(path, render_bench(comparison))
 
 
+def write_past_runs(record: PastRuns, path: Path) -> None:
+    """Write the page of several runs. It needs nothing but itself, and appears whole or not at all."""
+    write_text(path, render_past_runs(record))
+
+
+def render_past_runs(record: PastRuns) -> str:
+    """The whole page of several runs as HTML; the same runs give the same bytes."""
+    nets = networks_table(record)
+    return TEMPLATES.get_template("past_runs.html.j2").render(
+        unskip=record.unskip,
+        pictures=False,
+        title=", ".join(run.label for run in record.runs),
+        past=record,
+        nets=nets,
+        costs=cost_plots(record),
+        courses=course_plots(record),
+        definitions=definitions(nets),
+        recipes={run.label: _as_yaml(run.results.recipe) for run in record.runs if run.results},
+        sentences=sentences,
+    )
+
+
+def _as_yaml(recipe: dict[str, Any]) -> str:
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+
+
 def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
     """The whole page of a run as HTML; the same run gives the same bytes.
 
@@ -60,7 +88,7 @@ def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
         losses=loss_drawings(run),
-        recipe=yaml.safe_dump(run.recipe, sort_keys=False, allow_unicode=True),
+        recipe=_as_yaml(run.recipe),
     )
 
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from unskip import units
-from unskip.records import Comparison, Run, Shrink
-from unskip.report import class_answers, devices, findings, layers, lines, shrinks, table
+from unskip import chance, units
+from unskip.records import Comparison, PastRuns, Run, Shrink
+from unskip.report import class_answers, devices, findings, layers, lines, past_runs, shrinks, table, tried
 
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
@@ -21,12 +21,14 @@ TEMPLATES = Environment(
 TEMPLATES.globals |= {
     name: getattr(module, name)
     for module, names in (
-        (units, ("duration", "milliseconds", "percent", "points", "signed_points")),
+        (chance, ("tells_chance",)),
+        (units, ("duration", "milliseconds", "percent", "points", "signed_points", "times")),
         (findings, ("COSTS", "Verdict", "fastest", "pairs")),
         (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
         (layers, ("in_short",)),
         (table, ("compared", "in_sentence", "speedup_text")),
-        (shrinks, ("length_of", "limited", "reasons", "steps_further")),
+        (shrinks, ("at_chance", "limited")),
+        (tried, ("length_of", "reasons", "steps_further")),
         (class_answers, ("changed_most",)),
         (lines, ("about", "setting_of", "shape_of")),
     )
@@ -50,12 +52,14 @@ def breakable(label: str) -> Markup:
 TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
-def sentences(record: Run | Comparison | Shrink, part: str) -> list[str]:
+def sentences(record: Run | Comparison | Shrink | PastRuns, part: str) -> list[str]:
     """What a part of the template of a record's kind says; its parts are the macros that take nothing."""
     if isinstance(record, Run):
         name, facts = "run.txt.j2", {"run": record, "facts": findings.find(record)}
     elif isinstance(record, Shrink):
         name, facts = "shrink.txt.j2", {"shrink": record, "accuracy": shrinks.accuracy(record)}
+    elif isinstance(record, PastRuns):
+        name, facts = "past_runs.txt.j2", {"past": record, "facts": past_runs.facts_of(record)}
     else:
         name, facts = "comparison.txt.j2", {"bench": record}
     text: str = getattr(TEMPLATES.get_template(name).make_module(facts), part)()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from unskip.records import Comparison, EightBits, Run, Shrink
+from unskip.records import Comparison, EightBits, PastRuns, Run, Shrink
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
+from unskip.report.past_runs import networks_table
 from unskip.report.sentences import sentences
-from unskip.report.shrinks import side_by_side, tried_table
+from unskip.report.shrinks import side_by_side
 from unskip.report.table import Table, definitions
+from unskip.report.tried import tried_table
 from unskip.terminal import bare_table
 
 _LABELS = 30  # characters; what is longer is broken
+_LABEL_PART = 4  # a fourth of the terminal is for labels; where they need more, tables have numbers
 
 
 def show_run(run: Run, console: Console) -> None:
@@ -30,18 +34,48 @@ def show_run(run: Run, console: Console) -> None:
 
 
 def show_bench(comparison: Comparison, console: Console) -> None:
-    """Print what was found, the tables of every setting, and what must be known to read them."""
+    """Print what was found, the tables of every setting, and what must be known to read them.
+
+    In the tables, labels that leave them little room are numbers, which a list above them explains.
+    """
     for sentence in sentences(comparison, "headline"):
         console.print(Text(sentence, style="bold"))
     for note in sentences(comparison, "notes"):
         console.print(Text(note, style="yellow"))
-    nets = nets_table(comparison)
+    shown = comparison
+    if max(cell_len(subject.label) for subject in comparison.subjects) > console.width // _LABEL_PART:
+        shown, names = _numbered(comparison)
+        console.print()
+        console.print(bare_table("what is compared", ("", "~"), names, head=False))
+        console.print()
+    nets = nets_table(shown)
     show_table(nets, console)
-    tables = [nets, *_show_files(comparison, console)]
+    tables = [nets, *_show_files(shown, console)]
     for sentence in sentences(comparison, "conclusions"):
         console.print(Text(sentence))
     _dim((f"{definition}." for definition in definitions(*tables)), console)
     _dim(sentences(comparison, "rounds"), console)
+
+
+def show_past_runs(record: PastRuns, console: Console) -> None:
+    """Print which student is the best, what sets the runs apart, and the networks by number, in short."""
+    for sentence in sentences(record, "headline"):
+        console.print(Text(sentence, style="bold"))
+    for note in sentences(record, "notes"):
+        console.print(Text(note, style="yellow" if note.startswith("Warning") else ""))
+    table = networks_table(record, short=True)
+    names = [(str(place), row.line.label, row.line.about) for place, row in enumerate(table.rows)]
+    console.print()
+    console.print(bare_table("the networks, as RUN:NET", ("", "~", "~"), names, head=False))
+    console.print()
+    show_table(_by_number(table), console)
+    _dim((f"{definition}." for definition in definitions(table)), console)
+
+
+def _by_number(table: Table) -> Table:
+    """The same with numbers for labels, in the rows and in what is said below them."""
+    rows = tuple(replace(row, line=replace(row.line, label=str(number))) for number, row in enumerate(table.rows))
+    return replace(table, rows=rows)
 
 
 def show_eight_bits(records: Sequence[EightBits], console: Console) -> None:
@@ -74,6 +108,20 @@ def show_shrink(record: Shrink, console: Console) -> None:
             console.print(Text(sentence))
     console.print()
     _dim(sentences(record, "notes") + sentences(record, "repeat"), console)
+
+
+def _numbered(comparison: Comparison) -> tuple[Comparison, list[tuple[str, str]]]:
+    """The same with numbers for labels, and the list of numbers and labels."""
+    numbers = {subject.label: str(number) for number, subject in enumerate(comparison.subjects)}
+    groups = (
+        group.model_copy(
+            update={"cells": tuple(cell.model_copy(update={"subject": numbers[cell.subject]}) for cell in group.cells)}
+        )
+        for group in comparison.groups
+    )
+    subjects = (each.model_copy(update={"label": numbers[each.label]}) for each in comparison.subjects)
+    update = {"subjects": tuple(subjects), "groups": tuple(groups)}
+    return comparison.model_copy(update=update), [(number, label) for label, number in numbers.items()]
 
 
 def _show_files(comparison: Comparison, console: Console) -> list[Table]:

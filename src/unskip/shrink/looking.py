@@ -149,5 +149,7 @@ def _with_batches_for(recipe: Recipe, data: Data, console: Console) -> Recipe:
     if recipe.training.batch_size <= most:
         return recipe
     console.print(f"batches of {most} images, since there are {data.num_train} to train on", highlight=False)
-    training = recipe.training.model_copy(update={"batch_size": most})
-    return recipe.model_copy(update={"training": training})
+    smaller = {"batch_size": most}
+    own = recipe.teacher.training
+    teacher = recipe.teacher.model_copy(update={"training": own and own.model_copy(update=smaller)})
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=smaller), "teacher": teacher})

@@ -25,7 +25,6 @@ _BY_DATA = ("num_classes", "in_channels")
 _DECIDED = ("student", "methods", "training.epochs", "teacher.net", "teacher.edits", "measure", "task")
 _BATCH_SIZE = 64
 _TEACHER = "teacher"
-_MAX_LR = 0.02  # a trained network is forgotten at the 0.1 that a new one learns at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +110,7 @@ def base_recipe(
     without either, and without a file, the network is trained first. ``settings`` change fields of the recipe. Raises
     `UnskipError` for what does not fit, and for settings of what is looked for.
     """
-    tree: dict[str, Any] = {
-        "training": {"batch_size": _BATCH_SIZE, "schedule": {"name": "onecycle", "max_lr": _MAX_LR}},
-        "seed": seed,
-    }
+    tree: dict[str, Any] = {"training": {"batch_size": _BATCH_SIZE}, "seed": seed}
     file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
     if file is None:
         tree["teacher"] = {"net": net, "weights": weights, "initial_weights": initial_weights}

@@ -53,17 +53,8 @@ def train_teacher(
     net: StagedNet, recipe: Recipe, length: Length, data: Data, task: Task, file: Path, console: Console
 ) -> Trained:
     """Train a network on the labels for so many epochs and keep it in ``file``, or find it there."""
-    training = _of_teacher(recipe).model_copy(update={"epochs": length.epochs})
+    training = recipe.teacher_training().model_copy(update={"epochs": length.epochs})
     return _trained("teacher", net, CE(), None, training, recipe, data, task, file, console)
-
-
-def _of_teacher(recipe: Recipe) -> TrainingRecipe:
-    """How a teacher is trained; the rates of a fresh one are not those of a trained network."""
-    if recipe.teacher.training is not None:
-        return recipe.teacher.training
-    usual = TrainingRecipe()
-    fresh = recipe.teacher.initial_weights is None
-    return recipe.training.model_copy(update={"schedule": usual.schedule} if fresh else {})
 
 
 def _trained(
@@ -117,5 +108,5 @@ def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task)
 
 def seconds_per_teacher_step(net: StagedNet, recipe: Recipe, data: Data, task: Task) -> float:
     """What a step of the teacher's training takes here, in seconds, by a few real ones."""
-    training = _of_teacher(recipe)
+    training = recipe.teacher_training()
     return estimate(None, data, CE(), student=net, training=training, task=task, within=_TIMED_SECONDS).seconds_per_step

@@ -33,7 +33,7 @@ def make_winner(work: Work, trial: Trial, step_seconds: float) -> tuple[Winner, 
     run = run_recipe(recipe, work.folder.winner, console=work.console)
     target = OnTarget(work.request, work.say)
     exported = _exported(work, target, run)
-    work.console.print(exported.describe(), highlight=False, soft_wrap=True)
+    work.console.print(f"file: {exported.path}", highlight=False, soft_wrap=True)
     costs = target.costs(work.folder.path / work.plan.teacher_file, {STUDENT: exported.path})
     return _record(work, trial, recipe, run, exported, costs), exported.path
 
