@@ -175,7 +175,7 @@ class StudentSearch:
 
     def _plain_first(self, *, lean: bool, pruned: float) -> CountedNet | None:
         net = self._plain_pruned.get(pruned)
-        return net and CountedNet(with_lean_stem(net) if lean else net, self._shape)
+        return None if net is None else CountedNet(with_lean_stem(net) if lean else net, self._shape)
 
     def _shortened(self) -> Iterator[Student]:
         """Those with shortened shortcuts that hold less than with the same ones as they were."""
