@@ -43,3 +43,12 @@ def test_names_of_points_in_one_place_do_not_cover_each_other():
         if (element.text or "").startswith("net ")
     ]
     assert len(set(heights)) == 4
+
+
+def test_short_trainings_beat_nobody_and_the_limit_is_within_the_plot():
+    drawn = [Point("teacher", 4.0, 0.9, 0), Point("1", 2.0, 0.95, 2, short=True), Point("winner", 3.0, 0.8, 1)]
+    svg = pareto_plot(drawn, "Top-1", "cost", "tried", limit=9.0)
+    said = ElementTree.fromstring(svg).get("aria-label", "").replace(SPACE, " ")
+    assert "1 95.0 % at 2 after a short training" in said
+    assert "Not beaten in both: winner, teacher. The limit is 9." in said
+    assert pareto_plot(drawn, "Top-1", "cost", "tried") != svg

@@ -14,8 +14,9 @@ from unskip.cli.run import asked_recipe
 from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
 from unskip.recipe import recipe_from
+from unskip.requested import check_nets
 from unskip.run import run_recipe
-from unskip.search.recipes import command, method_for
+from unskip.search.recipes import command, method_for, recipe_tree
 from unskip.search.students import StudentSearch
 from unskip.surgery import build
 
@@ -114,6 +115,38 @@ def test_a_trained_teacher_stands_in_the_recipe():
         "weights": "runs/a/teacher.safetensors",
     }
     assert "--set teacher.weights=runs/a/teacher.safetensors" in command(fit.candidates[0].recipe)
+
+
+def test_students_of_a_trained_teacher_begin_with_its_weights():
+    pytest.importorskip("torch_pruning")
+    net, weights = meta_net("resnet18", {"width": 4}), Path("mine.pth")
+    by_words = {str(student): student for student in StudentSearch(net, (3, 64, 64)).students}
+    for words, edits, method in (
+        ("plain", ["with_fading_shortcuts"], "fade_kd"),
+        ("lean stem, plain in stage1", ["with_lean_stem", "with_fading_shortcuts"], "fade_kd"),
+        ("blocks 2-2-2-1", ["at_depth"], "align_kd"),
+        ("0.5 pruned", ["with_pruned_channels"], "align_kd"),
+        ("0.5 pruned, plain", ["with_pruned_channels", "with_fading_shortcuts"], "fade_kd"),
+    ):
+        tree = recipe_tree(net, by_words[words], image_size=(64, 64), weights=weights)
+        check_nets(recipe_from(json.loads(json.dumps(tree))))
+        recipe = recipe_from(tree)
+        assert [name for entry in recipe.student.edits for name in entry] == edits, words
+        assert (list(recipe.methods), recipe.student.init) == ([method], "teacher")
+        assert recipe.training.epochs < 200
+    for words in ("2 groups", "plain, sub-net 1-1-1-1"):  # new layers; all sub-nets at once
+        assert "init" not in recipe_tree(net, by_words[words], image_size=(64, 64), weights=weights)["student"]
+    for words in ("0.5 pruned", "0.5 pruned, plain"):  # a teacher that the run trains says what goes, too
+        recipe = recipe_from(recipe_tree(net, by_words[words], image_size=(64, 64)))
+        assert (recipe.student.init, recipe.training.epochs) == ("teacher", 200)
+
+
+def test_commands_start_from_the_teacher():
+    net = meta_net("resnet14", {"width": 4})
+    line = fit_budget(net, (3, 16, 16), Budget({"macs": 10**6}), latency=False, limit=1).candidates[0]
+    assert "--set teacher.weights=MY_WEIGHTS" in line.command
+    assert line.to_json()["command"] == line.command
+    assert "weights" not in line.recipe["teacher"]
 
 
 @pytest.mark.parametrize("sub_nets", [False, True])

@@ -6,11 +6,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
 
-from unskip import forecast, make_net
+from unskip import StagedNet, forecast, make_net
 from unskip.dataflow import count_macs, num_parameters
 from unskip.errors import UnskipError
 from unskip.methods import method_from
+from unskip.nets import Residual
+from unskip.nets.layers import sequence
 from unskip.search.students import MAX_DEPTHS, StudentSearch
 from unskip.surgery import edited, residual_blocks, with_depth_statistics
 
@@ -23,6 +27,29 @@ NETS = {
     "vgg11-cifar": ({}, 32),
     "timm:resnet10t": ({}, 64),
 }
+
+
+class Padding(nn.Module):
+    """The shortcut of CIFAR ResNets without projections."""
+
+    def forward(self, x):
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 4, 4))
+
+
+def block(channels, width, stride):
+    body = nn.Sequential(
+        nn.Conv2d(channels, width, 3, stride, 1), nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1)
+    )
+    return Residual(body, Padding() if stride > 1 else None, nn.ReLU())
+
+
+@pytest.fixture
+def padding_net():
+    blocks = {"block1": block(8, 8, 1), "block2": block(8, 8, 1)}
+    wider = {"block1": block(8, 16, 2), "block2": block(16, 16, 1)}
+    head = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(16, 5)}
+    stem = nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU())
+    return StagedNet({"stem": stem, "stage1": sequence(blocks), "stage2": sequence(wider), "head": sequence(head)})
 
 
 @cache
@@ -43,7 +70,8 @@ def test_a_student_costs_what_its_edits_give(name, data):
     assert student.peak_elements == forecast(built, shape, bytes_per_element=1).peak_bytes
     assert student.macs == count_macs(built, shape)
     assert student.parameters == num_parameters(built)
-    assert student.shortcuts == len(residual_blocks(built))
+    blocks = {place.partition(".unit")[0] for place in residual_blocks(built)}  # of a shortened one, several units
+    assert student.shortcuts == len(blocks)
     assert student.figures(2)["file_bytes"] == 2 * student.parameters
 
 
@@ -73,6 +101,34 @@ def test_every_kind_is_among_them():
         "lean stem, 2 groups, plain in stage1, blocks 2-2-1-1",
     } <= said
     assert not search.skipped
+
+
+def test_narrower_ones_are_among_them():
+    pytest.importorskip("torch_pruning")
+    said = {str(student) for student in searched("resnet26-bottleneck")[2].students}
+    assert {"0.25 pruned", "lean stem, 0.5 pruned, plain", "0.375 pruned, plain, blocks 1-1-1-1"} <= said
+    assert not any("sub-net" in each for each in said if "pruned" in each)
+    assert not any("plain, 0." in each for each in said), "where shortcuts couple channels, as many go"
+
+
+def test_shortened_ones_are_among_them_where_that_lowers_the_peak():
+    students = {str(student): student for student in searched("resnet18")[2].students}
+    assert students["lean stem, shortened"].peak_elements < students["lean stem"].peak_elements
+    assert "shortened" not in students, "the peak is in the stem"
+
+
+def test_shortcuts_that_pad_let_more_channels_go_once_they_are_gone(padding_net):
+    pytest.importorskip("torch_pruning")
+    net, shape = padding_net, (3, 16, 16)
+    students = {str(student): student for student in StudentSearch(net, shape).students}
+    before, after = students["0.5 pruned, plain"], students["plain, 0.5 pruned"]
+    assert after.macs < before.macs
+    for student in (before, after, students["0.5 pruned"], students["plain, 0.5 pruned, blocks 1-1"]):
+        built = edited(net, student.edits, seed=0)
+        assert student.macs == count_macs(built, shape)
+        assert student.parameters == num_parameters(built)
+        assert student.peak_elements == forecast(built, shape, bytes_per_element=1).peak_bytes
+        assert student.shortcuts == len(residual_blocks(built))
 
 
 def test_edits_that_do_not_fit_are_counted_with_the_reason():

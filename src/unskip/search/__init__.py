@@ -7,6 +7,7 @@ from unskip.search.fit import fit_budget
 from unskip.search.on_device import MAX_COMPILED
 from unskip.search.plan import PlanLine, plan
 from unskip.search.whole import CompiledStudent, DevicePlan, plan_for_device, removal_groups
+from unskip.search.would_meet import WouldMeet
 
 __all__ = [
     "MAX_COMPILED",
@@ -16,6 +17,7 @@ __all__ = [
     "CompiledStudent",
     "DevicePlan",
     "PlanLine",
+    "WouldMeet",
     "fit_budget",
     "headline",
     "plan",

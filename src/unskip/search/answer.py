@@ -10,8 +10,9 @@ from typing import Any, Literal
 from unskip.records import About, Figure, Load, Record
 from unskip.runtimes import Configuration
 from unskip.search.budget import Budget
-from unskip.search.recipes import command, entries, write_recipe
-from unskip.search.students import Student
+from unskip.search.recipes import entries, write_recipe
+from unskip.search.student import Student
+from unskip.search.would_meet import WouldMeet
 
 Verdict = Literal["meets", "borderline", "exceeds", "not exported", "not measured"]
 
@@ -23,7 +24,8 @@ class Candidate:
     ``figures`` are what is counted of it and what its exported file gave, by measure and by relative limit.
     ``verdict``: ``meets`` every limit, ``borderline`` where the spread of a figure covers one, or what is wrong:
     ``exceeded`` limits, or why a file was ``refused``. ``recipe`` is plain data as `recipe_from` takes it, ``file`` a
-    name for it; the network itself has none.
+    name for it, ``command`` the command that trains the student from the weights of the network, MY_WEIGHTS where the
+    file is not known; the network itself has none.
     """
 
     student: Student
@@ -33,6 +35,7 @@ class Candidate:
     refused: str = ""
     recipe: Mapping[str, Any] | None = None
     file: str = ""
+    command: str | None = None
 
     @property
     def method(self) -> str | None:
@@ -57,7 +60,7 @@ class Candidate:
             "not_exported": self.refused or None,
             "method": self.method,
             "recipe": self.recipe,
-            "command": self.recipe and command(self.recipe),
+            "command": self.command,
         }
 
 
@@ -76,8 +79,9 @@ class BudgetAnswer:
     ``smallest`` are the students with the smallest value of each limited figure that is counted, ``nearest`` is the one
     that exceeds these limits least, ``nearest_measured`` the one of those measured that uses up the smallest share of
     the other limits. ``measures`` says what the figures are. ``skipped`` counts edits that do not fit, by the reason.
-    ``unknown`` says of which modules nobody knows the shortcuts, since they could not be opened; it is empty where
-    there are none.
+    ``would_meet`` is filled where nothing meets the budget: what no edit changes and would meet it, such as smaller
+    images. ``unknown`` says of which modules nobody knows the shortcuts, since they could not be opened; it is empty
+    where there are none.
     """
 
     net: str
@@ -101,6 +105,7 @@ class BudgetAnswer:
     measures: Mapping[str, About]
     skipped: Mapping[str, int]
     unknown: str
+    would_meet: tuple[WouldMeet, ...] = ()
 
     @property
     def fits(self) -> bool:
@@ -150,7 +155,7 @@ class BudgetAnswer:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Candidate):
+    if isinstance(value, Candidate | WouldMeet):
         return value.to_json()
     if isinstance(value, Record):
         return value.model_dump()

@@ -15,10 +15,11 @@ from unskip.records import Cell
 from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search.compiling import num_cores
 from unskip.search.measuring import share_used
-from unskip.search.students import Student
-from unskip.surgery import edited
+from unskip.search.student import Student
+from unskip.surgery import edited, with_pruned_channels
 
 _SMALLEST_BATCH = 4
+_FEWEST_ROUNDS = 2  # the first one shows how far the forecast misleads
 _OF_MEMORY = ("sram",)
 
 
@@ -34,6 +35,7 @@ class Forecast:
         self._shape = input_shape
         self._optimise = device.setting.get("optimise", "speed")
         self._cost = cache(self._estimated)
+        self._narrow = cache(lambda ratio: with_pruned_channels(net, ratio=ratio))
         self._device: Device | None = None
         with suppress(UnskipError):  # there are other devices
             self._device = device_named(device.target)
@@ -47,7 +49,7 @@ class Forecast:
     def ratio(self, student: Student, other: Student, limited: str) -> float:
         """How many times as much as another one a student costs of what a limit is about."""
         pair = student, other
-        if self._device is not None and all(_is_whole(each) for each in pair):
+        if self._device is not None and all(each.is_whole for each in pair):
             costs = [self._cost(each) for each in pair]
             first, second = (cost.sram_bytes if limited in _OF_MEMORY else cost.cycles for cost in costs)
         else:
@@ -60,7 +62,9 @@ class Forecast:
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None
-        net = self._suited(edited(self._net, student.edits, seed=0))
+        narrow = self._narrow(student.pruned) if student.pruned and not student.pruned_last else None
+        edits = [each for each in student.edits if narrow is None or each[0] != with_pruned_channels.__name__]
+        net = self._suited(edited(narrow or self._net, edits, seed=0))
         return estimated_cost(net, self._shape, self._device, optimise="size" if self._optimise == "size" else "speed")
 
 
@@ -76,7 +80,7 @@ def compile_students(
 ) -> dict[Hashable, Cell]:
     """Compile ``at_most`` of the students, which come in the order of change, the least changed first.
 
-    No round begins once ``until`` says that it is time to stop.
+    No third round begins once ``until`` says that it is time to stop.
 
     First come the lean stem, all shortcuts removed, and both, since two edits can win together where each alone loses,
     and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, and those
@@ -84,7 +88,9 @@ def compile_students(
     """
     measured: dict[Hashable, Cell] = {own[0].structure: own[1]}
     batch = _first(students)[:at_most]
-    while batch and not (len(measured) > 1 and until()):
+    rounds = 0
+    while batch and not (rounds >= _FEWEST_ROUNDS and until()):
+        rounds += 1
         measured |= measure(batch)
         known = [student for student in (own[0], *students) if _is_known(measured, student)]
         left = [student for student in students if student.structure not in measured]
@@ -102,12 +108,8 @@ def _is_known(measured: Mapping[Hashable, Cell], student: Student) -> bool:
 
 def corners(students: Sequence[Student]) -> list[Student]:
     """Those with all blocks that are plain, have a lean stem, or both."""
-    whole = [student for student in students if _is_whole(student)]
+    whole = [each for each in students if each.is_whole and not each.pruned and each.shortened == ()]
     return [student for student in whole if student.removed is None or (student.lean and student.removed == ())]
-
-
-def _is_whole(student: Student) -> bool:
-    return student.depth is None and student.groups == 1
 
 
 def _first(students: Sequence[Student]) -> list[Student]:
@@ -132,6 +134,7 @@ def _guessed(
     return max(shares, default=1.0)
 
 
-def _difference(student: Student, other: Student) -> tuple[bool, bool, int]:
-    """How unlike two students are: by the stem first, then by groups, then by what is gone."""
-    return student.lean != other.lean, student.groups != other.groups, len(student.gone ^ other.gone)
+def _difference(student: Student, other: Student) -> tuple[float, ...]:
+    """How unlike two students are: by the stem first, then by groups, then by width, then by what is gone."""
+    width = abs(student.pruned - other.pruned)
+    return student.lean != other.lean, student.groups != other.groups, width, len(student.gone ^ other.gone)

@@ -71,6 +71,8 @@ def render_answer(answer: BudgetAnswer, console: Console, written: Sequence[Path
     console.print(Text(costs.name, style="bold"))
     show_table(costs, console)
     console.print()
+    if not answer.fits:
+        _show_what_would_meet(answer, console)
     told = any(candidate.verdict != "meets" for _, candidate in rows)
     lines: list[tuple[str, ...]] = [("0", f"{answer.net} as it is", "", answer.own.verdict if told else "")]
     for number, (words, candidate) in enumerate(rows, start=1):
@@ -85,12 +87,26 @@ def render_answer(answer: BudgetAnswer, console: Console, written: Sequence[Path
     if answer.best is not None and answer.best.recipe is not None:
         console.print()
         console.print(Text("Line 1 is run by", style="bold"))
-        console.print(Text(command(answer.best.recipe, next(iter(written), None))), soft_wrap=True)
+        said = command(answer.best.recipe, written[0]) if written else answer.best.command
+        console.print(Text(said or ""), soft_wrap=True)
         if answer.device is not None:
             console.print(Text("and then, for the device, by", style="bold"))
             console.print(Text(export_command(answer.device)), soft_wrap=True)
     if written:
         console.print(Text(f"recipes in {written[0].parent}: {len(written)}"))
+
+
+def _show_what_would_meet(answer: BudgetAnswer, console: Console) -> None:
+    """What would meet the budget, with figures, or that nothing is known that would."""
+    if not answer.would_meet:
+        console.print(Text("Neither smaller images nor 8 bits are known to meet it."))
+        console.print()
+        return
+    lines = [Line(f"{each.words}: {each.student}", figures=dict(each.figures)) for each in answer.would_meet]
+    table = build("what would meet the budget", answer.measures, lines)
+    console.print(Text(table.name, style="bold"))
+    show_table(table, console)
+    console.print()
 
 
 def _costs(answer: BudgetAnswer, candidates: Sequence[Candidate]) -> Table:

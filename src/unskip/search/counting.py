@@ -8,7 +8,7 @@ from unskip.measures import Measure, MeasuredNet, measures
 from unskip.nets import StagedNet
 from unskip.records import Figure
 from unskip.search.budget import Budget
-from unskip.search.students import Student
+from unskip.search.student import Student
 from unskip.surgery import edited
 
 

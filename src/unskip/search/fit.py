@@ -20,8 +20,10 @@ from unskip.search.compiling import Compiled
 from unskip.search.counting import Counting
 from unskip.search.measuring import StudentBench, measure_students, share_used
 from unskip.search.on_device import MAX_COMPILED, DeviceBench, check_limits, with_sram_of
-from unskip.search.recipes import file_name, recipe_tree
-from unskip.search.students import Student, StudentSearch
+from unskip.search.recipes import MY_WEIGHTS, command, file_name, recipe_tree
+from unskip.search.student import Student
+from unskip.search.students import StudentSearch
+from unskip.search.would_meet import WouldMeet, compiled_would_meet, counted_would_meet
 
 _ORDER: Sequence[Verdict] = get_args(Verdict)
 
@@ -41,6 +43,7 @@ def fit_budget(
     progress: Callable[[str], None] = lambda said: None,
     compiled: Compiled = lambda done, of: None,
     until: Callable[[], bool] = lambda: False,
+    recipes: bool = True,
 ) -> BudgetAnswer:
     """The students of a network that meet a budget, for one image of ``(channels, height, width)``; nothing is trained.
 
@@ -51,7 +54,7 @@ def fit_budget(
     more are. A limit of SRAM is told to
     the device's compiler, where it takes one. With a limit of what only a file tells, only those that were measured are
     candidates. ``limit`` is how many candidates there are at most, ``weights`` a file with the network's weights for
-    the recipes.
+    the ``recipes``, which take time, and are left out without them.
 
     Raises `UnskipError` for an image that does not fit, a network that torch.fx cannot trace or the device cannot run,
     a runtime that is not installed, and a limit of what is not measured.
@@ -68,7 +71,7 @@ def fit_budget(
     counting = Counting(search.net, input_shape, budget, own)
     if counting.most_measured and not latency and device is None:
         raise UnskipError("`no_latency` and a limit of latency exclude each other: latency is measured, not forecast")
-    students = sorted(search.students, key=_change)
+    students = sorted(search.students, key=lambda student: student.change)
     within = [student for student in students if counting.share_used(student) <= 1]
     thin = unbeaten(within, counting)
     chosen = [student for student in thin if student is not own]
@@ -100,13 +103,15 @@ def fit_budget(
     shown = [each for each in candidates if each.verdict != "not measured"][:limit]
     most_measured = counting.most_measured
     measured_ones = [each for each in candidates if most_measured.keys() & each.figures.keys()]
-    progress("choosing methods")
-    return BudgetAnswer(
+    if recipes:
+        progress("choosing methods")
+        shown = list(_with_recipes(shown, search.net, input_shape, weights))
+    answer = BudgetAnswer(
         net=str(net.spec),
         input_shape=input_shape,
         budget=budget,
         own=candidate(own),
-        candidates=tuple(_with_recipes(shown, search.net, input_shape, weights)),
+        candidates=tuple(shown),
         num_searched=len(students) - 1,
         num_within=sum(student is not own for student in within),
         num_thinned=len(within) - len(thin),
@@ -127,6 +132,15 @@ def fit_budget(
         skipped=search.skipped,
         unknown=unknown_shortcuts(net),
     )
+    if answer.fits:
+        return answer
+    met: Iterator[WouldMeet] = iter(())
+    if not most_measured:
+        met = counted_would_meet(search.net, input_shape, budget, search, progress)
+    elif isinstance(bench, DeviceBench) and answer.nearest_measured is not None and device is not None:
+        student = answer.nearest_measured.student
+        met = compiled_would_meet(net.spec, input_shape, budget, student, device, bench.estimate)
+    return replace(answer, would_meet=tuple(met))
 
 
 def unbeaten(students: Sequence[Student], counting: Counting) -> list[Student]:
@@ -135,7 +149,7 @@ def unbeaten(students: Sequence[Student], counting: Counting) -> list[Student]:
     It beats one that changes more, by no fewer kinds of edits, and has no limited figure that is smaller.
     """
     kept: list[tuple[Student, list[float]]] = []
-    for student in sorted(students, key=_change):
+    for student in sorted(students, key=lambda student: student.change):
         figures = counting.limited(student)
         if not any(
             other.kinds <= student.kinds
@@ -168,11 +182,6 @@ def judged(student: Student, file: Cell | None, counting: Counting) -> Candidate
     elif any(high > 1 for _, high in used.values()):
         verdict = "borderline"
     return Candidate(student, figures, verdict, exceeded, refused)
-
-
-def _change(student: Student) -> tuple[int, ...]:
-    """The order of students, the least changed first; the network itself is the first of all."""
-    return -student.macs, -student.shortcuts, -student.parameters, len(student.edits), student.sub_net
 
 
 def _measures(names: Collection[str], budget: Budget, device: Configuration | None) -> Mapping[str, About]:
@@ -210,5 +219,8 @@ def _with_recipes(
             and other.student.whole_edits == student.whole_edits
             and (other is candidate or other.is_usable)
         ]
-        tree = recipe_tree(teacher, student, image_size=input_shape[1:], depths=depths, weights=weights)
-        yield replace(candidate, recipe=tree, file=file_name(teacher.spec, student))
+        tree, trained = (
+            recipe_tree(teacher, student, image_size=input_shape[1:], depths=depths, weights=file)
+            for file in (weights, weights or MY_WEIGHTS)
+        )
+        yield replace(candidate, recipe=tree, file=file_name(teacher.spec, student), command=command(trained))

@@ -10,7 +10,7 @@ from unskip.errors import UnskipError
 from unskip.measures import limits
 from unskip.nets import NetSpec
 from unskip.records import Cell, Figure, time_share
-from unskip.search.students import Student
+from unskip.search.student import Student
 from unskip.surgery import Edit, build
 
 MAX_MEASURED = 8
@@ -116,5 +116,6 @@ def _unlike(students: Sequence[Student]) -> list[Student]:
     """The students without those that differ from an earlier one only in which of the shortcuts are left."""
     first: dict[object, Student] = {}
     for student in students:
-        first.setdefault((student.lean, student.groups, student.depth, student.shortcuts == 0), student)
+        kind = (student.lean, student.groups, student.depth, student.pruned, student.shortcuts == 0)
+        first.setdefault(kind, student)
     return list(first.values())

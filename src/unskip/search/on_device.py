@@ -12,7 +12,7 @@ from unskip.runtimes import Configuration, Estimator, find_runtime
 from unskip.search.budget import Budget
 from unskip.search.compiling import Compiled, compile_all
 from unskip.search.measuring import with_ratios
-from unskip.search.students import Student
+from unskip.search.student import Student
 from unskip.surgery import Edit
 
 MAX_COMPILED = 24

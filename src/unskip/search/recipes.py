@@ -16,10 +16,16 @@ from unskip.methods import method_from
 from unskip.nets import NetSpec, StagedNet, find_net
 from unskip.own_code import own_module_of
 from unskip.runtimes import Configuration, configured
-from unskip.search.students import Student
+from unskip.search.student import Student
 from unskip.settings import arguments_of
-from unskip.surgery import Edit, edited
+from unskip.surgery import Edit, edited, with_fading_shortcuts, without_shortcuts
 from unskip.tasks import Classification
+
+MY_WEIGHTS = Path("MY_WEIGHTS")
+"""Stands for a file with the weights of a network that is trained already."""
+
+FROM_TEACHER: Mapping[str, Any] = {"epochs": 30, "schedule": {"max_lr": 0.05}}
+"""How a student with a trained network's weights is trained: for less long and at a lower rate than a new network."""
 
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
@@ -32,15 +38,28 @@ def method_for(teacher: StagedNet, student: Student) -> str:
     """
     if student.sub_net:
         return "embedded_kd"
-    wanted = edited(teacher, student.edits, seed=0)
-    for name in ("fade_kd", "align_kd"):
-        method = method_from(name, {})
-        try:
-            method.phases(teacher, method.student_of(teacher, wanted), 1, Classification())
-        except UnskipError:
-            continue
-        return name
-    return "kd"
+    return next((name for name in ("fade_kd", "align_kd") if _takes(name, teacher, student.edits)), "kd")
+
+
+def _takes(name: str, teacher: StagedNet, edits: Sequence[Edit]) -> bool:
+    method = method_from(name, {})
+    try:
+        method.phases(teacher, method.student_of(teacher, edited(teacher, edits, seed=0)), 1, Classification())
+    except UnskipError:
+        return False
+    return True
+
+
+def from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
+    """The sections of a recipe for a student and its method where the teacher is trained: its shortcuts fade."""
+    names = {without_shortcuts.__name__: with_fading_shortcuts.__name__}
+    faded = [(names.get(name, name), arguments) for name, arguments in student.edits]
+    if faded != list(student.edits) and _takes("fade_kd", teacher, faded):
+        return {"student": {"edits": entries(faded), "init": "teacher"}, "methods": {"fade_kd": {}}}
+    return {
+        "student": {"edits": entries(student.edits), "init": "teacher"},
+        "methods": {method_for(teacher, student): {}},
+    }
 
 
 def recipe_tree(
@@ -54,7 +73,9 @@ def recipe_tree(
     """A recipe as plain data: the teacher by its spec, the student by its edits, its method with the defaults.
 
     Which images is left open, but for their (height, width). ``depths`` are those of all sub-nets that are trained
-    together, ``weights`` a file with the teacher's.
+    together, ``weights`` a file with the teacher's: students begin with these then, unless they have new layers, and
+    train for a fraction of the usual epochs. Pruned students always begin with the teacher's weights, which say what
+    goes.
     """
     spec = net.spec
     assert spec is not None
@@ -71,13 +92,18 @@ def recipe_tree(
         teacher["weights"] = str(weights)
     edits = student.whole_edits if student.sub_net else student.edits
     fields = {"depths": [list(depth) for depth in depths]} if student.sub_net else {}
-    return {
+    tree = {
         "title": f"{spec}: {_words(student)}",
         "data": {"image_size": list(image_size) if len(set(image_size)) > 1 else image_size[0]},
         "teacher": teacher,
         "student": {"edits": entries(edits)},
         "methods": {method_for(net, student): fields},
     }
+    if not student.sub_net and student.groups == 1 and (weights is not None or student.pruned):
+        tree |= from_teacher(net, student)
+        if weights is not None:
+            tree["training"] = dict(FROM_TEACHER)
+    return tree
 
 
 def command(tree: Mapping[str, Any], file: Path | None = None) -> str:
@@ -91,7 +117,8 @@ def command(tree: Mapping[str, Any], file: Path | None = None) -> str:
         ((method, fields),) = tree["methods"].items()
         words += ["--teacher", net, "--method", method]
         settings = {f"teacher.{key}": value for key, value in teacher.items()}
-        settings |= {"student.edits": tree["student"]["edits"], "data.image_size": tree["data"]["image_size"]}
+        for section in ("student", "data", "training"):
+            settings |= {f"{section}.{key}": value for key, value in tree.get(section, {}).items()}
         settings |= {f"methods.{method}.{key}": value for key, value in fields.items()}
         for key, value in settings.items():
             words += ["--set", f"{key}={in_one_line(value)}"]

@@ -3,96 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
-from unskip.dataflow.counts import macs_by_module
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.nets.depth import block_names, first_blocks
 from unskip.nets.shapes import light_copy
+from unskip.search.counted import CountedNet, within
 from unskip.search.steps import StepSearch, removal_of
-from unskip.search.traced import Traced
-from unskip.surgery import Edit, with_grouped_convs
+from unskip.search.student import Student
+from unskip.surgery import (
+    can_be_shortened,
+    can_prune,
+    residual_blocks,
+    with_grouped_convs,
+    with_lean_stem,
+    with_pruned_channels,
+    with_shortened_shortcuts,
+    without_shortcuts,
+)
 
 GROUPS = (2, 4, 8)
+RATIOS = (0.25, 0.375, 0.5)
 MAX_DEPTHS = 12
 MAX_STEPS = 6
 MAX_STAGES = 5
-
-
-@dataclass(frozen=True)
-class Student:
-    """A network that edits make of another, and what it costs for one image.
-
-    ``lean``: with a lean stem; ``groups``: with so many in each spatial convolution, 1 for as they are; ``depth``: the
-    first so many blocks of each stage, None for all; ``removed``: the places of shortcuts that an edit names, None for
-    all. ``sub_net``: trained as a sub-net of a network of all blocks. ``gone`` are all blocks and shortcuts that the
-    network has and the student has not.
-
-    ``peak_elements`` are the most live elements of feature maps, as `unskip.forecast` counts them.
-    """
-
-    lean: bool
-    groups: int
-    depth: tuple[int, ...] | None
-    removed: tuple[str, ...] | None
-    sub_net: bool
-    gone: frozenset[str]
-    shortcuts: int
-    peak_elements: int
-    macs: int
-    parameters: int
-
-    def figures(self, bytes_per_element: int) -> dict[str, int]:
-        """What is counted of it, by measure; the file's size is that of its weights."""
-        return {
-            "peak": bytes_per_element * self.peak_elements,
-            "parameters": self.parameters,
-            "macs": self.macs,
-            "file_bytes": bytes_per_element * self.parameters,
-        }
-
-    @property
-    def structure(self) -> Hashable:
-        """What makes it another network; a sub-net has that of the student with the same blocks."""
-        return self.lean, self.groups, self.gone
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The edits by name, whatever their arguments."""
-        return frozenset(name for name, _ in self.edits)
-
-    @cached_property
-    def whole_edits(self) -> tuple[Edit, ...]:
-        """The edits but for the one that leaves blocks out: those of the network that holds a sub-net."""
-        edits: list[Edit] = [("with_lean_stem", {})] if self.lean else []
-        if self.groups > 1:
-            edits.append(("with_grouped_convs", {"groups": self.groups}))
-        if self.removed != ():
-            edits.append(("without_shortcuts", {} if self.removed is None else {"only": list(self.removed)}))
-        return tuple(edits)
-
-    @cached_property
-    def edits(self) -> tuple[Edit, ...]:
-        """The edits in order, as recipes and `unskip.surgery.edited` take them."""
-        depth: tuple[Edit, ...] = () if self.depth is None else (("at_depth", {"blocks": list(self.depth)}),)
-        return (*self.whole_edits, *depth)
-
-    def __str__(self) -> str:
-        """``lean stem, plain in stage1, blocks 2-2-3-2``."""
-        words = ["lean stem"] if self.lean else []
-        words += [f"{self.groups} groups"] if self.groups > 1 else []
-        if self.removed is None:
-            words.append("plain")
-        elif self.removed:
-            named = ", ".join(self.removed) if len(self.removed) <= 3 else f"{len(self.removed)} places"
-            words.append(f"plain in {named}")
-        if self.depth is not None:
-            words.append(f"{'sub-net' if self.sub_net else 'blocks'} {'-'.join(map(str, self.depth))}")
-        return ", ".join(words) or "as it is"
 
 
 class StudentSearch:
@@ -101,8 +40,10 @@ class StudentSearch:
     ``students`` have every combination of: the stem as it is or lean; spatial convolutions as they are or in 2, 4 or 8
     groups; all shortcuts, none, those that the steps of a plan leave, or those behind a stage; all blocks, or fewer on
     a way on which the stage that has kept the largest share of its blocks loses the next one. Those with fewer blocks
-    and dense convolutions, plain or with all shortcuts, stand there as sub-nets too. With ``any_stages``, those with
-    all blocks and dense convolutions are plain in any stages; with ``all_blocks`` there are no others.
+    and dense convolutions, plain or with all shortcuts, stand there as sub-nets too. Where Torch-Pruning is installed,
+    there are those of fewer channels, with fewer blocks too if plain or with all shortcuts; and where that lowers the
+    peak, those with as many shortcuts shortened as can be, the others as they are or removed. With ``any_stages``,
+    those with all blocks and dense convolutions are plain in any stages; with ``all_blocks`` there are no others.
 
     ``net`` is a copy of the network, light where it runs without values.
 
@@ -145,37 +86,106 @@ class StudentSearch:
             if student.structure not in seen:
                 seen.add(student.structure)
                 yield student
-                if student.depth is not None and student.groups == 1 and student.removed in ((), None):
+                dense = student.groups == 1 and not student.pruned
+                if student.depth is not None and dense and student.removed in ((), None):
                     yield replace(student, sub_net=True)
 
     def _all(self) -> Iterator[Student]:
         removals, depths = self._removals(), [None, *([] if self._all_blocks else self._depths())]
         more = self._stages() if self._any_stages else []
-        for counted in self._variants():
+        ends = [each for each in removals if len(each) in (0, len(self._places))]
+        for given, counted in self._variants():
             for depth in depths:
-                whole = depth is None and counted.groups == 1
-                for removed in [*removals, *more] if whole else removals:
-                    yield counted.student(depth, removed, self._left_out(depth))
+                sets = [*removals, *more] if depth is None and "groups" not in given else removals
+                for removed in ends if depth and "pruned" in given else sets:
+                    yield self._student(counted, depth, removed, **given)
+            if "pruned" in given and (plain := self._plain_first(**given)):
+                for depth in depths:
+                    student = self._student(counted, depth, frozenset(self._places), **given, pruned_last=True)
+                    yield replace(student, **plain.figures((), self._left_out(depth)))
+        if not self._all_blocks:
+            yield from self._shortened()
 
-    def _variants(self) -> Iterator[_Counted]:
-        """The network by stem and groups, where they can be changed."""
+    def _student(
+        self, counted: CountedNet, depth: tuple[int, ...] | None, removed: Collection[str], **given: Any
+    ) -> Student:
+        """The student without the shortcuts at some places and without some blocks; ``given`` are its other fields."""
+        left_out = self._left_out(depth)
+        kept = [place for place in self._places if not within(place, left_out)]
+        plain = [place for place in kept if place in removed]
+        lost = (f"{place} shortcut" for place in self._places if place not in kept or place in plain)
+        fields = {"lean": False, "groups": 1} | given
+        return Student(
+            depth=depth,
+            removed=_names(plain, kept),
+            sub_net=False,
+            gone=frozenset((*left_out, *lost)),
+            shortcuts=len(kept) - len(plain),
+            **counted.figures(plain, left_out),
+            **fields,
+        )
+
+    def _variants(self) -> Iterator[tuple[dict[str, Any], CountedNet]]:
+        """The network by stem, groups and width, where they can be changed: what is changed, and what it costs then."""
         for lean, net in self._steps.nets.items():
             stem = " with a lean stem" if lean else ""
             self._progress(f"counting{stem}")
-            dense = _Counted(lean, 1, net, self._shape, self._steps.traced[lean])
-            yield dense
+            dense = CountedNet(net, self._shape, self._steps.traced[lean])
+            yield {"lean": lean}, dense
             for groups in () if self._all_blocks else GROUPS:
                 self._progress(f"counting{stem}, {groups} groups")
                 try:
-                    grouped = with_grouped_convs(net, groups=groups)
-                    counted = _Counted(lean, groups, grouped, self._shape, Traced(grouped, self._shape))
+                    counted = CountedNet(with_grouped_convs(net, groups=groups), self._shape)
                 except UnskipError as error:
                     self.skipped[str(error)] += 1
                     continue
                 if counted.macs < dense.macs:
-                    yield counted
+                    yield {"lean": lean, "groups": groups}, counted
                 else:
                     self.skipped[f"with_grouped_convs: {groups} groups need no fewer MACs"] += 1
+            for ratio, pruned in {} if self._all_blocks else self._pruned.items():
+                self._progress(f"counting{stem}, {ratio:g} pruned")
+                narrow = with_lean_stem(pruned) if lean else pruned  # neither edit sees what the other changes
+                yield {"lean": lean, "pruned": ratio}, CountedNet(narrow, self._shape)
+
+    @cached_property
+    def _pruned(self) -> dict[float, StagedNet]:
+        """The network with fewer channels, by the share that goes."""
+        try:
+            return {ratio: with_pruned_channels(self.net, ratio=ratio) for ratio in RATIOS} if can_prune() else {}
+        except UnskipError as error:
+            self.skipped[str(error)] += 1
+            return {}
+
+    @cached_property
+    def _prunes_alike(self) -> bool:
+        """Whether a network without shortcuts keeps as many channels as one with them."""
+        ratio, pruned = next(iter(self._pruned.items()))
+        plain = with_pruned_channels(without_shortcuts(self.net), ratio=ratio).state_dict()
+        shapes = {name: tensor.shape for name, tensor in pruned.state_dict().items()}
+        return all(shapes[name] == tensor.shape for name, tensor in plain.items())
+
+    def _plain_first(self, *, lean: bool, pruned: float) -> CountedNet | None:
+        """The network whose shortcuts go before its channels do, where that lets more channels go."""
+        if not self._places or self._prunes_alike:
+            return None
+        plain = with_pruned_channels(without_shortcuts(self._steps.nets[lean]), ratio=pruned)
+        return CountedNet(plain, self._shape)
+
+    def _shortened(self) -> Iterator[Student]:
+        """Those with shortened shortcuts that hold less than with the same ones as they were."""
+        blocks = residual_blocks(self.net)
+        able = [place for place in self._places if can_be_shortened(blocks[place])]
+        for lean, net in self._steps.nets.items() if able else ():
+            others = frozenset(self._places).difference(able)
+            whole = CountedNet(net, self._shape, self._steps.traced[lean])
+            short = CountedNet(with_shortened_shortcuts(net, only=able), self._shape)
+            names = _names(able, self._places)
+            for removed in dict.fromkeys((frozenset(), others)):
+                student = self._student(whole, None, removed, lean=lean, shortened=names)
+                made = replace(student, **short.figures(sorted(removed), ()))
+                if made.peak_elements < student.peak_elements:
+                    yield made
 
     def _removals(self) -> list[frozenset[str]]:
         """Sets of places whose shortcuts may go, the small ones first."""
@@ -185,7 +195,7 @@ class StudentSearch:
         if not self._places:
             self.skipped["without_shortcuts: this network has no shortcuts"] += 1
         # Naming a block names the blocks in it.
-        sets = {frozenset(each for each in self._places if _within(each, places)) for places in (*behind, *steps)}
+        sets = {frozenset(each for each in self._places if within(each, places)) for places in (*behind, *steps)}
         return sorted(sets, key=lambda places: (len(places), sorted(places)))
 
     def _stages(self) -> list[frozenset[str]]:
@@ -235,53 +245,6 @@ class StudentSearch:
         return [block for count, blocks in zip(depth, self._blocks.values(), strict=True) for block in blocks[count:]]
 
 
-class _Counted:
-    """A network with all its blocks and shortcuts, from which those of its sub-nets and plain forms are counted."""
-
-    def __init__(
-        self, lean: bool, groups: int, net: StagedNet, input_shape: tuple[int, int, int], traced: Traced
-    ) -> None:
-        self._lean, self.groups, self._traced = lean, groups, traced
-        self._macs = macs_by_module(net, input_shape)
-        self.macs = self._macs[""]
-        self._parameters = {
-            name: (id(parameter), parameter.numel()) for name, parameter in net.named_parameters(remove_duplicate=False)
-        }
-
-    def student(self, depth: tuple[int, ...] | None, removed: Collection[str], left_out: Sequence[str]) -> Student:
-        """What it costs without the shortcuts at some places and without some blocks."""
-        places = self._traced.places
-        kept = [place for place in places if not _within(place, left_out)]
-        plain = [place for place in kept if place in removed]
-        gone = {*left_out, *(f"{place} shortcut" for place in places if place not in kept or place in plain)}
-        projections = [f"{place}.shortcut" for place in plain]
-        outer = [name for name in projections if not _within(name, [other for other in projections if other != name])]
-        dropped = (*left_out, *outer)
-        return Student(
-            lean=self._lean,
-            groups=self.groups,
-            depth=depth,
-            removed=_names(plain, kept),
-            sub_net=False,
-            gone=frozenset(gone),
-            shortcuts=len(kept) - len(plain),
-            peak_elements=self._traced.peak(plain, left_out),
-            macs=self.macs - sum(self._macs.get(name, 0) for name in dropped),
-            parameters=self._without(dropped),
-        )
-
-    def _without(self, dropped: Sequence[str]) -> int:
-        """The parameters outside of some modules, shared ones once."""
-        inside = tuple(f"{name}." for name in dropped)
-        left = {key: count for name, (key, count) in self._parameters.items() if not name.startswith(inside)}
-        return sum(left.values())
-
-
-def _names(plain: Sequence[str], kept: Sequence[str]) -> tuple[str, ...] | None:
-    """What names these shortcuts: stages and blocks; None for all that are there, where there are any."""
-    return tuple(removal_of(plain, kept)) or None if plain else ()
-
-
-def _within(place: str, modules: Collection[str]) -> bool:
-    """Whether a place is one of these modules or lies in one."""
-    return any(f"{place}.".startswith(f"{module}.") for module in modules)
+def _names(chosen: Sequence[str], places: Sequence[str]) -> tuple[str, ...] | None:
+    """What names some of the shortcuts: stages and blocks; None for all that are there, where there are any."""
+    return tuple(removal_of(chosen, places)) or None if chosen else ()

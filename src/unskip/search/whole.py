@@ -16,7 +16,8 @@ from unskip.search.choosing import Forecast, corners
 from unskip.search.compiling import Compiled, compile_all
 from unskip.search.on_device import MAX_COMPILED
 from unskip.search.recipes import entries, in_one_line
-from unskip.search.students import Student, StudentSearch
+from unskip.search.student import Student
+from unskip.search.students import StudentSearch
 
 _NO_GAIN = 0.005  # a part of a figure by which a line must be lower than one that changes less
 _AS_GOOD = 0.02  # what the best may be missed by, for shortcuts that stay
