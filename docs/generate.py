@@ -292,8 +292,9 @@ def planning_page() -> str:
         "",
         "`unskip fit-budget NET` goes on from there: it lists the students that would meet limits of memory, "
         "parameters, MACs, file size or latency, before anyone trains one. They are combinations of a lean stem, 2, 4 "
-        "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) and fewer blocks in "
-        "each stage. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
+        "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) or shortened, fewer "
+        "blocks in each stage, and, with the extra `unskip[prune]`, a quarter, three eighths or half of the channels "
+        "pruned. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
         "student is left out when another one, made by no other kinds of edits, changes less and is no larger in any "
         "limited figure.",
         "",
@@ -307,8 +308,14 @@ def planning_page() -> str:
         "[Planning for a device](planning-devices.md).",
         "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
-        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). Figures are "
-        "for the classes that the network has as it is; `--set num_classes=10` says otherwise.",
+        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). The printed "
+        "command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from which students "
+        "without new layers start. Figures are for the classes that the network has as it is; `--set num_classes=10` "
+        "says otherwise.",
+        "",
+        "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
+        "images for which a student meets it, or both together. With a limit of time on this machine, nothing is said; "
+        "with one of a device, its compiler is asked about the nearest student for two smaller images.",
     ]
     for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
         options = " ".join(f"--{limit} {text}" for limit, text in limits.items())

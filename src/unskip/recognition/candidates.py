@@ -106,6 +106,8 @@ def _numbers_in(name: str) -> list[str]:
 
 def named_candidate(source: str, tensors: Tensors) -> Match | None:
     """The network that a checkpoint says it holds, where there is one of that name."""
+    if not re.fullmatch(r"[\w-]{1,80}(\.\w+)?", source):  # never a module of one's own, nor another place
+        return None
     for place in (source, f"torchvision:{source}", f"timm:{source}"):
         try:
             match = (_own_signature if place in NETS else _foreign_signature)(place).compared(tensors)

@@ -19,6 +19,7 @@ from unskip.search.student import Student
 from unskip.surgery import edited, with_pruned_channels
 
 _SMALLEST_BATCH = 4
+_FEWEST_ROUNDS = 2  # the first one shows how far the forecast misleads
 _OF_MEMORY = ("sram",)
 
 
@@ -79,7 +80,7 @@ def compile_students(
 ) -> dict[Hashable, Cell]:
     """Compile ``at_most`` of the students, which come in the order of change, the least changed first.
 
-    No round begins once ``until`` says that it is time to stop.
+    No third round begins once ``until`` says that it is time to stop.
 
     First come the lean stem, all shortcuts removed, and both, since two edits can win together where each alone loses,
     and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, and those
@@ -87,7 +88,9 @@ def compile_students(
     """
     measured: dict[Hashable, Cell] = {own[0].structure: own[1]}
     batch = _first(students)[:at_most]
-    while batch and not (len(measured) > 1 and until()):
+    rounds = 0
+    while batch and not (rounds >= _FEWEST_ROUNDS and until()):
+        rounds += 1
         measured |= measure(batch)
         known = [student for student in (own[0], *students) if _is_known(measured, student)]
         left = [student for student in students if student.structure not in measured]

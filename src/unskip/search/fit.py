@@ -43,6 +43,7 @@ def fit_budget(
     progress: Callable[[str], None] = lambda said: None,
     compiled: Compiled = lambda done, of: None,
     until: Callable[[], bool] = lambda: False,
+    recipes: bool = True,
 ) -> BudgetAnswer:
     """The students of a network that meet a budget, for one image of ``(channels, height, width)``; nothing is trained.
 
@@ -53,7 +54,7 @@ def fit_budget(
     more are. A limit of SRAM is told to
     the device's compiler, where it takes one. With a limit of what only a file tells, only those that were measured are
     candidates. ``limit`` is how many candidates there are at most, ``weights`` a file with the network's weights for
-    the recipes.
+    the ``recipes``, which take time, and are left out without them.
 
     Raises `UnskipError` for an image that does not fit, a network that torch.fx cannot trace or the device cannot run,
     a runtime that is not installed, and a limit of what is not measured.
@@ -102,13 +103,15 @@ def fit_budget(
     shown = [each for each in candidates if each.verdict != "not measured"][:limit]
     most_measured = counting.most_measured
     measured_ones = [each for each in candidates if most_measured.keys() & each.figures.keys()]
-    progress("choosing methods")
+    if recipes:
+        progress("choosing methods")
+        shown = list(_with_recipes(shown, search.net, input_shape, weights))
     answer = BudgetAnswer(
         net=str(net.spec),
         input_shape=input_shape,
         budget=budget,
         own=candidate(own),
-        candidates=tuple(_with_recipes(shown, search.net, input_shape, weights)),
+        candidates=tuple(shown),
         num_searched=len(students) - 1,
         num_within=sum(student is not own for student in within),
         num_thinned=len(within) - len(thin),

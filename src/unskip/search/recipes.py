@@ -50,8 +50,8 @@ def _takes(name: str, teacher: StagedNet, edits: Sequence[Edit]) -> bool:
     return True
 
 
-def _from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
-    """The student's section and the method where the teacher is trained: its weights, of which shortcuts fade."""
+def from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
+    """The sections of a recipe for a student and its method where the teacher is trained: its shortcuts fade."""
     names = {without_shortcuts.__name__: with_fading_shortcuts.__name__}
     faded = [(names.get(name, name), arguments) for name, arguments in student.edits]
     if faded != list(student.edits) and _takes("fade_kd", teacher, faded):
@@ -100,7 +100,7 @@ def recipe_tree(
         "methods": {method_for(net, student): fields},
     }
     if not student.sub_net and student.groups == 1 and (weights is not None or student.pruned):
-        tree |= _from_teacher(net, student)
+        tree |= from_teacher(net, student)
         if weights is not None:
             tree["training"] = dict(FROM_TEACHER)
     return tree

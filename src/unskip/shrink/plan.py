@@ -114,7 +114,7 @@ def make_plan(
         absolute = _absolute(request.budget, looked_at.figures)
         shapes = [(data.image_shape[0], *size) for size in request.image_sizes]
         answers += [search(teacher, shape, absolute) for shape in shapes]
-    candidates = [] if meets else candidates_of(answers, recipe, effort.candidates)
+    candidates = [] if meets else candidates_of(answers, teacher, effort.candidates)
     measures = {**answers[0].measures, **costs.measures}
     known = {
         "teacher": looked_at,
@@ -190,6 +190,7 @@ class Searching:
             compiles=request.compiles,
             progress=self.say,
             compiled=self.compiled,
+            recipes=False,
             until=lambda: request.seconds is not None and self.seconds() > _LOOKING_SHARE * request.seconds,
         )
 
@@ -220,8 +221,13 @@ def _keeps(figures: dict[str, Figure], name: str, most: float) -> bool:
 
 
 def _ways_out(answer: BudgetAnswer) -> tuple[WayOut, ...]:
-    """What comes nearest to a budget that nothing meets."""
-    return tuple(
+    """What would meet a budget that nothing meets, and what comes nearest to it."""
+    would = [
+        WayOut(words=f"{each.words}: {each.student}", figures=dict(each.figures), meets=True)
+        for each in answer.would_meet
+    ]
+    near = [
         WayOut(words=f"{candidate.student} (nearest to {words})", figures=dict(candidate.figures), meets=False)
         for words, candidate in answer.near
-    )
+    ]
+    return (*would, *near)

@@ -39,7 +39,8 @@ class MixedBatches:
         for step, (images, labels) in enumerate(self.batches.epoch(epoch, start_step), start_step):
             random = np.random.default_rng((self.seed, epoch, step, _STREAM))
             cuts = random.random() < (0.5 if self.mixup else 1.0) if self.cutmix else False
-            share = random.beta(*[self.cutmix if cuts else self.mixup] * 2)
+            alpha = self.cutmix if cuts else self.mixup
+            share = random.beta(alpha, alpha)
             others = images.roll(1, dims=0)
             if cuts:
                 images, share = cutmix(images, others, share, random)

@@ -10,7 +10,6 @@ from torch.optim import lr_scheduler
 from unskip.nets.dirac import DiracConv2d
 from unskip.recipe import (
     SGD,
-    Adam,
     AdamW,
     Constant,
     Cosine,
@@ -38,19 +37,15 @@ def make_optimizer(settings: Optimizer, module: nn.Module) -> optim.Optimizer:
     free = [each for each in trainable if id(each) in undecayed]
     if free:
         groups.append({"params": free, "weight_decay": 0.0})
-    match settings:
-        case SGD():
-            return optim.SGD(
-                groups,
-                lr=settings.lr,
-                momentum=settings.momentum,
-                nesterov=settings.nesterov,
-                weight_decay=settings.weight_decay,
-            )
-        case Adam():
-            kind = optim.Adam
-        case AdamW():
-            kind = optim.AdamW
+    if isinstance(settings, SGD):
+        return optim.SGD(
+            groups,
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
+    kind = optim.AdamW if isinstance(settings, AdamW) else optim.Adam
     return kind(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
 
 
