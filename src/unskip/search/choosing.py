@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -83,8 +83,9 @@ def compile_students(
     No third round begins once ``until`` says that it is time to stop.
 
     First come the lean stem, all shortcuts removed, and both, since two edits can win together where each alone loses,
-    and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, and those
-    that are likely to cost the least: what was compiled of the most similar student says how far a forecast misleads.
+    and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, of every
+    kind of edits one before a second of any, and those that are likely to cost the least: what was compiled of the most
+    similar student says how far a forecast misleads.
     """
     measured: dict[Hashable, Cell] = {own[0].structure: own[1]}
     batch = _first(students)[:at_most]
@@ -96,10 +97,28 @@ def compile_students(
         left = [student for student in students if student.structure not in measured]
         share = {student: _guessed(student, known, measured, most, forecast) for student in left}
         size = min(max(_SMALLEST_BATCH, num_cores()), at_most + 1 - len(measured))
-        within = [student for student in left if share[student] <= 1][: (size + 1) // 2]
+        within = _varied([student for student in left if share[student] <= 1], _kinds_within(known, measured, most))
+        within = within[: (size + 1) // 2]
         cheapest = sorted((each for each in left if each not in within), key=lambda student: share[student])
         batch = [*within, *cheapest][: max(size, 0)]
     return {structure: cell for structure, cell in measured.items() if structure != own[0].structure}
+
+
+def _varied(students: Sequence[Student], known: Collection[frozenset[str]]) -> list[Student]:
+    """The students in their order, but the first ones of kinds of edits that are not ``known`` before all others."""
+    firsts: dict[frozenset[str], Student] = {}
+    for student in students:
+        if student.kinds not in known:
+            firsts.setdefault(student.kinds, student)
+    chosen = set(firsts.values())
+    return [*firsts.values(), *(student for student in students if student not in chosen)]
+
+
+def _kinds_within(
+    known: Sequence[Student], measured: Mapping[Hashable, Cell], most: Mapping[str, float]
+) -> set[frozenset[str]]:
+    """The kinds of edits of which a student is within the limits."""
+    return {student.kinds for student in known if share_used(measured[student.structure].figures, most)[1] <= 1}
 
 
 def _is_known(measured: Mapping[Hashable, Cell], student: Student) -> bool:
