@@ -142,6 +142,14 @@ class MeasureRecipe(Section):
     )
 
 
+def _only_fades(methods: Any) -> bool:
+    """Whether shortcuts fade in every training, which is learned best at the rate of a new network."""
+    if not isinstance(methods, dict) or not methods:
+        return False
+    fields = {label: given if isinstance(given, dict) else {} for label, given in methods.items()}
+    return all(given.get("method", label) == "fade_kd" for label, given in fields.items())
+
+
 class Recipe(Section):
     """Everything that decides a run's result."""
 
@@ -180,7 +188,7 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _rates_of_trained_networks(cls, given: Any) -> Any:
-        """A training that starts from trained weights has a lower default rate; its section says so."""
+        """A training that starts from trained weights has a lower default rate, but for fading; its section says so."""
         if not isinstance(given, dict):
             return given
         teacher, student = (given.get(key) or {} for key in ("teacher", "student"))
@@ -190,7 +198,8 @@ class Recipe(Section):
         of_teacher = training if own is None else own
         if teacher.get("initial_weights") is not None:
             of_teacher = with_max_lr_of_trained(of_teacher)
-        if student.get("init") == "teacher" or student.get("initial_weights") is not None:
+        starts_trained = student.get("init") == "teacher" or student.get("initial_weights") is not None
+        if starts_trained and not _only_fades(given.get("methods")):
             changed["training"] = with_max_lr_of_trained(training)
         if of_teacher != changed.get("training") and teacher.get("weights") is None:
             changed["teacher"] = {**teacher, "training": {} if of_teacher is None else of_teacher}
