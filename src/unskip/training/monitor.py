@@ -73,9 +73,10 @@ class Monitor:
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
         self._bar.update(self._task, total=epochs * steps_per_epoch, completed=done)
         if done:
+            whole = min(done // steps_per_epoch, epochs - 1)
             self.console.print(
-                f"  {self.label}: going on in epoch {min(done // steps_per_epoch + 1, epochs)}/{epochs}, "
-                f"{done % steps_per_epoch} of {steps_per_epoch} steps of it done",
+                f"  {self.label}: going on in epoch {whole + 1}/{epochs}, "
+                f"{done - whole * steps_per_epoch} of {steps_per_epoch} steps of it done",
                 highlight=False,
             )
         if self.metrics is not None and self.metrics.exists():
