@@ -95,6 +95,7 @@ def workplace(tmp_path_factory):
         "from torchvision.models.resnet import BasicBlock, ResNet\n\n\n"
         "def build_net(num_classes=10):\n    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)\n"
     )
+    torch.save(unskip.make_net("resnet14").state_dict(), folder / "mine.pth")
     return folder
 
 

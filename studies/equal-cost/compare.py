@@ -31,6 +31,7 @@ from unskip.export import estimate_untrained
 from unskip.measures import device_figures
 from unskip.methods import method_from
 from unskip.recipe import DataRecipe, TrainingRecipe
+from unskip.recipe.training import SGD, Cosine, OneCycle
 from unskip.runtimes import configured
 from unskip.surgery import Edit, edited
 from unskip.weights import load_weights
@@ -96,7 +97,7 @@ def trained_teacher(setting: Setting, data: Data, file: Path) -> tuple[StagedNet
         load_weights(teacher, file)
     else:
         training = TrainingRecipe(
-            epochs=setting.teacher_epochs, optimizer={"lr": 0.01}, schedule={"name": "cosine"}, validate_every=1000
+            epochs=setting.teacher_epochs, optimizer=SGD(lr=0.01), schedule=Cosine(), validate_every=1000
         )
         distill(None, data, method_from("ce", {}), student=teacher, training=training)
         torch.save(teacher.state_dict(), file)
@@ -114,7 +115,7 @@ def trained(teacher: StagedNet, data: Data, steps: Sequence[Step], epochs: int, 
     net = teacher
     for step in steps:
         training = TrainingRecipe(
-            epochs=round(step.share * epochs), schedule={"name": "onecycle", "max_lr": rate}, validate_every=1000
+            epochs=round(step.share * epochs), schedule=OneCycle(max_lr=rate), validate_every=1000
         )
         student = edited(net, step.edits, seed=seed).requires_grad_()
         net = distill(teacher, data, method_from(step.method, {}), student=student, training=training, seed=seed)[
@@ -140,8 +141,9 @@ def run(setting: Setting, out: Path) -> None:
     """All trainings that are missing: the first seed at every rate, then the others at the better one of each."""
     out.mkdir(parents=True, exist_ok=True)
     lines = out / f"{setting.net}.jsonl"
-    where = {"name": "cifar10", "path": setting.data, "limit": setting.images, "test_limit": setting.test_images}
-    data = load_data(DataRecipe(**where))
+    data = load_data(
+        DataRecipe(name="cifar10", path=setting.data, limit=setting.images, test_limit=setting.test_images)
+    )
     teacher, published, own = trained_teacher(setting, data, out / f"{setting.net}-teacher.pt")
     if not any("published" in line for line in read(lines)):
         shared = {key: str(value) for key, value in vars(setting).items() if key not in ("weights", "data")}

@@ -17,6 +17,7 @@ def test_a_network_that_answers_every_image_alike(tmp_path, dead):
     exported = export_net(net, tmp_path / "net.onnx", IMAGES)
     assert exported.agreement == 1
     assert exported.constant is dead
+    assert ("which says nothing" in exported.describe()) is dead
 
 
 def test_one_image_cannot_tell(tmp_path):

@@ -104,6 +104,24 @@ class Exported:
     quantized: Agreement | None = None
     quantization: Quantization | None = None
 
+    def describe(self) -> str:
+        """What was found, in a line."""
+        takes = "any batch" if self.batch_size is None else f"batch {self.batch_size}"
+        depth = f" at depth {self.depth}" if self.depth else ""
+        allowed = "" if self.tolerance is None else f" (tolerance {self.tolerance:.0e})"
+        words = [
+            f"{self.path}{depth}: {self.file_bytes:,} bytes, {self.precision}, {takes}, run by {self.runtime}",
+            f"differs by at most {self.max_difference:.1e} of the largest value{allowed}",
+            f"agrees by {100 * self.agreement:.2f} % on {self.images} images",
+        ]
+        if self.constant:
+            words[-1] += ", which says nothing: the network answers the same to every image and has learned nothing"
+        if self.scores:
+            file, net = (100 * score.value for score in (self.scores.file, self.scores.net))
+            scored = self.scores.file
+            words.append(f"{scored.metric} {file:.2f} %, the network {net:.2f} %, on {scored.images:,} images")
+        return "; ".join(filter(None, [*words, self.eight_bits()]))
+
     def eight_bits(self) -> str:
         """What became of the 8 bits, in words; nothing for a file in float32."""
         words = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from unskip.dataflow.counts import macs_by_module
 from unskip.nets import StagedNet
@@ -24,7 +25,7 @@ class CountedNet:
             name: (id(parameter), parameter.numel()) for name, parameter in net.named_parameters(remove_duplicate=False)
         }
 
-    def figures(self, plain: Collection[str], left_out: Sequence[str]) -> dict[str, int]:
+    def figures(self, plain: Collection[str], left_out: Sequence[str]) -> dict[str, Any]:
         """The counted fields of a `Student` without the shortcuts at some places and without some blocks."""
         projections = [f"{place}.shortcut" for place in plain]
         outer = [name for name in projections if not within(name, [other for other in projections if other != name])]

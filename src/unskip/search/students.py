@@ -158,19 +158,24 @@ class StudentSearch:
             return {}
 
     @cached_property
-    def _prunes_alike(self) -> bool:
-        """Whether a network without shortcuts keeps as many channels as one with them."""
-        ratio, pruned = next(iter(self._pruned.items()))
-        plain = with_pruned_channels(without_shortcuts(self.net), ratio=ratio).state_dict()
-        shapes = {name: tensor.shape for name, tensor in pruned.state_dict().items()}
-        return all(shapes[name] == tensor.shape for name, tensor in plain.items())
+    def _plain_pruned(self) -> dict[float, StagedNet]:
+        """The network whose shortcuts go before its channels do, where that lets more channels go."""
+        if not self._places or not self._pruned:
+            return {}
+        plain = without_shortcuts(self.net)
+        try:
+            first = with_pruned_channels(plain, ratio=RATIOS[0]).state_dict()
+            shapes = {name: tensor.shape for name, tensor in self._pruned[RATIOS[0]].state_dict().items()}
+            if all(shapes[name] == tensor.shape for name, tensor in first.items()):
+                return {}
+            return {ratio: with_pruned_channels(plain, ratio=ratio) for ratio in RATIOS}
+        except UnskipError as error:
+            self.skipped[str(error)] += 1
+            return {}
 
     def _plain_first(self, *, lean: bool, pruned: float) -> CountedNet | None:
-        """The network whose shortcuts go before its channels do, where that lets more channels go."""
-        if not self._places or self._prunes_alike:
-            return None
-        plain = with_pruned_channels(without_shortcuts(self._steps.nets[lean]), ratio=pruned)
-        return CountedNet(plain, self._shape)
+        net = self._plain_pruned.get(pruned)
+        return None if net is None else CountedNet(with_lean_stem(net) if lean else net, self._shape)
 
     def _shortened(self) -> Iterator[Student]:
         """Those with shortened shortcuts that hold less than with the same ones as they were."""

@@ -44,11 +44,14 @@ def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> 
     refused: UnskipError | None = None
     for coupled in (True, False):
         made = copy.deepcopy(net)
-        if not _Pruning(made, shape, keep, coupled).prune(ratio, round_to):
-            continue
         try:
+            if not _Pruning(made, shape, keep, coupled).prune(ratio, round_to):
+                continue
             left = _shapes_of_answers(made, shape)
-        except (RuntimeError, ValueError, UnskipError) as error:
+        except UnskipError as error:
+            refused = refused or error
+            continue
+        except (RuntimeError, ValueError) as error:
             refused = refused or UnskipError(
                 f"without the channels, the network does not run any more ({first_line(error)}); name in `keep` the "
                 "layers, blocks or stages that must keep theirs"

@@ -74,7 +74,9 @@ class Monitor:
         self._bar.update(self._task, total=epochs * steps_per_epoch, completed=done)
         if done:
             self.console.print(
-                f"  {self.label}: going on after step {done} of {epochs * steps_per_epoch}", highlight=False
+                f"  {self.label}: going on in epoch {min(done // steps_per_epoch + 1, epochs)}/{epochs}, "
+                f"{done % steps_per_epoch} of {steps_per_epoch} steps of it done",
+                highlight=False,
             )
         if self.metrics is not None and self.metrics.exists():
             kept = [row for row in read_json_lines(self.metrics) if row["net"] != self.label]
