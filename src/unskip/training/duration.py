@@ -23,7 +23,7 @@ from unskip.training.fit import TrainingBatches
 from unskip.training.phase import running
 from unskip.training.prepared import PreparedTraining, prepare_training
 
-_LEAST, _MOST = 3, 50  # timed steps of a phase, where the time allows
+_LEAST, _MOST = 10, 50  # timed steps of a phase, where the time allows
 _SHARE = 0.01  # of a training that is spent on saying how long it will take
 _HALFWAY = 0.5  # of a phase: its shortcuts have faded, its weights have fallen
 
