@@ -13,6 +13,7 @@ from torch import nn
 from unskip import Budget, NetSpec, UnskipError, fit_budget, forecast, inspect_net, make_net, parse
 from unskip.edits import without_shortcuts, without_shortcuts_exactly
 from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts, unopened_modules
+from unskip.planned import described
 from unskip.search import plan, render_answer
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
 from unskip.targets import resolve_net
@@ -93,15 +94,13 @@ def test_plans_and_budgets_can_be_made_of_them():
     assert "no student loses these" in file.getvalue()
 
 
-def test_a_run_says_it(monkeypatch):
-    from unskip.run import _describe
-
-    assert _describe(make_net("resnet14")) == "resnet14 with 6 shortcuts"
-    assert _describe(without_shortcuts(make_net("resnet14"))) == "resnet14 without shortcuts"
-    assert "module blocks.0 could not be opened" in _describe(without_shortcuts(parse(half_closed(), EXAMPLE)))
+def test_a_run_says_it():
+    assert described(make_net("resnet14")) == "resnet14 with 6 shortcuts"
+    assert described(without_shortcuts(make_net("resnet14"))) == "resnet14 without shortcuts"
+    assert "module blocks.0 could not be opened" in described(without_shortcuts(parse(half_closed(), EXAMPLE)))
     kept = parse(Around(Block(lambda m, x: torch.cat([x, x + m.a(x).relu()], 1)[:, ::2])), EXAMPLE)
     assert num_kept_additions(kept) == 1
-    assert _describe(kept) == "network without shortcuts but 1 addition that stays"
+    assert described(kept) == "network without shortcuts but 1 addition that stays"
 
 
 def test_many_are_told_by_the_first_few():
