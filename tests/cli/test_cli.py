@@ -542,7 +542,7 @@ def test_weights_of_another_net(home, tmp_path):
         "--teacher",
         "resnet20",
         at=tmp_path,
-        saying="teacher.safetensors does not belong to resnet20: .*missing",
+        saying="teacher.safetensors does not belong to resnet20, but looks like resnet14 .*missing",
     )
     refused(*arguments, "--set", "teacher.options.width=8", at=tmp_path, saying=r"of another shape \(stem")
 
