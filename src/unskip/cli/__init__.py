@@ -92,7 +92,9 @@ def _begun(program: Any, arguments: list[str]) -> Any:
     try:
         return program.make_context("unskip", arguments or ["--help"])
     except SystemExit as stop:
-        raise typer.Exit(int(stop.code or 0)) from stop
+        if stop.code:  # Rich ends so where nobody reads
+            raise
+        raise typer.Exit from stop
 
 
 def main() -> None:
