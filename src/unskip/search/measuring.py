@@ -102,7 +102,9 @@ def measure_students(
     measured = measure(first)
     for grouped in (False, True):  # groups save less time than MACs
         alike = [student for student in students if (student.groups > 1) == grouped]
-        used = {each: share_used(measured[each.structure].figures, most)[1] for each in alike if each in first}
+        known = [each for each in alike if each in first]
+        known = [each for each in known if each != fewest] or known  # whose guess is the worst
+        used = {each: share_used(measured[each.structure].figures, most)[1] for each in known}
         off = median([high / guess[student] for student, high in used.items() if high] or [1.0])
         guess |= {student: off * guess[student] for student in alike}
     left = [student for student in students if student not in first]
