@@ -379,6 +379,10 @@ OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch, records.Eight
 OF_A_SHRINK = {
     each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Shrink.__module__
 }
+OF_PAST_RUNS = {
+    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.PastRuns.__module__
+}
+OF_A_RUN |= {each for each in OF_PAST_RUNS if isinstance(each, type)}
 OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()} - OF_A_RUN - OF_A_SHRINK
 
 

@@ -38,6 +38,7 @@ RIGHT = [
     ("with_dirac_convs", {}),
     ("with_depth_statistics", {"depths": [[1, 1, 1]]}),
     ("at_depth", {"blocks": [1, 1, 1]}),
+    ("with_pruned_channels", {"ratio": 0.25}),
     ("fold_dirac", {}),
     ("fold_batchnorm", {}),
 ]

@@ -40,7 +40,7 @@ def requested(line):
     [
         ("resnet14", {"width": 4}, 16, {"macs": 0.5}),
         ("resnet18", {"width": 8, "num_classes": 10}, 64, {"memory": 0.7, "parameters": 0.9}),
-        ("mobilenetv2", {"width_mult": 0.25}, 64, {"macs": 0.8}),
+        pytest.param("mobilenetv2", {"width_mult": 0.25}, 64, {"macs": 0.8}, marks=pytest.mark.slow),
         pytest.param("timm:resnet10t", {}, 64, {"macs": 0.9}, marks=pytest.mark.slow),
     ],
 )

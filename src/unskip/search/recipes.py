@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import yaml
 
@@ -41,13 +44,26 @@ def method_for(teacher: StagedNet, student: Student) -> str:
     return next((name for name in ("fade_kd", "align_kd") if _takes(name, teacher, student.edits)), "kd")
 
 
+_TAKEN: WeakKeyDictionary[StagedNet, dict[tuple[str, str], bool]] = WeakKeyDictionary()
+
+
 def _takes(name: str, teacher: StagedNet, edits: Sequence[Edit]) -> bool:
-    method = method_from(name, {})
-    try:
-        method.phases(teacher, method.student_of(teacher, edited(teacher, edits, seed=0)), 1, Classification())
-    except UnskipError:
-        return False
-    return True
+    """Whether a method can train the student that edits make; each is asked once, since that takes long."""
+    known, place = _TAKEN.setdefault(teacher, {}), json.dumps(list(edits))
+    if (name, place) not in known:
+        method = method_from(name, {})
+        try:
+            method.phases(teacher, method.student_of(teacher, _edited(teacher, place)), 1, Classification())
+            known[name, place] = True
+        except UnskipError:
+            known[name, place] = False
+    return known[name, place]
+
+
+@lru_cache(maxsize=1)
+def _edited(teacher: StagedNet, edits: str) -> StagedNet:
+    """The last student that was asked about; ``edits`` are written as JSON."""
+    return edited(teacher, [(name, arguments) for name, arguments in json.loads(edits)], seed=0)
 
 
 def from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
