@@ -147,6 +147,9 @@ def recording(tracer: Tracer) -> Iterator[None]:
 
     with torch.device("meta"):
         torch.empty(0)  # torch notes once which functions make tensors: before they are others
+    from torch._dynamo import trace_rules  # takes a second
+
+    trace_rules.is_builtin_callable(len)  # and which ones are Python's own, or it could not export what was parsed
     with ExitStack() as patched:
         for home, names in _UNAWARE:
             for name in names:

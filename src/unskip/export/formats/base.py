@@ -55,7 +55,16 @@ class Conversion:
         shapes = ({0: torch.export.Dim("batch")},) if free else None
         program = torch.export.export(self.net, (example,), dynamic_shapes=shapes)
         _shorten_strides_of_one_window(program.graph)
+        _infer_batches(program.graph)
         return program
+
+
+def _infer_batches(graph: torch.fx.Graph) -> None:
+    """Let views infer the batch where they are given its size, which some quantisers do not take for a number."""
+    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.view.default):
+        batch, *others = node.meta["val"].shape
+        if not isinstance(batch, int) and all(isinstance(size, int) for size in others):
+            node.args = (node.args[0], [-1, *others])
 
 
 def _shorten_strides_of_one_window(graph: torch.fx.Graph) -> None:
