@@ -1,4 +1,4 @@
-"""Heads as many people write them: the size of the batch is read, and a view takes it behind a pool of the whole map."""
+"""Heads as many people write them: the size of the batch is read, and a view behind a pool takes it."""
 
 import subprocess
 import sys
