@@ -15,7 +15,7 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
 from unskip.recipe import load_recipe
 from unskip.records import Shrink
-from unskip.shrink import plan_shrink, shrink, trials
+from unskip.shrink import plan, plan_shrink, shrink, trials
 from unskip.tasks import Classification
 from unskip.weights import load_net
 
@@ -140,7 +140,8 @@ def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(made, ask,
     assert again.winner.score == record.winner.score
 
 
-def test_a_network_that_meets_the_budget_is_not_trained(ask, tmp_path):
+def test_a_network_that_meets_the_budget_is_not_trained_nor_is_anything_searched(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "fit_budget", lambda *arguments, **more: pytest.fail("nothing is to be searched"))
     record = shrink(ask({"memory": "1MiB"}), tmp_path / "met")
     assert record.outcome == "met already"
     assert record.winner is None

@@ -18,7 +18,7 @@ from unskip.search.budget import Budget
 from unskip.search.choosing import Forecast, compile_students
 from unskip.search.compiling import Compiled
 from unskip.search.counting import Counting
-from unskip.search.measuring import StudentBench, measure_students, share_used
+from unskip.search.measuring import StudentBench, about_ratio, measure_students, share_used
 from unskip.search.on_device import MAX_COMPILED, DeviceBench, check_limits, with_sram_of
 from unskip.search.recipes import MY_WEIGHTS, command, file_name, recipe_tree
 from unskip.search.student import Student
@@ -192,8 +192,7 @@ def _measures(names: Collection[str], budget: Budget, device: Configuration | No
             abouts[measure.name] = measure.about
         for limit in measure.limits:
             if limit.relative and limit.name in names:
-                update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
-                abouts[limit.name] = measure.about.model_copy(update=update)
+                abouts[limit.name] = about_ratio(measure, limit)
     return abouts
 
 

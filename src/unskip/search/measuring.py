@@ -7,9 +7,10 @@ from statistics import median
 
 from unskip.compare import Target, Workbench
 from unskip.errors import UnskipError
-from unskip.measures import limits
+from unskip.measures import Measure, limits
+from unskip.measures.base import Limit
 from unskip.nets import NetSpec
-from unskip.records import Cell, Figure, time_share
+from unskip.records import About, Cell, Figure, time_share
 from unskip.search.student import Student
 from unskip.surgery import Edit, build
 
@@ -62,6 +63,12 @@ def with_ratios(first: Cell, this: Cell) -> Cell:
         elif limit.relative and own.value and other.value is not None:
             figures[name] = Figure(value=other.value / own.value)
     return this.model_copy(update={"figures": figures})
+
+
+def about_ratio(measure: Measure, limit: Limit) -> About:
+    """What a relative limit's figure is."""
+    update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
+    return measure.about.model_copy(update=update)
 
 
 def share_used(figures: Mapping[str, Figure], most: Mapping[str, float]) -> tuple[float, float]:

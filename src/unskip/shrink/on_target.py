@@ -12,10 +12,11 @@ from unskip.data import Data
 from unskip.deploying import TestPasses
 from unskip.errors import UnskipError
 from unskip.export import CALIBRATION_IMAGES, Exported, export_net, format_for
+from unskip.measures import limits
 from unskip.nets import StagedNet
-from unskip.records import About, Cell, Figure, Load
+from unskip.records import About, Cell, Figure
 from unskip.runtimes import Estimator, find_runtime
-from unskip.search.measuring import with_ratios
+from unskip.search.measuring import about_ratio, with_ratios
 from unskip.shrink.request import Request
 from unskip.tasks import Task
 
@@ -30,7 +31,6 @@ class Costs:
     sha256: Mapping[str, str | None]
     measures: Mapping[str, About]
     runtime: str
-    load: Load
 
 
 class OnTarget:
@@ -99,7 +99,12 @@ class OnTarget:
         ]
         figures = {name: _known(with_ratios(cells[0], cell)) for name, cell in zip(names, cells, strict=True)}
         hashes = {name: cell.sha256 for name, cell in zip(names, cells, strict=True)}
-        return Costs(figures, hashes, comparison.measures, group.runtime, comparison.load)
+        ratios = {
+            name: about_ratio(measure, limit)
+            for name, (measure, limit) in limits().items()
+            if limit.relative and name in figures["teacher"]
+        }
+        return Costs(figures, hashes, {**comparison.measures, **ratios}, group.runtime)
 
 
 def _known(cell: Cell) -> dict[str, Figure]:

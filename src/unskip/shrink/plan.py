@@ -53,7 +53,6 @@ class Plan(Record):
     ways_out: tuple[WayOut, ...] = ()
     num_usable: int
     measures: dict[str, About]
-    runtime: str
     step_seconds: float
     training_seconds: float
     end_seconds: float
@@ -106,16 +105,11 @@ def make_plan(
         input_shape=data.image_shape,
         figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
     )
-    search = Searching(request, seconds, say, compiled)
-    answers = [looked.answer or search(teacher, data.image_shape)]
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
-    if not meets:
-        absolute = _absolute(request.budget, looked_at.figures)
-        shapes = [(data.image_shape[0], *size) for size in request.image_sizes]
-        answers += [search(teacher, shape, absolute) for shape in shapes]
-    candidates = [] if meets else candidates_of(answers, teacher, effort.candidates)
-    measures = {**answers[0].measures, **costs.measures}
+    answers = [] if meets else _answers(request, looked, looked_at.figures, Searching(request, seconds, say, compiled))
+    candidates = candidates_of(answers, teacher, effort.candidates) if answers else []
+    measures = {name: about for answer in answers for name, about in answer.measures.items()} | dict(costs.measures)
     known = {
         "teacher": looked_at,
         "chance": looked.score.chance,
@@ -124,7 +118,6 @@ def make_plan(
         "meets": meets,
         "num_usable": sum(answer.num_usable for answer in answers),
         "measures": measures,
-        "runtime": costs.runtime,
         "inputs": looked.inputs,
         "end_seconds": end_seconds,
     }
@@ -132,7 +125,7 @@ def make_plan(
         return Plan(
             **known,
             trials=(),
-            ways_out=() if meets else _ways_out(answers[0]),
+            ways_out=_ways_out(answers[0]) if answers else (),
             step_seconds=0.0,
             training_seconds=0.0,
             winner_epochs=0,
@@ -168,7 +161,7 @@ def make_plan(
 
 @dataclass(frozen=True)
 class Searching:
-    """Finds the students of a network that meet a request's budget, and the time is not spent on that."""
+    """Finds the students of a network that meet a request's budget, in a share of its time."""
 
     request: Request
     seconds: Callable[[], float]
@@ -193,6 +186,14 @@ class Searching:
             recipes=False,
             until=lambda: request.seconds is not None and self.seconds() > _LOOKING_SHARE * request.seconds,
         )
+
+
+def _answers(request: Request, looked: Looked, teacher: Mapping[str, Figure], search: Searching) -> list[BudgetAnswer]:
+    """The students with images of the teacher's size, then those with images of every other size that may be taken."""
+    channels, *_ = looked.data.image_shape
+    absolute = _absolute(request.budget, teacher) if request.image_sizes else None
+    others = [search(looked.teacher, (channels, *size), absolute) for size in request.image_sizes]
+    return [looked.answer or search(looked.teacher, looked.data.image_shape), *others]
 
 
 def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:
