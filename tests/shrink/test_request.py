@@ -35,6 +35,13 @@ def test_images_must_be_named():
         base_recipe("resnet8")
 
 
+def test_a_slip_in_the_network_is_said_first():
+    with pytest.raises(UnskipError, match="resnet9"):
+        base_recipe("resnet9")
+    with pytest.raises(UnskipError, match="runs/nowhere"):
+        base_recipe("runs/nowhere")
+
+
 def test_a_file_takes_no_other_weights(teacher_file):
     with pytest.raises(UnskipError, match="trained network already"):
         base_recipe(str(teacher_file), weights="others.pth", data="digits")

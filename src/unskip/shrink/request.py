@@ -10,7 +10,7 @@ from typing import Any
 from unskip.data import data_section
 from unskip.errors import UnskipError
 from unskip.measures import Measure, limits
-from unskip.nets import NetSpec
+from unskip.nets import NetSpec, find_net
 from unskip.recipe import Recipe, load_recipe, parse_settings, recipe_from
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, find_runtime
@@ -113,6 +113,7 @@ def base_recipe(
     tree: dict[str, Any] = {"training": {"batch_size": _BATCH_SIZE}, "seed": seed}
     file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
     if file is None:
+        find_net(net)  # a slip in it is said before what else is missing
         tree["teacher"] = {"net": net, "weights": weights, "initial_weights": initial_weights}
     elif weights or initial_weights:
         raise UnskipError(f"{net} is a trained network already, so it takes no other `weights`")
