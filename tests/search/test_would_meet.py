@@ -1,12 +1,16 @@
 """A budget that nothing meets: what would meet it, with figures that are those of the network named."""
 
+import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from rich.console import Console
 
 from unskip import Budget, fit_budget, forecast, make_net
 from unskip.dataflow import count_macs
+from unskip.search import render_answer
 from unskip.search.would_meet import smaller
 from unskip.surgery import edited
 
@@ -49,3 +53,17 @@ def test_both_together_where_neither_alone_does():
 @pytest.mark.parametrize(("shape", "sides"), [((3, 32, 32), [24, 16, 8]), ((3, 224, 96), [168, 112, 80, 56])])
 def test_smaller_images_are_multiples_of_eight(shape, sides):
     assert [each[1] for each in smaller(shape)] == sides
+
+
+def printed(answer):
+    file = io.StringIO()
+    render_answer(answer, Console(file=file, width=80))
+    return " ".join(file.getvalue().split())
+
+
+def test_the_print_names_the_changes_and_says_nothing_where_nobody_looked():
+    _, answer = answered({"memory": 2000})
+    assert all(f"{each.words} {each.student}" in printed(answer) for each in answer.would_meet)
+    assert "Neither smaller images" in printed(answered({"macs": 10})[1])
+    timed = replace(answered({"macs": 10})[1], budget=Budget({"latency_ms": 0.001}), smallest={})
+    assert "Neither smaller images" not in printed(timed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 
 from rich.console import Console
 from rich.text import Text
@@ -97,15 +98,21 @@ def render_answer(answer: BudgetAnswer, console: Console, written: Sequence[Path
 
 
 def _show_what_would_meet(answer: BudgetAnswer, console: Console) -> None:
-    """What would meet the budget, with figures, or that nothing is known that would."""
+    """What would meet the budget, with figures, or that nothing is known that would; nothing where nobody looked."""
+    if not answer.would_meet and answer.device is None and not answer.budget.most.keys() <= answer.smallest.keys():
+        return
     if not answer.would_meet:
         console.print(Text("Neither smaller images nor 8 bits are known to meet it."))
         console.print()
         return
-    lines = [Line(f"{each.words}: {each.student}", figures=dict(each.figures)) for each in answer.would_meet]
+    named = dict(zip(ascii_lowercase, answer.would_meet, strict=False))
+    lines = [Line(letter, figures=dict(each.figures)) for letter, each in named.items()]
     table = build("what would meet the budget", answer.measures, lines)
     console.print(Text(table.name, style="bold"))
     show_table(table, console)
+    console.print()
+    rows = [(letter, each.words, str(each.student)) for letter, each in named.items()]
+    console.print(bare_table("the change and the student then", ("", "<", "~"), rows, head=False))
     console.print()
 
 
