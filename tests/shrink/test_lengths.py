@@ -12,6 +12,7 @@ from unskip.shrink.lengths import (
     PRESETS,
     REDUCTION,
     TRIAL_SHARE,
+    TRIAL_STEPS,
     Length,
     length_for,
     num_tried,
@@ -51,7 +52,7 @@ def test_rungs_keep_a_third_until_one_is_left(count):
 @given(wanted=st.integers(1, 12), seconds=SECONDS, step=st.floats(1e-3, 10))
 def test_as_many_are_tried_as_the_time_allows(wanted, seconds, step):
     def fits(number):
-        return TRIAL_SHARE * seconds / len(rung_sizes(number)) >= number * FEWEST_STEPS * step
+        return TRIAL_SHARE * seconds / len(rung_sizes(number)) >= number * TRIAL_STEPS * step
 
     count = num_tried(wanted, seconds, step)
     assert 1 <= count <= wanted

@@ -84,8 +84,8 @@ def compile_students(
 
     First come the lean stem, all shortcuts removed, and both, since two edits can win together where each alone loses,
     and the fewest MACs. Then, in rounds, those that are most likely to meet ``most`` with the least change, of every
-    kind of edits one before a second of any, and those that are likely to cost the least: what was compiled of the most
-    similar student says how far a forecast misleads.
+    kind of edits one before a second of any, and, until one is within the limits, those that are likely to cost the
+    least: what was compiled of the most similar student says how far a forecast misleads.
     """
     measured: dict[Hashable, Cell] = {own[0].structure: own[1]}
     batch = _first(students)[:at_most]
@@ -97,8 +97,9 @@ def compile_students(
         left = [student for student in students if student.structure not in measured]
         share = {student: _guessed(student, known, measured, most, forecast) for student in left}
         size = min(max(_SMALLEST_BATCH, num_cores()), at_most + 1 - len(measured))
-        within = _varied([student for student in left if share[student] <= 1], _kinds_within(known, measured, most))
-        within = within[: (size + 1) // 2]
+        kinds = _kinds_within(known, measured, most)
+        within = _varied([student for student in left if share[student] <= 1], kinds)
+        within = within[: size if kinds else (size + 1) // 2]
         cheapest = sorted((each for each in left if each not in within), key=lambda student: share[student])
         batch = [*within, *cheapest][: max(size, 0)]
     return {structure: cell for structure, cell in measured.items() if structure != own[0].structure}

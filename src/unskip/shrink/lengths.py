@@ -13,7 +13,10 @@ TRIAL_SHARE = 0.35
 """Of the time for training, what the trials of all rungs get; the winner gets the rest."""
 
 FEWEST_STEPS = 20
-"""A training of fewer steps tells nothing."""
+"""Of any training."""
+
+TRIAL_STEPS = 300
+"""Of a trial where the time decides: shortcuts of a deep network are far from gone after a hundred."""
 
 Preset = Literal["quick", "good", "best"]
 
@@ -81,9 +84,9 @@ def rung_sizes(candidates: int) -> list[int]:
 def num_tried(wanted: int, seconds: float, seconds_per_step: float) -> int:
     """How many of the candidates, which come in order, can be tried in the time for training.
 
-    Every one must get `FEWEST_STEPS` in every rung; one alone is not tried at all.
+    Every one must get `TRIAL_STEPS` in every rung; one alone is not tried at all.
     """
     for count in range(wanted, 1, -1):
-        if TRIAL_SHARE * seconds / len(rung_sizes(count)) >= count * FEWEST_STEPS * seconds_per_step:
+        if TRIAL_SHARE * seconds / len(rung_sizes(count)) >= count * TRIAL_STEPS * seconds_per_step:
             return count
     return 1
