@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cli.test_cli import refused, unskip
+from cli.commands import refused, unskip
 from unskip.search import compiling
 
 pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.test_cli import SMALL, unskip
+from cli.commands import SMALL, unskip
 from unskip import UnskipError
 from unskip.cli.run import RunOptions, asked_recipe
 
