@@ -152,10 +152,10 @@ class Study(Record):
         if self.quick != bool(self.reduced):
             raise ValueError("a quick form, and no other, says what it has `reduced`")
         _check_distinct([(cell.label, cell.seed) for cell in self.cells], "cells")
-        places = [(entry.row, entry.column) for entry in (*self.entries, *self.derived)]
+        places = [(entry.row, entry.column) for entry in self.everything]
         _check_distinct(places, "entries")
         seeds = {cell.seed for cell in self.cells}
-        for each in (*self.entries, *self.derived):
+        for each in self.everything:
             seeds |= each.measured.keys()
         if strange := seeds - set(self.seeds):
             raise ValueError(f"the seeds are {list(self.seeds)}, got figures or cells of {sorted(strange)}")
@@ -179,18 +179,23 @@ class Study(Record):
         return self
 
     @property
+    def everything(self) -> tuple[Entry | Derived, ...]:
+        """The entries, then what is computed from them."""
+        return (*self.entries, *self.derived)
+
+    @property
     def rows(self) -> tuple[str, ...]:
         """All rows, those that are computed last."""
-        return tuple(dict.fromkeys(entry.row for entry in (*self.entries, *self.derived)))
+        return tuple(dict.fromkeys(entry.row for entry in self.everything))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns."""
-        return tuple(dict.fromkeys(entry.column for entry in (*self.entries, *self.derived)))
+        return tuple(dict.fromkeys(entry.column for entry in self.everything))
 
     def at(self, row: str, column: str) -> Entry | Derived | None:
         """What stands in a row and a column; None where nothing does."""
-        return next((each for each in (*self.entries, *self.derived) if (each.row, each.column) == (row, column)), None)
+        return next((each for each in self.everything if (each.row, each.column) == (row, column)), None)
 
     @classmethod
     def read(cls, folder: Path) -> Study:
