@@ -22,7 +22,7 @@ def test_cells_are_the_product_of_axes_and_seeds(tiny, study_of, tmp_path):
 def test_what_is_read_from_which_run(tiny, study_of, tmp_path):
     readings = {(each.row, each.column): each for each in cells_of(study_of(tiny), [0], tmp_path).readings}
     assert set(readings) == {(row, f"ResNet-{n}") for row in ("kd", "align_kd", "teacher") for n in (8, 14)}
-    assert readings["kd", "ResNet-8"].sources == {0: (("runs/net-8_method-kd_seed-0", "kd"),)}
+    assert readings["kd", "ResNet-8"].sources == {0: [("runs/net-8_method-kd_seed-0", "kd")]}
     assert len(readings["teacher", "ResNet-8"].sources[0]) == 2  # one teacher, in both runs
     assert readings["kd", "ResNet-8"].printed is None
 
@@ -37,7 +37,7 @@ def test_equal_recipes_of_several_grids_are_one_cell(tiny, study_of, tmp_path):
     cells = cells_of(study, [0], tmp_path)
     assert len(cells.cells) == 4
     (again,) = [each for each in cells.readings if each.row == "again"]
-    assert again.sources == {0: (("runs/net-8_method-kd_seed-0", "kd"),)}
+    assert again.sources == {0: [("runs/net-8_method-kd_seed-0", "kd")]}
     assert [cell.folder for cell in chosen(study, cells.cells.values(), ["student=R8"])] == [
         "runs/net-8_method-kd_seed-0"
     ]

@@ -48,6 +48,16 @@ def test_an_order_names_rows(tiny, key):
     assert f"orders.0.{key}" in refusal(tiny)
 
 
+def test_an_order_may_be_of_columns_or_of_some(tiny):
+    tiny["orders"] = [
+        {"better": "ResNet-14", "than": "ResNet-8"},
+        {"better": "kd", "than": "teacher", "columns": "ResNet-1*"},
+    ]
+    assert len(study_form(tiny, origin="mine.yaml").orders) == 2
+    tiny["orders"][1]["columns"] = "ResNet-2*"
+    assert "orders.1.columns: 'ResNet-2*' fits no column (columns: ResNet-8, ResNet-14)" in refusal(tiny)
+
+
 def test_a_count_names_a_row(tiny):
     tiny["counted"]["losses"]["row"] = "gian"
     assert "counted.losses.row: no row 'gian'; did you mean 'gain'?" in refusal(tiny)

@@ -49,7 +49,7 @@ class Reading:
     column: str
     value: str
     printed: float | None
-    sources: Mapping[int, tuple[tuple[str, str], ...]]
+    sources: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,7 @@ class _Made:
 
     cells: dict[str, Cell] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
-    places: dict[tuple[str, str, str], tuple[float | None, dict[int, list[tuple[str, str]]]]] = field(
-        default_factory=dict
-    )
+    readings: dict[tuple[str, str], Reading] = field(default_factory=dict)
 
 
 def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = DataSets()) -> Cells:  # noqa: B008
@@ -103,16 +101,15 @@ def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = 
             for seed in seeds:
                 of_seed = {name: before_runs[name, seed].folder for name in needs}
                 paths = {name: str(folder.absolute() / run / "nets") for name, run in of_seed.items()}
-                needed = tuple(of_seed.values())
-                cell = _add(made, study, said, labels, seed, _located(recipe, paths), needs=needed)
+                starts_from = tuple(of_seed.values())
+                cell = _add(made, study, said, labels, seed, _located(recipe, paths), needs=starts_from)
                 _read(made, study, grid, cell, labels, origin)
     data.check_used()
-    readings = tuple(
-        Reading(*place, printed, {seed: tuple(cells) for seed, cells in sources.items()})
-        for place, (printed, sources) in made.places.items()
-    )
+    readings = tuple(made.readings.values())
     _check_agreement(readings, made.cells)
-    return Cells(tuple(seeds), made.cells, readings)
+    needed = {run for cell in made.cells.values() for run in cell.needs}
+    cells = {folder: cell for folder, cell in made.cells.items() if not cell.is_before or folder in needed}
+    return Cells(tuple(seeds), cells, readings)
 
 
 def chosen(study: Study, cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
@@ -175,6 +172,7 @@ def _add(
         while folder in made.cells:
             number += 1
             folder = f"{wanted}-{number}"
+        said = f"{said} ({number})" if number > 1 else said
         made.folders[identity] = folder
         cell = Cell(said, labels, seed, of_seed, folder, needs, is_before)
     made.cells[cell.folder] = cell
@@ -242,16 +240,18 @@ def _read(made: _Made, study: Study, grid: Grid, cell: Cell, labels: Mapping[str
         value = row.value or study.form.value
         net = filled(row.net, labels)
         _check_net(net, cell.recipe, f"{origin}, row {row.row!r}")
-        place = filled(row.row, labels), filled(row.column, labels), value
-        if place not in made.places:
+        place = study.form.place(row, labels)
+        reading = made.readings.get(place)
+        if reading is None:
             printed = None
             if row.printed is not None:
                 own = {key: text and filled(text, labels) for key, text in row.printed.items()}
-                printed = _printed(
-                    {"metric": METRICS[value]} | study.form.printed | own, study, f"{origin}, {row.row!r}"
-                )
-            made.places[place] = printed, {}
-        sources = made.places[place][1].setdefault(cell.seed, [])
+                keys = {"metric": METRICS[value]} | study.form.printed | own
+                printed = _printed(keys, study, f"{origin}, row {row.row!r}")
+            reading = made.readings[place] = Reading(*place, value, printed)
+        if reading.value != value:
+            raise UnskipError(f"{origin}: {place[0]!r}, {place[1]!r} is to hold {reading.value} and {value}; name two")
+        sources = reading.sources.setdefault(cell.seed, [])
         if (cell.folder, net) not in sources:
             sources.append((cell.folder, net))
 
@@ -273,10 +273,9 @@ def _check_agreement(readings: Iterable[Reading], cells: Mapping[str, Cell]) -> 
             made_of = {digest(_made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
             if len(made_of) > 1:
                 first, second = list(made_of.values())[:2]
-                place = f"{reading.row!r}, {reading.column!r}" if reading.column else repr(reading.row)
                 raise UnskipError(
-                    f"the entry {place} would come from different trainings: {first.label}; {second.label}. Let the "
-                    "row or the column name what tells them apart"
+                    f"the entry {reading.row!r}, {reading.column!r} would come from different trainings: "
+                    f"{first.label}; {second.label}. Let the row or the column name what tells them apart"
                 )
 
 

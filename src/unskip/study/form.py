@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from unskip.settings import Section, nearest, shortened
+from unskip.study_statistics import matches
 
 Value = Literal["top1", "error", "minutes"]
 Settings = Annotated[dict[str, Any], BeforeValidator(lambda given: {} if given is None else given)]
 Labels = Annotated[dict[str, Settings], Field(min_length=1)]
 Keys = dict[str, str | None]  # of printed facts
 
+_COLUMNS: Mapping[Value, str] = {"top1": "top-1", "error": "top-1 error", "minutes": "minutes"}
 _NAMED = re.compile(r"\{([^{}]*)\}")
 _AXIS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ -]{0,49}")  # names folders, and is typed behind --only
 
@@ -38,8 +39,12 @@ class Row(Section):
     Texts may name axes in braces.
     """
 
-    row: str = Field(description="the row that the figure stands in; `{AXIS}` is the cell's label on that axis")
-    column: str = Field("", description="its column, likewise")
+    row: str = Field(
+        min_length=1, description="the row that the figure stands in; `{AXIS}` is the cell's label on that axis"
+    )
+    column: str | None = Field(
+        None, min_length=1, description="its column, likewise; by default called after what is read"
+    )
     net: str = Field(description="whose figure: `teacher`, a label of `methods`, or LABEL-DEPTH of a net of several")
     value: Value | None = Field(None, description="by default the study's")
     printed: Keys | None = Field(
@@ -48,8 +53,8 @@ class Row(Section):
 
     def templates(self) -> Iterator[str]:
         """All texts that may name axes."""
-        yield from (self.row, self.column, self.net)
-        yield from (text for text in (self.printed or {}).values() if text is not None)
+        yield from (self.row, self.column or "", self.net)
+        yield from (text or "" for text in (self.printed or {}).values())
 
 
 class Grid(Section):
@@ -99,7 +104,7 @@ class Before(Section):
 class Derived(Section):
     """A row that is computed, column by column and seed by seed: `of` or the best of `best`, less `minus`."""
 
-    of: str | None = Field(None, description="a row")
+    of: str | None = Field(None, description="a row, which may be one that is derived before")
     best: str | None = Field(
         None, description="a pattern of rows, such as `from *`: the one with the best mean over the seeds counts"
     )
@@ -123,17 +128,20 @@ class Counted(Section):
     above: float | None = Field(None, description="likewise")
 
     @model_validator(mode="after")
-    def _one_limit(self) -> Counted:
-        if (self.below is None) == (self.above is None):
-            raise ValueError("give `below` or `above`")
+    def _has_a_limit(self) -> Counted:
+        if self.below is None and self.above is None:
+            raise ValueError("give `below`, `above` or both")
         return self
 
 
 class Order(Section):
-    """What the paper concludes: one row is better than another, in every column that has both."""
+    """What the paper concludes: one row is better than another, or one column."""
 
-    better: str = Field(description="a row")
+    better: str = Field(description="a row, or a column")
     than: str = Field(description="another")
+    columns: str | None = Field(
+        None, description="a pattern of the columns in which it is said of two rows; by default of all"
+    )
     said: str = Field("", description="the conclusion in a sentence")
 
 
@@ -193,13 +201,18 @@ class StudyForm(Section):
             for key, row in {"of": derived.of, "minus": derived.minus}.items():
                 if row is not None:
                     _check_row(row, rows, f"derived.{name}.{key}")
-            if derived.best is not None and not any(fnmatchcase(row, derived.best) for row in rows):
+            if derived.best is not None and not any(matches(row, derived.best) for row in rows):
                 raise ValueError(f"derived.{name}.best: {derived.best!r} fits no row (rows: {', '.join(rows)})")
+            rows.append(name)
         for name, counted in self.counted.items():
-            _check_row(counted.row, [*rows, *self.derived], f"counted.{name}.row")
+            _check_row(counted.row, rows, f"counted.{name}.row")
         for place, order in enumerate(self.orders):
-            _check_row(order.better, [*rows, *self.derived], f"orders.{place}.better")
-            _check_row(order.than, [*rows, *self.derived], f"orders.{place}.than")
+            places = self.columns if {order.better, order.than} & {*self.columns} else rows
+            _check_row(order.better, places, f"orders.{place}.better")
+            _check_row(order.than, places, f"orders.{place}.than")
+            if order.columns is not None and not any(matches(column, order.columns) for column in self.columns):
+                known = ", ".join(self.columns)
+                raise ValueError(f"orders.{place}.columns: {order.columns!r} fits no column (columns: {known})")
         if self.quick is not None:
             self._check_quick(self.quick)
         return self
@@ -222,11 +235,22 @@ class StudyForm(Section):
     @property
     def rows(self) -> list[str]:
         """The names of all rows that are read, in order."""
-        return list(
-            dict.fromkeys(
-                filled(row.row, labels) for grid in self.grids for labels in combinations(grid) for row in grid.rows
-            )
-        )
+        return list(dict.fromkeys(row for row, _ in self._places()))
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all columns, in order."""
+        return list(dict.fromkeys(column for _, column in self._places()))
+
+    def place(self, row: Row, labels: Mapping[str, str]) -> tuple[str, str]:
+        """The row and the column of what is read from a cell."""
+        column = _COLUMNS[row.value or self.value] if row.column is None else filled(row.column, labels)
+        return filled(row.row, labels), column
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        for grid in self.grids:
+            for labels in combinations(grid):
+                yield from (self.place(row, labels) for row in grid.rows)
 
 
 def combinations(grid: Grid) -> Iterator[dict[str, str]]:

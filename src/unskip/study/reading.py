@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from unskip.recipe import load_tree
 from unskip.recipe.yaml_text import yaml_file
 from unskip.settings import explain, nearest, shortened
 from unskip.study.form import Grid, Quick, StudyForm
+from unskip.study_statistics import matches
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,12 @@ def _small(form: StudyForm, quick: Quick) -> StudyForm:
             },
         }
     )
-    rows = changed.rows
-    derived = {
-        name: row
-        for name, row in form.derived.items()
-        if row.minus in rows and (row.of in rows or any(fnmatchcase(each, row.best or "") for each in rows))
-    }
-    has = {*rows, *derived}
+    rows, derived = changed.rows, {}
+    for name, row in form.derived.items():
+        if row.minus in rows and (row.of in rows or any(matches(each, row.best or "") for each in rows)):
+            derived[name] = row
+            rows.append(name)
+    has = {*rows, *changed.columns}
     return changed.model_copy(
         update={
             "derived": derived,
