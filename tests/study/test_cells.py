@@ -1,11 +1,9 @@
 import pytest
 
 from unskip.errors import UnskipError
-from unskip.listing import named_studies
 from unskip.study.cells import cells_of, chosen
 from unskip.study.datasets import DataSets
-from unskip.study.printed import printed_facts, printed_value
-from unskip.study.reading import load_study
+from unskip.study.readings import readings_of
 
 
 def test_cells_are_the_product_of_axes_and_seeds(tiny, study_of, tmp_path):
@@ -19,14 +17,6 @@ def test_cells_are_the_product_of_axes_and_seeds(tiny, study_of, tmp_path):
     assert "mine" in cell.recipe.title
 
 
-def test_what_is_read_from_which_run(tiny, study_of, tmp_path):
-    readings = {(each.row, each.column): each for each in cells_of(study_of(tiny), [0], tmp_path).readings}
-    assert set(readings) == {(row, f"ResNet-{n}") for row in ("kd", "align_kd", "teacher") for n in (8, 14)}
-    assert readings["kd", "ResNet-8"].sources == {0: [("runs/net-8_method-kd_seed-0", "kd")]}
-    assert len(readings["teacher", "ResNet-8"].sources[0]) == 2  # one teacher, in both runs
-    assert readings["kd", "ResNet-8"].printed is None
-
-
 def test_equal_recipes_of_several_grids_are_one_cell(tiny, study_of, tmp_path):
     second = {
         "axes": {"student": {"R8": {"teacher.net": "resnet8", "methods": {"kd": {}}}}},
@@ -36,7 +26,7 @@ def test_equal_recipes_of_several_grids_are_one_cell(tiny, study_of, tmp_path):
     study = study_of(tiny)
     cells = cells_of(study, [0], tmp_path)
     assert len(cells.cells) == 4
-    (again,) = [each for each in cells.readings if each.row == "again"]
+    (again,) = [each for each in readings_of(study, cells).entries if each.row == "again"]
     assert again.sources == {0: [("runs/net-8_method-kd_seed-0", "kd")]}
     assert [cell.folder for cell in chosen(study, cells.cells.values(), ["student=R8"])] == [
         "runs/net-8_method-kd_seed-0"
@@ -66,18 +56,6 @@ def test_settings_go_from_the_study_over_grids_to_axes(tiny, study_of, tmp_path)
         ("small", "8"): (4, 8),
         ("small", "14"): (5, 8),
     }
-
-
-def test_entries_that_would_mix_trainings_are_refused(tiny, study_of, tmp_path):
-    tiny["grids"][0]["rows"][0]["column"] = "all"
-    with pytest.raises(UnskipError, match=r"'kd', 'all'.*different trainings.*net 8, method kd; net 14, method kd"):
-        cells_of(study_of(tiny), [0], tmp_path)
-
-
-def test_a_net_that_no_method_makes(tiny, study_of, tmp_path):
-    tiny["grids"][0]["rows"][0]["net"] = "joint_rd"
-    with pytest.raises(UnskipError, match=r"no net 'joint_rd'.*its run has teacher, kd"):
-        cells_of(study_of(tiny), [0], tmp_path)
 
 
 def test_a_setting_that_makes_no_recipe_names_its_cell(tiny, study_of, tmp_path):
@@ -133,34 +111,6 @@ def test_a_run_before_that_is_not_there(tiny, study_of, tmp_path, weights, sente
         cells_of(study_of(tiny), [0], tmp_path)
 
 
-def test_printed_figures_are_found_by_their_keys(tiny, study_of, tmp_path):
-    tiny["printed"] = {"paper": "alignkd", "table": "1"}
-    tiny["grids"][0]["rows"] = [
-        {"row": "teacher", "column": "{net}", "net": "teacher", "printed": {"network": "ResNet18"}}
-    ]
-    tiny["derived"], tiny["counted"], tiny["orders"] = {}, {}, []
-    (first, _) = cells_of(study_of(tiny), [0], tmp_path).readings
-    assert first.printed == 93.57
-    tiny["grids"][0]["rows"][0]["printed"]["network"] = "ResNet-18"
-    with pytest.raises(UnskipError, match=r"no printed figure has.*did you mean 'ResNet18'"):
-        cells_of(study_of(tiny), [0], tmp_path)
-    tiny["quick"] = {"reduced": "another net"}
-    assert cells_of(study_of(tiny, quick=True), [0], tmp_path).readings[0].printed is None
-
-
-def test_several_printed_figures_are_told_apart():
-    keys = {"paper": "alignkd", "metric": "top1_accuracy", "network": "ResNet18"}
-    with pytest.raises(UnskipError, match=r"row: 3 printed figures .*table: 1, 2, 3"):
-        printed_value(keys, "row")
-    with pytest.raises(UnskipError, match=r"printed.papr is no key"):
-        printed_value({"papr": "alignkd"}, "row")
-
-
-def test_no_two_printed_figures_have_the_same_keys():
-    keys = [tuple(value for key, value in fact.items() if key not in ("value", "note")) for fact in printed_facts()]
-    assert len(keys) == len(set(keys))
-
-
 def test_images_by_the_name_of_their_set(tiny, study_of, tmp_path):
     (tmp_path / "photos" / "a").mkdir(parents=True)
     (tmp_path / "photos" / "a" / "1.png").write_bytes(b"")
@@ -175,11 +125,3 @@ def test_one_place_is_of_one_set(tiny, study_of, tmp_path):
     tiny["grids"][0]["axes"]["net"]["8"]["data.name"] = "cifar10"
     with pytest.raises(UnskipError, match=r"NAME=PATH"):
         cells_of(study_of(tiny), [0], tmp_path, DataSets(["digits"]))
-
-
-@pytest.mark.parametrize("name", named_studies())
-def test_every_study_that_comes_with_the_project(name, tmp_path):
-    """Its labels, its nets and its printed figures fit together, in both forms."""
-    for quick in (False, True):
-        cells = cells_of(load_study(name, quick=quick), [0], tmp_path)
-        assert cells.readings

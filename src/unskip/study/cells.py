@@ -12,8 +12,7 @@ from unskip.errors import UnskipError
 from unskip.recipe import Recipe, changed_tree, digest, recipe_from
 from unskip.settings import nearest, shortened
 from unskip.study.datasets import DataSets
-from unskip.study.form import Grid, combinations, filled
-from unskip.study.printed import METRICS, printed_value
+from unskip.study.form import Grid, combinations
 from unskip.study.reading import Study
 
 _BEFORE = re.compile(r"before:([^/]+)/(.+)")
@@ -38,43 +37,31 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What is read from runs into one entry of the table: for each seed, from the net of which runs.
-
-    ``sources`` has the folder of a run and the label of its net, of any of which the figure may come. ``printed`` is in
-    per cent or in minutes, None where the paper prints none.
-    """
-
-    row: str
-    column: str
-    value: str
-    printed: float | None
-    sources: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Cells:
-    """All runs of a study by their folders, those that others start from first, and what is read from them."""
+    """All runs of a study by their folders, those that others start from first.
+
+    ``places`` say which grid, with which labels, has which run: one run may be in several.
+    """
 
     seeds: tuple[int, ...]
     cells: Mapping[str, Cell]
-    readings: tuple[Reading, ...]
+    places: tuple[tuple[Grid, Mapping[str, str], str], ...]
 
 
 @dataclass
 class _Made:
-    """Cells by their folders, folders by what decides results, and entries by their place, while they are made."""
+    """Cells by their folders, folders by what decides results, and places, while they are made."""
 
     cells: dict[str, Cell] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
-    readings: dict[tuple[str, str], Reading] = field(default_factory=dict)
+    places: list[tuple[Grid, Mapping[str, str], str]] = field(default_factory=list)
 
 
 def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = DataSets()) -> Cells:  # noqa: B008
     """The cells of a study in ``folder`` for some seeds, with the images that ``data`` names.
 
     Recipes that are the same in several grids or rows are one cell. Raises `UnskipError`, which names the place, for
-    settings that make no recipe, a net that no method makes, and printed figures that are not found.
+    settings that make no recipe, and for weights of runs that are not there.
     """
     made, form = _Made(), study.form
     befores: dict[str, Recipe] = {}
@@ -103,13 +90,11 @@ def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = 
                 paths = {name: str(folder.absolute() / run / "nets") for name, run in of_seed.items()}
                 starts_from = tuple(of_seed.values())
                 cell = _add(made, study, said, labels, seed, _located(recipe, paths), needs=starts_from)
-                _read(made, study, grid, cell, labels, origin)
+                made.places.append((grid, labels, cell.folder))
     data.check_used()
-    readings = tuple(made.readings.values())
-    _check_agreement(readings, made.cells)
     needed = {run for cell in made.cells.values() for run in cell.needs}
     cells = {folder: cell for folder, cell in made.cells.items() if not cell.is_before or folder in needed}
-    return Cells(tuple(seeds), cells, readings)
+    return Cells(tuple(seeds), cells, tuple(made.places))
 
 
 def chosen(study: Study, cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
@@ -196,7 +181,7 @@ def _needs(tree: dict[str, Any], befores: Mapping[str, Recipe], origin: str) -> 
         name, net = match.groups()
         if name not in befores:
             raise UnskipError(f"{origin}: no run {name!r} in `before`, which {text!r} names{nearest(name, befores)}")
-        _check_net(net, befores[name], f"{origin}: {text!r}")
+        check_net(net, befores[name], f"{origin}: {text!r}")
         needs.append(name)
     return list(dict.fromkeys(needs))
 
@@ -227,67 +212,8 @@ def _located(recipe: Recipe, nets: Mapping[str, str]) -> Recipe:
     )
 
 
-def _check_net(net: str, recipe: Recipe, origin: str) -> None:
+def check_net(net: str, recipe: Recipe, origin: str) -> None:
     """Raise `UnskipError` for a net that a run of the recipe cannot have; depths are known when it has run."""
     known = ["teacher", *recipe.methods]
     if net not in known and not any(net.startswith(f"{label}-") for label in recipe.methods):
         raise UnskipError(f"{origin}: no net {net!r}{nearest(net, known)} (its run has {', '.join(known)})")
-
-
-def _read(made: _Made, study: Study, grid: Grid, cell: Cell, labels: Mapping[str, str], origin: str) -> None:
-    """Note what the rows of a grid read from a cell."""
-    for row in grid.rows:
-        value = row.value or study.form.value
-        net = filled(row.net, labels)
-        _check_net(net, cell.recipe, f"{origin}, row {row.row!r}")
-        place = study.form.place(row, labels)
-        reading = made.readings.get(place)
-        if reading is None:
-            printed = None
-            if row.printed is not None:
-                own = {key: text and filled(text, labels) for key, text in row.printed.items()}
-                keys = {"metric": METRICS[value]} | study.form.printed | own
-                printed = _printed(keys, study, f"{origin}, row {row.row!r}")
-            reading = made.readings[place] = Reading(*place, value, printed)
-        if reading.value != value:
-            raise UnskipError(f"{origin}: {place[0]!r}, {place[1]!r} is to hold {reading.value} and {value}; name two")
-        sources = reading.sources.setdefault(cell.seed, [])
-        if (cell.folder, net) not in sources:
-            sources.append((cell.folder, net))
-
-
-def _printed(keys: Mapping[str, str | None], study: Study, origin: str) -> float | None:
-    """The printed figure; in a small form None where the paper has no such one."""
-    try:
-        return printed_value(keys, origin)
-    except UnskipError:
-        if study.quick:
-            return None
-        raise
-
-
-def _check_agreement(readings: Iterable[Reading], cells: Mapping[str, Cell]) -> None:
-    """Raise `UnskipError` where cells that would give one entry train its net in different ways."""
-    for reading in readings:
-        for sources in reading.sources.values():
-            made_of = {digest(_made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
-            if len(made_of) > 1:
-                first, second = list(made_of.values())[:2]
-                raise UnskipError(
-                    f"the entry {reading.row!r}, {reading.column!r} would come from different trainings: "
-                    f"{first.label}; {second.label}. Let the row or the column name what tells them apart"
-                )
-
-
-def _made_of(recipe: Recipe, net: str) -> dict[str, Any]:
-    """What decides a net of a run."""
-    whole = decisive(recipe)
-    del whole["measure"]
-    methods = whole.pop("methods")
-    if net == "teacher":
-        whole["training"] = recipe.teacher_training().model_dump(mode="json")
-        whole["teacher"].pop("training")
-        del whole["student"]
-        return whole
-    label = net if net in methods else next(label for label in methods if net.startswith(f"{label}-"))
-    return whole | {"method": methods[label], "net": net}
