@@ -1,0 +1,294 @@
+"""From a study to its cells: grids by axes by seeds, each cell an ordinary recipe and a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from unskip.errors import UnskipError
+from unskip.recipe import Recipe, changed_tree, digest, recipe_from
+from unskip.settings import nearest, shortened
+from unskip.study.datasets import DataSets
+from unskip.study.form import Grid, combinations, filled
+from unskip.study.printed import METRICS, printed_value
+from unskip.study.reading import Study
+
+_BEFORE = re.compile(r"before:([^/]+)/(.+)")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.+=-]+")
+_LONGEST = 120  # characters of a folder's name
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One ordinary run of a study: its recipe, what it is called, and the folder below the study's that it has.
+
+    ``needs`` are the folders of runs that it starts from, ``is_before`` says that others start from it.
+    """
+
+    label: str
+    labels: Mapping[str, str]
+    seed: int
+    recipe: Recipe
+    folder: str
+    needs: tuple[str, ...] = ()
+    is_before: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read from runs into one entry of the table: for each seed, from the net of which runs.
+
+    ``sources`` has the folder of a run and the label of its net, of any of which the figure may come. ``printed`` is in
+    per cent or in minutes, None where the paper prints none.
+    """
+
+    row: str
+    column: str
+    value: str
+    printed: float | None
+    sources: Mapping[int, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """All runs of a study by their folders, those that others start from first, and what is read from them."""
+
+    seeds: tuple[int, ...]
+    cells: Mapping[str, Cell]
+    readings: tuple[Reading, ...]
+
+
+@dataclass
+class _Made:
+    """Cells by their folders, folders by what decides results, and entries by their place, while they are made."""
+
+    cells: dict[str, Cell] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
+    places: dict[tuple[str, str, str], tuple[float | None, dict[int, list[tuple[str, str]]]]] = field(
+        default_factory=dict
+    )
+
+
+def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = DataSets()) -> Cells:  # noqa: B008
+    """The cells of a study in ``folder`` for some seeds, with the images that ``data`` names.
+
+    Recipes that are the same in several grids or rows are one cell. Raises `UnskipError`, which names the place, for
+    settings that make no recipe, a net that no method makes, and printed figures that are not found.
+    """
+    made, form = _Made(), study.form
+    befores: dict[str, Recipe] = {}
+    before_runs: dict[tuple[str, int], Cell] = {}
+    for name, before in form.before.items():
+        origin = f"{study.name}: before.{name}"
+        tree = changed_tree(study.base(before.recipe or form.recipe), before.set, origin=origin)
+        befores[name] = recipe_from(data.located(tree, {"before": name}), origin=origin)
+        for seed in seeds:
+            before_runs[name, seed] = _add(
+                made, study, f"before {name}", {"before": name}, seed, befores[name], is_before=True
+            )
+    base = changed_tree(study.base(form.recipe), form.set, origin=f"{study.name}: set")
+    for grid in form.grids:
+        tree = changed_tree(base, grid.set, origin=f"{study.name}: set of a grid")
+        for labels in combinations(grid):
+            said = ", ".join(f"{axis} {label}" for axis, label in labels.items()) or "the run"
+            origin = f"{study.name}, {said}"
+            settings = tree
+            for axis, label in labels.items():
+                settings = changed_tree(settings, grid.axes[axis][label], origin=origin)
+            needs = _needs(settings, befores, origin)
+            recipe = recipe_from(data.located(settings, labels), origin=origin)
+            for seed in seeds:
+                of_seed = {name: before_runs[name, seed].folder for name in needs}
+                paths = {name: str(folder.absolute() / run / "nets") for name, run in of_seed.items()}
+                needed = tuple(of_seed.values())
+                cell = _add(made, study, said, labels, seed, _located(recipe, paths), needs=needed)
+                _read(made, study, grid, cell, labels, origin)
+    data.check_used()
+    readings = tuple(
+        Reading(*place, printed, {seed: tuple(cells) for seed, cells in sources.items()})
+        for place, (printed, sources) in made.places.items()
+    )
+    _check_agreement(readings, made.cells)
+    return Cells(tuple(seeds), made.cells, readings)
+
+
+def chosen(study: Study, cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
+    """The cells that ``axis=label,label`` texts leave, all of which must hold, and the runs that these start from.
+
+    Raises `UnskipError` for an axis or a label that the study does not have.
+    """
+    cells = list(cells)
+    axes: dict[str, dict[str, None]] = {}
+    for grid in study.form.grids:
+        for axis, labels in grid.axes.items():
+            axes.setdefault(axis, {}).update(dict.fromkeys(labels))
+    kept = [cell for cell in cells if not cell.is_before]
+    for text in only:
+        axis, equals, listed = text.partition("=")
+        wanted = [label.strip() for label in listed.split(",")]
+        if not equals or axis not in axes:
+            known = ", ".join(f"{name}={next(iter(labels))}" for name, labels in axes.items()) or "it has no axes"
+            raise UnskipError(f"`only` {shortened(text)!r}: expected AXIS=LABEL{nearest(axis, axes)} (such as {known})")
+        for label in wanted:
+            if label not in axes[axis]:
+                raise UnskipError(
+                    f"`only` {shortened(text)!r}: {axis} has no label {label!r}{nearest(label, axes[axis])} "
+                    f"(it has {', '.join(axes[axis])})"
+                )
+        kept = [cell for cell in kept if cell.labels.get(axis) in wanted]
+    if not kept:
+        raise UnskipError(f"`only` {', '.join(map(repr, only))} leaves no run of {study.name}")
+    needed = {folder for cell in kept for folder in cell.needs}
+    return [cell for cell in cells if cell.folder in needed] + kept
+
+
+def decisive(recipe: Recipe) -> dict[str, Any]:
+    """What two recipes have in common when their runs give the same: not titles, nor where images and files lie."""
+    return recipe.model_dump(
+        mode="json", exclude={"title": True, "data": {"path", "workers"}, "teacher": {"accept_weak"}}
+    )
+
+
+def _add(
+    made: _Made,
+    study: Study,
+    said: str,
+    labels: Mapping[str, str],
+    seed: int,
+    recipe: Recipe,
+    *,
+    needs: tuple[str, ...] = (),
+    is_before: bool = False,
+) -> Cell:
+    quick = " (quick)" if study.quick else ""
+    of_seed = recipe.model_copy(update={"seed": seed, "title": f"{study.name}{quick}: {said}, seed {seed}"[:500]})
+    identity = digest(decisive(of_seed))
+    if identity in made.folders:
+        known = made.cells[made.folders[identity]]
+        cell = replace(known, labels={**labels, **known.labels})  # so that the labels of every grid find it
+    else:
+        wanted = folder = f"runs/{_folder_name(labels, seed)}"
+        number = 1
+        while folder in made.cells:
+            number += 1
+            folder = f"{wanted}-{number}"
+        made.folders[identity] = folder
+        cell = Cell(said, labels, seed, of_seed, folder, needs, is_before)
+    made.cells[cell.folder] = cell
+    return cell
+
+
+def _folder_name(labels: Mapping[str, str], seed: int) -> str:
+    """``teacher-G1_student-g2_seed-0``: labels as a folder can be called."""
+    parts = [f"{_UNSAFE.sub('-', axis)}-{_UNSAFE.sub('-', label)}" for axis, label in labels.items()]
+    name = "_".join([*parts, f"seed-{seed}"])
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 9]}-{digest(name)[:8]}"
+
+
+def _needs(tree: dict[str, Any], befores: Mapping[str, Recipe], origin: str) -> list[str]:
+    """The runs that the settings name by ``before:NAME/NET``, which are checked."""
+    needs = []
+    for text in _texts(tree):
+        match = _BEFORE.fullmatch(text)
+        if match is None:
+            continue
+        name, net = match.groups()
+        if name not in befores:
+            raise UnskipError(f"{origin}: no run {name!r} in `before`, which {text!r} names{nearest(name, befores)}")
+        _check_net(net, befores[name], f"{origin}: {text!r}")
+        needs.append(name)
+    return list(dict.fromkeys(needs))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _located(recipe: Recipe, nets: Mapping[str, str]) -> Recipe:
+    """The recipe with the paths of the weights that it takes from runs before it."""
+
+    def path(value: str | None) -> str | None:
+        match = _BEFORE.fullmatch(value or "")
+        return f"{nets[match[1]]}/{match[2]}.safetensors" if match else value
+
+    teacher, student = recipe.teacher, recipe.student
+    return recipe.model_copy(
+        update={
+            "teacher": teacher.model_copy(
+                update={"weights": path(teacher.weights), "initial_weights": path(teacher.initial_weights)}
+            ),
+            "student": student.model_copy(update={"initial_weights": path(student.initial_weights)}),
+        }
+    )
+
+
+def _check_net(net: str, recipe: Recipe, origin: str) -> None:
+    """Raise `UnskipError` for a net that a run of the recipe cannot have; depths are known when it has run."""
+    known = ["teacher", *recipe.methods]
+    if net not in known and not any(net.startswith(f"{label}-") for label in recipe.methods):
+        raise UnskipError(f"{origin}: no net {net!r}{nearest(net, known)} (its run has {', '.join(known)})")
+
+
+def _read(made: _Made, study: Study, grid: Grid, cell: Cell, labels: Mapping[str, str], origin: str) -> None:
+    """Note what the rows of a grid read from a cell."""
+    for row in grid.rows:
+        value = row.value or study.form.value
+        net = filled(row.net, labels)
+        _check_net(net, cell.recipe, f"{origin}, row {row.row!r}")
+        place = filled(row.row, labels), filled(row.column, labels), value
+        if place not in made.places:
+            printed = None
+            if row.printed is not None:
+                own = {key: text and filled(text, labels) for key, text in row.printed.items()}
+                printed = _printed(
+                    {"metric": METRICS[value]} | study.form.printed | own, study, f"{origin}, {row.row!r}"
+                )
+            made.places[place] = printed, {}
+        sources = made.places[place][1].setdefault(cell.seed, [])
+        if (cell.folder, net) not in sources:
+            sources.append((cell.folder, net))
+
+
+def _printed(keys: Mapping[str, str | None], study: Study, origin: str) -> float | None:
+    """The printed figure; in a small form None where the paper has no such one."""
+    try:
+        return printed_value(keys, origin)
+    except UnskipError:
+        if study.quick:
+            return None
+        raise
+
+
+def _check_agreement(readings: Iterable[Reading], cells: Mapping[str, Cell]) -> None:
+    """Raise `UnskipError` where cells that would give one entry train its net in different ways."""
+    for reading in readings:
+        for sources in reading.sources.values():
+            made_of = {digest(_made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
+            if len(made_of) > 1:
+                first, second = list(made_of.values())[:2]
+                place = f"{reading.row!r}, {reading.column!r}" if reading.column else repr(reading.row)
+                raise UnskipError(
+                    f"the entry {place} would come from different trainings: {first.label}; {second.label}. Let the "
+                    "row or the column name what tells them apart"
+                )
+
+
+def _made_of(recipe: Recipe, net: str) -> dict[str, Any]:
+    """What decides a net of a run."""
+    whole = decisive(recipe)
+    del whole["measure"]
+    methods = whole.pop("methods")
+    if net == "teacher":
+        whole["training"] = recipe.teacher_training().model_dump(mode="json")
+        whole["teacher"].pop("training")
+        del whole["student"]
+        return whole
+    label = net if net in methods else next(label for label in methods if net.startswith(f"{label}-"))
+    return whole | {"method": methods[label], "net": net}
