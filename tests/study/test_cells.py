@@ -183,3 +183,18 @@ def test_every_study_that_comes_with_the_project(name, tmp_path):
     for quick in (False, True):
         cells = cells_of(load_study(name, quick=quick), [0], tmp_path)
         assert cells.readings
+
+
+def test_two_folders_of_images_are_two_cells(tiny, study_of, tmp_path):
+    tiny["set"]["data.name"] = "image_folder"
+    tiny["grids"][0]["axes"]["data"] = {"woof": {"data.path": "woof"}, "nette": {"data.path": "nette"}}
+    tiny["grids"][0]["rows"] = [{"row": "{method}", "column": "{data} {net}", "net": "{method}"}]
+    cells = cells_of(study_of(tiny), [0], tmp_path)
+    assert len(cells.cells) == 8
+    assert {cell.recipe.data.path for cell in cells.cells.values()} == {"woof", "nette"}
+
+
+def test_labels_that_differ_in_their_case_have_folders_that_do_not(tiny, study_of, tmp_path):
+    tiny["grids"][0]["axes"]["net"] = {"g8": {"teacher.net": "resnet8"}, "G8": {"teacher.net": "resnet14"}}
+    folders = [folder.casefold() for folder in cells_of(study_of(tiny), [0], tmp_path).cells]
+    assert len(set(folders)) == len(folders) == 4
