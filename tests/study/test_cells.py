@@ -125,3 +125,19 @@ def test_one_place_is_of_one_set(tiny, study_of, tmp_path):
     tiny["grids"][0]["axes"]["net"]["8"]["data.name"] = "cifar10"
     with pytest.raises(UnskipError, match=r"NAME=PATH"):
         cells_of(study_of(tiny), [0], tmp_path, DataSets(["digits"]))
+
+
+def test_two_folders_of_images_are_two_cells(tiny, study_of, tmp_path):
+    tiny["set"]["data.name"] = "image_folder"
+    tiny["grids"][0]["axes"]["data"] = {"woof": {"data.path": "woof"}, "nette": {"data.path": "nette"}}
+    for row in tiny["grids"][0]["rows"]:
+        row["column"] = "{data} {net}"
+    cells = cells_of(study_of(tiny), [0], tmp_path)
+    assert len(cells.cells) == 8
+    assert {cell.recipe.data.path for cell in cells.cells.values()} == {"woof", "nette"}
+
+
+def test_labels_that_differ_in_their_case_have_folders_that_do_not(tiny, study_of, tmp_path):
+    tiny["grids"][0]["axes"]["net"] = {"g8": {"teacher.net": "resnet8"}, "G8": {"teacher.net": "resnet14"}}
+    folders = [folder.casefold() for folder in cells_of(study_of(tiny), [0], tmp_path).cells]
+    assert len(set(folders)) == len(folders) == 4

@@ -128,10 +128,11 @@ def chosen(study: Study, cells: Iterable[Cell], only: Sequence[str]) -> list[Cel
 
 
 def decisive(recipe: Recipe) -> dict[str, Any]:
-    """What two recipes have in common when their runs give the same: not titles, nor where images and files lie."""
-    return recipe.model_dump(
-        mode="json", exclude={"title": True, "data": {"path", "workers"}, "teacher": {"accept_weak"}}
-    )
+    """What two recipes of a study have in common when their runs give the same.
+
+    The place of the images counts: it is all that tells two folders of images apart.
+    """
+    return recipe.model_dump(mode="json", exclude={"title": True, "data": {"workers"}, "teacher": {"accept_weak"}})
 
 
 def _add(
@@ -153,8 +154,9 @@ def _add(
         cell = replace(known, labels={**labels, **known.labels})  # so that the labels of every grid find it
     else:
         wanted = folder = f"runs/{_folder_name(labels, seed)}"
+        taken = {name.casefold() for name in made.cells}  # g2 and G2 are one folder to some file systems
         number = 1
-        while folder in made.cells:
+        while folder.casefold() in taken:
             number += 1
             folder = f"{wanted}-{number}"
         said = f"{said} ({number})" if number > 1 else said
