@@ -13,8 +13,11 @@ from unskip.records import (
     ClassAnswers,
     Comparison,
     Confusion,
+    Counted,
     Data,
+    Derived,
     Disagreement,
+    Entry,
     Epoch,
     Estimate,
     Figure,
@@ -23,12 +26,15 @@ from unskip.records import (
     Load,
     Net,
     Operation,
+    Order,
     PastRun,
     PastRuns,
     Run,
     Rung,
     Shrink,
     Speedup,
+    Study,
+    StudyCell,
     Subject,
     Teacher,
     Timeline,
@@ -610,3 +616,77 @@ def shrinks() -> dict[str, Shrink]:
             classes=tuple(changed(each, name=f"{HOSTILE} {i}") for i, each in enumerate(answers().classes)),
         ),
     }
+
+
+def study(**other: Any) -> Study:
+    """Two methods on two plain nets under three seeds, with what a paper prints; one cell of the last seed failed."""
+    seeds = (0, 1, 2)
+    scores = {
+        ("teacher", "18 layers"): (93.57, (93.1, 93.4, 93.2)),
+        ("JointRD", "18 layers"): (92.99, (92.1, 92.6, 92.2)),
+        ("AlignKD", "18 layers"): (92.97, (92.9, 93.1, 92.8)),
+        ("teacher", "34 layers"): (93.86, (93.8, 93.6, 94.1)),
+        ("JointRD", "34 layers"): (92.41, (91.0, 92.3)),
+        ("AlignKD", "34 layers"): (None, (92.2, 91.9)),
+    }
+    cells = [
+        StudyCell(
+            label=f"net={column}",
+            labels={"net": column},
+            seed=seed,
+            run=f"cells/net={column[:2]}/seed-{seed}",
+            state="failed" if (column, seed) == ("34 layers", 2) else "done",
+            why="the disk is full" if (column, seed) == ("34 layers", 2) else "",
+            seconds=61.5 + seed,
+        )
+        for column in ("18 layers", "34 layers")
+        for seed in seeds
+    ]
+    runs = {(cell.label, cell.seed): cell.run for cell in cells if cell.state == "done"}
+    entries = [
+        Entry(
+            row=row,
+            column=column,
+            printed=printed,
+            measured=dict(zip(known, values, strict=False)),
+            runs={seed: runs[f"net={column}", seed] for seed in known},
+            curve={seed: _scores(value) for seed, value in zip(known, values, strict=False)},
+        )
+        for (row, column), (printed, values) in scores.items()
+        for known in [seeds if column == "18 layers" else seeds[:2]]
+    ]
+    minutes = Entry(
+        row="AlignKD, minutes",
+        column="18 layers",
+        value="minutes",
+        printed=94,
+        measured={0: 1.5, 1: 1.7, 2: 1.6},
+        runs=entries[0].runs,
+    )
+    drop = Derived(
+        row="drop",
+        column="18 layers",
+        printed=0.6,
+        measured={0: 93.1 - 92.9, 1: 93.4 - 93.1, 2: 93.2 - 92.8},
+        of="teacher",
+        minus="AlignKD",
+        best=None,
+    )
+    fields: dict[str, Any] = {
+        "name": "alignkd-table1",
+        "title": "Plain networks on CIFAR-10",
+        "source": "AlignKD, table 1",
+        "unskip": "0.1.0",
+        "seeds": seeds,
+        "cells": cells,
+        "entries": [*entries, minutes],
+        "derived": [drop],
+        "counted": [Counted(name="negative drops", row="drop", below=0)],
+        "orders": [Order(better="AlignKD", than="JointRD", said="AlignKD is as good as JointRD in less time")],
+        "seconds": 377.0,
+    }
+    return Study(**{**fields, **other})
+
+
+def _scores(final: float) -> tuple[tuple[int, float], ...]:
+    return tuple((each.epoch, 100 * each.score) for each in curve(8, final / 100) if each.score is not None)

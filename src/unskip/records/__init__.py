@@ -1,4 +1,4 @@
-"""What ``run.json``, ``shrink.json`` and a benchmark's JSON file hold, as typed data; no torch."""
+"""What ``run.json``, ``shrink.json``, ``study.json`` and a benchmark's JSON file hold, as typed data; no torch."""
 
 from unskip.records.comparison import Cell, Comparison, Group, Load, Subject
 from unskip.records.eight_bits import EightBits, read_eight_bits
@@ -19,6 +19,7 @@ from unskip.records.shrink import (
     WayOut,
     Winner,
 )
+from unskip.records.study import Counted, Derived, Entry, Order, Study, StudyCell
 
 __all__ = [
     "About",
@@ -28,9 +29,12 @@ __all__ = [
     "ClassAnswers",
     "Comparison",
     "Confusion",
+    "Counted",
     "Data",
+    "Derived",
     "Disagreement",
     "EightBits",
+    "Entry",
     "Epoch",
     "Estimate",
     "Figure",
@@ -39,6 +43,7 @@ __all__ = [
     "Load",
     "Net",
     "Operation",
+    "Order",
     "PastRun",
     "PastRuns",
     "Record",
@@ -46,6 +51,8 @@ __all__ = [
     "Rung",
     "Shrink",
     "Speedup",
+    "Study",
+    "StudyCell",
     "Subject",
     "Teacher",
     "TimeShare",
