@@ -212,6 +212,12 @@ def test_units_are_not_put_together_and_what_is_not_there_is_not_compared():
     assert compare(record, Order(better="A", than="nothing")) == ()
 
 
+def test_an_order_may_be_of_some_columns():
+    rows = [entry(row, column, [50, 60]) for row in "AB" for column in ("full", "sub 1", "sub 2")]
+    compared = compare(study(*rows), Order(better="A", than="B", columns="sub *"))
+    assert [each.place for each in compared] == ["sub 1", "sub 2", None]
+
+
 def test_the_sample_study():
     record = samples.study()
     x, y, together = compare(record, record.orders[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -120,7 +120,7 @@ def teacher_home(recipe: Recipe, data: Data, folder: RunFolder, net: StagedNet, 
         "data": recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"}),
         "content": data.fingerprint,
         "normalization": [data.mean, data.std],
-        "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
+        "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard", "snapshots"}),
         "numerics": describe_numerics(training),
         "processes": processes,
         "initial_weights": initial and file_hash(initial),
@@ -129,16 +129,35 @@ def teacher_home(recipe: Recipe, data: Data, folder: RunFolder, net: StagedNet, 
     return folder.teachers / digest(decisive)[:16]
 
 
+def teacher_is_kept(home: Path, training: TrainingRecipe) -> bool:
+    """Whether a trained teacher lies in its home, with the snapshots that its training asks for."""
+    return all(path.exists() for path in (home / "teacher.safetensors", *kept_snapshots(home, training).values()))
+
+
+def kept_snapshots(home: Path, training: TrainingRecipe) -> dict[int, Path]:
+    """Where the home of a trained teacher has its snapshots, by their epochs."""
+    return {epochs: home / "snapshots" / f"epoch-{epochs}.safetensors" for epochs in training.snapshots}
+
+
 def planned_trainings(
-    recipe: Recipe, data: Data, folder: RunFolder, *, processes: int = 1, unless_shorter: float = 0.0
+    recipe: Recipe,
+    data: Data,
+    folder: RunFolder,
+    *,
+    processes: int = 1,
+    unless_shorter: float = 0.0,
+    labels: Collection[str] | None = None,
+    within: float = 5.0,
 ) -> list[PlannedTraining]:
     """The trainings that a run has left, in order, each with the seconds that it will take.
 
     These are measured by a few steps of each (see `unskip.training.duration`), unless all together are certainly
-    ``unless_shorter``, in seconds. Nothing is written, and a run that follows is the same bit by bit. Several
-    processes ask together. Raises `UnskipError` for what the run would refuse about its networks.
+    ``unless_shorter``, in seconds. ``labels`` are the trainings of interest, ``within`` the seconds that each may be
+    measured for. Nothing is written, and a run that follows is the same bit by bit. Several processes ask together.
+    Raises `UnskipError` for what the run would refuse about its networks.
     """
-    left = [(job, _done(folder, job)) for job in _jobs(recipe, data, folder, processes)]
+    jobs = _jobs(recipe, data, folder, processes)
+    left = [(job, _done(folder, job)) for job in jobs if labels is None or job.label in labels]
     asks = sum(_at_most(job, data) for job, _ in left) >= unless_shorter
     task = make_task(**dict(recipe.task))
     plan = []
@@ -155,6 +174,7 @@ def planned_trainings(
                 training=job.settings,
                 task=task,
                 seed=batches_seed(recipe, job.label),
+                within=within,
             )
             seconds = (1 - done) * whole.seconds
         plan.append(PlannedTraining(job.label, net, job.settings, steps, done, seconds))
@@ -182,9 +202,9 @@ def _jobs(recipe: Recipe, data: Data, folder: RunFolder, processes: int) -> Iter
     """What is not trained yet."""
     teacher = requested_teacher(recipe, data)
     if trains_teacher(recipe) and not folder.trained("teacher").exists():
-        stored = teacher_home(recipe, data, folder, teacher, processes=processes) / "teacher.safetensors"
-        if not stored.exists():
-            yield _Job("teacher", CE(), None, teacher, recipe.teacher_training())
+        training = recipe.teacher_training()
+        if not teacher_is_kept(teacher_home(recipe, data, folder, teacher, processes=processes), training):
+            yield _Job("teacher", CE(), None, teacher, training)
     for label, fields in recipe.methods.items():
         if not folder.trained(label).exists():
             student = requested_student(recipe, data, teacher)

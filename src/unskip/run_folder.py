@@ -52,7 +52,7 @@ class RunFolder:
     """Where a run keeps its things.
 
     Besides what has an attribute: ``checkpoints/`` while it trains, ``trained/`` (students as their training left them,
-    and every training's history), ``nets/`` (what ships, and the teacher), ``export/``, ``report.html``.
+    every training's history), ``snapshots/``, ``nets/`` (what ships, and the teacher), ``export/``, ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,6 +82,10 @@ class RunFolder:
     def history(self, label: str) -> Path:
         """The epochs of its training."""
         return self.path / "trained" / f"{label}.json"
+
+    def snapshot(self, label: str, epochs: int) -> Path:
+        """A network as its training had it after so many epochs, which `training.snapshots` asked for."""
+        return self.path / "snapshots" / label / f"epoch-{epochs}.safetensors"
 
     def weights(self, label: str) -> Path:
         """A network that ships, or the teacher."""
@@ -165,7 +169,7 @@ def check_run_folder(path: Path, recipe: Recipe) -> RunFolder:
             raise UnskipError(
                 f"{error}; so {path} cannot be gone on with: choose another `folder`, or delete it"
             ) from error
-        differing = _differences(_decisive(before), _decisive(recipe))
+        differing = differences(_decisive(before), _decisive(recipe))
         if differing and folder.started:
             raise UnskipError(
                 f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
@@ -217,12 +221,13 @@ def only_process(folder: Path) -> Iterator[None]:
         (folder / ".lock").unlink(missing_ok=True)
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The keys in which two recipes as plain data differ, with their values."""
     found = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, f"{prefix}{key}.")
+            found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
             found.append(f"{prefix}{key} ({old!r} there, {new!r} now)")
     return found

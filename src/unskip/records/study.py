@@ -119,10 +119,14 @@ class Counted(Record):
 
 
 class Order(Record):
-    """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words."""
+    """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words.
+
+    ``columns`` is the pattern of the columns in which it is said of two rows, None where it is said of all.
+    """
 
     better: Words
     than: Words
+    columns: Words | None = None
     said: str = ""
 
 
