@@ -100,7 +100,7 @@ def _check_agreement(readings: Iterable[Reading], cells: Mapping[str, Cell]) -> 
     """Raise `UnskipError` where cells that would give one entry train its net in different ways."""
     for reading in readings:
         for sources in reading.sources.values():
-            made_of = {digest(_made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
+            made_of = {digest(made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
             if len(made_of) > 1:
                 first, second = list(made_of.values())[:2]
                 raise UnskipError(
@@ -109,7 +109,7 @@ def _check_agreement(readings: Iterable[Reading], cells: Mapping[str, Cell]) -> 
                 )
 
 
-def _made_of(recipe: Recipe, net: str) -> dict[str, Any]:
+def made_of(recipe: Recipe, net: str) -> dict[str, Any]:
     """What decides a net of a run."""
     whole = decisive(recipe)
     del whole["measure"]
