@@ -131,6 +131,24 @@ def test_a_teacher_is_found_again_when_what_made_it_is_the_same(finished, runs, 
     assert "latency" not in results.comparison.measures
 
 
+def test_snapshots_are_kept_and_found_again_with_the_teacher(finished, runs):
+    """A teacher that was kept without them is trained again, ends with the same bytes, and has them from then on."""
+    wanted = ["methods={ce: {}}", "measure.latency=false", "training.snapshots=[0, 1]"]
+    made, again = runs / "snapshots", runs / "snapshots again"
+    assert not run_recipe(recipe_from(SMALL, wanted), made).teacher.reused
+    assert run_recipe(recipe_from(SMALL, wanted), again).teacher.reused
+    assert {path.name for path in (made / "snapshots").iterdir()} == {"teacher", "ce"}
+    for place in ("trained/teacher", "snapshots/teacher/epoch-0", "snapshots/teacher/epoch-1", "snapshots/ce/epoch-1"):
+        file = f"{place}.safetensors"
+        assert (made / file).read_bytes() == (again / file).read_bytes()
+    name = "trained/teacher.safetensors"
+    assert (made / name).read_bytes() == (finished[0] / name).read_bytes()
+    fresh, _ = load_net(made / "snapshots/ce/epoch-0.safetensors")
+    trained, _ = load_net(made / "trained/ce.safetensors")
+    assert fresh.spec == trained.spec
+    assert int(fresh.stem[1].num_batches_tracked) == 0 < int(trained.stem[1].num_batches_tracked)
+
+
 def test_a_students_start(finished, runs):
     """From the teacher's weights, with a rate of almost nothing, the student is the teacher without shortcuts."""
     settings = [
@@ -172,7 +190,7 @@ def command(folder):
 
 def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(finished, runs, tmp_path):
     """SIGKILL while the teacher trains, while a student trains, and while it measures."""
-    recipe = recipe_from(SMALL, ["training.checkpoint_minutes=0.0001"])
+    recipe = recipe_from(SMALL, ["training.checkpoint_minutes=0.0001", "training.snapshots=[0, 2]"])
     (tmp_path / "small.yaml").write_text(recipe.to_yaml())
     folder = tmp_path / "run"
     moments = ["checkpoints/teacher.ckpt", "checkpoints/align_kd.ckpt", "export/ce.onnx"]
@@ -189,6 +207,9 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(finished
     for label in ("teacher", "ce", "align_kd"):
         name = f"nets/{label}.safetensors"
         assert (folder / name).read_bytes() == (finished[0] / name).read_bytes(), label
+        trained = (finished[0] / f"trained/{label}.safetensors").read_bytes()
+        assert (folder / f"snapshots/{label}/epoch-2.safetensors").read_bytes() == trained, label
+        assert (folder / f"snapshots/{label}/epoch-0.safetensors").read_bytes() != trained, label
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(row["net"], row["epoch"]) for row in rows] == [
         (label, epoch) for label in ("teacher", "ce", "align_kd") for epoch in (1, 2)
@@ -200,7 +221,9 @@ def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(finished
 def test_two_processes_train_as_one_run(tmp_path):
     """Under torchrun the batch is shared; the run ends with one folder and no leftovers."""
     (tmp_path / "small.yaml").write_text(
-        recipe_from(SMALL, ["methods={align_kd: {}}", "measure.latency=false"]).to_yaml()
+        recipe_from(
+            SMALL, ["methods={align_kd: {}}", "measure.latency=false", "training.snapshots=[0, 1, 2]"]
+        ).to_yaml()
     )
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     folder = tmp_path / "run"
@@ -216,6 +239,10 @@ def test_two_processes_train_as_one_run(tmp_path):
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(row["net"], row["epoch"]) for row in rows] == [(n, e) for n in ("teacher", "align_kd") for e in (1, 2)]
     assert (folder / "report.html").exists()
+    for label in ("teacher", "align_kd"):
+        kept = [(folder / f"snapshots/{label}/epoch-{epochs}.safetensors").read_bytes() for epochs in (0, 1, 2)]
+        assert len(set(kept)) == 3
+        assert kept[2] == (folder / f"trained/{label}.safetensors").read_bytes()
     shutil.rmtree(folder)
 
 

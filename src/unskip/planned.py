@@ -120,13 +120,23 @@ def teacher_home(recipe: Recipe, data: Data, folder: RunFolder, net: StagedNet, 
         "data": recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"}),
         "content": data.fingerprint,
         "normalization": [data.mean, data.std],
-        "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard"}),
+        "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard", "snapshots"}),
         "numerics": describe_numerics(training),
         "processes": processes,
         "initial_weights": initial and file_hash(initial),
         "seed": recipe.seed,
     }
     return folder.teachers / digest(decisive)[:16]
+
+
+def teacher_is_kept(home: Path, training: TrainingRecipe) -> bool:
+    """Whether a trained teacher lies in its home, with the snapshots that its training asks for."""
+    return all(path.exists() for path in (home / "teacher.safetensors", *kept_snapshots(home, training).values()))
+
+
+def kept_snapshots(home: Path, training: TrainingRecipe) -> dict[int, Path]:
+    """Where the home of a trained teacher has its snapshots, by their epochs."""
+    return {epochs: home / "snapshots" / f"epoch-{epochs}.safetensors" for epochs in training.snapshots}
 
 
 def planned_trainings(
@@ -192,9 +202,9 @@ def _jobs(recipe: Recipe, data: Data, folder: RunFolder, processes: int) -> Iter
     """What is not trained yet."""
     teacher = requested_teacher(recipe, data)
     if trains_teacher(recipe) and not folder.trained("teacher").exists():
-        stored = teacher_home(recipe, data, folder, teacher, processes=processes) / "teacher.safetensors"
-        if not stored.exists():
-            yield _Job("teacher", CE(), None, teacher, recipe.teacher_training())
+        training = recipe.teacher_training()
+        if not teacher_is_kept(teacher_home(recipe, data, folder, teacher, processes=processes), training):
+            yield _Job("teacher", CE(), None, teacher, training)
     for label, fields in recipe.methods.items():
         if not folder.trained(label).exists():
             student = requested_student(recipe, data, teacher)

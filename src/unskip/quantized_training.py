@@ -101,6 +101,7 @@ def slowly(training: TrainingRecipe, epochs: int) -> TrainingRecipe:
             "precision": "float32",
             "channels_last": False,
             "validate_every": epochs,
+            "snapshots": (),
             "tensorboard": False,
         }
     )

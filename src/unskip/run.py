@@ -17,7 +17,16 @@ from unskip.inputs import check_files, check_inputs
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
-from unskip.planned import data_of_run, described, planned_trainings, teacher_home, total_seconds, trains_teacher
+from unskip.planned import (
+    data_of_run,
+    described,
+    kept_snapshots,
+    planned_trainings,
+    teacher_home,
+    teacher_is_kept,
+    total_seconds,
+    trains_teacher,
+)
 from unskip.recipe import Recipe, TrainingRecipe
 from unskip.records import Run
 from unskip.report import write_report
@@ -167,15 +176,23 @@ class _Run:
         if wanted.initial_weights is not None:
             load_initial_weights(net, Path(wanted.initial_weights))
         home = teacher_home(self.recipe, self.data, self.folder, net, processes=self.fabric.world_size)
-        stored = home / "teacher.safetensors"
-        if stored.exists() and not self.folder.trained("teacher").exists():
+        training = self.recipe.teacher_training()
+        kept = teacher_is_kept(home, training)
+        shared = {
+            path: self.folder.snapshot("teacher", epochs) for epochs, path in kept_snapshots(home, training).items()
+        }
+        shared |= {
+            home / "teacher.json": self.folder.history("teacher"),
+            home / "teacher.safetensors": self.folder.trained("teacher"),  # the last, which says that all are there
+        }
+        if kept and not self.folder.trained("teacher").exists():
             self._say(f"teacher: {wanted.net}, found again in {home}")
-            write_bytes(self.folder.history("teacher"), (home / "teacher.json").read_bytes())
-            write_bytes(self.folder.trained("teacher"), stored.read_bytes())
-        net, history = self._trained("teacher", net, CE(), None, self.recipe.teacher_training())
-        if not stored.exists() and self.fabric.is_global_zero:
-            write_bytes(home / "teacher.json", self.folder.history("teacher").read_bytes())
-            write_bytes(stored, self.folder.trained("teacher").read_bytes())
+            for there, here in shared.items():
+                write_bytes(here, there.read_bytes())
+        net, history = self._trained("teacher", net, CE(), None, training)
+        if not kept and self.fabric.is_global_zero:
+            for there, here in shared.items():
+                write_bytes(there, here.read_bytes())
         reused = not self.folder.trained_here("teacher")
         return self._looked_at(Trained("teacher", "teacher", net, None, history, reused=reused))
 
@@ -229,6 +246,7 @@ class _Run:
                 seed=batches_seed(self.recipe, label),
                 monitor=Monitor(label, self.console, self.folder.metrics if leader else None, events, self.on_epoch),
                 checkpoint=checkpoint,
+                on_snapshot=lambda epochs, net: self._write(net, self.folder.snapshot(label, epochs)),
             )
             if leader:
                 write_json(history, records)
@@ -238,8 +256,11 @@ class _Run:
         return load_net(weights)[0], self.folder.load_history(label)
 
     def _save(self, label: str, net: StagedNet) -> None:
+        self._write(net, self.folder.weights(label))
+
+    def _write(self, net: StagedNet, path: Path) -> None:
         if self.fabric.is_global_zero:
-            save_net(net, self.folder.weights(label), self.data.info)
+            save_net(net, path, self.data.info)
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False)

@@ -52,7 +52,7 @@ class RunFolder:
     """Where a run keeps its things.
 
     Besides what has an attribute: ``checkpoints/`` while it trains, ``trained/`` (students as their training left them,
-    and every training's history), ``nets/`` (what ships, and the teacher), ``export/``, ``report.html``.
+    every training's history), ``snapshots/``, ``nets/`` (what ships, and the teacher), ``export/``, ``report.html``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,6 +82,10 @@ class RunFolder:
     def history(self, label: str) -> Path:
         """The epochs of its training."""
         return self.path / "trained" / f"{label}.json"
+
+    def snapshot(self, label: str, epochs: int) -> Path:
+        """A network as its training had it after so many epochs, which `training.snapshots` asked for."""
+        return self.path / "snapshots" / label / f"epoch-{epochs}.safetensors"
 
     def weights(self, label: str) -> Path:
         """A network that ships, or the teacher."""

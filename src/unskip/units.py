@@ -75,6 +75,12 @@ def signed_points(share: float, decimals: int = 1) -> str:
     return f"+{size}" if share > 0 else f"{MINUS}{size}"
 
 
+def signed(number: float) -> str:
+    """A difference in three digits, with its sign; zero has none."""
+    size = f"{abs(number):.3g}"
+    return size if float(size) == 0 else f"{'+' if number > 0 else MINUS}{size}"
+
+
 def times(ratio: float) -> str:
     """A factor."""
     return f"{ratio:.2f}\N{MULTIPLICATION SIGN}"

@@ -122,6 +122,53 @@ def test_a_training_with_everything_on_resumes_bit_by_bit(name, teacher, data, t
     assert same(fit(name, teacher, data, settings, checkpoint)[0], expected), "asked again when it was done"
 
 
+@pytest.mark.parametrize("name", ["fade_kd", "stagewise_kd"])
+def test_snapshots_are_those_of_an_uninterrupted_training(name, teacher, data, tmp_path):
+    """Phases too; a training with moving averages keeps what it validates."""
+    settings = SETTINGS.model_copy(update={"epochs": 5, "snapshots": (0, 1, 3, 5), "ema_decay": 0.7})
+
+    def kept(images, checkpoint=None):
+        snapshots = {}
+        train_student(
+            teacher,
+            images,
+            method_from(name, {}),
+            student=student_of(name, teacher),
+            training=settings,
+            seed=3,
+            checkpoint=checkpoint,
+            on_snapshot=lambda epochs, net: snapshots.update({epochs: copy.deepcopy(net.state_dict())}),
+        )
+        return snapshots
+
+    expected = kept(data)
+    assert list(expected) == [0, 1, 3, 5]
+    assert same(expected[5], fit(name, teacher, data, settings)[0])
+    assert not same(expected[0], expected[1])
+    for stop in (2, 9):
+        checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
+        with pytest.raises(StoppingError):
+            kept(interrupted(data, stop), checkpoint)
+        resumed = kept(data, checkpoint)
+        assert list(resumed) == [epochs for epochs in (0, 1, 3, 5) if epochs > stop // 4]
+        assert all(same(resumed[epochs], expected[epochs]) for epochs in resumed)
+
+
+def test_snapshots_need_a_place(teacher, data):
+    settings = TrainingRecipe(epochs=1, batch_size=50, snapshots=[0])
+    with pytest.raises(UnskipError, match="on_snapshot"):
+        distill(teacher, data, CE(), training=settings)
+    seen = []
+    distill(teacher, data, CE(), training=settings, on_snapshot=lambda epochs, net: seen.append(epochs))
+    assert seen == [0]
+
+
+@pytest.mark.parametrize("snapshots", [[1, 0], [0, 0], [-1], [0, 3]])
+def test_snapshots_are_epochs_of_the_training(snapshots):
+    with pytest.raises(ValueError, match="snapshots"):
+        TrainingRecipe(epochs=2, snapshots=snapshots)
+
+
 def test_resumed_after_two_interruptions_and_a_torn_file(teacher, data, tmp_path):
     expected, _ = fit("align_kd", teacher, data)
     checkpoint = Checkpoint(tmp_path / "a.ckpt")

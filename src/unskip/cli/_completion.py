@@ -28,6 +28,11 @@ def methods(incomplete: str) -> list[str]:
     return _beginning(listed_names("unskip.methods"), incomplete)
 
 
+def run_analyses(incomplete: str) -> list[str]:
+    """Analyses of trained runs."""
+    return _beginning(listed_names("unskip.run_analyses"), incomplete)
+
+
 def formats(incomplete: str) -> list[str]:
     """Formats of deployed files."""
     return _beginning(listed_names("unskip.export.formats"), incomplete)

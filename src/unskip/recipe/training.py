@@ -165,7 +165,29 @@ class TrainingRecipe(Section):
         1, ge=1, le=10**6, description="epochs between two validations; the last epoch is always validated"
     )
     checkpoint_minutes: float = Field(5.0, gt=0, description="within an epoch; every epoch's end is saved besides")
+    snapshots: tuple[int, ...] = Field(
+        (),
+        strict=False,
+        description="epochs after which the run keeps a training's weights, such as [0, 1, 2] (0: before the first "
+        "step), for `unskip analyze`; none by default",
+    )
     tensorboard: bool = Field(False, description="also write TensorBoard event files into the run folder")
+
+    @field_validator("snapshots")
+    @classmethod
+    def _rising_epochs(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)) or (value and value[0] < 0):
+            raise ValueError("snapshots are rising numbers of epochs from 0 on, such as [0, 1, 2]")
+        return value
+
+    @model_validator(mode="after")
+    def _snapshots_within(self) -> TrainingRecipe:
+        if self.snapshots and self.snapshots[-1] > self.epochs:
+            raise ValueError(
+                f"snapshots: the training has {self.epochs} epoch{'s' * (self.epochs != 1)}, and there is no epoch "
+                f"{self.snapshots[-1]}"
+            )
+        return self
 
     @property
     def highest_rate(self) -> float:

@@ -6,6 +6,7 @@ from unskip.records.estimate import Estimate, Layer, Traffic
 from unskip.records.figures import About, Figure, Operation, Record, Speedup, Timeline, TimeShare, speedup, time_share
 from unskip.records.past_runs import PastRun, PastRuns, Training
 from unskip.records.run import Data, Epoch, Net, Run
+from unskip.records.run_analysis import RunAnalysis, read_run_analyses
 from unskip.records.shrink import (
     Answer,
     Answers,
@@ -48,6 +49,7 @@ __all__ = [
     "PastRuns",
     "Record",
     "Run",
+    "RunAnalysis",
     "Rung",
     "Shrink",
     "Speedup",
@@ -63,6 +65,7 @@ __all__ = [
     "WayOut",
     "Winner",
     "read_eight_bits",
+    "read_run_analyses",
     "speedup",
     "time_share",
 ]

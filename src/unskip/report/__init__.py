@@ -1,17 +1,19 @@
 """Runs, shrinks and benchmarks as pages and in the terminal, from their records alone; nothing here imports torch."""
 
 from unskip.report.model_card import write_model_card
-from unskip.report.pages import write_bench_report, write_past_runs, write_report
-from unskip.report.terminal import show_bench, show_eight_bits, show_past_runs, show_run, show_shrink
+from unskip.report.pages import write_bench_report, write_past_runs, write_report, write_run_analysis
+from unskip.report.terminal import show_bench, show_eight_bits, show_past_runs, show_run, show_run_analysis, show_shrink
 
 __all__ = [
     "show_bench",
     "show_eight_bits",
     "show_past_runs",
     "show_run",
+    "show_run_analysis",
     "show_shrink",
     "write_bench_report",
     "write_model_card",
     "write_past_runs",
     "write_report",
+    "write_run_analysis",
 ]

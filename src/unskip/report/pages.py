@@ -10,7 +10,17 @@ from typing import Any
 import yaml
 
 from unskip.files import write_text
-from unskip.records import Comparison, EightBits, Group, PastRuns, Run, Shrink, read_eight_bits
+from unskip.records import (
+    Comparison,
+    EightBits,
+    Group,
+    PastRuns,
+    Run,
+    RunAnalysis,
+    Shrink,
+    read_eight_bits,
+    read_run_analyses,
+)
 from unskip.report.class_answers import MOST_CLASSES, classes_table, disagreements, mistakes_table
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_of, device_section
@@ -18,6 +28,7 @@ from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.past_runs import cost_plots, course_plots, networks_table
+from unskip.report.run_analyses import drawn_analysis
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.shrinks import definitions_of, side_by_side
 from unskip.report.table import Table, definitions
@@ -36,7 +47,8 @@ def write_report(folder: Path) -> Path:
     if (path.parent / "shrink.json").is_file():
         page = render_shrink(Shrink.read(path.parent))
     else:
-        page = render(Run.read(path.parent), read_eight_bits(path.parent / "int8"))
+        run, eight_bits = Run.read(path.parent), read_eight_bits(path.parent / "int8")
+        page = render(run, eight_bits, read_run_analyses(path.parent / "analyses"))
     write_text(path, page)
     return path
 
@@ -44,6 +56,22 @@ def write_report(folder: Path) -> Path:
 def write_bench_report(comparison: Comparison, path: Path) -> None:
     """Write the page of a benchmark. It needs nothing but itself, and appears whole or not at all."""
     write_text(path, render_bench(comparison))
+
+
+def write_run_analysis(record: RunAnalysis, path: Path) -> None:
+    """Write the page of an analysis of runs. It needs nothing but itself, and appears whole or not at all."""
+    write_text(path, render_run_analysis(record))
+
+
+def render_run_analysis(record: RunAnalysis) -> str:
+    """The whole page of an analysis of runs as HTML; the same record gives the same bytes."""
+    return TEMPLATES.get_template("run_analysis.html.j2").render(
+        title=", ".join(run.label for run in record.runs),
+        unskip=record.unskip,
+        pictures=False,
+        drawn=drawn_analysis(record),
+        sentences=sentences,
+    )
 
 
 def write_past_runs(record: PastRuns, path: Path) -> None:
@@ -72,10 +100,10 @@ def _as_yaml(recipe: dict[str, Any]) -> str:
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
+def render(run: Run, eight_bits: Sequence[EightBits] = (), analyses: Sequence[RunAnalysis] = ()) -> str:
     """The whole page of a run as HTML; the same run gives the same bytes.
 
-    ``eight_bits``: what 8 bits cost its networks, where they were exported so.
+    ``eight_bits``: what 8 bits cost its networks, where they were exported so; ``analyses``: those that it was in.
     """
     return _fill(
         "run.html.j2",
@@ -88,6 +116,7 @@ def render(run: Run, eight_bits: Sequence[EightBits] = ()) -> str:
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
         losses=loss_drawings(run),
+        analyses=[drawn_analysis(analysis) for analysis in analyses],
         recipe=_as_yaml(run.recipe),
     )
 

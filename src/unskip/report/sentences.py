@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from unskip import chance, units
-from unskip.records import Comparison, PastRuns, Run, Shrink, Study
+from unskip.records import Comparison, PastRuns, Run, RunAnalysis, Shrink, Study
 from unskip.report import (
     class_answers,
     devices,
@@ -33,7 +33,7 @@ TEMPLATES.globals |= {
     name: getattr(module, name)
     for module, names in (
         (chance, ("tells_chance",)),
-        (units, ("duration", "milliseconds", "percent", "points", "signed_points", "times")),
+        (units, ("duration", "milliseconds", "percent", "points", "signed", "signed_points", "times")),
         (findings, ("COSTS", "Verdict", "fastest", "pairs")),
         (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
         (layers, ("in_short",)),
@@ -64,7 +64,7 @@ def breakable(label: str) -> Markup:
 TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
-def sentences(record: Run | Comparison | Shrink | PastRuns | Study, part: str) -> list[str]:
+def sentences(record: Run | Comparison | Shrink | PastRuns | Study | RunAnalysis, part: str) -> list[str]:
     """What a part of the template of a record's kind says; its parts are the macros that take nothing."""
     if isinstance(record, Run):
         name, facts = "run.txt.j2", {"run": record, "facts": findings.find(record)}
@@ -74,6 +74,8 @@ def sentences(record: Run | Comparison | Shrink | PastRuns | Study, part: str) -
         name, facts = "past_runs.txt.j2", {"past": record, "facts": past_runs.facts_of(record)}
     elif isinstance(record, Study):
         name, facts = "study.txt.j2", {"study": record, "facts": study_tables.facts_of(record)}
+    elif isinstance(record, RunAnalysis):
+        name, facts = "run_analysis.txt.j2", {"analysis": record}
     else:
         name, facts = "comparison.txt.j2", {"bench": record}
     text: str = getattr(TEMPLATES.get_template(name).make_module(facts), part)()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from unskip.records import Comparison, EightBits, PastRuns, Run, Shrink
+from unskip.records import Comparison, EightBits, PastRuns, Run, RunAnalysis, Shrink
 from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.past_runs import networks_table
@@ -20,6 +21,7 @@ from unskip.report.tried import tried_table
 from unskip.terminal import bare_table
 
 _LABELS = 30  # characters; what is longer is broken
+_HEAD = 11  # characters of a column's head in a line
 _LABEL_PART = 4  # a fourth of the terminal is for labels; where they need more, tables have numbers
 
 
@@ -70,6 +72,21 @@ def show_past_runs(record: PastRuns, console: Console) -> None:
     console.print()
     show_table(_by_number(table), console)
     _dim((f"{definition}." for definition in definitions(table)), console)
+
+
+def show_run_analysis(record: RunAnalysis, console: Console) -> None:
+    """Print what an analysis of runs found: what papers say and whether it shows, the tables, what was looked at."""
+    for sentence in sentences(record, "headline"):
+        console.print(Text(sentence, style="bold"))
+    for sentence in sentences(record, "claims"):
+        console.print(Text(f"- {sentence}"))
+    for table in record.tables:
+        console.print()
+        head, *columns = ("\n".join(wrap(column, _HEAD)) for column in table.columns)
+        console.print(bare_table(table.title, (f"<{head}", *columns), table.rows))
+        _dim([table.caption] if table.caption else [], console)
+    console.print()
+    _dim(sentences(record, "about"), console)
 
 
 def _by_number(table: Table) -> Table:

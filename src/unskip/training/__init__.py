@@ -3,7 +3,7 @@
 from unskip.training.average import AverageWeights
 from unskip.training.checkpoint import Checkpoint
 from unskip.training.device import describe_numerics, make_fabric
-from unskip.training.distill import Distilled, ImagesOf, distill, plain, train_student
+from unskip.training.distill import Distilled, ImagesOf, OnSnapshot, distill, plain, train_student
 from unskip.training.duration import Estimate, estimate, seconds_per_step
 from unskip.training.monitor import Monitor, OnEpoch
 from unskip.training.synchronized import can_synchronize
@@ -16,6 +16,7 @@ __all__ = [
     "ImagesOf",
     "Monitor",
     "OnEpoch",
+    "OnSnapshot",
     "can_synchronize",
     "describe_numerics",
     "distill",

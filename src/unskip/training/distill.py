@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from unskip.training.fit import TrainingBatches, fit
 from unskip.training.loaders import LoaderImages
 from unskip.training.monitor import Monitor, OnEpoch
 from unskip.training.prepared import PreparedTraining, prepare_training
+
+OnSnapshot = Callable[[int, StagedNet], object]
+"""What takes the network that is trained, as it is after a number of epochs; it is trained on afterwards."""
 
 
 def plain(model: nn.Module, *, fading: bool = False, example_input: Tensor | None = None) -> StagedNet:
@@ -81,6 +84,7 @@ def distill(
     seed: int = 0,
     monitor: Monitor | None = None,
     on_epoch: OnEpoch | None = None,
+    on_snapshot: OnSnapshot | None = None,
     checkpoint: Path | None = None,
 ) -> Distilled:
     """Train a student by a method, and return what ships.
@@ -100,6 +104,9 @@ def distill(
     trained again, after an interruption within it, is reported again. ``monitor`` shows the training; one of your own
     takes ``on_epoch`` itself.
 
+    ``on_snapshot`` is called with a number of epochs, and the network that is trained as it is then, for each of
+    ``training.snapshots``, 0 being before the first step; what shall be kept is to be copied.
+
     With ``checkpoint``, a file, the same call goes on where it was interrupted, and returns at once when it was done.
     The weights are those of an uninterrupted training, bit by bit on the same machine, if the batches are a function of
     seed, epoch and step: those of `load_data` are, for others see `unskip.training.loaders.LoaderBatches`.
@@ -109,6 +116,8 @@ def distill(
     finite.
     """
     training = training or TrainingRecipe()
+    if training.snapshots and on_snapshot is None:
+        raise UnskipError("`training.snapshots` are kept in the folder of a run; here `on_snapshot` takes them")
     if on_epoch is not None:
         if monitor is not None:
             raise UnskipError("give `on_epoch` to the `monitor`, or leave the monitor out")
@@ -124,6 +133,7 @@ def distill(
         seed=seed,
         monitor=monitor,
         checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
+        on_snapshot=on_snapshot,
     )
     loss.student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     images = data if isinstance(data, Data) else LoaderImages(data, next(loss.student.parameters()).device)
@@ -143,6 +153,7 @@ def train_student(
     seed: int = 0,
     monitor: Monitor | None = None,
     checkpoint: Checkpoint | None = None,
+    on_snapshot: OnSnapshot | None = None,
 ) -> tuple[DistillationLoss, list[dict[str, Any]]]:
     """:func:`distill` up to the end of the training: the loss, which holds the student, and a record of every epoch."""
     ready = prepare_training(teacher, data, method, student=student, test=test, training=training, task=task, seed=seed)
@@ -173,6 +184,7 @@ def train_student(
             monitor=shown,
             checkpoint=checkpoint,
             data=_identity(images) if checkpoint else None,
+            snapshot=on_snapshot and (lambda epochs: on_snapshot(epochs, loss.student)),
         )
     return loss, history
 

@@ -62,6 +62,7 @@ def fit(
     monitor: Monitor,
     checkpoint: Checkpoint | None = None,
     data: Mapping[str, Any] | None = None,
+    snapshot: Callable[[int], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Minimise a loss, one phase after the other, and return a record of every epoch.
 
@@ -71,7 +72,9 @@ def fit(
     images_per_second, seconds (training only, so far) and score (None where it was not validated). With
     ``settings.ema_decay`` the student is validated with the averages of its weights, and has them in the end.
 
-    ``data`` is what identifies the images, as plain data; it is saved with the state.
+    ``data`` is what identifies the images, as plain data; it is saved with the state. ``snapshot`` is called with each
+    number of epochs in ``settings.snapshots`` when so many are done, the student being as it is validated; again with
+    the same weights where the training was interrupted before it saved the next state.
 
     Raises `UnskipError` when the loss is no longer finite; the last good checkpoint stays. And when a checkpoint is of
     a training on other images.
@@ -89,7 +92,15 @@ def fit(
     if average is not None and saved and "average" in saved:
         average.load_state_dict(saved["average"])
     steps, total_epochs = len(batches), sum(phase.epochs for phase in loss.phases)
+
+    def keep_snapshot(epochs: int) -> None:
+        if snapshot is not None and epochs in settings.snapshots:
+            with nullcontext() if average is None else average.in_place():
+                snapshot(epochs)
+
     monitor.start(total_epochs, steps, len(state.history) * steps + state.step, state.history)
+    if not saved:
+        keep_snapshot(0)
     for index, phase in list(enumerate(loss.phases))[state.phase :]:
         with running(phase, fabric=fabric, settings=settings, steps_per_epoch=steps) as run:
             optimizer, schedule = run.optimizer, run.schedule
@@ -152,6 +163,7 @@ def fit(
                 state.epoch, state.step, state.images, state.sums, state.epoch_seconds = state.epoch + 1, 0, 0, {}, 0.0
                 if fabric.is_global_zero:
                     monitor.epoch(record)
+                keep_snapshot(len(state.history))  # before the state, which says that it is there
                 save()
         state.phase, state.epoch = index + 1, 0
     if average is not None:
