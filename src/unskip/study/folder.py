@@ -42,8 +42,7 @@ class StudyFolder:
         if self._about.is_file():
             before = parse_json(self._about.read_bytes(), str(self._about))
             if before != _about(study):
-                said = f"{before.get('study')}{' --quick' * bool(before.get('quick'))}" if isinstance(before, dict) else "?"
-                raise UnskipError(f"{self.path} holds the study {said}; choose another `folder`")
+                raise UnskipError(f"{self.path} holds another study, {before}; choose another `folder`")
         elif self.path.exists() and (not self.path.is_dir() or any(e.name != ".lock" for e in self.path.iterdir())):
             raise UnskipError(f"{self.path} exists and is no folder of `unskip study`; choose another `folder`")
 
@@ -104,7 +103,7 @@ class StudyFolder:
         if differing and self.run(cell).started:
             raise UnskipError(
                 f"{self.run(cell).path} holds a run of another recipe, since the study has changed; it differs in "
-                f"{', '.join(differing[:5])}{', ..' * (len(differing) > 5)}. Choose another `folder`, or delete that one"
+                f"{', '.join(differing[:5])}{', ..' * (len(differing) > 5)}. Choose another `folder`, or delete it"
             )
 
     def has_teacher(self, cell: Cell) -> bool:

@@ -100,9 +100,9 @@ def _check_agreement(readings: Iterable[Reading], cells: Mapping[str, Cell]) -> 
     """Raise `UnskipError` where cells that would give one entry train its net in different ways."""
     for reading in readings:
         for sources in reading.sources.values():
-            made_of = {digest(made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
-            if len(made_of) > 1:
-                first, second = list(made_of.values())[:2]
+            different = {digest(made_of(cells[folder].recipe, net)): cells[folder] for folder, net in sources}
+            if len(different) > 1:
+                first, second = list(different.values())[:2]
                 raise UnskipError(
                     f"the entry {reading.row!r}, {reading.column!r} would come from different trainings: "
                     f"{first.label}; {second.label}. Let the row or the column name what tells them apart"

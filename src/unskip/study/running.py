@@ -29,7 +29,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Launch:
-    """How every cell is started: ``launch`` in the place of Python, modules that are allowed, and the folder to be in."""
+    """How cells are started: ``launch`` in the place of Python, modules that are allowed, the folder to be in."""
 
     launch: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
@@ -84,19 +84,20 @@ class _Running:
     def carry_out(self) -> Outcome:
         tasks = {cell.folder: self._task(cell) for cell in self._waiting}
         for task in self._engine.found_again(tasks.values()):
-            cell = self._cells[task.name]
-            self._waiting.remove(cell)
-            self._running[task.name] = cell, time.monotonic()
+            self._started(self._cells[task.name])
         while self._waiting or self._running:
             self._pass_over_what_cannot_start()
             while len(self._running) < self._engine.capacity and (cell := self._next()) is not None:
-                self._waiting.remove(cell)
                 self._folder.begin(cell)
                 self._engine.start(tasks[cell.folder])
-                self._running[cell.folder] = cell, time.monotonic()
+                self._started(cell)
             for task, code in self._engine.ended(_BETWEEN):
                 self._end(task, code)
         return self._outcome
+
+    def _started(self, cell: Cell) -> None:
+        self._waiting.remove(cell)
+        self._running[cell.folder] = cell, time.monotonic()
 
     def _task(self, cell: Cell) -> Task:
         name = Path(cell.folder).name
@@ -151,7 +152,9 @@ class _Running:
             self._say_lost(cell)
             self._waiting.insert(0, cell)
         elif code is None:
-            self._fail(cell, f"its worker was lost {_MOST_LOSSES} times without an epoch between; see {task.log}", seconds)
+            self._fail(
+                cell, f"its worker was lost {_MOST_LOSSES} times without an epoch between; see {task.log}", seconds
+            )
         else:
             self._fail(cell, last_words(task, code), seconds)
 

@@ -1,7 +1,7 @@
 """A command that ends with the process that started it: ``python -m unskip.study.watched COMMAND..``.
 
-A cell runs so, since a worker, or the study itself, may be killed at any moment: its standard input closes then, and the
-command is told to end. Left alone it would go on, and hold the run's folder.
+A cell runs so, since a worker, or the study itself, may be killed at any moment: its standard input closes then, and
+the command is told to end. Left alone it would go on, and hold the run's folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def watched(command: Sequence[str]) -> int:
         command,
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is the study's to handle
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - no thread has begun
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
     )
     signal.signal(signal.SIGTERM, lambda *_: _end(process))
     threading.Thread(target=_end_with_input, args=(process,), daemon=True).start()

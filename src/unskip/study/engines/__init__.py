@@ -12,7 +12,7 @@ from unskip.study.engines.base import Engine
 
 __all__ = ["ENGINES", "Engine", "make_engine"]
 
-ENGINES: Listing[Engine] = Listing(__name__, Engine, "engine")
+ENGINES: Listing[Engine] = Listing(__name__, Engine, "engine")  # type: ignore[type-abstract]
 
 
 def make_engine(name: str, settings: Sequence[str] = (), *, jobs: int | None = None) -> Engine:

@@ -14,11 +14,12 @@ class Engine(ABC):
     """Runs tasks somewhere, several at once.
 
     The keyword-only arguments of a subclass are its settings; ``jobs`` is the most tasks at once. It is opened as a
-    context; whether tasks go on when it is left is the engine's to say. ``measures_here`` says whether tasks run on this
-    machine, so that steps that are timed here tell how long they take.
+    context; whether tasks go on when it is left is the engine's to say. ``measures_here`` says whether tasks run on
+    this machine, so that steps that are timed here tell how long they take.
     """
 
     measures_here = False
+    threads: int | None = None  # of a cell, where the engine says so
 
     def __init__(self, *, jobs: int | None = None) -> None:
         self.jobs = jobs
