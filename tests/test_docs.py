@@ -31,7 +31,7 @@ from unskip.recipe import DataRecipe, named_recipes
 from unskip.runtimes import configured
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
 DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
