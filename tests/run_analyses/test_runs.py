@@ -62,7 +62,8 @@ def test_runs_on_other_images_are_refused(copied):
 
 def test_runs_without_labels_are_refused(copied):
     results = json.loads((copied[0] / "run.json").read_text())
-    write_json(copied[0] / "run.json", results | {"task": "matching"})
+    unlabelled = {"task": "matching", "data": results["data"] | {"classes": []}}
+    write_json(copied[0] / "run.json", results | unlabelled)
     with pytest.raises(UnskipError, match="matching"):
         analyze(copied[:1], "clusters")
 
