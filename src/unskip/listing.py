@@ -31,11 +31,25 @@ def listed_names(package: str) -> list[str]:
 
 
 def named_recipes() -> dict[str, Path]:
-    """The recipes that come with the project, by name: in the package where it is installed, else in its checkout."""
+    """The recipes that come with the project, by name."""
+    return {file.stem: file for file in sorted(_shipped("recipes").glob("*.yaml"))}
+
+
+def named_studies() -> dict[str, Path]:
+    """The studies that come with the project, by name."""
+    return {file.stem: file for file in sorted(studies_folder().glob("*.yaml"))}
+
+
+def studies_folder() -> Path:
+    """Where those studies lie, and what the papers print."""
+    return _shipped("studies")
+
+
+def _shipped(name: str) -> Path:
+    """A folder of files that come with the project: in the package where it is installed, else in its checkout."""
     package = Path(__file__).resolve().parent
-    installed, checkout = package / "recipes", package.parents[1] / "recipes"
-    folder = installed if installed.is_dir() else checkout
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    installed, checkout = package / name, package.parents[1] / name
+    return installed if installed.is_dir() else checkout
 
 
 class _Folder(Mapping[str, T]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -140,15 +140,24 @@ def kept_snapshots(home: Path, training: TrainingRecipe) -> dict[int, Path]:
 
 
 def planned_trainings(
-    recipe: Recipe, data: Data, folder: RunFolder, *, processes: int = 1, unless_shorter: float = 0.0
+    recipe: Recipe,
+    data: Data,
+    folder: RunFolder,
+    *,
+    processes: int = 1,
+    unless_shorter: float = 0.0,
+    labels: Collection[str] | None = None,
+    within: float = 5.0,
 ) -> list[PlannedTraining]:
     """The trainings that a run has left, in order, each with the seconds that it will take.
 
     These are measured by a few steps of each (see `unskip.training.duration`), unless all together are certainly
-    ``unless_shorter``, in seconds. Nothing is written, and a run that follows is the same bit by bit. Several
-    processes ask together. Raises `UnskipError` for what the run would refuse about its networks.
+    ``unless_shorter``, in seconds. ``labels`` are the trainings of interest, ``within`` the seconds that each may be
+    measured for. Nothing is written, and a run that follows is the same bit by bit. Several processes ask together.
+    Raises `UnskipError` for what the run would refuse about its networks.
     """
-    left = [(job, _done(folder, job)) for job in _jobs(recipe, data, folder, processes)]
+    jobs = _jobs(recipe, data, folder, processes)
+    left = [(job, _done(folder, job)) for job in jobs if labels is None or job.label in labels]
     asks = sum(_at_most(job, data) for job, _ in left) >= unless_shorter
     task = make_task(**dict(recipe.task))
     plan = []
@@ -165,6 +174,7 @@ def planned_trainings(
                 training=job.settings,
                 task=task,
                 seed=batches_seed(recipe, job.label),
+                within=within,
             )
             seconds = (1 - done) * whole.seconds
         plan.append(PlannedTraining(job.label, net, job.settings, steps, done, seconds))

@@ -169,7 +169,7 @@ def check_run_folder(path: Path, recipe: Recipe) -> RunFolder:
             raise UnskipError(
                 f"{error}; so {path} cannot be gone on with: choose another `folder`, or delete it"
             ) from error
-        differing = _differences(_decisive(before), _decisive(recipe))
+        differing = differences(_decisive(before), _decisive(recipe))
         if differing and folder.started:
             raise UnskipError(
                 f"{path} holds a run of another recipe; it differs in {', '.join(differing[:5])}"
@@ -221,12 +221,13 @@ def only_process(folder: Path) -> Iterator[None]:
         (folder / ".lock").unlink(missing_ok=True)
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The keys in which two recipes as plain data differ, with their values."""
     found = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            found += _differences(old, new, f"{prefix}{key}.")
+            found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
             found.append(f"{prefix}{key} ({old!r} there, {new!r} now)")
     return found

@@ -106,7 +106,8 @@ def _resolve(model: type[BaseModel], location: Sequence[str]) -> tuple[str, list
             continue
         key = _join(key, part)
         fields = [owner.model_fields[part] for owner in owners if part in owner.model_fields]
-        owners = [found for field in fields for found in _models_in(field.annotation)]
+        if fields:  # else an index or a key of a container, whose members are the models that its field names
+            owners = [found for field in fields for found in _models_in(field.annotation)]
     return key, owners
 
 

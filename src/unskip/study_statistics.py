@@ -210,7 +210,8 @@ def _pairs(study: Study, order: Order) -> dict[str, tuple[Entry | Derived, Entry
     """What is compared by where it stands; empty where the study has no such rows, and no such columns."""
     by_rows = {order.better, order.than} <= set(study.rows)
     pairs = {}
-    for place in study.columns if by_rows else study.rows:
+    columns = [column for column in study.columns if matches(column, order.columns or "*")]
+    for place in columns if by_rows else study.rows:
         both = [study.at(*((each, place) if by_rows else (place, each))) for each in (order.better, order.than)]
         if both[0] is not None and both[1] is not None and both[0].value == both[1].value:
             pairs[place] = (both[0], both[1])

@@ -1,13 +1,16 @@
-"""Ways to a cheaper network at equal multiply-accumulates, each after equal training from one trained teacher.
+"""Ways to a cheaper network at equal cost, each after equal training from one trained teacher.
 
     cd studies/equal-cost
     python compare.py resnet20 --weights resnet20-12fca82f.th --data CIFAR --out results
+    python compare.py resnet20 --at cycles --weights resnet20-12fca82f.th --data CIFAR --out results
+    python compare.py imagewoof --data IMAGEWOOF --out results
     python compare.py resnet20 --out results --print
 
-The weights are those of cifar_nets.py's networks, as their author publishes them. The teacher is trained on for a while
-first, on the same images, since they differ from those that it knows. Every training is a line in
-``results/resnet20.jsonl`` as soon as it ends; the same command goes on with those that are missing. A student that is
-made in two steps has half of the epochs for each.
+The weights of resnet20 and resnet56 are those of cifar_nets.py's networks, as their author publishes them; such a
+teacher is trained on for a while first, on the same images, since they differ from those that it knows. The teacher of
+imagewoof is trained here, on all images. Every training is a line in ``results/resnet20-macs.jsonl`` as soon as it
+ends; the same command goes on with those that are missing. A student that is made in two steps has half of the epochs
+for each.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -36,20 +39,20 @@ from unskip.runtimes import configured
 from unskip.surgery import Edit, edited
 from unskip.weights import load_weights
 
-SHAPE = (3, 32, 32)
-DEVICE = "ethos-u55-128"
-RATES = (0.1, 0.03)
 SEEDS = (0, 1, 2)
-PRUNED: Edit = ("with_pruned_channels", {"ratio": 0.25})
-# Padding shortcuts let no channel of a stage's own maps go; this many of those inside of blocks cost as much.
-PRUNED_INSIDE: Edit = ("with_pruned_channels", {"ratio": 0.4375})
 PLAIN: Edit = ("without_shortcuts", {})
 FADING: Edit = ("with_fading_shortcuts", {})
 SHORTENED: Edit = ("with_shortened_shortcuts", {})
-FEWER: Mapping[str, Edit] = {
-    "resnet20": ("at_depth", {"blocks": [2, 2, 1]}),
-    "resnet56": ("at_depth", {"blocks": [5, 5, 5]}),
-}
+
+
+def pruned(ratio: float, round_to: int = 1) -> Edit:
+    """The same share of the channels of every layer, by Torch-Pruning's group magnitude."""
+    return "with_pruned_channels", {"ratio": ratio, "round_to": round_to}
+
+
+def blocks(*numbers: int) -> Edit:
+    """The first blocks of each stage."""
+    return "at_depth", {"blocks": list(numbers)}
 
 
 @dataclass(frozen=True)
@@ -61,44 +64,141 @@ class Step:
     share: float = 1.0
 
 
-def students(net: str) -> dict[str, tuple[Step, ...]]:
-    """The ways by name; all but the first come to about the same multiply-accumulates."""
-    fewer = FEWER[net]
-    return {
-        "plain (more MACs)": (Step((FADING,), "fade_kd"),),
-        "plain, then pruned": (Step((FADING,), "fade_kd", 0.5), Step((PRUNED,), "align_kd", 0.5)),
-        "plain and pruned at once": (Step((PLAIN, PRUNED), "align_kd"),),
-        "pruned, then plain": (Step((PRUNED_INSIDE, FADING), "fade_kd"),),
-        "pruned": (Step((PRUNED_INSIDE,), "align_kd"),),
-        "fewer blocks": (Step((fewer,), "align_kd"),),
-        "fewer blocks, shortened": (Step((fewer, SHORTENED), "align_kd"),),
-    }
+def fading(*before: Edit) -> tuple[Step, ...]:
+    """Shortcuts fade while the network is trained."""
+    return (Step((*before, FADING), "fade_kd"),)
+
+
+def aligned(*edits: Edit) -> tuple[Step, ...]:
+    """What the edits make learns the teacher's maps."""
+    return (Step(edits, "align_kd"),)
+
+
+def faded_then_pruned(by: Edit) -> tuple[Step, ...]:
+    """Half of the epochs for either."""
+    return Step((FADING,), "fade_kd", 0.5), Step((by,), "align_kd", 0.5)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A teacher, the device whose compiler counts, and the students that are compared, by name."""
+
+    net: str
+    device: str
+    image_size: int
+    students: Mapping[str, tuple[Step, ...]]
+    rates: tuple[float, ...] = (0.1, 0.03)
+    data: Literal["cifar10", "parquet"] = "cifar10"
+
+
+# Padding shortcuts let no channel of a stage's own maps go, so that more of those inside of blocks must.
+CASES: Mapping[tuple[str, str], Case] = {
+    ("resnet20", "macs"): Case(
+        "cifar_nets:resnet20",
+        "ethos-u55-128",
+        32,
+        {
+            "plain (more MACs)": fading(),
+            "plain, then pruned": faded_then_pruned(pruned(0.25)),
+            "plain and pruned at once": aligned(PLAIN, pruned(0.25)),
+            "pruned, then plain": fading(pruned(0.4375)),
+            "pruned": aligned(pruned(0.4375)),
+            "fewer blocks": aligned(blocks(2, 2, 1)),
+            "fewer blocks, shortened": aligned(blocks(2, 2, 1), SHORTENED),
+        },
+    ),
+    ("resnet20", "cycles"): Case(
+        "cifar_nets:resnet20",
+        "ethos-u55-128",
+        32,
+        {
+            "plain": fading(),
+            "plain, then pruned": faded_then_pruned(pruned(0.125)),
+            "pruned (more cycles)": aligned(pruned(0.75)),
+            "fewer blocks, 1-2-1": aligned(blocks(1, 2, 1)),
+            "fewer blocks, 1-1-2": aligned(blocks(1, 1, 2)),
+            "fewer blocks, shortened": aligned(blocks(1, 1, 1), SHORTENED),
+        },
+    ),
+    ("resnet56", "cycles"): Case(
+        "cifar_nets:resnet56",
+        "ethos-u55-128",
+        32,
+        {
+            "plain": fading(),
+            "plain, then pruned": faded_then_pruned(pruned(0.125)),
+            "pruned (more cycles)": aligned(pruned(0.75)),
+            "fewer blocks": aligned(blocks(5, 6, 6)),
+            "fewer blocks, shortened": aligned(blocks(4, 4, 4), SHORTENED),
+        },
+        rates=(0.05,),
+    ),
+    ("imagewoof", "macs"): Case(
+        "resnet18",
+        "ethos-u65-256",
+        64,
+        {
+            "plain (more MACs)": fading(),
+            "plain, then pruned": faded_then_pruned(pruned(0.25, 8)),
+            "pruned": aligned(pruned(0.25, 8)),
+            "fewer blocks (more MACs)": aligned(blocks(2, 2, 1, 1)),
+            "fewer blocks": aligned(blocks(1, 1, 1, 1)),
+            "fewer blocks, shortened (more MACs)": aligned(blocks(2, 2, 1, 1), SHORTENED),
+        },
+        rates=(0.03,),
+        data="parquet",
+    ),
+}
 
 
 @dataclass(frozen=True)
 class Setting:
     """What all trainings share."""
 
-    net: str
-    weights: Path
+    case: Case
+    weights: Path | None
     data: str
-    images: int
-    test_images: int
+    images: int | None
+    test_images: int | None
     epochs: int
     teacher_epochs: int
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """One image, (channels, height, width)."""
+        return 3, self.case.image_size, self.case.image_size
 
-def trained_teacher(setting: Setting, data: Data, file: Path) -> tuple[StagedNet, float, float]:
-    """The teacher, and its accuracy as published and after training on."""
-    teacher = make_net(f"cifar_nets:{setting.net}").eval()
-    load_weights(teacher, setting.weights)
-    published = accuracy(teacher, data)
-    if file.is_file():
-        load_weights(teacher, file)
-    else:
+
+def images_of(setting: Setting) -> Data:
+    """CIFAR-10, or another set in the hub's Parquet layout."""
+    return load_data(
+        DataRecipe(
+            name=setting.case.data,
+            path=setting.data,
+            image_size=setting.case.image_size,
+            limit=setting.images,
+            test_limit=setting.test_images,
+        )
+    )
+
+
+def trained_teacher(setting: Setting, file: Path) -> tuple[StagedNet, float | None, float]:
+    """The teacher, and its accuracy as published, where it was, and after training on."""
+    data = images_of(replace(setting, images=None) if setting.weights is None else setting)
+    teacher = make_net(setting.case.net, {} if setting.weights else {"num_classes": len(data.classes)}).eval()
+    published = None
+    training = TrainingRecipe(
+        epochs=setting.teacher_epochs, batch_size=64, schedule=OneCycle(max_lr=0.05), validate_every=1000
+    )
+    if setting.weights is not None:
+        load_weights(teacher, setting.weights)
+        published = accuracy(teacher, data)
         training = TrainingRecipe(
             epochs=setting.teacher_epochs, optimizer=SGD(lr=0.01), schedule=Cosine(), validate_every=1000
         )
+    if file.is_file():
+        load_weights(teacher, file)
+    else:
         distill(None, data, method_from("ce", {}), student=teacher, training=training)
         torch.save(teacher.state_dict(), file)
     teacher.eval()
@@ -124,43 +224,42 @@ def trained(teacher: StagedNet, data: Data, steps: Sequence[Step], epochs: int, 
     return net
 
 
-def costs(net: StagedNet) -> dict[str, float]:
+def costs(net: StagedNet, setting: Setting) -> dict[str, float]:
     """What one image costs, counted, and on the device by its compiler, where that is installed."""
     assert net.spec is not None
     counted = {
-        "macs": count_macs(net, SHAPE),
+        "macs": count_macs(net, setting.shape),
         "parameters": num_parameters(net),
-        "peak": forecast(net, SHAPE).peak_bytes,
-        "peak_int8": forecast(net, SHAPE, bytes_per_element=1).peak_bytes,
+        "peak": forecast(net, setting.shape).peak_bytes,
+        "peak_int8": forecast(net, setting.shape, bytes_per_element=1).peak_bytes,
     }
-    figures = device_figures(estimate_untrained(net.spec, SHAPE, configured(DEVICE)))
+    figures = device_figures(estimate_untrained(net.spec, setting.shape, configured(setting.case.device)))
     return counted | {name: figure.value for name, figure in figures.items() if figure.value is not None}
 
 
-def run(setting: Setting, out: Path) -> None:
+def run(setting: Setting, lines: Path) -> None:
     """All trainings that are missing: the first seed at every rate, then the others at the better one of each."""
-    out.mkdir(parents=True, exist_ok=True)
-    lines = out / f"{setting.net}.jsonl"
-    data = load_data(
-        DataRecipe(name="cifar10", path=setting.data, limit=setting.images, test_limit=setting.test_images)
-    )
-    teacher, published, own = trained_teacher(setting, data, out / f"{setting.net}-teacher.pt")
+    lines.parent.mkdir(parents=True, exist_ok=True)
+    data = images_of(setting)
+    name = setting.case.net.rpartition(":")[2]
+    teacher, published, own = trained_teacher(setting, lines.with_name(f"{name}-{setting.case.image_size}-teacher.pt"))
     if not any("published" in line for line in read(lines)):
-        shared = {key: str(value) for key, value in vars(setting).items() if key not in ("weights", "data")}
-        append(lines, {"student": "teacher", "published": published, "top1": own, **shared, "costs": costs(teacher)})
-    for name, rate, seed in wanted(setting.net, lines):
+        shared = {key: str(value) for key, value in vars(setting).items() if key not in ("weights", "data", "case")}
+        costs_ = costs(teacher, setting)
+        append(lines, {"student": "teacher", "published": published, "top1": own, **shared, "costs": costs_})
+    for student, rate, seed in wanted(setting.case, lines):
         started = time.perf_counter()
-        net = trained(teacher, data, students(setting.net)[name], setting.epochs, rate, seed)
-        line = {"student": name, "rate": rate, "seed": seed, "top1": accuracy(net, data)}
+        net = trained(teacher, data, setting.case.students[student], setting.epochs, rate, seed)
+        line = {"student": student, "rate": rate, "seed": seed, "top1": accuracy(net, data)}
         line |= {"seconds": time.perf_counter() - started, "teacher": own}
-        append(lines, line | {"spec": str(net.spec), "costs": costs(net)})
+        append(lines, line | {"spec": str(net.spec), "costs": costs(net, setting)})
 
 
-def wanted(net: str, lines: Path) -> Iterator[tuple[str, float, int]]:
+def wanted(case: Case, lines: Path) -> Iterator[tuple[str, float, int]]:
     """Students, rates and seeds that no line has yet; which rate later seeds take, the lines of the first say."""
     for seed in SEEDS:
-        for rate in RATES:
-            for name in students(net):
+        for rate in case.rates:
+            for name in case.students:
                 if seed != SEEDS[0] and rate != best_rate(read(lines), name):
                     continue
                 if not any(
@@ -173,7 +272,7 @@ def wanted(net: str, lines: Path) -> Iterator[tuple[str, float, int]]:
 def best_rate(lines: Sequence[Mapping[str, Any]], name: str) -> float:
     """The rate with the better accuracy at the first seed."""
     first = [line for line in lines if line["student"] == name and line.get("seed") == SEEDS[0]]
-    return max(first, key=lambda line: line["top1"], default={"rate": RATES[0]})["rate"]
+    return max(first, key=lambda line: line["top1"])["rate"]
 
 
 def read(file: Path) -> list[dict[str, Any]]:
@@ -215,20 +314,25 @@ def table(lines: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Train what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("net", choices=list(FEWER))
+    parser.add_argument("net", choices=list(dict.fromkeys(net for net, _ in CASES)))
+    parser.add_argument("--at", choices=["macs", "cycles"], help="what is equal")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--data")
-    parser.add_argument("--images", type=int, default=5000)
-    parser.add_argument("--test-images", type=int, default=5000)
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--test-images", type=int)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--teacher-epochs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--print", action="store_true", dest="only_print", help="train nothing")
     arguments = vars(parser.parse_args())
-    out, only_print = arguments.pop("out"), arguments.pop("only_print")
+    net, at, out, only_print = (arguments.pop(name) for name in ("net", "at", "out", "only_print"))
+    cases = {equal: case for (of, equal), case in CASES.items() if of == net}
+    if at not in (None, *cases):
+        parser.error(f"{net} is compared at equal {' or '.join(cases)}")
+    at = at or next(iter(cases))
     if not only_print:
-        run(Setting(**arguments), out)
-    print(table(read(out / f"{arguments['net']}.jsonl")))
+        run(Setting(cases[at], **arguments), out / f"{net}-{at}.jsonl")
+    print(table(read(out / f"{net}-{at}.jsonl")))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,26 @@ def test_the_test_split_is_balanced_and_decided_by_the_seed():
     assert not set(first.test.rows) & set(first.train.rows)
 
 
+def test_the_first_classes_are_a_set_of_their_own(tmp_path):
+    write_parquet(tmp_path / "pets" / "train-0.parquet", [2, 0, 1, 0], names=["cat", "dog", "eel"])
+    write_parquet(tmp_path / "pets" / "test-0.parquet", [1, 2, 0], names=["cat", "dog", "eel"])
+    recipe = DataRecipe(name="parquet", path=str(tmp_path / "pets"), classes=2)
+    source = read_source(recipe)
+    assert source.classes == ("cat", "dog")
+    assert source.name == "pets, the first 2 classes", "it does not go by the whole set's name"
+    assert (source.train.labels.tolist(), source.test.labels.tolist()) == ([0, 1, 0], [1, 0])
+    assert np.asarray(source.train.take(np.array([1])).image(0)).tolist() == (
+        np.asarray(read_source(recipe.model_copy(update={"classes": None})).train.take(np.array([2])).image(0)).tolist()
+    )
+    with pytest.raises(UnskipError, match="data.classes: 4, but .* has 3"):
+        read_source(recipe.model_copy(update={"classes": 4}))
+
+
+def test_the_first_classes_of_what_has_no_test_split():
+    source = read_source(DataRecipe(classes=3))
+    assert set(source.train.labels) == set(source.test.labels) == {0, 1, 2}
+
+
 def test_names_and_folders_are_recognised(tmp_path):
     assert recipe_for("digits") == DataRecipe(name="digits")
     assert recipe_for("cifar100") == DataRecipe(name="cifar100")

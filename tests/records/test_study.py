@@ -60,8 +60,9 @@ def test_a_figure_without_a_run_cannot_be_made():
         Entry(row="KD", column="18", measured={0: 93.0})
     with pytest.raises(ValidationError, match="every figure needs its run"):
         Entry(row="KD", column="18", measured={0: 93.0, 1: 93.1}, runs={0: "cells/a"})
-    with pytest.raises(ValidationError, match="a curve needs its figure"):
-        Entry(row="KD", column="18", curve={0: ((1, 20.0),)})
+    for training in ({"curve": {0: ((1, 20.0),)}}, {"minutes": {0: 3.0}}):
+        with pytest.raises(ValidationError, match="a training needs its figure"):
+            Entry(row="KD", column="18", **training)
 
 
 def test_the_run_behind_a_figure_is_a_cell_that_is_done_under_that_seed():

@@ -99,5 +99,6 @@ def _begun(program: Any, arguments: list[str]) -> Any:
 
 def main() -> None:
     """Run the command line; whatever happens ends with an exit code and at most one sentence on stderr."""
-    saved = "; the same `unskip run` goes on from what was saved" if sys.argv[1:2] == ["run"] else ""
+    command = sys.argv[1] if sys.argv[1:2] in (["run"], ["study"]) else None
+    saved = f"; the same `unskip {command}` goes on from what was saved" if command else ""
     sys.exit(ended(lambda: _carry_out(sys.argv[1:]), saved=saved))

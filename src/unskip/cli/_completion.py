@@ -8,12 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from unskip.listing import listed_names, named_recipes
+from unskip.listing import listed_names, named_recipes, named_studies
 
 
 def recipes(incomplete: str) -> list[str]:
     """Recipes that come with unskip, and YAML files."""
     return _beginning(named_recipes(), incomplete) + _files(incomplete, ".yaml")
+
+
+def studies(incomplete: str) -> list[str]:
+    """Studies that come with unskip, and YAML files."""
+    return _beginning(named_studies(), incomplete) + _files(incomplete, ".yaml")
+
+
+def engines(incomplete: str) -> list[str]:
+    """Ways to carry out a study."""
+    return _beginning(listed_names("unskip.study.engines"), incomplete)
 
 
 def nets(incomplete: str) -> list[str]:

@@ -75,6 +75,13 @@ def read_source(recipe: DataRecipe, *, labelled: bool = True) -> Source:
             f"{place} has {found}; a classifier needs two or more, in folders CLASS/IMAGE; `task: matching` learns "
             "from images without classes"
         )
+    name = recipe.name if path is None or recipe.name in CIFAR_FOLDERS else path.resolve().name
+    if recipe.classes is not None:
+        if recipe.classes > len(classes):
+            raise UnskipError(f"data.classes: {recipe.classes}, but {place} has {len(classes)}; give fewer or none")
+        name, classes = f"{name}, the first {recipe.classes} classes", classes[: recipe.classes]
+        train = _of_first_classes(train, recipe.classes)
+        test = None if test is None else _of_first_classes(test, recipe.classes)
     counts = np.bincount(train.labels, minlength=len(classes))
     fewest = f"class {classes[counts.argmin()]!r}" if classes else "all in all"
     if test is None:
@@ -89,7 +96,6 @@ def read_source(recipe: DataRecipe, *, labelled: bool = True) -> Source:
         raise UnskipError(f"{place}: {fewest} has no training images")
     elif len(test.labels) == 0:
         raise UnskipError(f"{place} has a test split without images")
-    name = recipe.name if path is None or recipe.name in CIFAR_FOLDERS else path.resolve().name
     return Source(name, classes if labelled else (), train, test)
 
 
@@ -108,6 +114,10 @@ def _listed(recipe: DataRecipe, path: Path | None, labelled: bool) -> tuple[tupl
     if len(listed[0]) != _NUM_CLASSES[recipe.name]:
         raise UnskipError(f"{path} has {len(listed[0])} classes, so it is not {recipe.name}; set data.name: parquet")
     return listed
+
+
+def _of_first_classes(listing: Listing, count: int) -> Part:
+    return Part(listing, np.flatnonzero(listing.labels < count))
 
 
 def _folder(recipe: DataRecipe) -> Path:

@@ -6,7 +6,7 @@ measured, and the seed. Unknown keys and wrong types are errors that name the ne
 
 from unskip.listing import named_recipes
 from unskip.recipe.data import DataRecipe
-from unskip.recipe.reading import load_recipe, load_tree, parse_edits, parse_settings, recipe_from
+from unskip.recipe.reading import changed_tree, load_recipe, load_tree, parse_edits, parse_settings, recipe_from
 from unskip.recipe.sections import Edits, MeasureRecipe, Recipe, StudentRecipe, TeacherRecipe, digest
 from unskip.recipe.task import TaskRecipe
 from unskip.recipe.training import (
@@ -42,6 +42,7 @@ __all__ = [
     "TaskRecipe",
     "TeacherRecipe",
     "TrainingRecipe",
+    "changed_tree",
     "digest",
     "load_recipe",
     "load_tree",

@@ -38,6 +38,9 @@ class DataRecipe(Section):
         description="side in pixels, or `[height, width]`; by default the images' own when all are equal and at most "
         "64, else what the teacher expects",
     )
+    classes: int | None = Field(
+        None, ge=2, le=2**31 - 1, description="use only the images of the first so many classes"
+    )
     limit: int | None = Field(
         None, ge=1, le=2**31 - 1, description="use at most this many training images, balanced over the classes"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +49,7 @@ def recipe_from(tree: Mapping[str, Any], settings: Sequence[str] = (), *, origin
     if isinstance(changed.get("task"), str):  # so that settings can change its fields
         changed["task"] = {"name": changed["task"]}
     for setting in settings:
-        _apply(changed, setting)
+        _set(changed, *_parsed(setting), f"`settings` {shortened(setting)!r}")
     try:
         return Recipe.model_validate(changed)
     except ValidationError as error:
@@ -80,14 +81,28 @@ def parse_edits(texts: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     return edits
 
 
-def _apply(tree: dict[str, Any], setting: str) -> None:
-    key, value = _parsed(setting)
+def changed_tree(tree: Mapping[str, Any], changes: Mapping[str, Any], *, origin: str) -> dict[str, Any]:
+    """The plain data of a recipe with some values changed, by keys such as ``training.epochs``, in their order.
+
+    Raises `UnskipError`, which begins with ``origin``, for a key below what is a value.
+    """
+    changed = copy.deepcopy(dict(tree))
+    if isinstance(changed.get("task"), str):  # so that changes can be of its fields
+        changed["task"] = {"name": changed["task"]}
+    for key, value in changes.items():
+        _set(changed, key, copy.deepcopy(value), f"{origin}: {shortened(key)}")
+    return changed
+
+
+def _set(tree: dict[str, Any], key: str, value: Any, origin: str) -> None:
     *parents, last = key.split(".")
+    if not all((*parents, last)) or len(parents) >= _MOST_PARTS:
+        raise UnskipError(f"{origin}: expected a key, such as training.epochs")
     node = tree
     for parent in parents:
         child = node.get(parent)
         node[parent] = child = {} if child is None else child
         if not isinstance(child, dict):
-            raise UnskipError(f"`settings` {shortened(setting)!r}: {parent} is a value and has no fields of its own")
+            raise UnskipError(f"{origin}: {parent} is a value and has no fields of its own")
         node = child
     node[last] = value

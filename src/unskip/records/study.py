@@ -53,7 +53,8 @@ class Entry(Record):
 
     All its figures are in the unit in which they are printed: per cent (0 to 100) for ``top1`` and ``error`` (100 less
     the top-1 accuracy), minutes of training for ``minutes``. ``runs`` names the run behind every figure, as its cell
-    does. ``curve`` has, by seed, the epochs of the training from 1 and the score after each, in per cent.
+    does. ``curve`` has, by seed, the epochs of the training from 1 and the score after each, in per cent; ``minutes``
+    how long the training took, whatever the ``value``, of seeds under which the net was trained in its run.
     """
 
     row: Words
@@ -63,6 +64,7 @@ class Entry(Record):
     measured: dict[Seed, Number] = Field(default_factory=dict)
     runs: dict[Seed, Words] = Field(default_factory=dict)
     curve: dict[Seed, Curve] = Field(default_factory=dict)
+    minutes: dict[Seed, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Entry:
@@ -73,8 +75,8 @@ class Entry(Record):
         values = [*self.measured.values(), *([] if self.printed is None else [self.printed])]
         if outside := [value for value in values if not 0 <= value <= most]:
             raise ValueError(f"{where}: {self.value} must be from 0 to {most:g}, got {outside}")
-        if strange := self.curve.keys() - self.measured.keys():
-            raise ValueError(f"{where}: a curve needs its figure, got curves of the seeds {sorted(strange)}")
+        if strange := (self.curve.keys() | self.minutes.keys()) - self.measured.keys():
+            raise ValueError(f"{where}: a training needs its figure, got trainings of the seeds {sorted(strange)}")
         for curve in self.curve.values():
             epochs = [epoch for epoch, _ in curve]
             if epochs != sorted(set(epochs)):
@@ -117,10 +119,14 @@ class Counted(Record):
 
 
 class Order(Record):
-    """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words."""
+    """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words.
+
+    ``columns`` is the pattern of the columns in which it is said of two rows, None where it is said of all.
+    """
 
     better: Words
     than: Words
+    columns: Words | None = None
     said: str = ""
 
 

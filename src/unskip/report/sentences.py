@@ -8,8 +8,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from unskip import chance, units
-from unskip.records import Comparison, PastRuns, Run, RunAnalysis, Shrink
-from unskip.report import class_answers, devices, findings, layers, lines, past_runs, shrinks, table, tried
+from unskip.records import Comparison, PastRuns, Run, RunAnalysis, Shrink, Study
+from unskip.report import (
+    class_answers,
+    devices,
+    findings,
+    layers,
+    lines,
+    past_runs,
+    shrinks,
+    study_tables,
+    table,
+    tried,
+)
 
 TEMPLATES = Environment(
     loader=PackageLoader("unskip.report", "."),
@@ -30,6 +41,7 @@ TEMPLATES.globals |= {
         (shrinks, ("at_chance", "limited")),
         (tried, ("length_of", "reasons", "steps_further")),
         (class_answers, ("changed_most",)),
+        (study_tables, ("DIFFERENCES", "UNITS", "interval_of", "place_of", "signed", "usual_value")),
         (lines, ("about", "setting_of", "shape_of")),
     )
     for name in names
@@ -52,7 +64,7 @@ def breakable(label: str) -> Markup:
 TEMPLATES.globals |= {"readable_time": readable_time, "breakable": breakable}
 
 
-def sentences(record: Run | Comparison | Shrink | PastRuns | RunAnalysis, part: str) -> list[str]:
+def sentences(record: Run | Comparison | Shrink | PastRuns | Study | RunAnalysis, part: str) -> list[str]:
     """What a part of the template of a record's kind says; its parts are the macros that take nothing."""
     if isinstance(record, Run):
         name, facts = "run.txt.j2", {"run": record, "facts": findings.find(record)}
@@ -60,6 +72,8 @@ def sentences(record: Run | Comparison | Shrink | PastRuns | RunAnalysis, part: 
         name, facts = "shrink.txt.j2", {"shrink": record, "accuracy": shrinks.accuracy(record)}
     elif isinstance(record, PastRuns):
         name, facts = "past_runs.txt.j2", {"past": record, "facts": past_runs.facts_of(record)}
+    elif isinstance(record, Study):
+        name, facts = "study.txt.j2", {"study": record, "facts": study_tables.facts_of(record)}
     elif isinstance(record, RunAnalysis):
         name, facts = "run_analysis.txt.j2", {"analysis": record}
     else:

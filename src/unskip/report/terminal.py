@@ -164,8 +164,9 @@ def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
     """What `show_table` prints."""
     rows = [row for row in table.rows if not row.line.refused]
     labels = [row.line.label.replace("+", " +") for row in rows]  # where it may be broken
+    has_units = any(column.unit for column in table.columns)
     columns = [
-        [f"{column.title}\n{column.unit}", *map("\n".join, entries)]
+        [column.title + f"\n{column.unit}" * has_units, *map("\n".join, entries)]
         for column, *entries in zip(table.columns, *(row.entries for row in rows), strict=True)
     ]
     room = console.width - min(max(map(cell_len, labels), default=0), _LABELS)
