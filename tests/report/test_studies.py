@@ -13,8 +13,10 @@ from hypothesis import strategies as some
 from records.samples import HOSTILE, study
 from rich.cells import cell_len
 from rich.console import Console
+from typer.testing import CliRunner
 
 from report.pages import Page
+from unskip.cli import app
 from unskip.errors import UnskipError
 from unskip.records import Counted, Entry, Order, Study, StudyCell
 from unskip.report.sentences import sentences
@@ -209,6 +211,10 @@ def test_writing_makes_all_files_again_from_the_record(tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(before) == {"study.json", "study.html", "study.csv", "study.tex", "study.md"}
     write_study(tmp_path)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "study.html").unlink()
+    again = CliRunner().invoke(app(), ["report", str(tmp_path)])
+    assert again.exit_code == 0, again.output
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UnskipError, match="missing"):
         write_study(tmp_path / "elsewhere")
