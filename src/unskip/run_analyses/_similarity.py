@@ -29,7 +29,7 @@ def cka(one: Tensor, other: Tensor) -> float:
 def unbiased_hsic(one: Tensor, other: Tensor) -> Tensor:
     """The unbiased estimate of HSIC of two Gram matrices (images, images), Song et al. 2012, equation 5."""
     count = len(one)
-    k, l = (matrix - torch.diag(matrix.diagonal()) for matrix in (one, other))  # noqa: E741, the paper's names
-    whole = k.sum() * l.sum() / ((count - 1) * (count - 2))
-    rows = (k.sum(0) * l.sum(0)).sum() * 2 / (count - 2)
-    return ((k * l).sum() + whole - rows) / (count * (count - 3))
+    k, h = (matrix - torch.diag(matrix.diagonal()) for matrix in (one, other))
+    whole = k.sum() * h.sum() / ((count - 1) * (count - 2))
+    rows = (k.sum(0) * h.sum(0)).sum() * 2 / (count - 2)
+    return ((k * h).sum() + whole - rows) / (count * (count - 3))
