@@ -30,6 +30,7 @@ from unskip.measures import measures
 from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.run_analyses import RUN_ANALYSES
 from unskip.runtimes import RUNTIMES
 from unskip.search import Budget, fit_budget, render_answer
 from unskip.settings import arguments_of
@@ -354,12 +355,35 @@ def catalogue_page() -> str:
         lines.append(
             f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
         )
-    listings: dict[str, Any] = {"Analyses": ANALYSES, "Tasks": TASKS, "Runtimes": RUNTIMES}
+    listings: dict[str, Any] = {
+        "Analyses": ANALYSES,
+        "Analyses of runs": RUN_ANALYSES,
+        "Tasks": TASKS,
+        "Runtimes": RUNTIMES,
+    }
     for title, listing in listings.items():
-        folder = f"src/unskip/{title.lower()}/"
+        folder = f"{str(listing.package).replace('unskip.', 'src/unskip/')}/"
         lines += ["", f"## {title}", "", f"In `{folder}`.", "", "| name | what it is |", "|---|---|"]
         lines += [f"| `{name}` | {_cell(_summary(listing.card(name)))} |" for name in listing]
+        if listing is RUN_ANALYSES:
+            lines += _settings_of_analyses()
     return "\n".join(lines) + "\n"
+
+
+def _settings_of_analyses() -> list[str]:
+    """What `unskip analyze --set` changes, analysis by analysis."""
+    lines = [
+        "",
+        "`--set SETTING=VALUE` changes:",
+        "",
+        "| analysis | setting | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, kind in RUN_ANALYSES.items():
+        for setting, field in arguments_of(kind.of).model_fields.items():
+            default = "" if field.default is None else f"`{field.default}`"
+            lines.append(f"| `{name}` | `{setting}` | {default} | {_cell(field.description or '')} |")
+    return lines
 
 
 def _analysis(name: str) -> str:

@@ -129,6 +129,38 @@ class Deepest(Analysis):
     def show(self, console):
         yield f"it has {self.layers} layers"
 ''',
+    "run_analyses/largest_weight.py": '''
+"""The largest weight of every network."""
+
+from dataclasses import dataclass
+
+from unskip.records.run_analysis import WordTable
+from unskip.run_analyses import AnalysisOfRuns
+
+
+@dataclass(frozen=True)
+class LargestWeight(AnalysisOfRuns):
+    """By network."""
+
+    title = "Largest weight"
+
+    weights: dict[str, float]
+
+    @classmethod
+    def of(cls, runs, *, among: int = 1000):
+        found = {}
+        for subject in runs.subjects:
+            for run, net in subject.nets():
+                found[subject.label] = max(float(each.abs().max()) for each in list(net.parameters())[:among])
+        return cls(runs.about, found)
+
+    def how(self):
+        return "All of them."
+
+    def tables(self):
+        rows = tuple((label, f"{weight:.2f}") for label, weight in self.weights.items())
+        return [WordTable(title="Weights", columns=("network", "largest"), rows=rows)]
+''',
     "runtimes/renamed_onnx.py": '''
 """ONNX files under another ending."""
 
@@ -182,7 +214,13 @@ def added(tmp_path_factory):
             (folder / place).write_text(text.lstrip())
             package = importlib.import_module(f"unskip.{Path(place).parent}".replace("/", "."))
             patch.setattr(package, "__path__", [*package.__path__, str((folder / place).parent)])
-        for name in ("bench", "export", "fit_budget", "inspect"):  # their helps list what is there when they are read
+        for name in (
+            "analyze",
+            "bench",
+            "export",
+            "fit_budget",
+            "inspect",
+        ):  # their helps list what is there when they are read
             patch.delitem(sys.modules, f"unskip.cli.{name}", raising=False)
         (folder / "recipe.yaml").write_text(json.dumps(SMALL))
         command(folder, "run", "recipe.yaml", "--out", "run")
@@ -228,6 +266,14 @@ def test_an_analysis_is_inspected(added):
     assert json.loads(command(added, *arguments, "--json"))["deepest"]["layers"] > 8
 
 
+def test_an_analysis_of_runs_is_made_and_in_the_report(added):
+    said = command(added, "analyze", "run", "--what", "largest_weight", "--set", "among=3", "--json", "found.json")
+    assert "Largest weight" in said
+    assert "even_kd" in json.loads((added / "found.json").read_text())["figures"]["weights"]
+    assert (added / "run/analyses/largest_weight.json").is_file()
+    assert "Largest weight" in (added / "run/report.html").read_text()
+
+
 def test_a_runtime_runs_files(added):
     (exported,) = (added / "run/export").glob("even_kd*.onnx")
     exported.rename(added / "net.renamed")
@@ -242,6 +288,7 @@ def test_a_runtime_runs_files(added):
         ("bench", "renamed_onnx"),
         ("fit-budget", "renamed_onnx"),
         ("export", "renamed_torch"),
+        ("analyze", "largest_weight"),
     ],
 )
 def test_helps_list_it(added, asked, named):
@@ -262,6 +309,8 @@ def test_a_command_is_called(added):
         ("catalogue.md", "| `doubled` | Classification with half of a score for everybody. |"),
         ("catalogue.md", "| `tensors` | Tensors | lower |"),
         ("catalogue.md", "| `deepest` | How many layers the network has. |"),
+        ("catalogue.md", "| `largest_weight` | The largest weight of every network. |"),
+        ("catalogue.md", "| `largest_weight` | `among` | `1000` |"),
         ("catalogue.md", "| `renamed_onnx` | ONNX files under another ending. |"),
     ],
 )

@@ -200,6 +200,15 @@ def test_columns_are_compared_in_every_row():
     assert [each.place for each in compare(record, Order(better="EKD", than="DDNN"))] == ["ResNet-20"]
 
 
+def test_rows_are_compared_in_the_columns_of_a_pattern():
+    record = study(
+        *(entry(row, column, [90.0, 90.1]) for row in "AB" for column in ("20 (full)", "14 (sub)", "8 (sub)"))
+    )
+    places = [each.place for each in compare(record, Order(better="A", than="B", columns="*(sub)"))]
+    assert places == ["14 (sub)", "8 (sub)", None]
+    assert compare(record, Order(better="A", than="B", columns="nothing")) == ()
+
+
 def test_units_are_not_put_together_and_what_is_not_there_is_not_compared():
     record = study(
         *(entry(row, "x", [90.0, 90.0]) for row in "AB"),

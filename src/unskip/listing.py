@@ -60,7 +60,7 @@ class _Folder(Mapping[str, T]):
     """
 
     def __init__(self, package: str, what: str) -> None:
-        self._package = package
+        self.package = package
         self._what = what
 
     @abstractmethod
@@ -68,7 +68,7 @@ class _Folder(Mapping[str, T]):
         """The thing that a file holds."""
 
     def __iter__(self) -> Iterator[str]:
-        return iter(listed_names(self._package))
+        return iter(listed_names(self.package))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -79,7 +79,7 @@ class _Folder(Mapping[str, T]):
         if name not in known:
             near = nearest(name, known)
             raise UnskipError(f"no {self._what} {shortened(name)!r}{near} (known: {', '.join(known)})")
-        return self._in(importlib.import_module(f"{self._package}.{name}"), name)
+        return self._in(importlib.import_module(f"{self.package}.{name}"), name)
 
     def __contains__(self, name: object) -> bool:
         return name in list(self)

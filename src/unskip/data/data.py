@@ -113,7 +113,12 @@ class Data:
 
     def train_images(self, count: int, seed: int) -> Tensor:
         """Training images as test images are seen, without augmentation, drawn with a seed; see :meth:`test_images`."""
-        return self.normalization(self._train.at(balanced_order(self._train.labels, seed)[:count]))
+        return self.labelled_train_images(count, seed)[0]
+
+    def labelled_train_images(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """:meth:`train_images` and their labels, (count,)."""
+        rows = balanced_order(self._train.labels, seed)[:count]
+        return self.normalization(self._train.at(rows)), torch.from_numpy(self._train.labels[rows])
 
     def scaled(self) -> Data:
         """The same images scaled to 0..1 and not normalised any further: for what normalises them itself."""

@@ -25,8 +25,9 @@ class Claim(Record):
     """What a paper says, and whether it shows here.
 
     ``said`` is the paper's statement, ``source`` the paper and the place in it. It means here that ``figure`` of the
-    network ``better`` is above that of ``than``. ``mean`` is that of the ``seeds`` differences, each within a seed, in
-    ``unit``, ``low`` and ``high`` its 95 % interval, None for one seed; all are None where there is nothing to compare,
+    network ``better`` is above that of ``than``, at the point of training that ``when`` names, by default at its end.
+    ``mean`` is that of the ``seeds`` differences, each within a seed,
+    ``low`` and ``high`` its 95 % interval, None for one seed; all are None where there is nothing to compare,
     which ``why`` says then.
     """
 
@@ -35,7 +36,7 @@ class Claim(Record):
     figure: str
     better: str
     than: str
-    unit: str = ""
+    when: str = ""
     verdict: Literal["holds", "reversed", "not shown"]
     mean: FiniteFloat | None = None
     low: FiniteFloat | None = None
@@ -143,12 +144,12 @@ class RunAnalysis(Record):
     figures: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def statements(self) -> list[list[Claim]]:
-        """The claims, those of one statement together."""
-        found: dict[tuple[str, str], list[Claim]] = {}
+    def statements(self) -> list[list[list[Claim]]]:
+        """The claims of each statement, those of one figure together."""
+        found: dict[str, dict[str, list[Claim]]] = {}
         for claim in self.claims:
-            found.setdefault((claim.said, claim.figure), []).append(claim)
-        return list(found.values())
+            found.setdefault(claim.said, {}).setdefault(claim.figure, []).append(claim)
+        return [list(by_figure.values()) for by_figure in found.values()]
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+from matplotlib.colors import to_rgba
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from unskip.records import RunAnalysis
@@ -122,11 +123,10 @@ def _clouds(plot: Clouds, name: str) -> Markup:
 def _surface(plot: Surface, name: str) -> Markup:
     levels = levels_between(plot.low, plot.high)
     with canvas(340, 340) as axes:
-        shades = [0.06 + 0.7 * place / len(levels) for place in range(len(levels) + 1)]
         color, heights = net_color(plot.color % NUM_COLORS), np.array(plot.z)
+        shades = [to_rgba(color, 0.06 + 0.7 * place / len(levels)) for place in range(len(levels) + 1)]
         bounds = [min(plot.low, heights.min()) - 1e-9, *levels, max(plot.high, heights.max()) + 1e-9]
-        for low, high, shade in zip(bounds[:-1], bounds[1:], shades, strict=True):
-            axes.contourf(plot.places, plot.places, heights, [low, high], colors=[color], alpha=shade)
+        axes.contourf(plot.places, plot.places, heights, bounds, colors=shades)
         lines = axes.contour(plot.places, plot.places, heights, levels, colors=[color], linewidths=0.8)
         axes.clabel(lines, fmt=lambda level: f"{level:g}", colors=[INK], fontsize=10)
         axes.plot([0], [0], "+", color=INK, markersize=8)

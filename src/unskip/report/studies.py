@@ -52,7 +52,7 @@ def render_study(study: Study) -> str:
         title=" ".join(sentences(study, "title")),
         study=study,
         figures=figures_table(study),
-        orders=[(each.order, order_table(each)) for each in compared],
+        orders=[(each, order_table(each)) for each in compared],
         curves=curve_drawings(study),
         minutes=minutes_table(study),
         link=lambda run: quote(f"{run}/report.html"),

@@ -27,6 +27,12 @@ class Compare:
     places: tuple[Compared, ...]
 
     @property
+    def title(self) -> str:
+        """The order in a few words."""
+        where = "" if self.order.columns is None else f" in {self.order.columns}"
+        return f"{self.order.better} better than {self.order.than}{where}"
+
+    @property
     def sums(self) -> tuple[Compared, ...]:
         """One for each unit, of all places together; those places that stand alone."""
         together = [each for each in self.places if each.place is None]

@@ -67,7 +67,7 @@ def as_csv(study: Study) -> str:
     for entry in study.everything:
         for seed, figure in entry.measured.items():
             of = (entry.runs[seed], "") if isinstance(entry, Entry) else ("", f"{entry.of} less {entry.minus}")
-            writer.writerow((entry.row, entry.column, entry.value, seed, figure, entry.printed, *of))
+            writer.writerow((entry.row, entry.column, entry.value, seed, f"{figure:.9g}", entry.printed, *of))
     return text.getvalue()
 
 
@@ -116,11 +116,7 @@ def as_markdown(study: Study) -> str:
 
 
 def _orders(study: Study) -> list[tuple[str, Table]]:
-    return [
-        (f"{each.order.better} better than {each.order.than}", order_table(each))
-        for each in facts_of(study).orders
-        if each.places
-    ]
+    return [(each.title, order_table(each)) for each in facts_of(study).orders if each.places]
 
 
 def tex_text(text: str) -> str:

@@ -83,7 +83,8 @@ def show_run_analysis(record: RunAnalysis, console: Console) -> None:
     for table in record.tables:
         console.print()
         head, *columns = ("\n".join(wrap(column, _HEAD)) for column in table.columns)
-        console.print(bare_table(table.title, (f"<{head}", *columns), table.rows))
+        console.print(Text(table.title, style="bold"))
+        console.print(bare_table(None, (f"<{head}", *columns), table.rows))
         _dim([table.caption] if table.caption else [], console)
     console.print()
     _dim(sentences(record, "about"), console)

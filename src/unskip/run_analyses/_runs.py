@@ -132,7 +132,7 @@ class Subject:
 
 
 class Runs(Sequence[TrainedRun]):
-    """Complete runs of classification on the same test images.
+    """Complete runs with labels, on the same test images.
 
     ``subjects`` are their networks; ``say`` is told what is being done.
     """
@@ -198,10 +198,10 @@ def read_runs(
     for run in past:
         if run.results is None:
             raise UnskipError(f"{run.path} is not complete, so there is nothing to analyse yet; `unskip run` goes on")
-        if run.results.task != "classification":
+        if not run.results.data.classes:
             raise UnskipError(
                 f"{run.path} has the task {run.results.task}, and analyses of runs are of networks that tell classes "
-                "apart; name runs of classification"
+                "apart; name runs of images with labels"
             )
         if run.test_set != past[0].test_set:
             raise UnskipError(

@@ -45,13 +45,13 @@ def claim(
     better: tuple[str, BySeed | None],
     than: tuple[str, BySeed | None],
     *,
-    unit: str = "",
+    when: str = "",
 ) -> Claim:
     """What a paper says, that a figure of one network is above another's, and whether it shows in the seeds of both.
 
-    A network comes with its figures; they are None where these runs have none such.
+    A network comes with its figures, of its end or of ``when``; they are None where these runs have none such.
     """
-    named = {"said": said, "source": source, "figure": figure, "better": better[0], "than": than[0], "unit": unit}
+    named = {"said": said, "source": source, "figure": figure, "better": better[0], "than": than[0], "when": when}
     if better[1] is None or than[1] is None:
         missing = better[0] if better[1] is None else than[0]
         return Claim(**named, verdict="not shown", why=f"these runs have no {missing}")

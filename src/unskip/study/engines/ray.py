@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -48,7 +49,7 @@ class Ray(Engine):
 
     def __enter__(self) -> Ray:
         if not self._ray.is_initialized():
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # it warns of a default that will change
             elsewhere = {} if "RAY_ADDRESS" in os.environ else {"address": "local"}
             self._ray.init(**elsewhere, include_dashboard=False, log_to_driver=False, logging_level="error")
             self._began = True
@@ -60,7 +61,11 @@ class Ray(Engine):
 
     def start(self, task: Task) -> None:
         """Hand it to Ray."""
-        self._running[self._carry_out.options(name=f"unskip {task.name}").remote(task)] = task
+        environment = {"OMP_NUM_THREADS": str(max(1, int(self._cpus)))}
+        if not self._gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = ""
+        given = replace(task, environment=environment)
+        self._running[self._carry_out.options(name=f"unskip {task.name}").remote(given)] = task
 
     def ended(self, seconds: float) -> Iterable[tuple[Task, int | None]]:
         """Those that Ray says have ended; without an exit code where it has lost their worker."""

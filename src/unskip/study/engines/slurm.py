@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -61,7 +62,8 @@ class Slurm(Engine):
 
     def start(self, task: Task) -> None:
         """Submit its job, and note its number beside the log."""
-        job = self._executor(task).submit(carry_out, task)
+        given = replace(task, environment={"OMP_NUM_THREADS": str(self._settings["cpus_per_task"])})
+        job = self._executor(task).submit(carry_out, given)
         write_json(_note(task), {"job": job.job_id})
         self._running[job.job_id] = task, job
 
