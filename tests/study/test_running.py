@@ -91,6 +91,19 @@ def test_cells_that_need_one_teacher_wait_until_it_is_there(carried):
         assert second["at"] > trained["at"]
 
 
+@pytest.mark.parametrize(("given", "at_once"), [({}, 2), ({"teacher.weights": "mine.pth"}, 4)])
+def test_only_cells_that_train_a_teacher_are_waited_for(tiny, study_of, tmp_path, given, at_once):
+    """Of four cells with two teachers two begin, and all four where their teachers are given."""
+    tiny["set"] |= given
+    carried = Carried(study_of(tiny), tmp_path, 0.0)
+    nobody = {"ended": lambda *told: None, "lost": lambda cell: None}
+    cells = running._Running(carried.cells, carried.home, make_engine("local"), LAUNCH, **nobody)
+    assert len(cells._ready(4)) == at_once
+    for cell in cells._ready(4):
+        cells._started(cell)
+    assert len(cells._ready(4)) == 0
+
+
 def test_what_is_done_is_not_run_again(carried):
     carried.run(make_engine("local", jobs=2))
     before = carried.notes
