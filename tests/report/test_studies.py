@@ -129,14 +129,14 @@ def test_a_place_has_mean_spread_number_printed_and_gap():
     assert rows["AlignKD"] == ["92.93 ± 0.15 (3) printed 92.97 gap −0.04", "92.05 ± 0.21 (2)"]
     assert rows["JointRD"][1] == "91.65 ± 0.92 (2) printed 92.41 gap −0.76"
     assert rows["drop teacher less AlignKD, points"][0].startswith("+0.30 ± 0.10 (3) printed +0.60")
-    assert rows["AlignKD, minutes training, minutes"][0] == "1.6 ± 0.1 (3) printed 94 gap −92.4"
+    assert rows["AlignKD, minutes training, minutes"][0] == "1.60 ± 0.10 (3) printed 94 gap −92.40"
 
 
 def test_the_order_is_beside_its_interval_and_what_is_printed():
     orders = page_of("whole").tables[1]
     assert orders[1] == ["18 layers", "+0.63", "+0.25 to +1.01", "3", "holds", "−0.02"]
     assert orders[2][3:] == ["2", "not shown", "–"]
-    assert orders[3][0] == "all 2 together"
+    assert orders[3][0] == "both together"
     assert "one by one it holds in 1, is reversed in 0 and not shown in 1" in told(study(), "orders")
     alone = STUDIES["one seed"]
     assert "not shown" in told(alone, "orders")

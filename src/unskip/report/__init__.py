@@ -1,4 +1,4 @@
-"""Pages, and what the terminal shows, of runs, shrinks, studies and benchmarks, from their records; none imports torch."""
+"""Pages and the terminal of runs, shrinks, studies and benchmarks, from their records alone; none imports torch."""
 
 from unskip.report.model_card import write_model_card
 from unskip.report.pages import write_bench_report, write_past_runs, write_report, write_run_analysis
