@@ -31,7 +31,7 @@ from unskip.recipe import DataRecipe, named_recipes
 from unskip.runtimes import configured
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
 DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
@@ -383,11 +383,16 @@ OF_PAST_RUNS = {
     each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.PastRuns.__module__
 }
 OF_A_RUN |= {each for each in OF_PAST_RUNS if isinstance(each, type)}
-OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()} - OF_A_RUN - OF_A_SHRINK
+OF_A_STUDY = {
+    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Study.__module__
+}
+OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()}
+OF_A_COMPARISON -= OF_A_RUN | OF_A_SHRINK | OF_A_STUDY
 
 
 @pytest.mark.parametrize(
-    ("page", "described"), [("runs", OF_A_RUN), ("bench", OF_A_COMPARISON), ("shrink", OF_A_SHRINK)]
+    ("page", "described"),
+    [("runs", OF_A_RUN), ("bench", OF_A_COMPARISON), ("shrink", OF_A_SHRINK), ("study-results", OF_A_STUDY)],
 )
 def test_every_field_of_the_records_is_described(page, described):
     text = (ROOT / "docs" / f"{page}.md").read_text()

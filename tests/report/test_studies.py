@@ -13,8 +13,10 @@ from hypothesis import strategies as some
 from records.samples import HOSTILE, study
 from rich.cells import cell_len
 from rich.console import Console
+from typer.testing import CliRunner
 
 from report.pages import Page
+from unskip.cli import app
 from unskip.errors import UnskipError
 from unskip.records import Counted, Entry, Order, Study, StudyCell
 from unskip.report.sentences import sentences
@@ -127,14 +129,14 @@ def test_a_place_has_mean_spread_number_printed_and_gap():
     assert rows["AlignKD"] == ["92.93 ± 0.15 (3) printed 92.97 gap −0.04", "92.05 ± 0.21 (2)"]
     assert rows["JointRD"][1] == "91.65 ± 0.92 (2) printed 92.41 gap −0.76"
     assert rows["drop teacher less AlignKD, points"][0].startswith("+0.30 ± 0.10 (3) printed +0.60")
-    assert rows["AlignKD, minutes training, minutes"][0] == "1.6 ± 0.1 (3) printed 94 gap −92.4"
+    assert rows["AlignKD, minutes training, minutes"][0] == "1.60 ± 0.10 (3) printed 94 gap −92.40"
 
 
 def test_the_order_is_beside_its_interval_and_what_is_printed():
     orders = page_of("whole").tables[1]
     assert orders[1] == ["18 layers", "+0.63", "+0.25 to +1.01", "3", "holds", "−0.02"]
     assert orders[2][3:] == ["2", "not shown", "–"]
-    assert orders[3][0] == "all 2 together"
+    assert orders[3][0] == "both together"
     assert "one by one it holds in 1, is reversed in 0 and not shown in 1" in told(study(), "orders")
     alone = STUDIES["one seed"]
     assert "not shown" in told(alone, "orders")
@@ -209,6 +211,10 @@ def test_writing_makes_all_files_again_from_the_record(tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert set(before) == {"study.json", "study.html", "study.csv", "study.tex", "study.md"}
     write_study(tmp_path)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "study.html").unlink()
+    again = CliRunner().invoke(app(), ["report", str(tmp_path)])
+    assert again.exit_code == 0, again.output
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UnskipError, match="missing"):
         write_study(tmp_path / "elsewhere")

@@ -10,13 +10,20 @@ import typer
 from unskip.cli._console import out
 
 
-def report(folder: Annotated[Path, typer.Argument(help="A run folder, or one of `unskip shrink`.")]) -> None:
-    """Write report.html again from the results in a folder, and print where it is; of a shrink, its model card too.
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run, of `unskip shrink` or of `unskip study`.")],
+) -> None:
+    """Write the page again from the results in a folder, and print where it is.
+
+    Of a shrink its model card too, of a study its CSV, LaTeX and Markdown.
 
     Example: `unskip report runs/demo`.
     """
-    from unskip.report import write_model_card, write_report
+    from unskip.report import write_model_card, write_report, write_study
 
+    if (folder / "study.json").is_file():
+        out.print(str(write_study(folder)), highlight=False, soft_wrap=True)
+        return
     out.print(str(write_report(folder)), highlight=False, soft_wrap=True)
     if (folder / "shrink.json").is_file() and (card := write_model_card(folder)):
         out.print(str(card), highlight=False, soft_wrap=True)

@@ -1,7 +1,8 @@
-"""Runs, shrinks and benchmarks as pages and in the terminal, from their records alone; nothing here imports torch."""
+"""Pages and the terminal of runs, shrinks, studies and benchmarks, from their records alone; none imports torch."""
 
 from unskip.report.model_card import write_model_card
 from unskip.report.pages import write_bench_report, write_past_runs, write_report, write_run_analysis
+from unskip.report.studies import show_study, write_study
 from unskip.report.terminal import show_bench, show_eight_bits, show_past_runs, show_run, show_run_analysis, show_shrink
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     "show_run",
     "show_run_analysis",
     "show_shrink",
+    "show_study",
     "write_bench_report",
     "write_model_card",
     "write_past_runs",
     "write_report",
     "write_run_analysis",
+    "write_study",
 ]

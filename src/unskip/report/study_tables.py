@@ -15,7 +15,7 @@ from unskip.units import MINUS
 
 UNITS: dict[Value, str] = {"top1": "top-1 accuracy, %", "error": "top-1 error, %", "minutes": "training, minutes"}
 DIFFERENCES: dict[Value, str] = {"top1": "points", "error": "points of error", "minutes": "minutes"}
-_DECIMALS: dict[Value, int] = {"top1": 2, "error": 2, "minutes": 1}
+_LONG = 10  # minutes, from which on one decimal is enough
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
@@ -115,7 +115,7 @@ def _computed(row: str, study: Study) -> list[str]:
 
 
 def _entry(figures: Figures | Derived, study: Study, short: bool, tell_unit: bool) -> Entry:
-    digits, unit = _DECIMALS[figures.value], UNITS[figures.value] if tell_unit else ""
+    digits, unit = _minute_digits(study) if figures.value == "minutes" else 2, UNITS[figures.value] if tell_unit else ""
     write = signed(digits) if isinstance(figures, Derived) else plain(digits)
     spread, gap = spread_of(figures.measured.values()), gap_of(figures)
     printed = "" if figures.printed is None else _printed(figures.printed, write, figures.value)
@@ -129,6 +129,13 @@ def _entry(figures: Figures | Derived, study: Study, short: bool, tell_unit: boo
     if isinstance(figures, Derived) and figures.best is not None and figures.measured:
         lines.append(figures.of)
     return tuple(filter(None, (*lines, unit)))
+
+
+def _minute_digits(study: Study) -> int:
+    """The decimals of minutes, one precision for all of them."""
+    minutes = [each for entry in study.entries for each in entry.minutes.values()]
+    minutes += [each for entry in study.entries if entry.value == "minutes" for each in entry.measured.values()]
+    return 1 if max(minutes, default=_LONG) >= _LONG else 2
 
 
 def _printed(printed: float, write: Callable[[float], str], value: Value) -> str:
@@ -168,17 +175,24 @@ def order_table(compared: Compare) -> Table:
     """The paired differences of an order, place by place, with their intervals and what they come to."""
     units = list(dict.fromkeys(DIFFERENCES[each.value] for each in compared.places))
     unit = units[0] if len(units) == 1 else ""
-    columns = _head("Difference", unit), *map(_head, ("95 % interval", "Seeds", "Order")), _head("Printed", unit)
+    columns = [_head("Difference", unit), *map(_head, ("95 % interval", "Seeds", "Order"))]
+    if any(each.printed is not None for each in compared.places):
+        columns.append(_head("Printed", unit))
     rows = tuple(
-        Row(Line(place_of(each), "" if unit else DIFFERENCES[each.value], color=None), _order_entries(each))
+        Row(
+            Line(place_of(each), "" if unit else DIFFERENCES[each.value], color=None),
+            _order_entries(each)[: len(columns)],
+        )
         for each in compared.places
     )
-    return Table("", columns, rows, ())
+    return Table("", tuple(columns), tuple(rows), ())
 
 
 def place_of(compared: Compared) -> str:
     """A column or a row, or all of them together."""
-    return f"all {compared.places} together" if compared.place is None else compared.place
+    if compared.place is not None:
+        return compared.place
+    return "both together" if compared.places == 2 else f"all {compared.places} together"
 
 
 def _order_entries(compared: Compared) -> tuple[Entry, ...]:
@@ -202,10 +216,10 @@ def minutes_table(study: Study) -> Table | None:
     columns = [column for column in study.columns if any(entry.column == column for entry in trained)]
     if not trained:
         return None
-    rows = []
+    rows, digits = [], _minute_digits(study)
     for row in dict.fromkeys(entry.row for entry in trained):
         there = {entry.column: entry.minutes for entry in trained if entry.row == row}
         spreads = [spread_of(there.get(column, {}).values()) for column in columns]
-        entries = tuple((plain(1)(each.mean), _spread_text(each, 1)) if each else (DASH,) for each in spreads)
+        entries = tuple((plain(digits)(each.mean), _spread_text(each, digits)) if each else (DASH,) for each in spreads)
         rows.append(Row(Line(row, color=colors_by_row(study).get(row)), entries))
     return Table("", tuple(map(_head, columns)), tuple(rows), ())

@@ -82,7 +82,7 @@ def as_tex(study: Study) -> str:
         figures=figures_table(study),
         orders=_orders(study),
         tex=tex_text,
-        name=re.sub(r"[^A-Za-z0-9-]+", "-", study.name),
+        name=re.sub(r"[^A-Za-z0-9-]+", "-", study.name) + "-quick" * study.quick,
         sentences=sentences,
     )
 

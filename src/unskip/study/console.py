@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -62,6 +63,7 @@ class Progress:
         self._of = len(self._left)
         self._engine = engine
         self._out = out
+        self._began = time.monotonic()
         self._took: list[tuple[float, float | None]] = []  # seconds, and those that were expected
 
     def ended(self, cell: Cell, why: str, seconds: float) -> None:
@@ -81,6 +83,9 @@ class Progress:
     def _remaining(self) -> str:
         if not self._left:
             return ""
+        if not self._engine.measures_here:  # by the pace, since a queue decides it too
+            pace = (time.monotonic() - self._began) / len(self._took)
+            return f"; about {duration(len(self._left) * pace)} left"
         at_once = min(self._engine.capacity, len(self._left))
         known = [(took, expected) for took, expected in self._took if expected]
         if known and None not in self._left.values():
@@ -88,7 +93,7 @@ class Progress:
             seconds = ratio * sum(each or 0.0 for each in self._left.values())
         else:
             seconds = len(self._left) * sum(took for took, _ in self._took) / len(self._took)
-        return f"; about {duration(seconds / at_once)} left" if self._engine.measures_here else ""
+        return f"; about {duration(seconds / at_once)} left"
 
 
 def _say(out: Console, text: str) -> None:
