@@ -33,7 +33,9 @@ from unskip.recipe import Recipe, load_recipe, named_recipes
 from unskip.run_analyses import RUN_ANALYSES
 from unskip.runtimes import RUNTIMES
 from unskip.search import Budget, fit_budget, render_answer
-from unskip.settings import arguments_of
+from unskip.settings import Section, arguments_of
+from unskip.study import form
+from unskip.study.engines import ENGINES
 from unskip.surgery import EDITS
 from unskip.tasks import TASKS
 
@@ -47,6 +49,17 @@ from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
 NOTE = "<!-- Written by docs/generate.py. Change the code it is made from, then run it again. -->"
 
 Schema = Mapping[str, Any]
+
+STUDY_SECTIONS: Mapping[str, type[Section]] = {
+    "A study": form.StudyForm,
+    "before": form.Before,
+    "grids": form.Grid,
+    "rows": form.Row,
+    "derived": form.Derived,
+    "counted": form.Counted,
+    "orders": form.Order,
+    "quick": form.Quick,
+}
 
 
 def methods_page() -> str:
@@ -154,7 +167,8 @@ def command_line_page() -> str:
         "| code | meaning |",
         "|---|---|",
         "| 0 | done |",
-        "| 1 | from `unskip fit-budget NET`: nothing meets the budget |",
+        "| 1 | from `unskip fit-budget NET` and `unskip shrink NET`: the budget is not met; from `unskip study NAME`: "
+        "a cell failed |",
         "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
         "an exception; one sentence on stderr says what to change |",
         "| 70 | unskip itself is at fault: an exception that nobody foresaw; the sentence on stderr names the file "
@@ -165,6 +179,43 @@ def command_line_page() -> str:
         "Nothing that was finished is lost by any of them. Standard error holds that one sentence and warnings, never "
         "a traceback.",
     ]
+    return "\n".join(lines) + "\n"
+
+
+def study_form_page() -> str:
+    """Every field of a study, and the engines that carry one out."""
+    lines = [
+        NOTE,
+        "",
+        "# Study fields",
+        "",
+        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](study.md) has one of ten lines. A "
+        "key that is not listed here is an error that names the nearest right key.",
+    ]
+    for title, section in STUDY_SECTIONS.items():
+        lines += ["", f"## {title}", "", _one_line(inspect.getdoc(section) or ""), ""]
+        lines += ["| field | default | meaning |", "|---|---|---|"]
+        for name, field in section.model_fields.items():
+            default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+            lines.append(f"| `{name}` | {default} | {_cell(field.description or '')} |")
+    lines += [
+        "",
+        "## Engines",
+        "",
+        "`--on NAME` names one, `--on-set NAME=VALUE` its settings, `--jobs` the most cells at once.",
+    ]
+    for name in ENGINES:
+        settings = arguments_of(ENGINES[name].__init__).model_fields
+        told = ", ".join(f"`{key}={json.dumps(field.default)}`" for key, field in settings.items() if key != "jobs")
+        about = _one_line(inspect.getdoc(ENGINES[name]) or "")
+        lines += [
+            "",
+            f"### {name}",
+            "",
+            *ENGINES.card(name).splitlines(),
+            "",
+            f"Settings and defaults: {told}. {about}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -437,6 +488,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "methods.md": methods_page,
     "recipe.md": recipe_page,
     "command-line.md": command_line_page,
+    "study-form.md": study_form_page,
     "counts.md": counts_page,
     "planning.md": planning_page,
     "python.md": python_page,

@@ -1,7 +1,8 @@
 """Imitates ``python -m unskip run RECIPE --out FOLDER`` in a tenth of a second, as far as an engine can see.
 
-A file ``pace`` above the study's folder says how many seconds each of its five epochs takes. Each start is noted in
-``starts`` beside it. A teacher is trained in the first two epochs, and a checkpoint is the number of lines in metrics.
+A file ``pace`` above the study's folder says how many seconds each of its five epochs takes; beside it, ``results``
+has what to end with, and ``starts`` takes notes. A teacher is trained in the first two epochs, and what has been done
+is the number of lines in metrics.
 """
 
 import json
@@ -42,5 +43,6 @@ for epoch in range(done + 1, EPOCHS + 1):
     if epoch == 2:
         (folder / "nets").mkdir(exist_ok=True)
         (folder / "nets" / "teacher.safetensors").write_bytes(b"")
-(folder / "run.json").write_text("{}")
+results = top / "results" / folder.name
+(folder / "run.json").write_text(results.read_text() if results.exists() else "{}")
 note("end")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -57,16 +58,27 @@ def _time_in_words(plan: Plan, engine: Engine) -> str:
 class Progress:
     """A line for each cell as it ends, with the time that is left."""
 
-    def __init__(self, plan: Plan, cells: Sequence[Cell], folder: StudyFolder, engine: Engine, out: Console) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        cells: Sequence[Cell],
+        folder: StudyFolder,
+        engine: Engine,
+        out: Console,
+        done: Callable[[int, int], None] = lambda done, of: None,
+    ) -> None:
         self._left = {cell.folder: plan.seconds_of(cell) for cell in cells if folder.state(cell) != "done"}
         self._of = len(self._left)
         self._engine = engine
         self._out = out
+        self._say_done = done
+        self._began = time.monotonic()
         self._took: list[tuple[float, float | None]] = []  # seconds, and those that were expected
 
     def ended(self, cell: Cell, why: str, seconds: float) -> None:
         """Say that a cell has ended, and why it failed."""
         self._took.append((seconds, self._left.pop(cell.folder, None)))
+        self._say_done(self._of - len(self._left), self._of)
         number = f"[{self._of - len(self._left)}/{self._of}]"
         name = f"{cell.label}, seed {cell.seed}"
         if why:
@@ -81,6 +93,9 @@ class Progress:
     def _remaining(self) -> str:
         if not self._left:
             return ""
+        if not self._engine.measures_here:  # by the pace, since a queue decides it too
+            pace = (time.monotonic() - self._began) / len(self._took)
+            return f"; about {duration(len(self._left) * pace)} left"
         at_once = min(self._engine.capacity, len(self._left))
         known = [(took, expected) for took, expected in self._took if expected]
         if known and None not in self._left.values():
@@ -88,7 +103,7 @@ class Progress:
             seconds = ratio * sum(each or 0.0 for each in self._left.values())
         else:
             seconds = len(self._left) * sum(took for took, _ in self._took) / len(self._took)
-        return f"; about {duration(seconds / at_once)} left" if self._engine.measures_here else ""
+        return f"; about {duration(seconds / at_once)} left"
 
 
 def _say(out: Console, text: str) -> None:
