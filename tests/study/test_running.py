@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from unskip.errors import UnskipError
+from unskip.run_folder import only_process
 from unskip.study import running
 from unskip.study.cells import cells_of
 from unskip.study.engines import ENGINES, local, make_engine
@@ -102,6 +103,20 @@ def test_only_cells_that_train_a_teacher_are_waited_for(tiny, study_of, tmp_path
     for cell in cells._ready(4):
         cells._started(cell)
     assert len(cells._ready(4)) == 0
+
+
+def test_a_teacher_that_was_begun_is_gone_on_with(carried):
+    """By the cell that began it, even while what is left of its process still holds its folder."""
+    nobody = {"ended": lambda *told: None, "lost": lambda cell: None}
+    begun = next(cell for cell in carried.cells if cell.folder.endswith("net-8_method-align_kd_seed-0"))
+    checkpoint = carried.home.run(begun).checkpoint("teacher")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    cells = running._Running(carried.cells, carried.home, make_engine("local"), LAUNCH, **nobody)
+    names = ["runs/net-14_method-kd_seed-0", begun.folder]
+    assert sorted(cell.folder for cell in cells._ready(4)) == names
+    with only_process(carried.home.run(begun).path):
+        assert [cell.folder for cell in cells._ready(4)] == names[:1]
 
 
 def test_what_is_done_is_not_run_again(carried):

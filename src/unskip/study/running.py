@@ -112,24 +112,31 @@ class _Running:
         )
 
     def _ready(self, room: int) -> list[Cell]:
-        """The first cells whose runs before them are done and whose teacher is there, or which are to train it."""
+        """The first cells whose runs before them are done and whose teacher is there, or which are to train it.
+
+        A teacher that an interrupted cell has begun is for that cell to go on with.
+        """
         running = [
             cell for cell, _ in self._running.values() if self._teachers[cell.folder] not in {None, *self._trained}
         ]
         self._trained |= {self._teachers[cell.folder] for cell in running if self._folder.has_teacher(cell)}
-        training = {self._teachers[cell.folder] for cell in running} - self._trained
+        training = {self._teachers[cell.folder]: cell.folder for cell in running}
+        for cell in self._waiting:
+            if self._folder.has_begun_teacher(cell):
+                training.setdefault(self._teachers[cell.folder], cell.folder)
         ready: list[Cell] = []
         for cell in self._waiting:
             if len(ready) >= room:
                 break
             key = self._teachers[cell.folder]
-            if key in training or not all(self._is_done(need) for need in cell.needs):
+            is_trained_elsewhere = key not in self._trained and training.get(key, cell.folder) != cell.folder
+            if is_trained_elsewhere or not all(self._is_done(need) for need in cell.needs):
                 continue
             if self._folder.is_held(cell):  # by what is left of an earlier call
                 continue
             ready.append(cell)
-            if key is not None and key not in self._trained:
-                training.add(key)
+            if key is not None:
+                training.setdefault(key, cell.folder)
         return ready
 
     def _is_done(self, need: str) -> bool:
