@@ -202,12 +202,14 @@ def test_a_package_that_is_missing_is_named(engine, package, monkeypatch):
 @pytest.mark.slow
 def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
     ray = pytest.importorskip("ray")
-    carried.pace(0.3)
+    carried.pace(0.5)
+    killed = []
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
 
         def kill_a_worker():
-            note = carried.wait_for("epoch 3")[0]
+            note = carried.wait_for("epoch 1")[0]
+            killed.append(note["cell"])
             watcher = parent_of(note["pid"])
             os.kill(parent_of(watcher), signal.SIGKILL)
 
@@ -221,6 +223,9 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
     assert len(carried.lost) == 1
     starts = Counter(note["cell"] for note in carried.notes if note["what"] == "start")
     assert sorted(starts.values()) == [1, 1, 1, 2]
+    assert starts[killed[0]] == 2
+    of_its_net = [note["cell"] for note in carried.notes if note["what"] == "start" and killed[0][:5] in note["cell"]]
+    assert of_its_net[:2] == killed * 2, "it goes on with its teacher before another cell could train the same"
     carried.check_complete()
 
 
