@@ -164,6 +164,13 @@ def test_an_engine_and_its_settings_are_named():
         make_engine("local", ["thread=2"])
 
 
+@pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_package_that_is_missing_is_named(engine, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UnskipError, match=rf"pip install 'unskip\[{engine}\]'"):
+        make_engine(engine)
+
+
 @pytest.mark.slow
 def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
     ray = pytest.importorskip("ray")
