@@ -80,12 +80,12 @@ COMMANDS = [line for line in LINES if line.startswith("unskip ")]
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    """What the documentation's commands name: a folder of images, a recipe, a module with a network."""
+    """What the documentation's commands name: folders of images, a recipe, a module with a network."""
     folder = tmp_path_factory.mktemp("docs")
-    for label in ("cat", "dog"):
-        (folder / "MY_IMAGES" / label).mkdir(parents=True)
+    for images, label in product(("MY_IMAGES", "CIFAR", "IMAGEWOOF", "TINY_IMAGENET"), ("cat", "dog")):
+        (folder / images / label).mkdir(parents=True)
         for index in range(3):
-            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "MY_IMAGES" / label / f"{index}.png")
+            Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / images / label / f"{index}.png")
     recipe = (ROOT / "recipes" / "demo.yaml").read_text()
     for place in ("recipe.yaml", "mine.yaml", "runs/demo/recipe.yaml"):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
