@@ -33,7 +33,7 @@ from unskip.recipe import Recipe, load_recipe, named_recipes
 from unskip.run_analyses import RUN_ANALYSES
 from unskip.runtimes import RUNTIMES
 from unskip.search import Budget, fit_budget, render_answer
-from unskip.settings import arguments_of
+from unskip.settings import Section, arguments_of
 from unskip.study import form
 from unskip.study.engines import ENGINES
 from unskip.surgery import EDITS
@@ -50,7 +50,7 @@ NOTE = "<!-- Written by docs/generate.py. Change the code it is made from, then 
 
 Schema = Mapping[str, Any]
 
-STUDY_SECTIONS = {
+STUDY_SECTIONS: Mapping[str, type[Section]] = {
     "A study": form.StudyForm,
     "before": form.Before,
     "grids": form.Grid,

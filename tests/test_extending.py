@@ -172,6 +172,18 @@ class RenamedOnnx(OnnxRuntime):
 
     title, endings = "Renamed ONNX", (".renamed",)
 ''',
+    "study/engines/one_by_one.py": '''
+"""Processes on this machine, one after the other."""
+
+from unskip.study.engines.local import Local
+
+
+class OneByOne(Local):
+    """It has no settings of its own."""
+
+    def __init__(self, *, jobs: int | None = None, patience: float = 2.5) -> None:
+        super().__init__(jobs=1)
+''',
     "cli/greet_all.py": '''
 """A command."""
 
@@ -220,6 +232,7 @@ def added(tmp_path_factory):
             "export",
             "fit_budget",
             "inspect",
+            "study",
         ):  # their helps list what is there when they are read
             patch.delitem(sys.modules, f"unskip.cli.{name}", raising=False)
         (folder / "recipe.yaml").write_text(json.dumps(SMALL))
@@ -289,10 +302,17 @@ def test_a_runtime_runs_files(added):
         ("fit-budget", "renamed_onnx"),
         ("export", "renamed_torch"),
         ("analyze", "largest_weight"),
+        ("study", "one_by_one"),
     ],
 )
 def test_helps_list_it(added, asked, named):
     assert named in command(added, asked, "--help").replace("│ │ ", "")
+
+
+def test_an_engine_is_chosen(added):
+    (added / "study.yaml").write_text("{title: Mine, recipe: demo, grids: [{rows: [{row: plain, net: ce}]}]}")
+    arguments = ["study", "study.yaml", "--dry-run", "--seeds", 1, "--on", "one_by_one", "--on-set", "patience=1"]
+    assert "with 1 run at once" in command(added, *arguments)
 
 
 def test_a_command_is_called(added):
@@ -311,6 +331,8 @@ def test_a_command_is_called(added):
         ("catalogue.md", "| `deepest` | How many layers the network has. |"),
         ("catalogue.md", "| `largest_weight` | The largest weight of every network. |"),
         ("catalogue.md", "| `largest_weight` | `among` | `1000` |"),
+        ("study-form.md", "### one_by_one"),
+        ("study-form.md", "`patience=2.5`"),
         ("catalogue.md", "| `renamed_onnx` | ONNX files under another ending. |"),
     ],
 )

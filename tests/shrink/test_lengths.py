@@ -30,11 +30,19 @@ def test_a_training_fits_into_its_time_and_uses_it(seconds, step, images, batch)
     length = length_for(seconds, step, images, batch)
     assert length.epochs >= 1
     assert 0 < length.share <= 1
-    assert length.epochs == 1 or length.share == 1
+    assert length.epochs == 1 or length.share >= 0.9
     per_epoch, possible = images // batch, max(FEWEST_STEPS, seconds / step)
     steps = length.steps(images, batch)
     assert 1 <= steps <= possible + 1e-6
     assert steps > possible - max(2, min(per_epoch, possible)), "less than an epoch of the time is left"
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [(3.8, Length(4, 0.95)), (3.2, Length(3, 1.0)), (1.5, Length(1, 1.0)), (20.9, Length(20, 1.0))],
+)
+def test_one_epoch_more_on_most_of_the_images_where_that_is_worth_it(epochs, expected):
+    assert length_for(100 * epochs, 1.0, 6400, 64) == expected
 
 
 @given(count=st.integers(0, 100))

@@ -18,6 +18,8 @@ FEWEST_STEPS = 20
 TRIAL_STEPS = 300
 """Of a trial where the time decides: shortcuts of a deep network are far from gone after a hundred."""
 
+_MOST_IMAGES = 0.9  # so many must stay for one more epoch, which must be worth as much
+
 Preset = Literal["quick", "good", "best"]
 
 
@@ -58,15 +60,19 @@ class Length:
 
 
 def length_for(seconds: float, seconds_per_step: float, num_images: int, batch_size: int) -> Length:
-    """The longest training that fits into the time: whole epochs, or one on a share of the images.
+    """The longest training that fits into the time: whole epochs, one more on most of the images, or one on a share.
 
     It has `FEWEST_STEPS` steps, up to the rounding to whole epochs, even where they do not fit.
     """
-    steps = max(FEWEST_STEPS, seconds / seconds_per_step)
+    steps = max(FEWEST_STEPS, math.floor(seconds / seconds_per_step))
     epochs = steps / max(1, num_images // batch_size)
-    if epochs >= 1:
-        return Length(math.floor(epochs), 1.0)
-    return Length(1, min(1.0, math.floor(steps) * batch_size / num_images))
+    more = math.ceil(epochs)
+    longer = Length(more, min(1.0, steps * batch_size / (more * num_images)))
+    if more == 1:
+        return longer
+    whole = Length(more - 1 if epochs < more else more, 1.0)
+    gained = longer.steps(num_images, batch_size) / whole.steps(num_images, batch_size)
+    return longer if longer.share >= _MOST_IMAGES and gained > 1 / _MOST_IMAGES else whole
 
 
 def rung_sizes(candidates: int) -> list[int]:
