@@ -15,7 +15,7 @@ from unskip.run_analyses import RUN_ANALYSES, analyze
 
 FEW = {
     "clusters": {"images": 40},
-    "landscape": {"images": 16, "iterations": 2, "steps": 5},
+    "landscape": {"images": 16, "iterations": 2, "steps": 2},
     "feature_reuse": {"images": 20},
     "gradient_flow": {"batches": 1},
 }

@@ -109,8 +109,15 @@ def _clouds(plot: Clouds, name: str) -> Markup:
             marker, color = MARKERS[place % len(MARKERS)], net_color(1 + place % (NUM_COLORS - 1))
             axes.plot(cloud.x, cloud.y, marker, color=color, markersize=4, alpha=0.5, markeredgewidth=0)
         for cloud in plot.clouds:
-            where = {"ha": "center", "va": "center", "color": INK, "fontweight": "bold"}
-            axes.text(float(np.mean(cloud.x)), float(np.mean(cloud.y)), visible(short_label(cloud.label)), **where)
+            axes.text(
+                float(np.mean(cloud.x)),
+                float(np.mean(cloud.y)),
+                visible(short_label(cloud.label)),
+                ha="center",
+                va="center",
+                color=INK,
+                fontweight="bold",
+            )
         axes.set_xlim(-plot.reach, plot.reach)
         axes.set_ylim(-plot.reach, plot.reach)
         axes.set_aspect("equal")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from unskip.records.run_analysis import AnalyzedRun, Line, Lines, WordTable
 from unskip.run_analyses._runs import Kind, Subject
-from unskip.run_analyses._words import BySeed, half_band, mean_and_spread, mean_of, seeds_in_words
+from unskip.run_analyses._words import BySeed, as_they_are, half_band, mean_and_spread, mean_of, seeds_in_words
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,13 @@ def families_of(courses: Sequence[Course]) -> list[Family]:
     return [Family(tuple(course for course in courses if course.family == number)) for number in numbers]
 
 
-def at_end(
-    course: Course | None, kind: str, by: Callable[[BySeed], BySeed] = lambda figures: figures
-) -> tuple[str, BySeed | None]:
+def at_end(course: Course | None, kind: str, by: Callable[[BySeed], BySeed] = as_they_are) -> tuple[str, BySeed | None]:
     """A trained network as a claim takes it: its label and figures; the kind that there is none of, and None."""
     return (kind, None) if course is None else (course.label, by(course.end))
 
 
 def after(
-    course: Course | None, kind: str, epochs: int, by: Callable[[BySeed], BySeed] = lambda figures: figures
+    course: Course | None, kind: str, epochs: int, by: Callable[[BySeed], BySeed] = as_they_are
 ) -> tuple[str, BySeed | None]:
     """The same after so many epochs."""
     if course is None or epochs not in course.figures:

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import Field
+from torch import Tensor
 
 from unskip.records.run_analysis import Claim, Line, Lines, PlotGroup, WordTable
 from unskip.run_analyses._activations import block_maps, with_own_statistics
@@ -135,7 +136,7 @@ class FeatureReuse(AnalysisOfRuns):
 
     def plots(self) -> Sequence[PlotGroup]:
         """Over depth, family by family; over training."""
-        groups = []
+        groups: list[PlotGroup] = []
         for number in dict.fromkeys(each.family for each in self.depths):
             family = [each for each in self.depths if each.family == number]
             plots = (
@@ -157,8 +158,8 @@ class FeatureReuse(AnalysisOfRuns):
         return groups
 
 
-def _outputs(maps: Mapping[str, tuple[object, object]]) -> dict[str, object]:
-    return {place: gram(returned) for place, (_, returned) in maps.items()}  # type: ignore[arg-type]
+def _outputs(maps: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    return {place: gram(returned) for place, (_, returned) in maps.items()}
 
 
 def _mean(values: Sequence[float]) -> float:

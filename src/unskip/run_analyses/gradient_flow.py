@@ -150,7 +150,7 @@ class GradientFlow(AnalysisOfRuns):
 
     def plots(self) -> Sequence[PlotGroup]:
         """Norms over depth, family by family and epoch by epoch; the ratio over training."""
-        groups = []
+        groups: list[PlotGroup] = []
         for number in dict.fromkeys(each.family for each in self.norms):
             family = [each for each in self.norms if each.family == number]
             every = sorted({epochs for each in family for figures in each.parts.values() for epochs in figures})

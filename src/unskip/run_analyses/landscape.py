@@ -34,7 +34,7 @@ from unskip.run_analyses._activations import batches, with_own_statistics
 from unskip.run_analyses._courses import Course, after, at_end, course_plot, course_table, end_table, families_of
 from unskip.run_analyses._curvature import filter_normalised, largest_eigenvalue, loss_slice, negative_share
 from unskip.run_analyses._runs import Runs
-from unskip.run_analyses._words import claim, logarithms
+from unskip.run_analyses._words import as_they_are, claim, logarithms
 from unskip.run_analyses.base import AnalysisOfRuns
 
 _PAPER = "Demystification, section 4, loss landscape viewpoint"
@@ -79,7 +79,7 @@ class Landscape(AnalysisOfRuns):
         images: Annotated[int, Field(ge=8, description="training images, balanced over the classes")] = 128,
         iterations: Annotated[int, Field(ge=1, description="most products with the Hessian")] = 20,
         tolerance: Annotated[float, Field(gt=0, lt=1, description="relative residual that is small enough")] = 0.02,
-        steps: Annotated[int, Field(ge=5, le=101, description="points of the slice along each side")] = 11,
+        steps: Annotated[int, Field(ge=2, le=50, description="points of the slice on each side of the weights")] = 5,
         reach: Annotated[float, Field(gt=0, le=10, description="half the side of the slice, in filter norms")] = 1.0,
         epochs: Annotated[
             tuple[int, ...] | None,
@@ -87,7 +87,7 @@ class Landscape(AnalysisOfRuns):
         ] = None,
     ) -> Landscape:
         """Look at the loss around every network's weights."""
-        places = tuple(reach * (2 * place / (steps - 1) - 1) for place in range(steps))
+        places = tuple(reach * place / steps for place in range(-steps, steps + 1))
         found: dict[str, list[Course]] = {name: [] for name in ("loss", "eigenvalue", "residual", "negative")}
         slices = []
         for subject in runs.subjects:
@@ -126,7 +126,7 @@ class Landscape(AnalysisOfRuns):
         """Rougher without shortcuts, flatter with distillation, well-behaved from the beginning."""
         found = []
         for sharp, bent in zip(families_of(self.eigenvalue), families_of(self.negative), strict=True):
-            for figure, family, by in ((_SHARPNESS, sharp, logarithms), (_NEGATIVE, bent, dict)):
+            for figure, family, by in ((_SHARPNESS, sharp, logarithms), (_NEGATIVE, bent, as_they_are)):
                 plain = at_end(family.plain, "plain network", by)
                 found.append(claim(_ROUGHER, _PAPER, figure, plain, at_end(family.residual, "residual network", by)))
             plain = at_end(sharp.plain, "plain network", logarithms)
@@ -160,7 +160,7 @@ class Landscape(AnalysisOfRuns):
 
     def plots(self) -> Sequence[PlotGroup]:
         """Slices of the trained weights, then after each epoch; the two numbers over training."""
-        groups = []
+        groups: list[PlotGroup] = []
         every = [height for each in self.slices for row in each.heights for height in row]
         low, high = min(every), max(every)
         ends = {course.label: max(course.figures) for course in self.loss}
