@@ -322,16 +322,23 @@ def main() -> None:
     parser.add_argument("--test-images", type=int)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--teacher-epochs", type=int, default=2)
+    parser.add_argument("--only", metavar="STUDENT", action="append", help="this student, and others that are named so")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--print", action="store_true", dest="only_print", help="train nothing")
     arguments = vars(parser.parse_args())
-    net, at, out, only_print = (arguments.pop(name) for name in ("net", "at", "out", "only_print"))
+    net, at, only, out, only_print = (arguments.pop(name) for name in ("net", "at", "only", "out", "only_print"))
     cases = {equal: case for (of, equal), case in CASES.items() if of == net}
     if at not in (None, *cases):
         parser.error(f"{net} is compared at equal {' or '.join(cases)}")
     at = at or next(iter(cases))
+    case = cases[at]
+    if only:
+        unknown = set(only) - set(case.students)
+        if unknown:
+            parser.error(f"no student {', '.join(unknown)} among {', '.join(case.students)}")
+        case = replace(case, students={name: case.students[name] for name in only})
     if not only_print:
-        run(Setting(cases[at], **arguments), out / f"{net}-{at}.jsonl")
+        run(Setting(case, **arguments), out / f"{net}-{at}.jsonl")
     print(table(read(out / f"{net}-{at}.jsonl")))
 
 
