@@ -386,13 +386,20 @@ OF_A_RUN |= {each for each in OF_PAST_RUNS if isinstance(each, type)}
 OF_A_STUDY = {
     each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Study.__module__
 }
+OF_AN_ANALYSIS = {records.RunAnalysis}
 OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()}
-OF_A_COMPARISON -= OF_A_RUN | OF_A_SHRINK | OF_A_STUDY
+OF_A_COMPARISON -= OF_A_RUN | OF_A_SHRINK | OF_A_STUDY | OF_AN_ANALYSIS
 
 
 @pytest.mark.parametrize(
     ("page", "described"),
-    [("runs", OF_A_RUN), ("bench", OF_A_COMPARISON), ("shrink", OF_A_SHRINK), ("study-results", OF_A_STUDY)],
+    [
+        ("runs", OF_A_RUN),
+        ("bench", OF_A_COMPARISON),
+        ("shrink", OF_A_SHRINK),
+        ("study-results", OF_A_STUDY),
+        ("analyze", OF_AN_ANALYSIS),
+    ],
 )
 def test_every_field_of_the_records_is_described(page, described):
     text = (ROOT / "docs" / f"{page}.md").read_text()

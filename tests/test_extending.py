@@ -151,7 +151,7 @@ class LargestWeight(AnalysisOfRuns):
         found = {}
         for subject in runs.subjects:
             for run, net in subject.nets():
-                found[subject.label] = max(float(each.abs().max()) for each in list(net.parameters())[:among])
+                found[subject.label] = max(float(each.detach().abs().max()) for each in list(net.parameters())[:among])
         return cls(runs.about, found)
 
     def how(self):

@@ -22,6 +22,11 @@ def own_command(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module)  # -P: what lies in the working directory is not imported by accident
 
 
+def num_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class AnsweringProcess:
     """A process of its own, idle except between a question and its answer.
 

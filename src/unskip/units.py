@@ -75,7 +75,7 @@ def signed_points(share: float, decimals: int = 1) -> str:
     return f"+{size}" if share > 0 else f"{MINUS}{size}"
 
 
-def signed(number: float) -> str:
+def signed_number(number: float) -> str:
     """A difference in three digits, with its sign; zero has none."""
     size = f"{abs(number):.3g}"
     return size if float(size) == 0 else f"{'+' if number > 0 else MINUS}{size}"

@@ -128,7 +128,7 @@ CASES: Mapping[tuple[str, str], Case] = {
             "plain": fading(),
             "plain, then pruned": faded_then_pruned(pruned(0.125)),
             "pruned (more cycles)": aligned(pruned(0.75)),
-            "fewer blocks": aligned(blocks(5, 6, 6)),
+            "fewer blocks": aligned(blocks(5, 5, 5)),
             "fewer blocks, shortened": aligned(blocks(4, 4, 4), SHORTENED),
         },
         rates=(0.05,),

@@ -43,6 +43,7 @@ WRITES_FLAGS = {
     "report/svg.py": "CSS has variables",
     "runtimes/_vela.py": "calls a compiler",
     "search/recipes.py": "commands to copy",
+    "study/task.py": "calls a command",
 }
 
 

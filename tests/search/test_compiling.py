@@ -9,9 +9,10 @@ import pytest
 from search.known import DEVICE, estimated
 from unskip import UnskipError
 from unskip.nets import NetSpec
+from unskip.processes import num_cores
 from unskip.runtimes import configured
 from unskip.search import compiling
-from unskip.search.compiling import compile_all, num_cores
+from unskip.search.compiling import compile_all
 
 SHAPE = (3, 16, 16)
 FAKE = """

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from unskip.errors import UnskipError
+from unskip.study import running
 from unskip.study.cells import cells_of
-from unskip.study.engines import ENGINES, make_engine
+from unskip.study.engines import ENGINES, local, make_engine
 from unskip.study.folder import StudyFolder
 from unskip.study.running import Launch, carry_out_all
 
@@ -65,6 +66,13 @@ class Carried:
         epochs = Counter((note["cell"], note["what"]) for note in self.notes if note["what"] != "start")
         assert set(epochs.values()) == {1}
         assert len(epochs) == len(self.cells) * 6
+
+
+@pytest.fixture(autouse=True)
+def short_looks(monkeypatch):
+    """Looks at what cells of a tenth of a second do."""
+    monkeypatch.setattr(running, "_BETWEEN", 0.1)
+    monkeypatch.setattr(local, "_BETWEEN", 0.02)
 
 
 @pytest.fixture
@@ -126,7 +134,7 @@ def test_cells_fail_with_the_run_that_they_need(tiny, study_of, tmp_path):
 
 def test_a_study_that_is_killed_leaves_no_process_and_goes_on(carried):
     """Twice."""
-    for number in (1, 2):
+    for _ in range(2):
         carried.pace(0.2)
         before = len([note for note in carried.notes if note["what"] == "epoch 3"])
         child = os.fork()
@@ -134,9 +142,14 @@ def test_a_study_that_is_killed_leaves_no_process_and_goes_on(carried):
             carried.run(make_engine("local", jobs=2))
             os._exit(0)
         carried.wait_for("epoch 3", before + 1)
+        carried.pace(60)  # what is not ended now stays for a minute
+        time.sleep(0.3)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert carried.home.path.is_dir(), number
+        until = time.monotonic() + 30
+        while any(runs(note["pid"]) for note in carried.notes):
+            assert time.monotonic() < until
+            time.sleep(0.05)
     carried.pace(0.01)
     carried.run(make_engine("local", jobs=2))
     assert carried.home.state(carried.cells[0]) == "done"
@@ -149,6 +162,13 @@ def test_an_engine_and_its_settings_are_named():
         make_engine("slrum")
     with pytest.raises(UnskipError, match="thread: unknown key; did you mean 'threads'"):
         make_engine("local", ["thread=2"])
+
+
+@pytest.mark.parametrize(("engine", "package"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_package_that_is_missing_is_named(engine, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UnskipError, match=rf"pip install 'unskip\[{engine}\]'"):
+        make_engine(engine)
 
 
 @pytest.mark.slow
@@ -182,6 +202,14 @@ def test_jobs_of_submitit(carried):
     outcome = carried.run(make_engine("slurm", ["executor=local", "minutes=5"], jobs=2))
     assert len(outcome.done) == 4
     carried.check_complete()
+
+
+def runs(process):
+    """Whether there is such a process, and it is none that only waits to be forgotten."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def parent_of(process):

@@ -107,8 +107,7 @@ def study(
         out.print("nothing was trained or written", highlight=False)
         return
     with Progress() as progress:
-        progress.say("measuring")
-        record, outcome = conduct(prepared, engine, launch=start, console=out, measured=progress.done)
+        record, outcome = conduct(prepared, engine, launch=start, console=out, say=progress.say, done=progress.done)
     out.print()
     show_study(record, out)
     out.print(f"\npage: {where / 'study.html'}", highlight=False, soft_wrap=True)

@@ -33,7 +33,7 @@ TEMPLATES.globals |= {
     name: getattr(module, name)
     for module, names in (
         (chance, ("tells_chance",)),
-        (units, ("duration", "milliseconds", "percent", "points", "signed", "signed_points", "times")),
+        (units, ("duration", "milliseconds", "percent", "points", "signed_number", "signed_points", "times")),
         (findings, ("COSTS", "Verdict", "fastest", "pairs")),
         (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
         (layers, ("in_short",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -11,7 +12,6 @@ from rich.text import Text
 
 from unskip.files import write_text
 from unskip.records import Study
-from unskip.report.labels import short_label
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.study_curves import curve_drawings
 from unskip.report.study_tables import facts_of, figures_table, minutes_table, order_table
@@ -20,7 +20,7 @@ from unskip.report.svg import visible
 from unskip.report.table import Table
 from unskip.report.terminal import show_table
 
-_HEAD = 20  # characters of a column's title in the terminal
+_HEAD = 18  # characters of a line of a column's title in the terminal
 
 
 def write_study(folder: Path) -> Path:
@@ -76,7 +76,8 @@ def show_study(record: Study, console: Console) -> None:
 
 
 def _in_terminal(table: Table) -> Table:
-    """The same with titles and labels of one line, and titles that are not wider than figures need."""
-    columns = tuple(each.model_copy(update={"title": short_label(each.title, _HEAD)}) for each in table.columns)
+    """The same with labels of one line, and titles that are not wider than figures are."""
+    titles = (textwrap.fill(visible(each.title), _HEAD) for each in table.columns)
+    columns = tuple(each.model_copy(update={"title": title}) for each, title in zip(table.columns, titles, strict=True))
     rows = tuple(replace(row, line=replace(row.line, label=visible(row.line.label))) for row in table.rows)
     return replace(table, columns=columns, rows=rows)

@@ -30,7 +30,8 @@ class Compare:
     def title(self) -> str:
         """The order in a few words."""
         where = "" if self.order.columns is None else f" in {self.order.columns}"
-        return f"{self.order.better} better than {self.order.than}{where}"
+        word = "less" if {each.value for each in self.places} == {"minutes"} else "better"
+        return f"{self.order.better} {word} than {self.order.than}{where}"
 
     @property
     def sums(self) -> tuple[Compared, ...]:

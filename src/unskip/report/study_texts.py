@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 import unicodedata
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from unskip.records import Entry, Study
 from unskip.report.model_card import markdown_text
@@ -34,11 +37,13 @@ _TEX = {
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{MINUS SIGN}": "$-$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
-    "\N{EN DASH}": "--",
+    "\N{EN DASH}": r"\textendash{}",
     "\N{RIGHTWARDS ARROW}": r"$\to$",
 }
+_Part = TypeVar("_Part")
 _DOUBLED = re.compile(r"([-',])(?=\1)")  # which would become another sign
 _TEX_WIDTH, _TEX_CELL = 82, 15  # characters of a page, and of a column
+_TEX_LINES = 46  # of a page, beside a caption
 
 
 @dataclass(frozen=True)
@@ -78,10 +83,13 @@ def as_tex(study: Study) -> str:
     """
     return TEMPLATES.get_template("study.tex.j2").render(
         study=study,
-        tables=_tex_tables(study),
+        pages=_pages(
+            _tex_tables(study), lambda table: 3 + len(table.rows) + sum(any(row.printed) for row in table.rows)
+        ),
         figures=figures_table(study),
-        orders=_orders(study),
+        order_pages=_pages(_orders(study), lambda order: 5 + len(order[1].rows)),
         tex=tex_text,
+        head=_tex_head,
         name=re.sub(r"[^A-Za-z0-9-]+", "-", study.name) + "-quick" * study.quick,
         sentences=sentences,
     )
@@ -104,6 +112,16 @@ def _tex_tables(study: Study) -> list[TexTable]:
     return tables
 
 
+def _pages(parts: Iterable[_Part], lines: Callable[[_Part], int]) -> list[list[_Part]]:
+    """The parts, page by page; a part alone may still be too long for one."""
+    pages: list[list[_Part]] = []
+    for part in parts:
+        if not pages or sum(map(lines, (*pages[-1], part))) > _TEX_LINES:
+            pages.append([])
+        pages[-1].append(part)
+    return pages
+
+
 def as_markdown(study: Study) -> str:
     """Markdown of the tables and of what is said of them."""
     return TEMPLATES.get_template("study.md.j2").render(
@@ -122,6 +140,12 @@ def _orders(study: Study) -> list[tuple[str, Table]]:
 def tex_text(text: str) -> str:
     """Text as LaTeX prints it, nothing in it a command; signs that pdfLaTeX may lack become ASCII, or a code."""
     return _DOUBLED.sub(r"\1{}", "".join(map(_tex_sign, " ".join(text.split()))))
+
+
+def _tex_head(title: str) -> str:
+    """A column's title on as many lines as it needs to be no wider than the column."""
+    lines = [tex_text(line) for line in textwrap.wrap(title, _TEX_CELL)]
+    return r"\shortstack[r]{" + r"\\{}".join(lines) + "}" if len(lines) > 1 else tex_text(title)
 
 
 def _tex_sign(sign: str) -> str:

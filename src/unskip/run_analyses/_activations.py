@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
+from unskip.surgery import with_recalibrated_statistics
 
 _BATCH = 128
 
@@ -18,6 +19,11 @@ _BATCH = 128
 def batches(images: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Images, and what goes with them, in batches."""
     return zip(*(each.split(_BATCH) for each in (images, *others)), strict=True)
+
+
+def with_own_statistics(net: StagedNet, images: Tensor) -> StagedNet:
+    """A copy in eval mode whose BatchNorm has the statistics of images (images, channels, height, width)."""
+    return with_recalibrated_statistics(net, images.split(_BATCH))
 
 
 def classifier_of(net: StagedNet, name: str) -> nn.Linear:

@@ -9,8 +9,9 @@ behind its last activation.
   neither change the resolution nor the number of channels: those are where an identity shortcut hands its input on.
 - Across networks: each block's output against that of the teacher's block of the same name.
 
-With snapshots the mean is also found after those epochs. A network of `fade_kd` still has its shortcuts, or a part of
-them, then.
+With snapshots the mean is also found after those epochs. BatchNorm has the statistics of the same images there, since
+the running ones lag behind after few steps, and are none before the first. A network of `fade_kd` still has its
+shortcuts, or a part of them, then.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from unskip.records.run_analysis import Claim, Line, Lines, PlotGroup, WordTable
-from unskip.run_analyses._activations import block_maps
+from unskip.run_analyses._activations import block_maps, with_own_statistics
 from unskip.run_analyses._courses import Course, at_end, course_plot, course_table, end_table, families_of
 from unskip.run_analyses._runs import Runs
 from unskip.run_analyses._similarity import cka, gram
@@ -84,7 +85,8 @@ class FeatureReuse(AnalysisOfRuns):
                     at = subject.trained_for if kept is None else kept
                     runs.say(f"blocks of {subject.label} after {at} epochs, seed {run.seed}")
                     inside, across, steady = {}, {}, []
-                    for place, (given, returned) in block_maps(net, pictures).items():
+                    looked_at = net if kept is None else with_own_statistics(net, pictures)
+                    for place, (given, returned) in block_maps(looked_at, pictures).items():
                         output = gram(returned)
                         inside[place] = cka(gram(given), output)
                         if given.shape == returned.shape:

@@ -12,8 +12,9 @@ way in all networks, and all pictures have the same axes and levels.
 - The share of negative curvature counts the inner points of the slice in which the smaller eigenvalue of the slice's
   own Hessian, by central differences, is negative by more than a hundredth of the larger.
 
-With snapshots both are also found after those epochs. A network of `fade_kd` still has its shortcuts, or a part of
-them, then.
+With snapshots both are also found after those epochs. BatchNorm has the statistics of the same images there, since
+the running ones lag behind after few steps, and are none before the first. A network of `fade_kd` still has its
+shortcuts, or a part of them, then.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from torch.nn import functional as F
 
 from unskip.nets import StagedNet
 from unskip.records.run_analysis import Claim, PlotGroup, Surface, WordTable
-from unskip.run_analyses._activations import batches
+from unskip.run_analyses._activations import batches, with_own_statistics
 from unskip.run_analyses._courses import Course, after, at_end, course_plot, course_table, end_table, families_of
 from unskip.run_analyses._curvature import filter_normalised, largest_eigenvalue, loss_slice, negative_share
 from unskip.run_analyses._runs import Runs
@@ -96,7 +97,7 @@ class Landscape(AnalysisOfRuns):
                     at = subject.trained_for if kept is None else kept
                     runs.say(f"loss around {subject.label} after {at} epochs, seed {run.seed}")
                     pictures, labels = run.data.labelled_train_images(images, 0)
-                    look = _Look(net, pictures, labels)
+                    look = _Look(net if kept is None else with_own_statistics(net, pictures), pictures, labels)
                     eigen = largest_eigenvalue(look.parameters, look.losses, iterations=iterations, tolerance=tolerance)
                     heights = look.heights(places)
                     numbers = (look.loss(), eigen.value, eigen.residual, negative_share(heights))

@@ -11,9 +11,9 @@ from unskip.dataflow import Cost, Device, device_named, estimated_cost
 from unskip.errors import UnskipError
 from unskip.export import format_for_device
 from unskip.nets import StagedNet
+from unskip.processes import num_cores
 from unskip.records import Cell
 from unskip.runtimes import Configuration, Estimator, find_runtime
-from unskip.search.compiling import num_cores
 from unskip.search.measuring import share_used
 from unskip.search.student import Student
 from unskip.surgery import edited, with_pruned_channels

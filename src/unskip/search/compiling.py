@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from unskip.errors import UnskipError
 from unskip.export import known_estimate
 from unskip.nets import NetSpec
 from unskip.own_code import allowed_modules
-from unskip.processes import AnsweringProcess, own_command
+from unskip.processes import AnsweringProcess, num_cores, own_command
 from unskip.records import Estimate
 from unskip.runtimes import Configuration
 
@@ -46,11 +45,6 @@ def compile_all(
         pool = _Pool(specs, input_shape, device, left, answers, lambda: compiled(len(answers), len(specs)))
         pool.work(min(num_cores(), len(specs) - len(answers)))
     return [answers[place] for place in range(len(specs))]
-
-
-def num_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Pool:

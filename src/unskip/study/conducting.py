@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +64,13 @@ def conduct(
     *,
     launch: Launch | None = None,
     console: Console | None = None,
-    measured: Measured | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    done: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[Record, Outcome]:
     """Run what is not done of a study, and write its record and its page. Stopped at any moment, the same call goes on.
 
-    Raises `UnskipError` for what cannot be used, and where another call works in the folder. A cell that fails is in
-    the outcome, and in the record.
+    ``say`` is told what is being done, ``done`` how much of it, of how much. Raises `UnskipError` for what cannot be
+    used, and where another call works in the folder. A cell that fails is in the outcome, and in the record.
     """
     out, home = console or Console(quiet=True), prepared.folder
     with only_process(home.path):
@@ -77,9 +78,11 @@ def conduct(
         with engine:
             plan = plan_study(prepared.chosen, home)
             if engine.measures_here:
-                measure(plan, home, threads=engine.threads, measured=measured)
+                say("taking a few steps of every kind of training")
+                measure(plan, home, threads=engine.threads, measured=done)
             show_plan(prepared.study, plan, prepared.chosen, engine, out)
-            progress = Progress(plan, prepared.chosen, home, engine, out)
+            say("running cells")
+            progress = Progress(plan, prepared.chosen, home, engine, out, done)
             outcome = carry_out_all(
                 prepared.chosen, home, engine, launch or Launch(), ended=progress.ended, lost=progress.lost
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -58,17 +58,27 @@ def _time_in_words(plan: Plan, engine: Engine) -> str:
 class Progress:
     """A line for each cell as it ends, with the time that is left."""
 
-    def __init__(self, plan: Plan, cells: Sequence[Cell], folder: StudyFolder, engine: Engine, out: Console) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        cells: Sequence[Cell],
+        folder: StudyFolder,
+        engine: Engine,
+        out: Console,
+        done: Callable[[int, int], None] = lambda done, of: None,
+    ) -> None:
         self._left = {cell.folder: plan.seconds_of(cell) for cell in cells if folder.state(cell) != "done"}
         self._of = len(self._left)
         self._engine = engine
         self._out = out
+        self._say_done = done
         self._began = time.monotonic()
         self._took: list[tuple[float, float | None]] = []  # seconds, and those that were expected
 
     def ended(self, cell: Cell, why: str, seconds: float) -> None:
         """Say that a cell has ended, and why it failed."""
         self._took.append((seconds, self._left.pop(cell.folder, None)))
+        self._say_done(self._of - len(self._left), self._of)
         number = f"[{self._of - len(self._left)}/{self._of}]"
         name = f"{cell.label}, seed {cell.seed}"
         if why:

@@ -13,7 +13,7 @@ from unskip.study.cells import Cell
 from unskip.study.engines import Engine
 from unskip.study.folder import StudyFolder
 from unskip.study.readings import made_of
-from unskip.study.task import Task, last_words
+from unskip.study.task import HELD, Task, last_words
 
 _BETWEEN = 1.0  # seconds between looks at what waits for a teacher
 _MOST_LOSSES = 3  # of a cell's worker, one after the other, without an epoch between them
@@ -148,10 +148,10 @@ class _Running:
         if self._is_done(cell.folder):
             self._outcome.done.append(cell)
             self._say_ended(cell, "", seconds)
-        elif code is None and self._may_try_again(cell):
+        elif code in (None, HELD) and self._may_try_again(cell):
             self._say_lost(cell)
             self._waiting.insert(0, cell)
-        elif code is None:
+        elif code in (None, HELD):
             self._fail(
                 cell, f"its worker was lost {_MOST_LOSSES} times without an epoch between; see {task.log}", seconds
             )

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from filelock import FileLock, Timeout
 from unskip.errors import UnskipError
 
 _PATIENCE = 60.0  # seconds that a process of an earlier attempt has to leave the folder
+HELD = 75  # sysexits.h: try again later
 _SAID = re.compile(r"^unskip: (.*)$", re.MULTILINE)
 
 
@@ -78,15 +78,14 @@ class TaskProcess:
 def carry_out(task: Task) -> int:
     """Run a task in a worker, and return its exit code.
 
-    Waits for a process of an earlier attempt, whose worker was killed, to leave the folder.
+    Waits for a process of an earlier attempt, whose worker was killed, to leave the folder; ``HELD`` where it does not.
     """
-    lock, until = FileLock(task.folder / ".lock"), time.monotonic() + _PATIENCE
-    while task.folder.is_dir() and time.monotonic() < until:
+    if task.folder.is_dir():
         try:
-            with lock.acquire(timeout=1):
-                break
+            with FileLock(task.folder / ".lock").acquire(timeout=_PATIENCE):
+                pass
         except Timeout:
-            continue
+            return HELD
     process = TaskProcess(task)
     try:
         return process.wait()

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from pydantic import PositiveInt
 
+from unskip.processes import num_cores
 from unskip.study.engines.base import Engine
 from unskip.study.task import Task, TaskProcess
 
@@ -58,11 +59,6 @@ class Local(Engine):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for _, process in self._running.values():
             process.end()
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _visible_gpus() -> list[str]:
