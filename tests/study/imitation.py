@@ -40,9 +40,14 @@ for epoch in range(done + 1, EPOCHS + 1):
     with open(metrics, "a") as file:
         file.write(json.dumps({"net": "teacher" if epoch < 3 else "kd", "epoch": epoch}) + "\n")
     note(f"epoch {epoch}")
+    checkpoint = folder / "checkpoints" / "teacher.ckpt"
+    if epoch == 1:
+        checkpoint.parent.mkdir(exist_ok=True)
+        checkpoint.touch()
     if epoch == 2:
         (folder / "nets").mkdir(exist_ok=True)
         (folder / "nets" / "teacher.safetensors").write_bytes(b"")
+        checkpoint.unlink()
 results = top / "results" / folder.name
 (folder / "run.json").write_text(results.read_text() if results.exists() else "{}")
 note("end")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from unskip.errors import UnskipError
+from unskip.run_folder import only_process
 from unskip.study import running
 from unskip.study.cells import cells_of
 from unskip.study.engines import ENGINES, local, make_engine
@@ -89,6 +90,33 @@ def test_cells_that_need_one_teacher_wait_until_it_is_there(carried):
         first, second = sorted((n for n in of_net if n["what"] == "start"), key=lambda note: note["at"])
         trained = next(n for n in of_net if n["cell"] == first["cell"] and n["what"] == "epoch 2")
         assert second["at"] > trained["at"]
+
+
+@pytest.mark.parametrize(("given", "at_once"), [({}, 2), ({"teacher.weights": "mine.pth"}, 4)])
+def test_only_cells_that_train_a_teacher_are_waited_for(tiny, study_of, tmp_path, given, at_once):
+    """Of four cells with two teachers two begin, and all four where their teachers are given."""
+    tiny["set"] |= given
+    carried = Carried(study_of(tiny), tmp_path, 0.0)
+    nobody = {"ended": lambda *told: None, "lost": lambda cell: None}
+    cells = running._Running(carried.cells, carried.home, make_engine("local"), LAUNCH, **nobody)
+    assert len(cells._ready(4)) == at_once
+    for cell in cells._ready(4):
+        cells._started(cell)
+    assert len(cells._ready(4)) == 0
+
+
+def test_a_teacher_that_was_begun_is_gone_on_with(carried):
+    """By the cell that began it, even while what is left of its process still holds its folder."""
+    nobody = {"ended": lambda *told: None, "lost": lambda cell: None}
+    begun = next(cell for cell in carried.cells if cell.folder.endswith("net-8_method-align_kd_seed-0"))
+    checkpoint = carried.home.run(begun).checkpoint("teacher")
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    cells = running._Running(carried.cells, carried.home, make_engine("local"), LAUNCH, **nobody)
+    names = ["runs/net-14_method-kd_seed-0", begun.folder]
+    assert sorted(cell.folder for cell in cells._ready(4)) == names
+    with only_process(carried.home.run(begun).path):
+        assert [cell.folder for cell in cells._ready(4)] == names[:1]
 
 
 def test_what_is_done_is_not_run_again(carried):
@@ -174,12 +202,14 @@ def test_a_package_that_is_missing_is_named(engine, package, monkeypatch):
 @pytest.mark.slow
 def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
     ray = pytest.importorskip("ray")
-    carried.pace(0.3)
+    carried.pace(0.5)
+    killed = []
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
 
         def kill_a_worker():
-            note = carried.wait_for("epoch 3")[0]
+            note = carried.wait_for("epoch 1")[0]
+            killed.append(note["cell"])
             watcher = parent_of(note["pid"])
             os.kill(parent_of(watcher), signal.SIGKILL)
 
@@ -193,6 +223,9 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
     assert len(carried.lost) == 1
     starts = Counter(note["cell"] for note in carried.notes if note["what"] == "start")
     assert sorted(starts.values()) == [1, 1, 1, 2]
+    assert starts[killed[0]] == 2
+    of_its_net = [note["cell"] for note in carried.notes if note["what"] == "start" and killed[0][:5] in note["cell"]]
+    assert of_its_net[:2] == killed * 2, "it goes on with its teacher before another cell could train the same"
     carried.check_complete()
 
 

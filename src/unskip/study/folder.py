@@ -110,6 +110,10 @@ class StudyFolder:
         """Whether a cell has its teacher, which others then find again."""
         return self.run(cell).weights("teacher").is_file()
 
+    def has_begun_teacher(self, cell: Cell) -> bool:
+        """Whether a cell has been interrupted while it trained its teacher."""
+        return self.run(cell).checkpoint("teacher").is_file()
+
     def progress(self, cell: Cell) -> int:
         """The epochs that a cell has behind it."""
         return len(read_json_lines(self.run(cell).metrics))

@@ -75,7 +75,7 @@ class _Running:
         self._say_ended = ended
         self._say_lost = lost
         self._teachers = {cell.folder: teacher_key(cell) for cell in cells}
-        self._has_teacher: set[str] = set()  # cells whose teacher is there
+        self._trained = {self._teachers[cell.folder] for cell in cells if folder.has_teacher(cell)}  # teachers
         self._waiting = [cell for cell in cells if folder.state(cell) != "done"]
         self._running: dict[str, tuple[Cell, float]] = {}
         self._losses: dict[str, tuple[int, int]] = {}  # how many, and the epochs at the last one
@@ -87,7 +87,7 @@ class _Running:
             self._started(self._cells[task.name])
         while self._waiting or self._running:
             self._pass_over_what_cannot_start()
-            while len(self._running) < self._engine.capacity and (cell := self._next()) is not None:
+            for cell in self._ready(self._engine.capacity - len(self._running)):
                 self._folder.begin(cell)
                 self._engine.start(tasks[cell.folder])
                 self._started(cell)
@@ -111,22 +111,33 @@ class _Running:
             launch=self._launch.launch,
         )
 
-    def _next(self) -> Cell | None:
-        """The first cell whose runs before it are done and whose teacher nobody is training."""
-        trained_now = {
-            self._teachers[name] for name, (cell, _) in self._running.items() if not self._teacher_is_there(cell)
-        }
-        for cell in self._waiting:
-            key = self._teachers[cell.folder]
-            ready = all(self._is_done(need) for need in cell.needs) and (key is None or key not in trained_now)
-            if ready and not self._folder.is_held(cell):  # by what is left of an earlier call
-                return cell
-        return None
+    def _ready(self, room: int) -> list[Cell]:
+        """The first cells whose runs before them are done and whose teacher is there, or which are to train it.
 
-    def _teacher_is_there(self, cell: Cell) -> bool:
-        if cell.folder not in self._has_teacher and self._folder.has_teacher(cell):
-            self._has_teacher.add(cell.folder)
-        return cell.folder in self._has_teacher
+        A teacher that an interrupted cell has begun is for that cell to go on with.
+        """
+        running = [
+            cell for cell, _ in self._running.values() if self._teachers[cell.folder] not in {None, *self._trained}
+        ]
+        self._trained |= {self._teachers[cell.folder] for cell in running if self._folder.has_teacher(cell)}
+        training = {self._teachers[cell.folder]: cell.folder for cell in running}
+        for cell in self._waiting:
+            if self._folder.has_begun_teacher(cell):
+                training.setdefault(self._teachers[cell.folder], cell.folder)
+        ready: list[Cell] = []
+        for cell in self._waiting:
+            if len(ready) >= room:
+                break
+            key = self._teachers[cell.folder]
+            is_trained_elsewhere = key not in self._trained and training.get(key, cell.folder) != cell.folder
+            if is_trained_elsewhere or not all(self._is_done(need) for need in cell.needs):
+                continue
+            if self._folder.is_held(cell):  # by what is left of an earlier call
+                continue
+            ready.append(cell)
+            if key is not None:
+                training.setdefault(key, cell.folder)
+        return ready
 
     def _is_done(self, need: str) -> bool:
         return (self._folder.path / need / "run.json").is_file()
