@@ -40,8 +40,8 @@ def test_another_training_stands_beside(copied):
 def test_another_network_is_a_family_of_its_own(copied):
     text = (copied[1] / "recipe.yaml").read_text().replace("net: resnet8", "net: resnet14")
     (copied[1] / "recipe.yaml").write_text(text)
-    families = read_runs(copied).families
-    assert [[subject.label for subject in family] for family in families] == [
+    subjects = read_runs(copied).subjects
+    assert [[each.label for each in subjects if each.family == family] for family in (0, 1)] == [
         ["resnet8 teacher", "resnet8 ce", "resnet8 joint_rd"],
         ["resnet14 teacher", "resnet14 ce", "resnet14 joint_rd"],
     ]

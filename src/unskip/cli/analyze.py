@@ -60,6 +60,8 @@ def analyze(
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None:
             check_writable(file, option)
+    for folder in folders:
+        check_writable(folder / "analyses" / f"{what}.json", "RUN")
     with Progress() as progress:
         found = analyze_runs(folders, what, parse_settings(settings or ()), nets=names_in(nets or ""), say=progress.say)
     found.show(out)

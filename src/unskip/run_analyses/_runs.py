@@ -114,7 +114,7 @@ class Subject:
 
     ``label`` is unique among those that are looked at, ``net`` the label in its runs. ``epochs`` are those after which
     all its runs have kept its weights, ``trained_for`` is how many there were. Those of a ``family`` have one teacher
-    and one student architecture.
+    and one student architecture. It ``leads`` where it is the first network that comes out of its training.
     """
 
     label: str
@@ -125,6 +125,7 @@ class Subject:
     runs: tuple[TrainedRun, ...]
     epochs: tuple[int, ...]
     trained_for: int
+    leads: bool
 
     def nets(self, epochs: int | None = None) -> Iterator[tuple[TrainedRun, StagedNet]]:
         """Each run with its network, as it ships or after so many epochs."""
@@ -158,12 +159,6 @@ class Runs(Sequence[TrainedRun]):
     def about(self) -> tuple[AnalyzedRun, ...]:
         """As an analysis's record has them."""
         return tuple(run.about for run in self._runs)
-
-    @property
-    def families(self) -> list[list[Subject]]:
-        """The networks of one teacher and one student architecture, family by family."""
-        numbers = dict.fromkeys(subject.family for subject in self.subjects)
-        return [[subject for subject in self.subjects if subject.family == number] for number in numbers]
 
     def test_images(self, count: int) -> tuple[Tensor, Tensor]:
         """Test images (count, channels, height, width), normalised, balanced over the classes, and their labels."""
@@ -256,6 +251,8 @@ def _subjects(runs: Sequence[TrainedRun], nets: Collection[str]) -> Iterator[Sub
             runs=own,
             epochs=tuple(epochs for epochs in offered if all(run.has_snapshot(label, epochs) for run in own)),
             trained_for=first.training(label).epochs,
+            leads=next(each for each in first.labels if first.training_label(each) == first.training_label(label))
+            == label,
         )
 
 

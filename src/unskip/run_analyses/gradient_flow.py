@@ -10,7 +10,8 @@ the last stage's. Where gradients vanish on their way back, that ratio is small.
 compared so; those of other depths have other numbers of parameters in a stage.
 
 Layers that training adds and drops afterwards (connectors) are new here, and mixup and cutmix are left out. A method
-that trains one part after the other has no gradient in the others: a dash.
+that trains one part after the other has no gradient in the others: a dash. Where several networks come out of one
+training, the first stands for it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unskip.errors import UnskipError
 from unskip.methods import method_from
 from unskip.methods.base import DistillationLoss
 from unskip.methods.ce import CE
@@ -86,8 +88,8 @@ class GradientFlow(AnalysisOfRuns):
         """Look at the gradients of every training."""
         norms, ratios = [], []
         for subject in runs.subjects:
-            if any(run.training_label(subject.net) != subject.net for run in subject.runs):
-                continue  # it comes out of the training of another, which is looked at
+            if not subject.leads:
+                continue  # its training is looked at under the first network that comes out of it
             parts: dict[str, dict[int, dict[int, float]]] = {}
             course = Course.begun(subject)
             for kept in (*runs.epochs_of(subject, epochs), None):
@@ -104,6 +106,8 @@ class GradientFlow(AnalysisOfRuns):
             method = "ce" if subject.kind == "teacher" else _method_name(subject)
             norms.append(Norms(subject.label, subject.kind, subject.family, subject.color, method, parts))
             ratios.append(course)
+        if not norms:
+            raise UnskipError("`nets` names no first network of a training, and a training is looked at under that one")
         return cls(runs.about, batches, tuple(norms), tuple(ratios))
 
     def how(self) -> str:
@@ -185,7 +189,7 @@ def gradient_norms(
 
 def _norms(run: TrainedRun, subject: Subject, kept: int | None, at: int, count: int) -> dict[str, float]:
     """Of the batches with which a training goes on after so many epochs."""
-    label = subject.net
+    label = run.training_label(subject.net)
     training = run.training(label)
     method = CE() if label == "teacher" else method_from(label, run.recipe.methods[label])
     teacher = None if label == "teacher" else run.net("teacher")
@@ -206,7 +210,8 @@ def _batches(run: TrainedRun, size: int, seed: int, epoch: int, count: int) -> I
 
 def _method_name(subject: Subject) -> str:
     run = subject.runs[0]
-    return method_from(subject.net, run.recipe.methods[subject.net]).name
+    label = run.training_label(subject.net)
+    return method_from(label, run.recipe.methods[label]).name
 
 
 def _over_depth(family: Sequence[Norms], epochs: int) -> Lines:
