@@ -35,6 +35,14 @@ def test_every_kind_of_edits_comes_before_a_second_of_one_kind(answer, trials):
     assert len({trial.label for trial in trials}) == len(trials) == 8
 
 
+def test_one_edit_is_tried_before_several_together(trials):
+    firsts = list(dict.fromkeys(map(_names, trials)))
+    without_groups = [names for names in firsts if "with_grouped_convs" not in names]
+    assert {frozenset({"at_depth"}), frozenset({"with_pruned_channels"})} <= set(firsts)
+    assert firsts[: len(without_groups)] == without_groups
+    assert [len(names) for names in without_groups] == sorted(map(len, without_groups))
+
+
 def test_shortcuts_fade_where_some_go_and_other_students_are_aligned(trials):
     methods = {}
     for trial in trials:

@@ -106,13 +106,16 @@ def compile_students(
 
 
 def _varied(students: Sequence[Student], known: Collection[frozenset[str]]) -> list[Student]:
-    """The students in their order, but the first ones of kinds of edits that are not ``known`` before all others."""
+    """The students in their order, but the first ones of kinds of edits that are not ``known`` before all others.
+
+    Of these, one edit comes before several together.
+    """
     firsts: dict[frozenset[str], Student] = {}
     for student in students:
         if student.kinds not in known:
             firsts.setdefault(student.kinds, student)
-    chosen = set(firsts.values())
-    return [*firsts.values(), *(student for student in students if student not in chosen)]
+    first = sorted(firsts.values(), key=lambda student: len(student.kinds))
+    return [*first, *(student for student in students if student not in first)]
 
 
 def _kinds_within(

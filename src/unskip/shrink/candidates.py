@@ -70,12 +70,12 @@ def _varied(answers: Sequence[BudgetAnswer]) -> Iterator[tuple[BudgetAnswer, Can
 
 
 def _kinds(answer: BudgetAnswer) -> list[list[tuple[BudgetAnswer, Candidate]]]:
-    """By their kinds of edits; those with groups, whose convolutions begin with new weights, last."""
+    """By their kinds, one edit before several together; those with groups, whose convolutions begin anew, last."""
     kinds: dict[frozenset[str], list[tuple[BudgetAnswer, Candidate]]] = {}
     for candidate in (answer.own, *answer.candidates):
         if candidate.is_usable and not candidate.student.sub_net:
             kinds.setdefault(candidate.student.kinds, []).append((answer, candidate))
-    return sorted(kinds.values(), key=lambda kind: kind[0][1].student.groups > 1)
+    return [kinds[kind] for kind in sorted(kinds, key=lambda kind: (kinds[kind][0][1].student.groups > 1, len(kind)))]
 
 
 def _label(words: str, taken: Sequence[str]) -> str:
