@@ -21,6 +21,7 @@ from unskip.surgery import edited, with_pruned_channels
 _SMALLEST_BATCH = 4
 _FEWEST_ROUNDS = 2  # the first one shows how far the forecast misleads
 _OF_MEMORY = ("sram",)
+_SPARE = 0.9  # of the limits: what is known of other kinds of edits misleads by some per cent
 
 
 class Forecast:
@@ -98,11 +99,18 @@ def compile_students(
         share = {student: _guessed(student, known, measured, most, forecast) for student in left}
         size = min(max(_SMALLEST_BATCH, num_cores()), at_most + 1 - len(measured))
         kinds = _kinds_within(known, measured, most)
-        within = _varied([student for student in left if share[student] <= 1], kinds)
+        within = _varied(_likely(left, share, {student.kinds for student in known}), kinds)
         within = within[: size if kinds else (size + 1) // 2]
         cheapest = sorted((each for each in left if each not in within), key=lambda student: share[student])
         batch = [*within, *cheapest][: max(size, 0)]
     return {structure: cell for structure, cell in measured.items() if structure != own[0].structure}
+
+
+def _likely(
+    students: Sequence[Student], share: Mapping[Student, float], compiled: Collection[frozenset[str]]
+) -> list[Student]:
+    """Those that are guessed to be within the limits; with room to spare where nothing of their kind was compiled."""
+    return [each for each in students if share[each] <= (1 if each.kinds in compiled else _SPARE)]
 
 
 def _varied(students: Sequence[Student], known: Collection[frozenset[str]]) -> list[Student]:
