@@ -6,9 +6,9 @@ import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
 from unskip.errors import UnskipError
 
@@ -26,6 +26,16 @@ class _OpenSection(Section):
     """Settings of which some go on to where they are checked."""
 
     model_config = ConfigDict(extra="allow")
+
+
+def _one_line(title: str) -> str:
+    if not title.isprintable():
+        raise ValueError("a title is one line without control characters")
+    return title
+
+
+Title = Annotated[str, AfterValidator(_one_line)]
+"""The heading of a page."""
 
 
 def arguments_of(function: Callable[..., Any]) -> type[Section]:

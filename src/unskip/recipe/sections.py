@@ -13,7 +13,7 @@ from unskip.recipe.data import DataRecipe
 from unskip.recipe.task import TaskKey, TaskRecipe
 from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained
 from unskip.recipe.yaml_text import dump_yaml
-from unskip.settings import Section, shortened
+from unskip.settings import Section, Title, shortened
 
 
 def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:
@@ -153,7 +153,7 @@ def _only_fades(methods: Any) -> bool:
 class Recipe(Section):
     """Everything that decides a run's result."""
 
-    title: str = Field("", max_length=500, description="the report's heading")
+    title: Title = Field("", max_length=500, description="the report's heading")
     task: TaskKey = TaskRecipe()
     data: DataRecipe = DataRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
@@ -167,13 +167,6 @@ class Recipe(Section):
     training: TrainingRecipe = TrainingRecipe()
     measure: MeasureRecipe = MeasureRecipe()
     seed: int = Field(0, ge=0, le=2**31 - 1, description="decides initial weights, the order of images, augmentation")
-
-    @field_validator("title")
-    @classmethod
-    def _one_line(cls, title: str) -> str:
-        if not title.isprintable():
-            raise ValueError("a title is one line without control characters")
-        return title
 
     @model_validator(mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from unskip.settings import Section, nearest, shortened
+from unskip.settings import Section, Title, nearest, shortened
 from unskip.study_statistics import matches
 
 Value = Literal["top1", "error", "minutes"]
@@ -169,7 +169,7 @@ class Quick(Section):
 class StudyForm(Section):
     """All that a study says."""
 
-    title: str = Field(min_length=1, max_length=200, description="the page's heading")
+    title: Title = Field(min_length=1, max_length=200, description="the page's heading")
     source: str | None = Field(None, description="what the printed figures are: a paper's short name and its table")
     recipe: str | None = Field(
         None, description="what the runs begin from: a name from `unskip recipes`, or a file beside the study"
@@ -184,13 +184,6 @@ class StudyForm(Section):
     orders: list[Order] = Field([], description="which rows are better than which, as the paper concludes")
     curves: bool = Field(False, description="show the accuracy by epoch of what is read")
     quick: Quick | None = Field(None, description="the small form, which a machine without a GPU finishes")
-
-    @field_validator("title")
-    @classmethod
-    def _one_line(cls, title: str) -> str:
-        if not title.isprintable():
-            raise ValueError("a title is one line without control characters")
-        return title
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> StudyForm:
