@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from records import samples
+from study.tiny import TINY
 
 from cli.commands import refused, unskip
 from unskip.listing import named_studies
@@ -31,18 +32,7 @@ MINE = {
         "teacher.options.width": 4,
         "teacher.accept_weak": True,
     },
-    "grids": [
-        {
-            "axes": {
-                "net": {"8": {"teacher.net": "resnet8"}, "14": {"teacher.net": "resnet14"}},
-                "method": {"kd": {"methods": {"kd": {}}}, "align_kd": {"methods": {"align_kd": {}}}},
-            },
-            "rows": [
-                {"row": "{method}", "column": "ResNet-{net}", "net": "{method}"},
-                {"row": "teacher", "column": "ResNet-{net}", "net": "teacher"},
-            ],
-        }
-    ],
+    "grids": TINY["grids"],
     "derived": {"lost": {"best": "*kd", "minus": "teacher"}},
 }
 
