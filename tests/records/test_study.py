@@ -85,6 +85,7 @@ def test_the_run_behind_a_figure_is_a_cell_that_is_done_under_that_seed():
         ({"measured": {-1: 93}}, "greater than or equal to 0"),
         ({"measured": {0: 93}, "curve": {0: ((2, 1.0), (1, 2.0))}}, "must rise"),
         ({"measured": {0: 93}, "curve": {0: ((1, 101.0),)}}, "from 0 to 100"),
+        ({"measured": {0: 93}, "at_chance": (1,)}, "only what is measured can be at chance"),
         ({"value": "top5"}, "top1"),
         ({"row": ""}, "at least 1 character"),
     ],

@@ -143,6 +143,19 @@ def test_the_order_is_beside_its_interval_and_what_is_printed():
     assert "Warning: one seed" in told(alone, "incomplete")
 
 
+def test_a_net_at_chance_is_marked_wherever_its_figure_stands():
+    whole = study()
+    entries = [each.model_copy(update={"at_chance": (0, 2)} if each.row == "JointRD" else {}) for each in whole.entries]
+    lost = whole.model_copy(update={"entries": tuple(entries[:3])})
+    (entry,) = [row.entries[0] for row in figures_table(lost).rows if row.line.label == "JointRD"]
+    assert entry[-1] == "at chance in 2 of 3"
+    for text in (render_study(lost), " ".join(printed(lost).split()), as_tex(lost), as_markdown(lost)):
+        assert "JointRD, 18 layers (in 2 of 3)" in text
+        assert "guessing" in text
+    assert "guessing" not in as_markdown(whole)
+    assert told(STUDIES["wide"], "chance") == ""
+
+
 def test_what_is_counted_is_said_of_both():
     gains = study(counted=[Counted(name="small drops", row="drop", below=0.7, above=0.1)])
     assert "above 0.1 and below 0.7 in 1 of 1 columns (18 layers); printed in 1 of 1" in told(gains, "counted")

@@ -81,6 +81,16 @@ def test_a_shared_net_has_the_time_of_the_run_that_trained_it(tiny, study_of, tm
     assert entry.minutes == {0: pytest.approx(268 / 60)}
 
 
+def test_a_net_at_chance_is_known_by_its_seeds(tiny, study_of, tmp_path, monkeypatch):
+    monkeypatch.setitem(SCORES, ("8", "kd", 1), 0.108)  # of 10,000 images in ten classes: three errors are 0.009
+    monkeypatch.setitem(SCORES, ("14", "kd", 1), 0.110)
+    cells = cells_of(study_of(tiny), [0, 1], tmp_path)
+    finish(cells, tmp_path)
+    record = results_of(study_of(tiny), cells, tmp_path)
+    assert record.at("kd", "ResNet-8").at_chance == (1,)
+    assert record.at("kd", "ResNet-14").at_chance == record.at("teacher", "ResNet-8").at_chance == ()
+
+
 def test_errors_and_minutes_are_in_the_units_of_the_papers(tiny, study_of, tmp_path):
     tiny["value"] = "error"
     tiny["grids"][0]["rows"].append({"row": "kd, minutes", "column": "{net}", "net": "{method}", "value": "minutes"})

@@ -55,6 +55,7 @@ class Entry(Record):
     the top-1 accuracy), minutes of training for ``minutes``. ``runs`` names the run behind every figure, as its cell
     does. ``curve`` has, by seed, the epochs of the training from 1 and the score after each, in per cent; ``minutes``
     how long the training took, whatever the ``value``, of seeds under which the net was trained in its run.
+    ``at_chance`` are the seeds under which the net answers no better than guessing (`unskip.chance`).
     """
 
     row: Words
@@ -65,6 +66,7 @@ class Entry(Record):
     runs: dict[Seed, Words] = Field(default_factory=dict)
     curve: dict[Seed, Curve] = Field(default_factory=dict)
     minutes: dict[Seed, Annotated[Number, Field(ge=0)]] = Field(default_factory=dict)
+    at_chance: tuple[Seed, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Entry:
@@ -77,6 +79,8 @@ class Entry(Record):
             raise ValueError(f"{where}: {self.value} must be from 0 to {most:g}, got {outside}")
         if strange := (self.curve.keys() | self.minutes.keys()) - self.measured.keys():
             raise ValueError(f"{where}: a training needs its figure, got trainings of the seeds {sorted(strange)}")
+        if unknown := set(self.at_chance) - self.measured.keys():
+            raise ValueError(f"{where}: only what is measured can be at chance, got the seeds {sorted(unknown)}")
         for curve in self.curve.values():
             epochs = [epoch for epoch, _ in curve]
             if epochs != sorted(set(epochs)):

@@ -64,7 +64,7 @@ def show_study(record: Study, console: Console) -> None:
     """Print what a study shows: its table, the paper's figures below those measured, and whether its orders show."""
     for sentence in sentences(record, "title"):
         console.print(Text(visible(sentence), style="bold"))
-    for sentence in sentences(record, "incomplete"):
+    for sentence in (*sentences(record, "incomplete"), *sentences(record, "chance")):
         console.print(Text(visible(sentence), style="yellow"))
     for sentence in (*sentences(record, "notes"), *sentences(record, "counted"), *sentences(record, "orders")):
         console.print(Text(visible(sentence)))

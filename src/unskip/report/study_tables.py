@@ -47,19 +47,21 @@ class Compare:
 
 @dataclass(frozen=True)
 class Facts:
-    """What can be said of a study: the cells without results, the paper's conclusions, and what is counted."""
+    """What can be said of a study: cells without results, the paper's conclusions, what is counted, nets at chance."""
 
     failed: tuple[StudyCell, ...]
     missing: tuple[StudyCell, ...]
     orders: tuple[Compare, ...]
     counts: tuple[tuple[Counted, Count], ...]
+    at_chance: tuple[Figures, ...]
 
 
 def facts_of(study: Study) -> Facts:
     """The facts of a study."""
     failed, missing = (tuple(cell for cell in study.cells if cell.state == state) for state in ("failed", "missing"))
     orders = tuple(Compare(order, compare(study, order)) for order in study.orders)
-    return Facts(failed, missing, orders, tuple((each, count(study, each)) for each in study.counted))
+    at_chance = tuple(entry for entry in study.entries if entry.at_chance and entry.value != "minutes")
+    return Facts(failed, missing, orders, tuple((each, count(study, each)) for each in study.counted), at_chance)
 
 
 def colors_by_row(study: Study) -> dict[str, int]:
@@ -129,6 +131,8 @@ def _entry(figures: Figures | Derived, study: Study, short: bool, tell_unit: boo
     lines += [f"gap {gap_text}"] * bool(gap_text)
     if isinstance(figures, Derived) and figures.best is not None and figures.measured:
         lines.append(figures.of)
+    if isinstance(figures, Figures) and figures.at_chance and figures.value != "minutes":
+        lines.append(f"at chance in {len(figures.at_chance)} of {len(figures.measured)}")
     return tuple(filter(None, (*lines, unit)))
 
 

@@ -69,6 +69,7 @@ def _cell(cell: Cell, home: StudyFolder, run: Run | None) -> StudyCell:
 
 def _entry(reading: Reading, cells: Cells, runs: Mapping[str, Run], *, curves: bool) -> Entry:
     fields: dict[str, dict[int, Any]] = {"measured": {}, "runs": {}, "curve": {}, "minutes": {}}
+    at_chance = []
     for seed, sources in reading.sources.items():
         done = [(folder, label) for folder, label in sources if folder in runs]
         if not done:
@@ -83,12 +84,21 @@ def _entry(reading: Reading, cells: Cells, runs: Mapping[str, Run], *, curves: b
             continue  # a teacher that was given has no time
         fields["measured"][seed] = value
         fields["runs"][seed] = folder
+        if run.is_at_chance(net):
+            at_chance.append(seed)
         if minutes is not None:
             fields["minutes"][seed] = minutes
         if curves and run.validated(net) == net:
             points = [(each.epoch, 100 * each.score) for each in run.epochs_of(net) if each.score is not None]
             fields["curve"][seed] = tuple(points)
-    return Entry(row=reading.row, column=reading.column, value=reading.value, printed=reading.printed, **fields)
+    return Entry(
+        row=reading.row,
+        column=reading.column,
+        value=reading.value,
+        printed=reading.printed,
+        at_chance=tuple(at_chance),
+        **fields,
+    )
 
 
 def _net(runs: Mapping[str, Run], folder: str, label: str) -> Any:
