@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unskip import make_net
+from run_analyses.conftest import SMALL
+from unskip import make_net, run_recipe
 from unskip.edits import without_shortcuts
-from unskip.methods import method_from
+from unskip.methods import METHODS, method_from
+from unskip.recipe import recipe_from
 from unskip.requested import batches_seed
 from unskip.run_analyses import read_runs
 from unskip.run_analyses.gradient_flow import GradientFlow, gradient_norms
@@ -67,3 +69,22 @@ def test_the_first_gradient_is_that_of_the_first_step(two_seeds):
         assert ce.parts[part][0][0] == pytest.approx(norm, rel=1e-4)
     (ratio,) = [each for each in found.ratio if each.label == "ce"]
     assert ratio.figures[0][0] == pytest.approx(expected["stage1"] / expected["stage3"], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_methods_loss_has_gradients(method):
+    teacher = make_net("resnet14", {"width": 4, "num_classes": 3}).eval()
+    student = teacher if method == "embedded_kd" else without_shortcuts(teacher)
+    loss = method_from(method, {}).loss(teacher, student, epochs=10)
+    norms = gradient_norms(loss, [batch(1)], 0.0)
+    assert list(norms) == ["stem", "stage1", "stage2", "stage3", "head"]
+    assert norms["stem"] > 0
+
+
+def test_nets_that_come_out_of_one_training_are_looked_at_once(tmp_path):
+    tree = {**SMALL, "teacher": {"net": "resnet14", "options": {"width": 4}, "accept_weak": True}}
+    run_recipe(recipe_from({**tree, "methods": {"embedded_kd": {}}}, []), tmp_path)
+    found = GradientFlow.of(read_runs([tmp_path]), batches=1)
+    (norms,) = [each for each in found.norms if each.label != "teacher"]
+    assert (norms.label, norms.method) == ("embedded_kd-full", "embedded_kd")
+    assert all(set(norms.parts[part]) == {1} for part in ("stem", "stage1", "head"))
