@@ -3,8 +3,10 @@ from itertools import chain, combinations
 from math import prod
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from unskip import make_net
 from unskip.dataflow import device_named, estimated_cost
@@ -44,6 +46,24 @@ def test_near_to_the_compiler(name, shape, device, optimise, mcycles, kib):
     if kib is not None:
         assert [cost.sram_bytes / 1024 for cost in costs] == pytest.approx(kib, rel=0.25)
         assert costs[0].key >= costs[1].key
+
+
+@pytest.mark.parametrize(
+    ("moved", "made"),
+    [
+        (lambda maps: functional.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, 8, 8)), "a padding shortcut"),
+        (lambda maps: torch.cat([maps, maps], 1), "a joined map"),
+        (lambda maps: functional.interpolate(maps, scale_factor=2.0), "a larger map"),
+    ],
+)
+def test_what_moves_a_map_is_no_pooling_of_all_of_it(moved, made):
+    class Net(torch.nn.Sequential):
+        def forward(self, images):
+            return moved(super().forward(images))
+
+    convolution = torch.nn.Conv2d(3, 16, 3, padding=1)
+    alone, more = (estimated_cost(net, CIFAR, U55).cycles for net in (convolution, Net(convolution)))
+    assert 0 < more - alone < 4 * alone, made
 
 
 def test_nine_kib_turn_the_sign():

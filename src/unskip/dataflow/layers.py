@@ -135,7 +135,9 @@ def _layer(dataflow: Dataflow, index: int, maps: Sequence[Map], *, activated: bo
     if operation.elementwise:
         kind: Kind = "elementwise"
     elif not operation.weights:
-        kind, kernel = "pooling", kernel if operation.window else (source.height, source.width)
+        kind = "pooling"
+        if operation.window is None and output.height == output.width == 1:  # others move a map: pad, join, shuffle it
+            kernel = (source.height, source.width)
     else:
         kind = "convolution"
     depth = operation.weights // (output.channels * prod(window.size)) or source.channels

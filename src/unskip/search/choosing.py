@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from operator import attrgetter
 
 from unskip.dataflow import Cost, Device, device_named, estimated_cost
 from unskip.errors import UnskipError
@@ -24,11 +25,16 @@ _OF_MEMORY = ("sram",)
 _SPARE = 0.9  # of the limits: what is known of other kinds of edits misleads by some per cent
 
 
+def _bare(student: Student) -> Student:
+    """A student by its edits alone, without what is counted of it."""
+    return replace(student, sub_net=False, gone=frozenset(), shortcuts=0, peak_elements=0, macs=0, parameters=0)
+
+
 class Forecast:
     """How the costs of students compare on a device, guessed.
 
-    Where nobody forecasts for the device, and for students with fewer blocks or with groups, MACs and live feature maps
-    stand for cycles and SRAM.
+    Where nobody forecasts for the device, and for students with groups, MACs and live feature maps stand for cycles and
+    SRAM.
     """
 
     def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], device: Configuration) -> None:
@@ -50,16 +56,25 @@ class Forecast:
     def ratio(self, student: Student, other: Student, limited: str) -> float:
         """How many times as much as another one a student costs of what a limit is about."""
         pair = student, other
-        if self._device is not None and all(each.is_whole for each in pair):
-            costs = [self._cost(each) for each in pair]
-            first, second = (cost.sram_bytes if limited in _OF_MEMORY else cost.cycles for cost in costs)
+        if self._device is not None and all(each.groups == 1 for each in pair):
+            first, second = (self._of(each, limited) for each in pair)
         else:
             first, second = (each.peak_elements if limited in _OF_MEMORY else each.macs for each in pair)
         return first / max(1, second)
 
     def key(self, student: Student) -> tuple[int, ...]:
         """By which students with all blocks are put in order, the cheapest first."""
-        return (student.macs,) if self._device is None else self._cost(student).key
+        return (student.macs,) if self._device is None else self._cost(_bare(student)).key
+
+    def _of(self, student: Student, limited: str) -> float:
+        """What a student costs, its edits and its depth each by themselves: there are too many of both together."""
+        figure = attrgetter("sram_bytes" if limited in _OF_MEMORY else "cycles")
+        cost: float = figure(self._cost(_bare(replace(student, depth=None))))
+        if student.depth is not None:
+            removed = None if student.removed is None else ()
+            short = _bare(replace(student, lean=False, removed=removed, shortened=(), pruned=0.0, pruned_last=False))
+            cost *= figure(self._cost(short)) / max(1, figure(self._cost(replace(short, depth=None))))
+        return cost
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None
