@@ -156,6 +156,11 @@ def test_a_net_at_chance_is_marked_wherever_its_figure_stands():
     assert told(STUDIES["wide"], "chance") == ""
 
 
+def test_an_order_in_some_columns_says_in_which():
+    some_columns = study(orders=[Order(better="AlignKD", than="JointRD", columns="18*")])
+    assert "AlignKD better than JointRD in 18…, 18 layers: holds" in told(some_columns, "orders")
+
+
 def test_what_is_counted_is_said_of_both():
     gains = study(counted=[Counted(name="small drops", row="drop", below=0.7, above=0.1)])
     assert "above 0.1 and below 0.7 in 1 of 1 columns (18 layers); printed in 1 of 1" in told(gains, "counted")

@@ -17,6 +17,7 @@ UNITS: dict[Value, str] = {"top1": "top-1 accuracy, %", "error": "top-1 error, %
 DIFFERENCES: dict[Value, str] = {"top1": "points", "error": "points of error", "minutes": "minutes"}
 _LONG = 10  # minutes, from which on one decimal is enough
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+_ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Compare:
     @property
     def title(self) -> str:
         """The order in a few words."""
-        where = "" if self.order.columns is None else f" in {self.order.columns}"
+        columns = self.order.columns
+        where = "" if columns is None else f" in {columns.replace('*', _ELLIPSIS)}"
         word = "less" if {each.value for each in self.places} == {"minutes"} else "better"
         return f"{self.order.better} {word} than {self.order.than}{where}"
 
