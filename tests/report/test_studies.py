@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from records.samples import HOSTILE, study
 from rich.cells import cell_len
@@ -258,6 +258,7 @@ def markdown_rows(text):
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(["<", "0\r"], ["a\rb"])
 @given(some.lists(LABELS, min_size=2, max_size=3, unique=True), some.lists(LABELS, min_size=1, max_size=3, unique=True))
 def test_labels_are_labels_whatever_is_in_them(rows, columns):
     record = made(rows, columns, (0, 1), orders=(Order(better=rows[0], than=rows[1], said=columns[0]),))

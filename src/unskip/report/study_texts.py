@@ -66,7 +66,7 @@ class TexTable:
 def as_csv(study: Study) -> str:
     """A line for every figure and seed, in the units of the record; what is computed says how instead of its run."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # with RFC 4180's line ends, for which alone it quotes a carriage return
     printed = "printed_of_full_form" if study.quick else "printed"
     writer.writerow(("row", "column", "value", "seed", "measured", printed, "run", "computed"))
     for entry in study.everything:
