@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unskip.dataflow import forecast
 from unskip.deploying import TestPasses, data_for, run_of, task_for
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.export import (
     CALIBRATION_IMAGES,
     FORMATS,
@@ -33,7 +33,6 @@ from unskip.records import EightBits, read_eight_bits
 from unskip.report import write_report
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, ending_of
-from unskip.settings import nearest
 from unskip.weights import load_net
 
 _BATCH = 256

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from unskip.errors import UnskipError
-from unskip.settings import nearest, shortened
+from unskip.errors import UnskipError, nearest, shortened
 
 T = TypeVar("T")
 

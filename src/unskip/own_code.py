@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from unskip.errors import UnskipError, first_line
-from unskip.settings import nearest
+from unskip.errors import UnskipError, first_line, nearest
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 # Their functions do many things with arguments from a file; nothing of a user's own is defined there.

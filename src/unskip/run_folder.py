@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 from pydantic import AfterValidator, BaseModel, ValidationError, model_validator
 
 from unskip.environment import describe_environment
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.files import parse_json, read_json_lines, remove, write_json, write_text
 from unskip.recipe import DataRecipe, Recipe, load_recipe
-from unskip.settings import explain, nearest, shortened
+from unskip.settings import explain
 
 
 def _file_name(label: str) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, create_model
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 
 _MOST_MISTAKES = 5  # that a sentence names
-_LONGEST = 200  # characters of what was given that a sentence repeats
 
 
 class Section(BaseModel):
@@ -64,17 +62,6 @@ def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any], or
         return model.model_validate(dict(given)).model_dump(mode="json")
     except ValidationError as error:
         raise UnskipError(explain(error, model, origin)) from error
-
-
-def shortened(text: str) -> str:
-    """A text that was given, as a sentence can repeat it: what is long loses its middle."""
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}..{text[-_LONGEST // 4 :]}"
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """``; did you mean 'X'?`` for the nearest known word, or nothing when none is near."""
-    near = difflib.get_close_matches(shortened(word), list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy.special import stdtrit
-
 from unskip.records import Counted, Derived, Entry, Order, Study
 from unskip.records.study import Value
 
@@ -108,6 +106,8 @@ def _difference(differences: Sequence[float]) -> Difference | None:
         return None
     if spread.sd is None:
         return Difference(spread.mean, None, None, 1)
+    from scipy.special import stdtrit  # for long: what prints no interval starts without
+
     half = float(stdtrit(spread.n - 1, (1 + CONFIDENCE) / 2)) * spread.sd / math.sqrt(spread.n)
     return Difference(spread.mean, spread.mean - half, spread.mean + half, spread.n)
 

@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from unskip.errors import UnskipError
-from unskip.settings import nearest, shortened
+from unskip.errors import UnskipError, nearest, shortened
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"

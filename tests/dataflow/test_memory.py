@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 
-from unskip.dataflow import forecast
+from unskip.dataflow import forecast, operations, traced_once
 from unskip.errors import UnskipError
 from unskip.nets import Residual, make_net
+from unskip.nets.tracing import trace_graph
 from unskip.surgery import fold_batchnorm, without_shortcuts
 
 from .liveness import live_bytes
@@ -127,3 +128,18 @@ def test_what_operations_read_and_write_by_hand():
     assert forecast(net, (1, 8, 8), inplace=False).moved_bytes == 4 * expected
     plain = nn.Sequential(net[0], block.body, block.activation, *net[2:])
     assert forecast(plain, (1, 8, 8), bytes_per_element=1).moved_bytes == expected - addition
+
+
+def test_a_network_is_traced_once_within_a_block(monkeypatch):
+    traced = []
+    monkeypatch.setattr(operations, "trace_graph", lambda net: traced.append(net) or trace_graph(net))
+    net, other = make_net("resnet14"), make_net("resnet14")
+    with traced_once():
+        expected = forecast(net, (3, 32, 32))
+        assert forecast(net, (3, 32, 32)) == expected
+        assert len(traced) == 1
+        forecast(net, (3, 64, 64))
+        forecast(other, (3, 32, 32))
+        assert len(traced) == 3
+    assert forecast(net, (3, 32, 32)) == expected
+    assert len(traced) == 4

@@ -1,11 +1,15 @@
-"""BatchNorm without values: the shape that PyTorch itself finds."""
+"""Shapes without values: those that PyTorch itself finds."""
+
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from unskip.nets.shapes import CheapBatchNorm, on_one_image
+from unskip.nets.shapes import CheapShapes, on_one_image
 
 
 @pytest.mark.parametrize(
@@ -17,14 +21,14 @@ def test_it_gives_what_pytorch_gives(layer, shape, affine):
     if len(shape) == 4:
         maps = maps.contiguous(memory_format=torch.channels_last)
     expected = norm(maps)
-    with CheapBatchNorm():
+    with CheapShapes():
         found = norm(maps)
     assert (found.shape, found.dtype, found.stride()) == (expected.shape, expected.dtype, expected.stride())
 
 
 def test_what_does_not_fit_is_refused_as_ever():
     norm = nn.BatchNorm2d(4, device="meta").eval()
-    with CheapBatchNorm(), pytest.raises(RuntimeError, match="running_mean should contain 5 elements"):
+    with CheapShapes(), pytest.raises(RuntimeError, match="running_mean should contain 5 elements"):
         norm(torch.empty(2, 5, 6, 6, device="meta"))
 
 
@@ -33,7 +37,7 @@ def test_values_are_computed_as_ever(training):
     norm, again = (nn.BatchNorm2d(4).train(training) for _ in range(2))
     maps = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(0))
     expected = norm(maps)
-    with CheapBatchNorm():
+    with CheapShapes():
         assert torch.equal(again(maps), expected)
     assert torch.equal(again.running_var, norm.running_var)
 
@@ -50,3 +54,93 @@ def test_operators_are_still_counted():
         return counter.get_flop_counts()["Global"]
 
     assert on_one_image(net, (3, 8, 8), run)[rule] == 7
+
+
+def found(run: Any) -> Any:
+    """What a computation gives, without values, as far as it can be compared; or that it is refused."""
+    try:
+        result = run()
+    except RuntimeError:
+        return "refused"
+    tensors = result if isinstance(result, tuple) else (result,)
+    return [(each.shape, each.dtype, each.stride(), each.device.type) for each in tensors]
+
+
+def maps_of(data: st.DataObject, channels: int) -> Tensor:
+    shape = (data.draw(st.integers(1, 3)), channels, data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12)))
+    maps = torch.empty(shape, device="meta", dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16])))
+    return maps.to(memory_format=data.draw(st.sampled_from([torch.contiguous_format, torch.channels_last])))
+
+
+PAIRS = st.tuples(st.integers(1, 4), st.integers(1, 4))
+EDGES = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+@given(st.data())
+def test_convolutions_without_values(data):
+    groups, per_group, out = data.draw(st.sampled_from([1, 2])), data.draw(st.integers(1, 3)), data.draw(PAIRS)[0]
+    settings = {
+        "stride": data.draw(PAIRS),
+        "padding": data.draw(EDGES),
+        "dilation": data.draw(PAIRS),
+        "groups": groups,
+        "bias": data.draw(st.booleans()),
+    }
+    kind = data.draw(st.sampled_from([nn.Conv2d, nn.Conv2d, nn.ConvTranspose2d]))
+    layer = kind(groups * per_group, groups * out, data.draw(PAIRS), **settings, device="meta")
+    maps = maps_of(data, groups * per_group + data.draw(st.sampled_from([0, 0, 0, 1]))).float()
+
+    def run() -> Tensor:
+        with torch.no_grad():
+            return layer(maps)
+
+    with CheapShapes():
+        cheap = found(run)
+    assert cheap == found(run)
+
+
+@given(st.data())
+def test_poolings_without_values(data):
+    maps, kernel = maps_of(data, 2), data.draw(PAIRS)
+    settings = {
+        "stride": data.draw(st.none() | PAIRS),
+        "padding": data.draw(EDGES),
+        "dilation": data.draw(PAIRS),
+        "ceil_mode": data.draw(st.booleans()),
+        "return_indices": True,
+    }
+    pool = nn.MaxPool2d(kernel, **settings)
+    with CheapShapes():
+        cheap = found(lambda: pool(maps))
+    assert cheap == found(lambda: pool(maps))
+
+
+@given(st.data())
+def test_everything_else_without_values(data):
+    maps, channels = maps_of(data, 3), data.draw(st.sampled_from([3, 3, 1]))
+    other = maps_of(data, channels) if data.draw(st.booleans()) else torch.empty_like(maps)
+    dims = data.draw(st.sampled_from([(2, 3), (-1, -2), (1,), (-1,), ()]))
+    keep = data.draw(st.booleans())
+    runs = {
+        "relu": lambda: torch.relu(maps),
+        "sum": lambda: maps + other,
+        "sum with a number": lambda: maps + 1,
+        "scaled sum": lambda: torch.add(maps, other, alpha=2),
+        "sum in place": lambda: maps.clone().add_(other),
+        "mean": lambda: maps.mean(dims, keepdim=keep),
+        "mean in another type": lambda: maps.mean(dims, dtype=torch.float64),
+        "linear": lambda: nn.functional.linear(maps.flatten(1), torch.empty(5, other[0].numel(), device="meta")),
+        "linear with bias": lambda: nn.Linear(other[0].numel(), 4, device="meta")(maps.flatten(1)),
+    }
+    for name, run in runs.items():
+        with torch.no_grad(), CheapShapes():
+            cheap = found(run)
+        with torch.no_grad():
+            assert cheap == found(run), name
+
+
+def test_a_sum_in_place_is_the_map_itself():
+    maps = torch.empty(2, 3, 4, 4, device="meta")
+    with CheapShapes():
+        total = maps.add_(torch.empty_like(maps))
+    assert total is maps

@@ -52,12 +52,12 @@ def inspect_net(
     Analyses that take time are made only where ``also`` names them. Raises `UnskipError` for a name that none has, and
     when an image of that size does not fit the network.
     """
+    from unskip.dataflow import traced_once
+
     named = {name: ANALYSES[name] for name in also}
     kinds = {name: kind for name, kind in ANALYSES.items() if not kind.takes_time} | named
     kinds = {name: kind for name, kind in kinds.items() if target is not None or not kind.needs_device}
     network = Network(net, input_shape, target)
-    return Inspection(
-        net="network" if net.spec is None else str(net.spec),
-        input_shape=input_shape,
-        analyses={name: network.analysis(kind) for name, kind in sorted(kinds.items(), key=lambda item: item[1].order)},
-    )
+    with traced_once():
+        found = {name: network.analysis(kind) for name, kind in sorted(kinds.items(), key=lambda item: item[1].order)}
+    return Inspection("network" if net.spec is None else str(net.spec), input_shape, found)

@@ -9,8 +9,6 @@ from rich.console import Console, RenderableType
 
 from unskip.measures import DeviceMeasure, measures
 from unskip.records import Figure
-from unskip.report.table import Line, build
-from unskip.report.terminal import table_parts
 
 if TYPE_CHECKING:
     from unskip.search import CompiledStudent
@@ -20,6 +18,9 @@ def compiled_table(
     students: Sequence[CompiledStudent], labels: Sequence[str], console: Console, sram_bytes: int | None = None
 ) -> Iterator[RenderableType]:
     """A row for every student, compared with the first; where ``sram_bytes`` are there, it says which do not fit."""
+    from unskip.report.table import Line, build
+    from unskip.report.terminal import table_parts
+
     shown = {
         name: measure.about
         for name, measure in measures().items()

@@ -7,15 +7,18 @@ underscore. Files import what is heavy inside their functions, so that ``unskip 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import warnings
+from collections.abc import Collection
 from importlib import metadata
 from typing import Annotated, Any
 
 import typer
 
 from unskip.cli._ending import ExitCode, ended, say
+from unskip.cli._limits import with_limits
 from unskip.cli._sentences import Command
 from unskip.errors import UnskipError
 from unskip.listing import FunctionListing
@@ -30,8 +33,12 @@ _COMPLETE = "_UNSKIP_COMPLETE"  # what the script of --show-completion sets
 COMMANDS: FunctionListing[None] = FunctionListing(__name__, "command")
 
 
-def app() -> typer.Typer:
-    """All commands as one program."""
+def app(words: Collection[str] | None = None) -> typer.Typer:
+    """All commands as one program.
+
+    Where the ``words`` of a command line are given, commands that none of them names have their help alone: putting
+    together the options of all takes longer than most commands.
+    """
     program = typer.Typer(
         name="unskip",
         help="Train with shortcuts, deploy without: remove the shortcuts of a residual CNN, keep its accuracy by "
@@ -43,8 +50,19 @@ def app() -> typer.Typer:
     )
     program.callback()(_before_any)
     for name, function in COMMANDS.items():
-        program.command(name.replace("_", "-"), cls=Command)(function)
+        typed = name.replace("_", "-")
+        whole = words is None or typed in words
+        program.command(typed, cls=Command)(with_limits(function) if whole else _listed(function))
     return program
+
+
+def _listed(command: Any) -> Any:
+    """A command as the list of all of them shows it: without its options."""
+
+    def listed() -> None: ...
+
+    listed.__doc__ = command.__doc__
+    return listed
 
 
 def _show_version(asked: bool) -> None:
@@ -68,11 +86,12 @@ def _print_warning(message: Warning | str, *where: Any, **more: Any) -> None:
 
 def _carry_out(arguments: list[str]) -> int:
     """Parse and call; the exit code. Typer's own way would take any `SystemExit` for the end of the command."""
-    program: Any = typer.main.get_command(app())
     if _COMPLETE in os.environ:  # a shell asks
+        program = typer.main.get_command(app())
         with contextlib.suppress(SystemExit):
             program.main(prog_name="unskip", complete_var=_COMPLETE)
         return ExitCode.DONE
+    program = typer.main.get_command(app(arguments))
     with warnings.catch_warnings():
         warnings.showwarning = _print_warning
         try:
@@ -99,6 +118,7 @@ def _begun(program: Any, arguments: list[str]) -> Any:
 
 def main() -> None:
     """Run the command line; whatever happens ends with an exit code and at most one sentence on stderr."""
+    gc.set_threshold(50_000)  # imports make so many objects and no garbage: looking for some took a fifth of `inspect`
     command = sys.argv[1] if sys.argv[1:2] in (["run"], ["study"]) else None
     saved = f"; the same `unskip {command}` goes on from what was saved" if command else ""
     sys.exit(ended(lambda: _carry_out(sys.argv[1:]), saved=saved))

@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from unskip.measures import limits
-
 
 def with_limits(command: Any) -> Any:
-    """A command with an option for every limit that a measure has, in the place of its ``**limits``."""
+    """A command with an option for every limit that a measure has, in the place of its ``**most``, if it has them."""
     signature = inspect.signature(command, eval_str=True)
-    *own, _ = signature.parameters.values()
+    own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(own) == len(signature.parameters):
+        return command
+    from unskip.measures import limits
+
     options = []
     for name, (_, limit) in limits().items():
         option = typer.Option(metavar="MOST", help=f"{limit.help[:1].upper()}{limit.help[1:]}.")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unskip.cli import _completion
-from unskip.errors import UnskipError
-from unskip.settings import shortened
+from unskip.errors import UnskipError, shortened
 
 if TYPE_CHECKING:
     from unskip.runtimes import Configuration

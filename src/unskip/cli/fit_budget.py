@@ -12,7 +12,6 @@ import typer
 from unskip.cli import _completion
 from unskip.cli._console import Progress, out
 from unskip.cli._ending import ExitCode
-from unskip.cli._limits import with_limits
 from unskip.cli._options import (
     AllowedModules,
     AsJson,
@@ -30,7 +29,6 @@ from unskip.cli._options import (
 from unskip.errors import UnskipError
 
 
-@with_limits
 def fit_budget(
     net: Annotated[
         str,

@@ -85,6 +85,8 @@ def inspect(
     `unskip inspect resnet50 --target ethos-u55-128 --sram 256KiB`, `unskip inspect resnet18 --target ethos-u65-256
     --also plan`.
     """
+    import torch
+
     from unskip.analyses import inspect_net
     from unskip.analyses.device import Device as DeviceAnalysis
     from unskip.recipe import parse_edits, parse_settings
@@ -94,7 +96,9 @@ def inspect(
     file = trained_file(net)
     with out.status(f"looking whose weights {net} holds") if file else nullcontext():
         found = recognised(file) if file else None
-    network = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
+    named = ":" not in net and file is None  # one of ours, of which nothing that is said here depends on its weights
+    with torch.device("meta") if named and not edits and device is None else nullcontext():
+        network = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
     with Progress() as progress:
         on = None if device is None else replace(device, compiled=progress.done)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from unskip.cli import _completion
 from unskip.cli._console import out, print_pairs
@@ -20,6 +19,8 @@ def methods(
 
     Examples: `unskip methods`, `unskip methods align_kd`.
     """
+    from rich.markdown import Markdown
+
     from unskip.methods import METHODS, method_class
 
     if name is None:

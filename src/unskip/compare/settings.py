@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.runtimes import Configuration, Estimator, find_runtime
-from unskip.settings import nearest
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from unskip.dataflow.cost import Cost, estimated_cost
 from unskip.dataflow.counts import CONVENTIONS, count_macs, num_parameters
 from unskip.dataflow.devices import Device, device_named
 from unskip.dataflow.memory import MemoryTimeline, forecast
+from unskip.dataflow.operations import traced_once
 from unskip.dataflow.schedules import SchedulePeaks, peaks_by_schedule
 from unskip.dataflow.shortcuts import Shortcut, inventory, shortcut_share
 
@@ -22,4 +23,5 @@ __all__ = [
     "num_parameters",
     "peaks_by_schedule",
     "shortcut_share",
+    "traced_once",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -9,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._pytree import tree_map
+from torch.utils.flop_counter import flop_registry
+from torch.utils.module_tracker import ModuleTracker
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
+from unskip.nets.dispatch import Dispatch
 from unskip.nets.shapes import on_one_image
-from unskip.settings import nearest
 
 Shape = Sequence[int]
 aten = torch.ops.aten
@@ -68,7 +71,10 @@ CONVENTIONS: Mapping[str, Convention] = {
             aten.convolution: _conv_with_bias,
             aten.addmm: lambda bias, x, weight, *, out_shape, **scales: 2 * x[-1] * prod(out_shape),
             aten.mm: lambda x, weight, *, out_shape: (2 * x[-1] - 1) * prod(out_shape),
-            aten._native_batch_norm_legit_no_training: lambda x, *rest, out_shape: 4 * prod(x),
+            **dict.fromkeys(
+                (aten.native_batch_norm, aten._native_batch_norm_legit_no_training),
+                lambda x, *rest, out_shape: 4 * prod(x),
+            ),
             aten.mean: lambda x, *rest, out_shape, **options: prod(x) + prod(out_shape),
             **dict.fromkeys((aten.avg_pool2d, aten.avg_pool3d), _pool),
             **dict.fromkeys((aten._adaptive_avg_pool2d, aten._adaptive_avg_pool3d), _adaptive_pool),
@@ -90,8 +96,13 @@ def count_macs(net: nn.Module, input_shape: tuple[int, ...], convention: str = "
         known = ", ".join(CONVENTIONS)
         raise UnskipError(f"no convention {convention!r}{nearest(convention, CONVENTIONS)} (known: {known})")
     rules = CONVENTIONS[convention].rules
-    counts = _counts(net, input_shape, rules).get("Global", {})
-    return sum(count if operator in rules else count // 2 for operator, count in counts.items())
+
+    def run(twin: nn.Module, images: Tensor) -> int:
+        with _Counting(rules) as counting:
+            twin(images)
+        return counting.total
+
+    return on_one_image(net, input_shape, run)
 
 
 def macs_by_module(net: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
@@ -99,19 +110,49 @@ def macs_by_module(net: nn.Module, input_shape: tuple[int, ...]) -> dict[str, in
 
     A module's MACs are those of everything in it, as often as it runs; see :func:`count_macs` for what counts.
     """
-    root = f"{type(net).__name__}."
-    found = {name: sum(counts.values()) // 2 for name, counts in _counts(net, input_shape, {}).items()}
-    return {"": found.get("Global", 0)} | {
-        name.removeprefix(root): macs for name, macs in found.items() if name.startswith(root)
-    }
 
-
-def _counts(net: nn.Module, input_shape: Shape, rules: Mapping[Any, Callable[..., int]]) -> dict[str, dict[Any, int]]:
-    """Operations, a MAC being two where no rule says otherwise, by the module that does them and their operator."""
-
-    def run(twin: nn.Module, images: Tensor) -> dict[str, dict[Any, int]]:
-        with FlopCounterMode(display=False, custom_mapping=dict(rules)) as counter:
+    def run(twin: nn.Module, images: Tensor) -> dict[str, int]:
+        with ModuleTracker() as modules, _Counting({}, modules) as counting:
             twin(images)
-        return counter.get_flop_counts()
+        root = f"{type(twin).__name__}."
+        return {"": counting.total} | {
+            name.removeprefix(root): count for name, count in counting.by_module.items() if name.startswith(root)
+        }
 
     return on_one_image(net, input_shape, run)
+
+
+class _Counting(Dispatch):
+    """Counts the operators that run, by rules, and else what PyTorch takes for their MACs.
+
+    ``by_module`` has the counts of what ``modules`` tracks.
+    """
+
+    def __init__(self, rules: Mapping[Any, Callable[..., int]], modules: ModuleTracker | None = None) -> None:
+        super().__init__()
+        self.total = 0
+        self.by_module: Counter[str] = Counter()
+        self._rules = rules
+        self._modules = modules
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        output = func(*args, **options)
+        operator = func.overloadpacket
+        if operator in self._rules:
+            given, named, out = tree_map(_shape_of, (args, options, output))
+            count = self._rules[operator](*given, **named, out_shape=out)
+        elif operator in flop_registry:
+            count = flop_registry[operator](*args, **options, out_val=output) // 2
+        else:
+            return output
+        self.total += count
+        for name in self._modules.parents if self._modules else ():
+            self.by_module[name] += count
+        return output
+
+
+def _shape_of(value: Any) -> Any:
+    return value.shape if isinstance(value, Tensor) else value

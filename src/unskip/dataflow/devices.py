@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.runtimes.ethos_u import EthosU
-from unskip.settings import nearest
 
 _KIB = 1024
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from unskip.dataflow.windows import NO_COMPUTATION, Kernel, Window, kernel_of, window_of
 from unskip.errors import UnskipError, first_line
+from unskip.nets.dispatch import Dispatch
 from unskip.nets.shapes import on_one_image
 from unskip.nets.tracing import trace_graph
 
@@ -52,6 +54,9 @@ class Dataflow:
     outputs: frozenset[int]
 
 
+_kept: ContextVar[dict[Any, tuple[nn.Module, Dataflow]] | None] = ContextVar("kept", default=None)
+
+
 def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
     """The dataflow of a network in eval mode for one image of ``(channels, height, width)``.
 
@@ -62,6 +67,25 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
 
     Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
     """
+    kept = _kept.get()
+    if kept is None:
+        return _traced(net, input_shape)
+    if (id(net), input_shape) not in kept:
+        kept[id(net), input_shape] = net, _traced(net, input_shape)
+    return kept[id(net), input_shape][1]
+
+
+@contextmanager
+def traced_once() -> Iterator[None]:
+    """Within this block a network is traced once for images of one shape; nobody may change it meanwhile."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _traced(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
     try:
         return on_one_image(net, input_shape, _trace)
     except UnskipError:
@@ -158,7 +182,7 @@ class _Run(fx.Interpreter):
         return self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-class _Kernels(TorchDispatchMode):
+class _Kernels(Dispatch):
     """Notes the kernels that run."""
 
     def __init__(self) -> None:

@@ -2,8 +2,7 @@
 
 import math
 
-from unskip.errors import UnskipError
-from unskip.settings import shortened
+from unskip.errors import UnskipError, shortened
 
 
 def number(text: str, name: str, *, most: float, expected: str) -> float:

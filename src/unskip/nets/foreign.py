@@ -14,13 +14,12 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.nets.layers import conv_settings
 from unskip.nets.parse import parse
 from unskip.nets.plain_modules import images_for
 from unskip.nets.staged_net import StagedNet
 from unskip.own_code import own_object, running_own_code
-from unskip.settings import nearest
 
 _USUAL = 224  # the side of images in pixels where no other is known
 _CHANNEL_OPTIONS = ("in_channels", "in_chans")

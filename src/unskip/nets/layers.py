@@ -41,9 +41,12 @@ def linear_head(channels: int, num_classes: int) -> nn.Sequential:
 
 
 def initialise(net: nn.Module) -> None:
-    """Convolutions by He et al., "Delving Deep into Rectifiers" (2015), by fan-out, as torchvision does; no biases."""
+    """Convolutions by He et al., "Delving Deep into Rectifiers" (2015), by fan-out, as torchvision does; no biases.
+
+    On the meta device there is nothing to draw, and drawing nothing makes PyTorch import its compiler, a second's work.
+    """
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

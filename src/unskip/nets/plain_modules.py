@@ -7,12 +7,11 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from unskip.errors import UnskipError, first_line
+from unskip.errors import UnskipError, first_line, shortened
 from unskip.nets.parse import check_weights, parse
 from unskip.nets.staged_net import StagedNet
 from unskip.nets.undisturbed import modes_kept
 from unskip.own_code import running_own_code
-from unskip.settings import shortened
 
 _SIDES = (224, 32, 64, 96, 128, 256, 28)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import operator
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -89,6 +90,8 @@ class Tracer(fx.Tracer):
         """What a module gives, its forward traced unless it stays whole."""
         if self.following:
             return forward(*args, **kwargs)
+        if is_layer(m):  # it does not run here
+            return super().call_module(m, forward, args, kwargs)
         try:
             return _without_drawing(lambda: super(Tracer, self).call_module(m, forward, args, kwargs))
         except Exception:
@@ -147,9 +150,10 @@ def recording(tracer: Tracer) -> Iterator[None]:
 
     with torch.device("meta"):
         torch.empty(0)  # torch notes once which functions make tensors: before they are others
-    from torch._dynamo import trace_rules  # takes a second
+    if tracer.examples is not None or "torch._dynamo" in sys.modules:  # else nothing runs that could import it
+        from torch._dynamo import trace_rules  # takes a second
 
-    trace_rules.is_builtin_callable(len)  # and which ones are Python's own, or it could not export what was parsed
+        trace_rules.is_builtin_callable(len)  # and which ones are Python's own, or it could not export what was parsed
     with ExitStack() as patched:
         for home, names in _UNAWARE:
             for name in names:

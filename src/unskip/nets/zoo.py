@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.nets import mobilenet, resnet, vgg
 from unskip.nets.assembly import Block
 from unskip.nets.foreign import ForeignNet, PublishedWeights, find_foreign
@@ -19,7 +19,7 @@ from unskip.nets.staged_net import NetSpec, StagedNet
 from unskip.nets.wide_resnet import wide_resnet
 from unskip.nets.within_memory import WithinMemory
 from unskip.own_code import allow_module_of
-from unskip.settings import checked_arguments, nearest, shortened
+from unskip.settings import checked_arguments
 
 Tensors = Mapping[str, Tensor]
 

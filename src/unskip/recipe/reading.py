@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unskip.errors import UnskipError, first_line
+from unskip.errors import UnskipError, first_line, nearest, shortened
 from unskip.listing import named_recipes
 from unskip.recipe.sections import Recipe, name_and_arguments
 from unskip.recipe.yaml_text import read_yaml, yaml_file
-from unskip.settings import explain, nearest, shortened
+from unskip.settings import explain
 
 _MOST_PARTS = 8  # of a key; no setting lies as deep
 

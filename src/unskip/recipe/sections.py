@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from unskip.errors import shortened
 from unskip.recipe.data import DataRecipe
 from unskip.recipe.task import TaskKey, TaskRecipe
 from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained
 from unskip.recipe.yaml_text import dump_yaml
-from unskip.settings import Section, Title, shortened
+from unskip.settings import Section, Title
 
 
 def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:

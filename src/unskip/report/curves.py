@@ -6,17 +6,18 @@ Lines are labelled where they end; a net has one colour everywhere, the teacher'
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from unskip.records import Net, Run
 from unskip.report.drawings import Drawn, colors_of
 from unskip.report.labels import End, label_ends, short_label
-from unskip.report.svg import NUM_COLORS, canvas, net_color, to_svg
+from unskip.report.svg import NUM_COLORS, canvas, net_color, round_ticks, to_svg
 from unskip.units import percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DASHES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", (0, (5, 2.5)), (0, (1.5, 2)), (0, (7, 2, 1.5, 2)))
 
@@ -50,7 +51,7 @@ def _score_plot(run: Run, against: Literal["epoch", "seconds"]) -> Markup:
             axes.plot(x[-1:], y[-1:], "o", color=color, markersize=6 if best else 4.5, clip_on=False, zorder=4)
             ends.append(End(short_label(net.label), x[-1], y[-1], color, best))
         epochs_axis(axes, longest) if against == "epoch" else axes.set_xlim(0, 1.02 * longest / scale)
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        round_ticks(axes.yaxis)
         axes.set_title(f"{title}, %")
         axes.set_xlabel("epoch" if against == "epoch" else f"training time, {unit}")
         label_ends(axes, ends)
@@ -75,6 +76,8 @@ def loss_drawings(run: Run) -> list[Drawn]:
 
 
 def _loss_plot(run: Run, net: Net, color_index: int, logarithmic: bool) -> Markup:
+    from matplotlib.ticker import LogLocator
+
     epochs, color = run.epochs_of(net), net_color(color_index)
     names = dict.fromkeys(name for epoch in epochs for name in epoch.terms)
     with canvas(340, 200) as axes:
@@ -91,10 +94,10 @@ def _loss_plot(run: Run, net: Net, color_index: int, logarithmic: bool) -> Marku
         if logarithmic:
             low, high = axes.get_ylim()
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 30 * low else (1,)))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.set_yticks([], minor=True)
         else:
-            axes.yaxis.set_major_locator(MaxNLocator(4))
+            round_ticks(axes.yaxis, 4, steps=None)
         epochs_axis(axes, epochs[-1].epoch)
         axes.set_xlabel("epoch")
         label_ends(axes, ends)
@@ -119,4 +122,4 @@ def time_unit(seconds: float) -> tuple[float, str]:
 def epochs_axis(axes: Axes, last: float) -> None:
     """An abscissa of whole epochs up to the last one."""
     axes.set_xlim(*((0, last) if last > 1 else (0, 2)))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    round_ticks(axes.xaxis, steps=None, integer=True)

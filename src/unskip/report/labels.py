@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-
-from matplotlib.axes import Axes
-from matplotlib.text import OffsetFrom
+from typing import TYPE_CHECKING
 
 from unskip.report.svg import INK, lay_out, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class End:
 
 def label_ends(axes: Axes, ends: Sequence[End], gap: float = 15) -> None:
     """Names at the right, as high as their lines end unless they would touch, with leaders to the lines."""
+    from matplotlib.text import OffsetFrom
+
     lay_out(axes)
     box = axes.get_window_extent()
     wanted = [float(axes.transData.transform((end.x, end.y))[1]) for end in ends]

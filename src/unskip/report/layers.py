@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from unskip.records import Estimate, Layer
 from unskip.report.labels import short_label
 from unskip.report.svg import INK, MUTED, bound_color, canvases, net_color, to_svg
 from unskip.units import Unit, byte_unit, count_unit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ROW = 132  # pixels of a net
 _BOTTOM, _TOP = -0.36, 1.05  # of a row, in parts of the highest SRAM, as all that follows
@@ -51,6 +53,8 @@ def layers_plot(drawn: Sequence[DrawnEstimate], name: str, width: int) -> Markup
     Rows have one scale, so that the net whose row ends first is the fastest. Where a compiler says no cycles, layers
     are equally wide.
     """
+    from matplotlib.ticker import MaxNLocator
+
     estimates = [each.estimate for each in drawn]
     timed = all(estimate.cycles for estimate in estimates)
     layers = [[layer for layer in estimate.layers if layer.cycles or not timed] for estimate in estimates]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
 
 from unskip.records import Timeline
 from unskip.report.labels import End, label_ends, short_label
-from unskip.report.svg import RULE, canvas, net_color, to_svg, visible
+from unskip.report.svg import RULE, canvas, net_color, round_ticks, to_svg, visible
 from unskip.units import byte_unit
 
 
@@ -54,7 +53,7 @@ def memory_plot(drawn: Sequence[DrawnTimeline], name: str, width: int) -> Markup
             ends.append(End(label, x, values[peak], color, each.filled))
         axes.set_xlim(0, starts[-1])
         axes.set_ylim(0, 1.06 * max(end.y for end in ends))
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        round_ticks(axes.yaxis)
         for start in starts[1:-1]:
             axes.axvline(start, color=RULE, linewidth=1)
         spans = zip(counts[0], pairwise(starts), strict=True)

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 
 from unskip.report.labels import short_label
-from unskip.report.svg import INK, MUTED, canvas, lay_out, net_color, to_svg
+from unskip.report.svg import INK, MUTED, canvas, lay_out, net_color, round_ticks, to_svg
 from unskip.units import percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 _GAP = 9  # pixels between a point and its name
 _LINE = 15  # pixels
@@ -85,7 +86,7 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, li
             marker = axes.plot(point.cost, height, shape, color=color, fillstyle=fill, clip_on=False, zorder=4)
             marker[0].set(markersize=5 if point.short else 7, markeredgewidth=1.6)
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+            round_ticks(axis)
         axes.set_title(f"{score}, %")
         axes.set_xlabel(cost)
         _name_points(axes, points, best, [*pairwise(corners), *strokes])
@@ -100,6 +101,8 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, li
 
 def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lines: Sequence[_Line]) -> None:
     """Each name beside its point, where it covers as little as can be of points, lines and other names."""
+    from matplotlib.transforms import Bbox
+
     figure = lay_out(axes)
     spots = [axes.transData.transform((point.cost, 100 * point.accuracy)) for point in points]
     taken = [Bbox.from_extents(x, y, x, y).padded(5) for x, y in spots]
@@ -131,5 +134,5 @@ def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lin
 
 def _covered(one: Bbox, other: Bbox) -> float:
     """The area that two boxes share."""
-    shared = Bbox.intersection(one, other)
+    shared = one.intersection(one, other)
     return 0.0 if shared is None else float(shared.width * shared.height)

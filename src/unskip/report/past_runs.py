@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
 
 from unskip.records import Figure, PastRun, PastRuns
 from unskip.report.curves import DASHES, epochs_axis, time_unit
@@ -15,7 +14,7 @@ from unskip.report.findings import COSTS, Difference
 from unskip.report.labels import End, label_ends, short_label
 from unskip.report.lines import setting_of
 from unskip.report.pareto import Point, pareto_plot
-from unskip.report.svg import NUM_COLORS, canvas, net_color, to_svg
+from unskip.report.svg import NUM_COLORS, canvas, net_color, round_ticks, to_svg
 from unskip.report.table import Line, Table, build
 from unskip.units import byte_unit, percent
 
@@ -206,7 +205,7 @@ def _course_plot(record: PastRuns, against: Literal["epoch", "seconds"]) -> Mark
             axes.plot(x[-1:], y[-1:], "o", color=color, markersize=4.5, clip_on=False, zorder=4)
             ends.append(End(short_label(label), x[-1], y[-1], color))
         epochs_axis(axes, longest) if against == "epoch" else axes.set_xlim(0, 1.02 * longest / scale)
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        round_ticks(axes.yaxis)
         titles = dict.fromkeys(record.measures[run.metric].title for run in record.runs)
         axes.set_title(f"{' and '.join(titles)}, %")
         axes.set_xlabel("epoch" if against == "epoch" else f"training time, {unit}")

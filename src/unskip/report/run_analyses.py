@@ -8,15 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.colors import to_rgba
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from unskip.records import RunAnalysis
 from unskip.records.run_analysis import Clouds, Lines, Plot, PlotGroup, Surface, WordTable
 from unskip.report.curves import DASHES
 from unskip.report.drawings import Drawn
 from unskip.report.labels import End, label_ends, short_label
-from unskip.report.svg import INK, NUM_COLORS, canvas, net_color, to_svg, visible
+from unskip.report.svg import INK, NUM_COLORS, canvas, net_color, round_ticks, to_svg, visible
 
 MARKERS = ("o", "^", "s")
 MOST_LEVELS = 9
@@ -86,16 +84,15 @@ def _lines(plot: Lines, name: str) -> Markup:
             if known:
                 ends.append(End(short_label(line.label), *known[-1], color))
         if plot.ticks:
-            axes.xaxis.set_major_locator(FixedLocator(range(len(plot.ticks))))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: visible(plot.ticks[round(x)])))
+            axes.set_xticks(range(len(plot.ticks)), [visible(tick) for tick in plot.ticks])
             axes.tick_params(axis="x", labelrotation=30 if max(map(len, plot.ticks)) * len(plot.ticks) > 52 else 0)
         else:
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            round_ticks(axes.xaxis, 6, steps=None, integer=True)
         if plot.logarithmic:
-            axes.yaxis.set_minor_locator(NullLocator())
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.set_yticks([], minor=True)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         else:
-            axes.yaxis.set_major_locator(MaxNLocator(5))
+            round_ticks(axes.yaxis, steps=None)
         axes.set_title(visible(plot.y_title))
         axes.set_xlabel(visible(plot.x_title))
         label_ends(axes, ends)
@@ -122,12 +119,14 @@ def _clouds(plot: Clouds, name: str) -> Markup:
         axes.set_ylim(-plot.reach, plot.reach)
         axes.set_aspect("equal")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+            round_ticks(axis)
         counts = ", ".join(f"{len(cloud.x)} of {cloud.label}" for cloud in plot.clouds)
         return to_svg(axes, name, f"{plot.title}: images as points, {counts}.")
 
 
 def _surface(plot: Surface, name: str) -> Markup:
+    from matplotlib.colors import to_rgba
+
     levels = levels_between(plot.low, plot.high)
     with canvas(340, 340) as axes:
         color, heights = net_color(plot.color % NUM_COLORS), np.array(plot.z)
@@ -140,7 +139,7 @@ def _surface(plot: Surface, name: str) -> Markup:
         axes.set_aspect("equal")
         axes.grid(visible=False)
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(4))
+            round_ticks(axis, 4, steps=None)
         center = heights[len(heights) // 2, len(heights) // 2]
         text = f"{plot.title}: {plot.z_title} over a square, {center:.3g} in its middle, up to {heights.max():.3g}."
         return to_svg(axes, name, text)

@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Mapping
 
 from markupsafe import Markup
-from matplotlib.ticker import MaxNLocator
 
 from unskip.records import Entry, Study
 from unskip.records.study import Curve
@@ -14,7 +13,7 @@ from unskip.report.curves import DASHES, epochs_axis
 from unskip.report.drawings import Drawn
 from unskip.report.labels import End, label_ends, short_label
 from unskip.report.study_tables import colors_by_row
-from unskip.report.svg import NUM_COLORS, canvas, net_color, to_svg
+from unskip.report.svg import NUM_COLORS, canvas, net_color, round_ticks, to_svg
 
 
 def curve_drawings(study: Study) -> list[Drawn]:
@@ -57,7 +56,7 @@ def _plot(study: Study, entries: list[Entry], name: str, limits: tuple[float, fl
                 ends.append(End(short_label(entry.row), x[-1], y[-1], color))
         epochs_axis(axes, longest)
         axes.set_ylim(*limits)
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        round_ticks(axes.yaxis)
         axes.set_title("Top-1 accuracy, %")
         axes.set_xlabel("epoch")
         label_ends(axes, ends, gap=14)

@@ -1,5 +1,7 @@
 """Matplotlib figures as inline SVG that takes its colours and its font from the page.
 
+Matplotlib is imported where something is drawn: tables and sentences need none of it, and start without.
+
 Figures are drawn in place-holder colours; the SVG refers to the page's CSS variables instead, so that one
 drawing suits light and dark schemes. One figure unit is one CSS pixel.
 """
@@ -10,14 +12,17 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
-from matplotlib import rc_context, style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 __all__ = [
     "BOUNDS",
@@ -30,6 +35,7 @@ __all__ = [
     "canvases",
     "lay_out",
     "net_color",
+    "round_ticks",
     "to_svg",
     "visible",
 ]
@@ -75,6 +81,9 @@ def canvas(width: int, height: int) -> Iterator[Axes]:
 @contextmanager
 def canvases(width: int, height: int, rows: int) -> Iterator[list[Axes]]:
     """Axes one below the other, of the same scales, in one figure; see :func:`canvas`."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
     with style.context(["default", STYLE]), warnings.catch_warnings():  # whatever the user's matplotlibrc says
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has it
         figure = Figure(figsize=(width / 72, height / 72))
@@ -89,6 +98,15 @@ def lay_out(axes: Axes) -> Figure:
     return figure
 
 
+def round_ticks(
+    axis: Axis, most: int = 5, *, steps: Sequence[int] | None = (1, 2, 5, 10), integer: bool = False
+) -> None:
+    """At most so many intervals between ticks, at multiples of ``steps``, of Matplotlib's own steps where None."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, steps=steps, integer=integer))
+
+
 def to_svg(axes: Axes, name: str, alt: str) -> Markup:
     """The figure of ``axes`` as an ``<svg>`` element; call it within its :func:`canvas`.
 
@@ -97,6 +115,8 @@ def to_svg(axes: Axes, name: str, alt: str) -> Markup:
         name: Unique in the page; every id of the drawing starts with it.
         alt: What the figure shows, for those who cannot see it.
     """
+    from matplotlib import rc_context
+
     figure, buffer = lay_out(axes), io.StringIO()
     with rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unskip.data import Data
 from unskip.deploying import data_for
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.nets import StagedNet
 from unskip.past_runs import read_past_runs
 from unskip.recipe import Recipe, TrainingRecipe, load_recipe
@@ -21,7 +21,6 @@ from unskip.records import PastRun, Run
 from unskip.records.run_analysis import AnalyzedRun
 from unskip.requested import student_spec, teacher_spec
 from unskip.run_folder import RunFolder
-from unskip.settings import nearest
 from unskip.weights import load_net
 
 Kind = Literal["teacher", "residual", "plain", "distilled"]

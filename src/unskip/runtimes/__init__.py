@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.listing import Listing
 from unskip.runtimes._estimator import SRAM, Configuration, Estimator
 from unskip.runtimes.base import Images, Outputs, Program, Runtime
-from unskip.settings import nearest, shortened
 
 __all__ = [
     "RUNTIMES",

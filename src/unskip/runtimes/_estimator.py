@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.records import Estimate
 from unskip.runtimes.base import Runtime
-from unskip.settings import nearest
 
 SRAM = "sram"
 """The option of a setting that says how many bytes of SRAM a program may use."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.measures import limits
 from unskip.measures.base import ELEMENT_BYTES
-from unskip.settings import nearest
 
 
 @dataclass(frozen=True)

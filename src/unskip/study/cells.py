@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.recipe import Recipe, changed_tree, digest, recipe_from
-from unskip.settings import nearest, shortened
 from unskip.study.datasets import DataSets
 from unskip.study.form import Grid, combinations
 from unskip.study.reading import Study

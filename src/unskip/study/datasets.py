@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from unskip.data import data_section
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.recipe import changed_tree
-from unskip.settings import nearest, shortened
 
 
 @dataclass

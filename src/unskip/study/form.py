@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from unskip.settings import Section, Title, nearest, shortened
+from unskip.errors import nearest, shortened
+from unskip.settings import Section, Title
 from unskip.study_statistics import matches
 
 Value = Literal["top1", "error", "minutes"]

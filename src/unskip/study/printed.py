@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.listing import studies_folder
-from unskip.settings import nearest, shortened
 
 METRICS = {"top1": "top1_accuracy", "error": "top1_error", "minutes": "minutes"}  # of rows that are read
 _KEYS = ("paper", "table", "dataset", "network", "method", "teacher", "group", "metric")

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest, shortened
 from unskip.listing import named_recipes, named_studies
 from unskip.recipe import load_tree
 from unskip.recipe.yaml_text import yaml_file
-from unskip.settings import explain, nearest, shortened
+from unskip.settings import explain
 from unskip.study.form import Grid, Quick, StudyForm
 from unskip.study_statistics import matches
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from unskip.errors import UnskipError
+from unskip.errors import UnskipError, nearest
 from unskip.nets.staged_net import Residual, StagedNet
 from unskip.nets.unopened import check_opened
-from unskip.settings import nearest
 
 KINDS = ("identity", "projection")
 

@@ -15,12 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from unskip.answers import named_answers, tensors_in
-from unskip.errors import UnskipError, first_line
+from unskip.errors import UnskipError, first_line, nearest
 from unskip.nets.dirac import DiracConv2d
 from unskip.nets.fading import FadingResidual
 from unskip.nets.shapes import fitting_image, on_one_image
 from unskip.nets.staged_net import StagedNet
-from unskip.settings import nearest
 
 
 def can_prune() -> bool:

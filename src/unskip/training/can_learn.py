@@ -64,7 +64,8 @@ def check_batch(phases: Sequence[Phase], images: Tensor) -> None:
 
 
 def _check(net: StagedNet, images: Tensor) -> None:
-    # In float32, channels-last: torch 2.13's backward of narrow convolutions writes beyond its memory on some CPUs.
+    # Channels-first: in float32 and channels-last, oneDNN in torch 2.13 writes beyond its memory on CPUs with AVX2 and
+    # no AVX-512, in the backward pass of 1x1 convolutions of 2 to 7 channels with a stride.
     twin = _without_chance(copy.deepcopy(net).to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
     weights = dict(_weights(twin))
     if not weights:

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unskip.errors import UnskipError
-from unskip.settings import shortened
+from unskip.errors import UnskipError, shortened
 from unskip.tasks import Task
 
 

@@ -1,0 +1,41 @@
+"""How fast commands start: by what they do not import, which takes no clock to see."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from unskip.cli import COMMANDS, app
+
+IMPORTED = """
+import sys
+sys.argv = ["unskip", *sys.argv[1:]]
+from unskip.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def imported_by(*words: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", IMPORTED, *words], check=True, capture_output=True, text=True)
+    return {*done.stderr.split()}
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help")])
+def test_help_waits_for_nothing_heavy(words):
+    assert not imported_by(*words) & {"torch", "numpy", "scipy", "matplotlib", "sympy"}
+
+
+def test_inspecting_a_network_waits_for_torch_alone():
+    heavy = {"torch._dynamo", "sympy", "matplotlib", "scipy", "torchvision", "timm", "onnx", "lightning_fabric"}
+    assert not imported_by("inspect", "resnet50") & heavy
+
+
+def test_the_list_of_commands_says_what_their_own_help_says():
+    """Commands that are not asked for are listed without being put together."""
+    short, whole = (CliRunner().invoke(program, ["--help"]).output for program in (app([]), app()))
+    assert short == whole
+    assert all(name.replace("_", "-") in short for name in COMMANDS)
