@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from unskip.nets.shapes import CheapShapes, on_one_image
+from unskip.nets.cheap_shapes import CheapShapes
+from unskip.nets.shapes import on_one_image
 
 
 @pytest.mark.parametrize(
