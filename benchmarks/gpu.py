@@ -25,7 +25,7 @@ from unskip.environment import describe_environment
 from unskip.methods import METHODS, Method
 from unskip.nets import StagedNet
 from unskip.recipe import SGD, Constant, TrainingRecipe
-from unskip.training.device import describe_numerics, uses_bf16, uses_channels_last
+from unskip.training.device import describe_numerics, image_layout, uses_bf16
 
 SETTINGS = TrainingRecipe(
     epochs=2, batch_size=32, precision="float32", optimizer=SGD(lr=0.01), schedule=Constant(), validate_every=2
@@ -71,7 +71,7 @@ def _own_loop(method: Method, loader: DataLoader[tuple[Tensor, ...]], epochs: in
 
 def speed(net: str, width: int, batch_sizes: Sequence[int], seconds: float, device: torch.device) -> None:
     """Time the steps of methods: the student alone (ce), and with an equal frozen teacher."""
-    settings = TrainingRecipe()
+    settings = TrainingRecipe(channels_last=True)
     for batch_size in batch_sizes:
         images = torch.randn(batch_size, 3, 32, 32, device=device)
         labels = torch.randint(10, (batch_size,), device=device)
@@ -85,7 +85,7 @@ def speed(net: str, width: int, batch_sizes: Sequence[int], seconds: float, devi
 def _images_per_second(
     loss: nn.Module, images: Tensor, labels: Tensor, settings: TrainingRecipe, seconds: float
 ) -> float:
-    layout = torch.channels_last if uses_channels_last(settings) else torch.contiguous_format
+    layout = image_layout(settings)
     loss.to(memory_format=layout)  # type: ignore[call-overload]
     images = images.contiguous(memory_format=layout)
     optimizer = torch.optim.SGD(loss.parameters(), lr=0.01, momentum=0.9)
@@ -120,7 +120,7 @@ def main() -> None:
         raise SystemExit("there is no GPU here that PyTorch sees")
     device = torch.device("cuda")
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False  # as a training has it
-    print(describe_environment(), describe_numerics(TrainingRecipe()), flush=True)
+    print(describe_environment(), describe_numerics(TrainingRecipe(channels_last=True)), flush=True)
     if given.only != "speed":
         check(device)
     if given.only != "check":

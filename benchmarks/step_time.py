@@ -41,7 +41,7 @@ from unskip.nets import StagedNet, make_net
 from unskip.recipe import SGD, TrainingRecipe
 from unskip.surgery import without_shortcuts
 from unskip.tasks import Classification
-from unskip.training.device import describe_numerics, keep_freed_memory, uses_bf16, uses_channels_last
+from unskip.training.device import describe_numerics, keep_freed_memory, uses_bf16
 from unskip.training.optim import make_optimizer
 
 Step = Callable[[], None]
@@ -51,10 +51,10 @@ class Setup:
     """One network's teacher and students, images, and the precision of a training on this machine."""
 
     def __init__(self, net: str, width: int, batch_size: int, side: int) -> None:
-        settings = TrainingRecipe()
+        settings = TrainingRecipe(channels_last=True)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = uses_bf16(settings)
-        self.format = torch.channels_last if uses_channels_last(settings) else torch.contiguous_format
+        self.format = torch.channels_last
         torch.manual_seed(0)
         self.teacher = self._placed(make_net(net, {"width": width, "num_classes": 10}))
         self.images = torch.randn(batch_size, 3, side, side, device=self.device).to(memory_format=self.format)
@@ -249,7 +249,7 @@ def main() -> None:
         return
     for key, value in describe_environment().items():
         print(f"{key}: {value}")
-    print(f"numerics: {describe_numerics(TrainingRecipe())}, threads: {arguments.threads}")
+    print(f"numerics: {describe_numerics(TrainingRecipe(channels_last=True))}, threads: {arguments.threads}")
     print(f"command: python {shlex.join(sys.argv)}\n")
     for net in arguments.nets:
         if arguments.profile:

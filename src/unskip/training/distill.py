@@ -156,7 +156,11 @@ def train_student(
     on_snapshot: OnSnapshot | None = None,
 ) -> tuple[DistillationLoss, list[dict[str, Any]]]:
     """:func:`distill` up to the end of the training: the loss, which holds the student, and a record of every epoch."""
-    ready = prepare_training(teacher, data, method, student=student, test=test, training=training, task=task, seed=seed)
+    saved = checkpoint.load() if checkpoint else None
+    before = saved["numerics"] if saved else None
+    ready = prepare_training(
+        teacher, data, method, student=student, test=test, training=training, task=task, seed=seed, before=before
+    )
     loss, images, fabric = ready.loss, ready.images, ready.fabric
 
     def validate() -> float | None:
@@ -178,11 +182,12 @@ def train_student(
             loss,
             ready.batches,
             fabric=fabric,
-            settings=training,
+            settings=ready.settings,
             seed=seed,
             validate=validate,
             monitor=shown,
             checkpoint=checkpoint,
+            saved=saved,
             data=_identity(images) if checkpoint else None,
             snapshot=on_snapshot and (lambda epochs: on_snapshot(epochs, loss.student)),
         )

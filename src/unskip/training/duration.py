@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -19,6 +18,7 @@ from unskip.evaluation import evaluate
 from unskip.methods.base import DistillationLoss, Method, Phase
 from unskip.recipe import Constant, TrainingRecipe
 from unskip.tasks import Task
+from unskip.training.device import random_as_it_was
 from unskip.training.fit import TrainingBatches
 from unskip.training.phase import running
 from unskip.training.prepared import PreparedTraining, prepare_training
@@ -102,7 +102,7 @@ def seconds_per_step(
     Several processes ask together.
     """
     epochs = [phase.epochs for phase in loss.phases]
-    with _random_as_it_was(fabric):
+    with random_as_it_was(fabric):
         times = [
             _seconds(copy.deepcopy(phase), batches, fabric, settings, within / len(epochs)) for phase in loss.phases
         ]
@@ -148,7 +148,7 @@ def _wait(fabric: Fabric) -> None:
 def _seconds_per_validation(ready: PreparedTraining, tests: TrainingBatches, limit: float) -> float:
     """Of all test batches, from the first ones within ``limit`` seconds."""
     times: list[float] = []
-    with _random_as_it_was(ready.fabric):
+    with random_as_it_was(ready.fabric):
         student = copy.deepcopy(ready.loss.student)
         batches = tests.epoch(0)
         batch = next(batches, None)
@@ -160,8 +160,3 @@ def _seconds_per_validation(ready: PreparedTraining, tests: TrainingBatches, lim
             _wait(ready.fabric)
             times.append(time.perf_counter() - began)
     return sum(times) / max(len(times), 1) * len(tests)
-
-
-def _random_as_it_was(fabric: Fabric) -> AbstractContextManager[None]:
-    """Draws meanwhile leave PyTorch's generators as they were."""
-    return torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else [])

@@ -18,6 +18,7 @@ from unskip.methods.base import DistillationLoss
 from unskip.recipe import TrainingRecipe
 from unskip.training.average import AverageWeights
 from unskip.training.checkpoint import Checkpoint
+from unskip.training.device import describe_numerics, numerics_of
 from unskip.training.monitor import Monitor
 from unskip.training.phase import running
 
@@ -61,16 +62,18 @@ def fit(
     validate: Callable[[], float | None],
     monitor: Monitor,
     checkpoint: Checkpoint | None = None,
+    saved: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
     snapshot: Callable[[int], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Minimise a loss, one phase after the other, and return a record of every epoch.
 
-    A checkpoint that is there is gone on from, with the same result, bit by bit, as if there had been no interruption:
-    data order, augmentation and dropout are functions of seed, epoch and step. ``validate`` gives what the task's
+    ``saved``, the state that ``checkpoint`` holds, is gone on from, with the same bits as without an interruption: data
+    order, augmentation and dropout are functions of seed, epoch and step. ``validate`` gives what the task's
     metric says of the student. Records hold epoch (from 1), phase, loss and terms (means over the epoch), lr,
-    images_per_second, seconds (training only, so far) and score (None where it was not validated). With
-    ``settings.ema_decay`` the student is validated with the averages of its weights, and has them in the end.
+    numerics (see `describe_numerics`), images_per_second, seconds (training only, so far) and score (None where it was
+    not validated). With ``settings.ema_decay`` the student is validated with the averages of its weights, and has them
+    in the end.
 
     ``data`` is what identifies the images, as plain data; it is saved with the state. ``snapshot`` is called with each
     number of epochs in ``settings.snapshots`` when so many are done, the student being as it is validated; again with
@@ -79,7 +82,6 @@ def fit(
     Raises `UnskipError` when the loss is no longer finite; the last good checkpoint stays. And when a checkpoint is of
     a training on other images.
     """
-    saved = checkpoint.load() if checkpoint else None
     if checkpoint and saved and saved["data"] != data:
         raise UnskipError(
             f"{checkpoint.path} is of a training on other images (or as many, otherwise labelled or normalised), and "
@@ -114,7 +116,8 @@ def fit(
                 if checkpoint is not None and fabric.is_global_zero:
                     kept = {"loss": loss, "optimizer": optimizer, "schedule": schedule, "average": average}
                     states = {name: each.state_dict() for name, each in kept.items() if each is not None}
-                    checkpoint.save({"state": dict(vars(state)), **states, "data": data})
+                    what = {"data": data, "numerics": numerics_of(settings)}
+                    checkpoint.save({"state": dict(vars(state)), **states, **what})
                 fabric.barrier()
 
             while state.epoch < phase.epochs:
@@ -155,6 +158,7 @@ def fit(
                     "loss": sum(means.values()),
                     "terms": means,
                     "lr": optimizer.param_groups[0]["lr"],
+                    "numerics": describe_numerics(settings),
                     "images_per_second": state.images / state.epoch_seconds,
                     "seconds": state.seconds,
                     "score": score,

@@ -22,10 +22,11 @@ from unskip.recipe import (
 )
 
 
-def make_optimizer(settings: Optimizer, module: nn.Module) -> optim.Optimizer:
+def make_optimizer(settings: Optimizer, module: nn.Module, *, fused: bool = False) -> optim.Optimizer:
     """The optimiser that a recipe names, over a module's parameters that require a gradient.
 
-    All of them are decayed, but for alpha and beta of Dirac convolutions; with AdamW only kernels are.
+    All of them are decayed, but for alpha and beta of Dirac convolutions; with AdamW only kernels are. ``fused`` takes
+    PyTorch's one kernel for all of them, which differs in the last bits.
     """
     undecayed = {
         id(scale) for part in module.modules() if isinstance(part, DiracConv2d) for scale in (part.alpha, part.beta)
@@ -44,9 +45,10 @@ def make_optimizer(settings: Optimizer, module: nn.Module) -> optim.Optimizer:
             momentum=settings.momentum,
             nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
+            fused=fused or None,
         )
     kind = optim.AdamW if isinstance(settings, AdamW) else optim.Adam
-    return kind(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
+    return kind(groups, lr=settings.lr, betas=settings.betas, weight_decay=settings.weight_decay, fused=fused or None)
 
 
 def make_schedule(

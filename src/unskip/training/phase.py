@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from unskip.errors import UnskipError, shortened
 from unskip.methods.base import Phase, only_trainable
 from unskip.recipe import TrainingRecipe
 from unskip.training.optim import make_optimizer, make_schedule
@@ -34,6 +35,8 @@ class RunningPhase:
 
     def step(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         """Change the weights by a batch, and return the terms of its loss; see `Objective.forward`."""
+        if self.settings.compile is True and images.is_cuda:
+            torch.compiler.cudagraph_mark_step_begin()
         terms: dict[str, Tensor] = self.objective(images, labels, progress)
         self.wrapped.zero_grad()
         self.fabric.backward(torch.stack(list(terms.values())).sum())
@@ -48,12 +51,27 @@ class RunningPhase:
 
 @contextmanager
 def running(phase: Phase, *, fabric: Fabric, settings: TrainingRecipe, steps_per_epoch: int) -> Iterator[RunningPhase]:
-    """A phase with its optimizer and its schedule at their beginning; what it does not train has no gradients."""
+    """A phase with its optimizer and its schedule at their beginning; what it does not train has no gradients.
+
+    With ``settings.compile`` its whole objective is compiled, the teacher too; on a GPU it is replayed as CUDA graphs,
+    which launch faster than kernels one by one.
+    """
     with ExitStack() as meanwhile:
         meanwhile.enter_context(only_trainable(phase))
         if can_synchronize(fabric):
             meanwhile.enter_context(synchronized_batchnorm(phase.objective))
-        optimizer = make_optimizer(settings.optimizer, phase.trainable)
+        optimizer = make_optimizer(settings.optimizer, phase.trainable, fused=fabric.device.type == "cuda")
         schedule = make_schedule(settings, optimizer, epochs=phase.epochs, steps_per_epoch=steps_per_epoch)
-        objective, wrapped = fabric.setup(phase.objective, optimizer)
-        yield RunningPhase(fabric, settings, optimizer, schedule, objective, wrapped)
+        whole: Any = phase.objective
+        if settings.compile is True:
+            whole = torch.compile(whole, mode="reduce-overhead" if fabric.device.type == "cuda" else None)
+        objective, wrapped = fabric.setup(whole, optimizer)
+        try:
+            yield RunningPhase(fabric, settings, optimizer, schedule, objective, wrapped)
+        except Exception as error:
+            if settings.compile is True and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                said = shortened(" ".join(str(error).split()))
+                raise UnskipError(
+                    f"PyTorch cannot compile the step here ({said}); set training.compile to false"
+                ) from error
+            raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from unskip.nets import StagedNet, staged
 from unskip.nets.shapes import on_one_image
 from unskip.recipe import TrainingRecipe
 from unskip.tasks import Classification, Task
-from unskip.training.device import make_fabric, place, uses_channels_last
+from unskip.training.device import image_layout, make_fabric, numerics_of, place
+from unskip.training.fastest import decided
 from unskip.training.fit import TrainingBatches
 from unskip.training.loaders import LoaderBatches, LoaderImages
 from unskip.training.mixing import MixedBatches
@@ -25,7 +26,10 @@ from unskip.training.mixing import MixedBatches
 
 @dataclass(frozen=True)
 class PreparedTraining:
-    """A loss on its device, the images, this process's share of their batches, and batches to validate on, if any."""
+    """A loss on its device, the images, this process's share of their batches, and batches to validate on, if any.
+
+    ``settings`` say how it is computed, where the recipe leaves it open.
+    """
 
     loss: DistillationLoss
     images: Data | LoaderImages
@@ -46,8 +50,14 @@ def prepare_training(
     training: TrainingRecipe,
     task: Task | None,
     seed: int,
+    before: Mapping[str, str | bool] | None = None,
 ) -> PreparedTraining:
-    """All of it from the arguments of :func:`unskip.distill`; `UnskipError` where they do not fit each other."""
+    """All of it from the arguments of :func:`unskip.distill`; `UnskipError` where they do not fit each other.
+
+    ``before``: how a training that goes on was computed (see `numerics_of`).
+    """
+    if before is not None and before["device"] == numerics_of(training)["device"] and training.precision == "auto":
+        training = training.model_copy(update={"precision": before["precision"]})
     fabric = make_fabric(training)
     teacher = None if teacher is None else staged(teacher)
     task = task or Classification()
@@ -55,20 +65,29 @@ def prepare_training(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has
         loss = method.loss(teacher, student, task=task, epochs=training.epochs)
-    place(loss, fabric, training)
+    loss.to(fabric.device)
     images = data if isinstance(data, Data) else LoaderImages(data, fabric.device, task)
     if isinstance(images, Data) and not images.classes:
         task.check_unlabelled()
     _check_options(images, teacher, loss.student)
     _check_images(images, teacher, loss.student)
-    channels_last = uses_channels_last(training)
-    batches: TrainingBatches = images.train_batches(
-        training.batch_size,
-        seed,
-        channels_last=channels_last,
-        rank=fabric.global_rank,
-        world_size=fabric.world_size,
+
+    def batches_of(channels_last: bool) -> TrainingBatches:
+        size, rank = training.batch_size, fabric.global_rank
+        return images.train_batches(size, seed, channels_last=channels_last, rank=rank, world_size=fabric.world_size)
+
+    batches = batches_of(False)
+    training = decided(
+        training,
+        loss,
+        batches.epoch(0) if isinstance(images, Data) else None,
+        fabric=fabric,
+        steps=training.epochs * len(batches),
+        before=before,
     )
+    place(loss, fabric, training)
+    channels_last = image_layout(training) == torch.channels_last
+    batches = batches_of(channels_last)
     if training.mixup or training.cutmix:
         answers = on_one_image(loss.student, images.image_shape, lambda twin, image: twin(image))
         batches = MixedBatches(batches, task, answers, training.mixup, training.cutmix, seed)
