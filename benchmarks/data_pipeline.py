@@ -1,7 +1,12 @@
-"""Images a second: batches of resident images against torchvision's transforms, image by image, in a loader.
+"""Images a second: this package's batches against torchvision's transforms, image by image, in a loader.
 
-Both pad by four pixels, crop at random, flip at random, and normalise the same uint8 images. The two are timed in turn,
-several times, in one run; the ratio of each pair is what counts.
+    python benchmarks/data_pipeline.py                        # small images, that live on the device
+    python benchmarks/data_pipeline.py --photographs FOLDER --images 4000 --batch-size 64
+
+Small images are padded by four pixels, cropped and flipped at random, and normalised; photographs are decoded, brought
+to 224 pixels by random resized crops, flipped and normalised. Both sides have the same images, and as many loader
+processes where they have any. The two are timed in turn, several times, in one run; the ratio of each pair is what
+counts. The first epoch of photographs, in which they are decoded, is printed by itself.
 """
 
 from __future__ import annotations
@@ -20,9 +25,37 @@ from torch.utils.data import DataLoader, Dataset
 from unskip.data import load_data, recipe_for
 from unskip.data.augment import PadCropFlip
 from unskip.data.batches import Batches, Steps
+from unskip.data.image_set import ImageSet
 from unskip.data.normalize import IMAGENET
 from unskip.data.resident import ResidentImages
+from unskip.data.streamed import StreamedImages
 from unskip.torchvision_compat import torchvision, v2
+from unskip.training.device import keep_freed_memory
+
+Sides = tuple[Batches, Iterable[tuple[Tensor, Tensor]], str]
+"""This package's batches, torchvision's, and what they are of."""
+
+
+class Photographs(Dataset[tuple[Tensor, int]]):
+    """Decoded and transformed one by one, as torchvision's training scripts do it."""
+
+    def __init__(self, images: ImageSet) -> None:
+        self.images = images
+        self.transform = v2.Compose(
+            [
+                v2.RandomResizedCrop(224),
+                v2.RandomHorizontalFlip(),
+                v2.PILToTensor(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize(IMAGENET.mean, IMAGENET.std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images.image(index)), int(self.images.labels[index])
 
 
 class PerSample(Dataset[tuple[Tensor, int]]):
@@ -49,6 +82,27 @@ class PerSample(Dataset[tuple[Tensor, int]]):
 def main() -> None:
     arguments = parsed()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as a training does
+    mine, others, origin = (photographs if arguments.photographs else small)(arguments)
+    first = rate(mine.epoch(0), arguments.device), rate(others, arguments.device)  # starts the workers
+    ours, theirs = [], []
+    for repetition in range(1, arguments.repetitions + 1):
+        ours.append(rate(mine.epoch(repetition), arguments.device))
+        theirs.append(rate(others, arguments.device))
+    print(origin)
+    print(
+        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
+        f"{platform.machine()}, device {arguments.device}, {torch.get_num_threads()} threads, "
+        f"{arguments.workers} loader workers, {arguments.repetitions} interleaved repetitions"
+    )
+    print(f"{'':24}{'median':>12}{'min':>12}{'max':>12}{'first epoch':>14}")
+    show("unskip, images/s", ours, "12,.0f", first[0])
+    show("torchvision v2, images/s", theirs, "12,.0f", first[1])
+    show("ratio", [a / b for a, b in zip(ours, theirs, strict=True)], "12.1f", first[0] / first[1])
+
+
+def small(arguments: argparse.Namespace) -> Sides:
+    """Images that live on the device, and the same in a loader."""
     pixels, labels, origin = images(arguments.data, arguments.images)
     resident = ResidentImages(pixels, labels, torch.device(arguments.device), PadCropFlip(4, "zeros", flip=True))
     steps = Steps(len(pixels), arguments.batch_size, drop_last=True)
@@ -61,22 +115,26 @@ def main() -> None:
         num_workers=arguments.workers,
         persistent_workers=arguments.workers > 0,
     )
-    rate(loader, arguments.device)  # starts the workers
-    rate(batches.epoch(0), arguments.device)
-    ours, theirs = [], []
-    for repetition in range(1, arguments.repetitions + 1):
-        ours.append(rate(batches.epoch(repetition), arguments.device))
-        theirs.append(rate(loader, arguments.device))
-    print(f"{origin}, {len(pixels)} images of {'x'.join(map(str, pixels.shape[1:]))}, batch {arguments.batch_size}")
-    print(
-        f"Python {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}, "
-        f"{platform.machine()}, device {arguments.device}, {torch.get_num_threads()} threads, "
-        f"{arguments.workers} loader workers, {arguments.repetitions} interleaved repetitions"
+    shape = "x".join(map(str, pixels.shape[1:]))
+    return batches, loader, f"{origin}, {len(pixels)} images of {shape}, batch {arguments.batch_size}"
+
+
+def photographs(arguments: argparse.Namespace) -> Sides:
+    """Photographs in random crops of 224 pixels, and the same in a loader."""
+    changes = {"limit": arguments.images, "test_limit": 100, "image_size": 224, "workers": arguments.workers}
+    data = load_data(recipe_for(arguments.photographs).model_copy(update=changes), device=arguments.device)
+    files = data._train
+    assert isinstance(files, StreamedImages)
+    loader = DataLoader(
+        Photographs(files.image_set),
+        arguments.batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=arguments.workers,
+        persistent_workers=arguments.workers > 0,
     )
-    print(f"{'':24}{'median':>12}{'min':>12}{'max':>12}")
-    show("resident, images/s", ours, "12,.0f")
-    show("torchvision v2, images/s", theirs, "12,.0f")
-    show("ratio", [a / b for a, b in zip(ours, theirs, strict=True)], "12.1f")
+    batches = data.train_batches(arguments.batch_size, 0, channels_last=arguments.channels_last)
+    return batches, loader, f"{arguments.photographs}, {data.num_train} photographs, batch {arguments.batch_size}"
 
 
 def rate(batches: Iterable[tuple[Tensor, Tensor]], device: str) -> float:
@@ -106,18 +164,21 @@ def images(data: str | None, count: int) -> tuple[np.ndarray, np.ndarray, str]:
     return pixels, labels.numpy(), data
 
 
-def show(name: str, values: list[float], style: str) -> None:
+def show(name: str, values: list[float], style: str, first: float) -> None:
     """Print one line of the table."""
-    print(f"{name:24}" + "".join(format(f(values), style) for f in (statistics.median, min, max)))
+    print(
+        f"{name:24}" + "".join(format(f(values), style) for f in (statistics.median, min, max)) + f"  {first:{style}}"
+    )
 
 
 def parsed() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", metavar="FOLDER", help="photographs, as `unskip run --data` takes them")
     parser.add_argument("--data", help="a folder or source that `unskip train --data` accepts; random bytes by default")
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--workers", type=int, default=2, help="loader processes for torchvision's side")
-    parser.add_argument("--threads", type=int, default=1, help="torch's threads for the resident side")
+    parser.add_argument("--workers", type=int, default=2, help="loader processes; small images of ours have none")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads in this process")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--channels-last", action="store_true", help="resident batches in channels-last memory format")

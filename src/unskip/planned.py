@@ -117,7 +117,7 @@ def teacher_home(recipe: Recipe, data: Data, folder: RunFolder, net: StagedNet, 
     decisive = {
         "unskip": version("unskip"),
         "net": net.spec.to_json(),
-        "data": recipe.data.model_dump(mode="json", exclude={"path", "workers", "skip_unreadable"}),
+        "data": recipe.data.model_dump(mode="json", exclude={"path", "workers", "keep_decoded", "skip_unreadable"}),
         "content": data.fingerprint,
         "normalization": [data.mean, data.std],
         "training": training.model_dump(mode="json", exclude={"checkpoint_minutes", "tensorboard", "snapshots"}),

@@ -62,7 +62,6 @@ FROM_A_LOADER = "Caught it.\nTraceback (most recent call last):\n  x\nunskip.err
         (MemoryError(), 2, f"{NO_MEMORY} (MemoryError)"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), 2, NO_MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory."), 2, f"{NO_MEMORY} (CUDA out of memory.)"),
-        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), 2, "a process that reads images"),
     ],
 )
 def test_what_ends_a_command_is_one_sentence(error, code, sentence, said, tmp_path):

@@ -1,15 +1,22 @@
+import threading
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from scipy.stats import ks_2samp
 
 from unskip.data.augment import PadCropFlip
 from unskip.data.batches import Batches, Steps
 from unskip.data.image_set import ArraySet, FileSet
 from unskip.data.normalize import Normalization
-from unskip.data.streamed import StreamedImages, Transform
+from unskip.data.streamed import StreamedImages, Transform, ahead, random_window, resized
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
+from unskip.torchvision_compat import v2
 
 from .small_sets import picture
 
@@ -19,10 +26,10 @@ HALF = Normalization((0.5,) * 3, (0.5,) * 3)
 IMAGES = ArraySet(np.arange(NUM), "noise", PIXELS)
 
 
-def streamed(workers=0, crop="resized_crop", size=(24, 24)) -> StreamedImages:
+def streamed(workers=0, crop="resized_crop", size=(24, 24), keep=True) -> StreamedImages:
     cover = tuple(round(side * 256 / 224) for side in size) if crop == "resized_crop" else None
     transform = Transform(Preprocessing("RGB", size, cover), crop, PadCropFlip(3, "reflect", flip=True))
-    return StreamedImages(IMAGES, transform, torch.device("cpu"), workers)
+    return StreamedImages(IMAGES, transform, torch.device("cpu"), workers, keep)
 
 
 def batches_of(images, steps, seed):
@@ -94,3 +101,118 @@ def test_an_image_that_breaks_during_training_is_named_without_a_traceback(tmp_p
     with pytest.raises(UnskipError, match=r"^cannot read the image .*2\.png: ") as caught:
         list(batches_of(broken, Steps(4, 2, drop_last=True), 0).epoch(0))
     assert "Traceback" not in str(caught.value)
+
+
+# What was decoded
+
+
+class Counted(ArraySet):
+    """Counts how often an image is decoded."""
+
+    times = 0
+
+    def image(self, index):
+        type(self).times += 1
+        return super().image(index)
+
+
+@pytest.mark.parametrize(("keep", "decoded"), [(True, NUM), (False, 3 * NUM)])
+def test_an_image_is_decoded_once_if_it_is_to_be_kept(keep, decoded):
+    Counted.times = 0
+    images = replace(streamed(2, keep=keep), image_set=Counted(IMAGES.labels, "noise", PIXELS))
+    for epoch in range(3):
+        list(batches_of(images, Steps(NUM, 4, drop_last=False), 0).epoch(epoch))
+    assert Counted.times == decoded
+
+
+@pytest.mark.parametrize("crop", ["resized_crop", "pad_crop", "none"])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_what_was_kept_gives_the_same_pixels(crop, seed):
+    steps = Steps(NUM, 4, drop_last=False)
+    kept, read = streamed(0, crop), streamed(0, crop, keep=False)
+    list(batches_of(kept, steps, 9).epoch(0))
+    assert len(kept.kept) == NUM
+    assert len(read.kept) == 0
+    assert same(batches_of(kept, steps, seed).epoch(1), batches_of(read, steps, seed).epoch(1))
+
+
+def test_a_part_keeps_its_own():
+    whole = streamed()
+    whole.at(np.arange(NUM))
+    part = whole.part(np.array([4, 2]), augmented=False)
+    assert torch.equal(part.at(np.array([0, 1])), whole.at(np.array([4, 2])))
+    assert len(part.kept) == 2
+
+
+# Windows and scaling, against torchvision and Pillow
+
+
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.sampled_from([1.0, 0.5, 3.0]),
+    st.integers(0, 2**31),
+)
+def test_a_window_lies_in_its_image(height, width, shape, seed):
+    top, left, tall, wide = random_window(height, width, shape, np.random.default_rng(seed))
+    assert 0 <= top <= top + tall <= height
+    assert 0 <= left <= left + wide <= width
+    assert min(tall, wide) > 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(120, 100), (30, 200), (200, 30)])
+def test_windows_are_distributed_as_torchvisions(height, width):
+    random = np.random.default_rng(0)
+    ours = np.array([random_window(height, width, 1.0, random) for _ in range(4000)])
+    torch.manual_seed(0)
+    crop, image = v2.RandomResizedCrop(8), torch.zeros(3, height, width)
+    theirs = np.array(
+        [[crop.make_params([image])[key] for key in ("top", "left", "height", "width")] for _ in range(4000)]
+    )
+    for mine, other in zip(ours.T, theirs.T, strict=True):
+        assert ks_2samp(mine, other).statistic < 0.04  # the 99.9 % point for 4,000 each
+
+
+@pytest.mark.parametrize("shape", [(40, 30, 3), (9, 200, 3), (40, 30)])
+@pytest.mark.parametrize("size", [(24, 24), (80, 100), (5, 7)])
+def test_scaling_is_pillows_within_a_step(shape, size):
+    image = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    found = resized(image, size)
+    assert found.shape == (3 if len(shape) == 3 else 1, *size)
+    assert (
+        found.int() - torch.from_numpy(expected.reshape(*size, -1).transpose(2, 0, 1).copy()).int()
+    ).abs().max() <= 1
+
+
+# Threads
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_work_is_given_in_order(workers):
+    asked = [np.array([number]) for number in range(20)]
+    assert [int(found) for found in ahead(lambda rows: torch.tensor(rows[0] ** 2), asked, workers)] == [
+        number**2 for number in range(20)
+    ]
+
+
+def test_work_that_nobody_waits_for_is_not_begun():
+    done = []
+
+    def work(rows):
+        done.append(int(rows[0]))
+        return torch.zeros(1)
+
+    begun = ahead(work, [np.array([number]) for number in range(100)], 2)
+    next(begun)
+    begun.close()
+    assert len(done) <= 2 * 2 + 2
+    assert threading.active_count() < 50
+
+
+def test_an_error_of_a_thread_is_its_callers():
+    def work(rows):
+        raise UnskipError("torn")
+
+    with pytest.raises(UnskipError, match="torn"):
+        list(ahead(work, [np.array([0])], 2))

@@ -83,11 +83,6 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
                 f"this machine's memory is not enough ({said}); take a smaller network, image or batch; nothing that "
                 "was finished is lost"
             )
-        case RuntimeError() if "DataLoader worker" in text:
-            return ExitCode.REFUSED, (
-                f"a process that reads images is gone ({text}), as a system that runs out of memory ends one; "
-                "data.workers=0 reads without such processes; nothing that was finished is lost"
-            )
         case OSError():  # what the system refuses: a full disk, a folder that cannot be written
             place = f": {error.filename}" if error.filename else ""
             return ExitCode.REFUSED, f"{error.strerror or text}{place}; nothing that was finished is lost"

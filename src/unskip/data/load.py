@@ -39,8 +39,9 @@ def load_data(
     """Read the images that a recipe names; those that need not be ``labelled`` come without classes.
 
     Images of at most 64 pixels are decoded once and kept on ``device`` (by default the best there is); larger ones are
-    streamed by loader processes. ``default_size`` is the side in pixels of images that have no common size of at most
-    64, where the recipe names none. ``progress`` is called with what is being decoded, how many images are done, and
+    read by threads when they are needed, and kept in memory as they were decoded while it lasts. ``default_size`` is
+    the side in pixels of images that have no common size of at most 64, where the recipe names none. ``progress`` is
+    called with what is being decoded, how many images are done, and
     how many there are. ``normalization`` and ``preprocessing`` are those of a network trained before, whatever the
     recipe says; by default the images are normalised by the training images, or as ImageNet's if streamed.
     `UnskipError` when the images cannot be used, naming the folder or file.
@@ -65,7 +66,10 @@ def load_data(
         from unskip.data.streamed import StreamedImages, Transform
 
         read = _readable(*sets, recipe, progress)
-        train, test = (StreamedImages(images, Transform(how, crop, window), home, recipe.workers) for images in read)
+        train, test = (
+            StreamedImages(images, Transform(how, crop, window), home, recipe.workers, recipe.keep_decoded)
+            for images in read
+        )
     return Data(source.name, source.classes, how, normalization or train.normalization(), train, test)
 
 

@@ -1,28 +1,29 @@
-"""Large images: decoded and transformed by loader processes, one after the other."""
+"""Large images: decoded and transformed by threads, and kept as bytes while there is memory."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.nn import functional
 
-from unskip.data.augment import PadCropFlip
-from unskip.data.batches import Steps, epoch_order
-from unskip.data.decode import chunks
+from unskip.data.augment import PadCropFlip, padded
+from unskip.data.batches import Steps, epoch_order, random_for
+from unskip.data.decode import Pixels, chunks
 from unskip.data.image_set import ImageSet, Rows
+from unskip.data.kept import KeptPixels
 from unskip.data.normalize import IMAGENET, Normalization
-from unskip.errors import UnskipError
-from unskip.preprocessing import Preprocessing, channels_first
-from unskip.torchvision_compat import v2
+from unskip.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,70 @@ class Transform:
     crop: Literal["resized_crop", "pad_crop", "none"]
     window: PadCropFlip
 
-    def for_tests(self, image: Image.Image) -> Tensor:
-        """An image to uint8 (channels, height, width)."""
-        return _tensor(self.preprocessing.placed(image))
+    def for_tests(self, image: Pixels) -> Tensor:
+        """An image, uint8 (height, width) or (height, width, 3), to uint8 (channels, height, width)."""
+        return torch.from_numpy(self.preprocessing.pixels(Image.fromarray(image)).copy())
 
-    def augmented(self, image: Image.Image) -> Tensor:
-        """The same with random numbers from torch's global generator."""
+    def augmented(self, image: Pixels, random: np.random.Generator) -> Tensor:
+        """The same with random numbers."""
         height, width = size = self.preprocessing.size
         if self.crop == "resized_crop":
-            shape = width / height  # the usual crops, from 3:4 to 4:3, of a square image
-            image = v2.RandomResizedCrop(size, ratio=(3 / 4 * shape, 4 / 3 * shape))(image)
+            top, left, tall, wide = random_window(image.shape[0], image.shape[1], width / height, random)
+            pixels = resized(image[top : top + tall, left : left + wide], size)
         else:
-            image = replace(self.preprocessing, cover=None).placed(image)
-        if self.crop == "pad_crop":
-            mode = "reflect" if self.window.padding_mode == "reflect" else "constant"
-            image = v2.RandomCrop(size, padding=self.window.padding, padding_mode=mode)(image)
-        return _tensor(v2.RandomHorizontalFlip()(image) if self.window.flip else image)
+            placed = replace(self.preprocessing, cover=None).pixels(Image.fromarray(image))
+            if self.crop == "pad_crop":
+                border = self.window.padding
+                top, left = random.integers(0, 2 * border + 1, size=2)
+                placed = padded(placed[None], self.window)[0, :, top : top + height, left : left + width]
+            pixels = torch.from_numpy(placed.copy())
+        return pixels.flip(-1) if self.window.flip and random.random() < 0.5 else pixels
+
+
+def random_window(height: int, width: int, shape: float, random: np.random.Generator) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random resized crop, as torchvision draws them (Szegedy et al. 2015, section 6).
+
+    A share of 0.08 to 1 of the image's area, 3:4 to 4:3 of ``shape`` (width over height); after ten windows that do not
+    fit, the largest at the centre that has such a shape.
+    """
+    least, most = 3 / 4 * shape, 4 / 3 * shape
+    for _ in range(10):
+        area = height * width * random.uniform(0.08, 1.0)
+        ratio = math.exp(random.uniform(math.log(least), math.log(most)))
+        wide, tall = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < wide <= width and 0 < tall <= height:
+            return int(random.integers(0, height - tall + 1)), int(random.integers(0, width - wide + 1)), tall, wide
+    tall, wide = height, width
+    if width / height < least:
+        tall = max(1, round(width / least))
+    elif width / height > most:
+        wide = max(1, round(height * most))
+    return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+
+def resized(image: Pixels, size: tuple[int, int]) -> Tensor:
+    """uint8 (height, width) or (height, width, 3) to (channels, *size), bilinear with antialias.
+
+    Within one step of Pillow's, in a third of the time: PyTorch has a kernel for bytes whose channels lie together.
+    """
+    together = np.array(image if image.ndim == 3 else image[..., None], order="C")
+    maps = torch.from_numpy(together)[None].permute(0, 3, 1, 2)
+    return functional.interpolate(maps, size, mode="bilinear", antialias=True)[0]
 
 
 @dataclass(frozen=True)
 class StreamedImages:
-    """`Images` that are read again in every epoch."""
+    """`Images` that are read when they are needed, by ``workers`` threads; 0 is without.
+
+    With ``keep``, what was decoded is kept while the memory lasts.
+    """
 
     image_set: ImageSet
     transform: Transform
     device: torch.device
     workers: int
+    keep: bool = True
+    kept: KeptPixels = field(default_factory=KeptPixels)
 
     @property
     def labels(self) -> Rows:
@@ -72,26 +111,36 @@ class StreamedImages:
     def epoch(self, steps: Steps, seed: int | None, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Images`."""
         order = epoch_order(steps.num_images, seed, epoch)
-        loader = DataLoader(
-            _Items(self.image_set, self.transform, seed, epoch),
-            batch_sampler=[order[steps.places(step)].tolist() for step in range(start_step, len(steps))],
-            num_workers=self.workers,
-            collate_fn=_collate,
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # or the loader would draw from the global one
-        )
-        for pixels, labels in loader:
-            if isinstance(pixels, str):
-                raise UnskipError(pixels)
+        rows = [order[steps.places(step)] for step in range(start_step, len(steps))]
+
+        def batch(rows: Rows) -> Tensor:
+            pixels = torch.stack([self._pixels(int(row), seed, epoch) for row in rows])
+            return pixels.pin_memory() if self.device.type == "cuda" else pixels
+
+        for places, pixels in zip(rows, ahead(batch, rows, self.workers), strict=True):
+            labels = torch.from_numpy(self.labels[places])
             yield pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
     def at(self, rows: Rows) -> Tensor:
         """See `Images`."""
-        return torch.stack([self.transform.for_tests(self.image_set.image(int(row))) for row in rows]).to(self.device)
+        return torch.stack([self._pixels(int(row), None, 0) for row in rows]).to(self.device)
 
     def part(self, rows: Rows, *, augmented: bool) -> StreamedImages:
         """See `Images`; a pass without a seed is one for tests."""
-        return replace(self, image_set=self.image_set.take(rows))
+        return replace(self, image_set=self.image_set.take(rows), kept=KeptPixels())
+
+    def _pixels(self, row: int, seed: int | None, epoch: int) -> Tensor:
+        """An image as uint8 (channels, height, width), augmented if there is a seed."""
+        image = self.kept.get(row)
+        if image is None:
+            image = np.asarray(self.image_set.image(row))
+            if self.keep:
+                self.kept.put(row, image)
+        return (
+            self.transform.for_tests(image)
+            if seed is None
+            else self.transform.augmented(image, random_for(seed, epoch, row))
+        )
 
     def normalization(self) -> Normalization:
         """ImageNet's for colours, from -1 to 1 for greys."""
@@ -108,37 +157,23 @@ class StreamedImages:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class _Items(Dataset[tuple[Tensor | str, int]]):
-    """An epoch's images by row: uint8 (channels, height, width) and label, or what went wrong and label.
+def ahead(work: Callable[[Rows], Tensor], asked: Sequence[Rows], workers: int) -> Iterator[Tensor]:
+    """What ``work`` gives for each, in order, begun by threads before it is asked for.
 
-    They are augmented if there is a seed.
+    Threads and not processes: decoding and scaling leave Python's lock, what was decoded serves all of them, and no
+    batch is copied from one process to another.
     """
-
-    images: ImageSet
-    transform: Transform
-    seed: int | None
-    epoch: int
-
-    def __getitem__(self, row: int) -> tuple[Tensor | str, int]:
-        label = int(self.images.labels[row])
-        try:
-            image = self.images.image(row)
-        except UnskipError as error:  # loaders wrap exceptions in tracebacks
-            return str(error), label
-        if self.seed is None:
-            return self.transform.for_tests(image), label
-        with torch.random.fork_rng(devices=[]):
-            key = np.random.SeedSequence((self.seed, self.epoch, row)).generate_state(1, np.uint64)
-            torch.default_generator.manual_seed(int(key[0]))  # torch.manual_seed would seed other devices too
-            return self.transform.augmented(image), label
-
-
-def _tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(channels_first(image), order="C"))
-
-
-def _collate(items: list[tuple[Tensor | str, int]]) -> tuple[Tensor | str, Tensor]:
-    pixels, labels = zip(*items, strict=True)
-    failure = next((item for item in pixels if isinstance(item, str)), None)
-    return failure or torch.stack(pixels), torch.tensor(labels)
+    if workers == 0:
+        yield from map(work, asked)
+        return
+    pool = ThreadPoolExecutor(workers)
+    try:
+        begun: deque[Future[Tensor]] = deque()
+        for each in asked:
+            begun.append(pool.submit(work, each))
+            if len(begun) > 2 * workers:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -68,7 +68,11 @@ class DataRecipe(Section):
     label_column: str | None = Field(
         None, description="Parquet: the column of labels; by default the only label column"
     )
-    workers: int = Field(2, ge=0, le=256, description="loader processes for images too large to live on the device")
+    workers: int = Field(2, ge=0, le=256, description="threads that read images too large to live on the device")
+    keep_decoded: bool = Field(
+        True,
+        description="keep large images in memory once they were decoded, while a quarter of the memory is free",
+    )
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="decides splits and subsets; the run's seed does not")
 

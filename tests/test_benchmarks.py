@@ -1,0 +1,118 @@
+"""Every benchmark still runs, at toy size: what it prints, not how fast it is."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.commands import unskip, write_recipe
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ROOT / "benchmarks"
+TARGET = "ethos-u55-128"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run on digits with a network whose channels suit an Ethos-U."""
+    folder = tmp_path_factory.mktemp("run")
+    teacher = {"net": "resnet14", "options": {"width": 16}}
+    ended = unskip("run", write_recipe(folder / "toy.yaml", teacher=teacher, methods={"ce": {}}), at=folder)
+    assert ended.code == 0, ended.err
+    return folder / "runs" / "toy"
+
+
+@pytest.fixture(scope="module")
+def graph(run):
+    """The integers of a file for an Ethos-U."""
+    ended = unskip("export", run, "--target", TARGET, at=run)
+    assert ended.code == 0, ended.err
+    return next(run.rglob("ce*.tosa"))
+
+
+def ran(command, at):
+    """What a script prints."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
+    name, *words = shlex.split(command)
+    asked = [sys.executable, str(SCRIPTS / name), *words]
+    ended = subprocess.run(asked, cwd=at, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    return ended.stdout
+
+
+def test_data_pipeline(tmp_path):
+    assert "ratio" in ran("data_pipeline.py --images 300 --repetitions 1 --batch-size 50", tmp_path)
+
+
+def test_data_pipeline_of_photographs(tmp_path):
+    for split, count in (("train", 8), ("test", 2)):
+        for name in ("cat", "dog"):
+            (tmp_path / "pets" / split / name).mkdir(parents=True)
+            for index in range(count):
+                image = Image.effect_noise((90, 70), 50).convert("RGB")
+                image.save(tmp_path / "pets" / split / name / f"{index}.jpg")
+    words = "--photographs pets --images 16 --batch-size 4 --workers 1 --repetitions 1"
+    assert "first epoch" in ran(f"data_pipeline.py {words}", tmp_path)
+
+
+def test_step_time(tmp_path):
+    said = ran("step_time.py --nets resnet14 --width 4 --batch-size 4 --threads 1 --repeats 2", tmp_path)
+    assert all(name in said for name in ("align_kd", "joint_rd", "stagewise_kd"))
+
+
+def test_gpu(tmp_path):
+    sizes = "--net resnet14 --width 4 --batch-sizes 8 --seconds 0.02 --minutes 0.05"
+    ran(f"gpu.py --only check steps {sizes} --json found.json", tmp_path)
+    rows = json.loads((tmp_path / "found.json").read_text())
+    assert {row["part"] for row in rows} == {"machine", "check", "steps"}
+    assert rows[-1] == {"part": "steps", "left_out": "the time is for the training now"}
+
+
+def test_gpu_trains_as_long_as_fits(tmp_path):
+    sizes = "--data digits --limit 200 --net resnet14 --width 4 --batch-sizes 20 --minutes 0.2"
+    ran(f"gpu.py --only loop training {sizes} --json found.json", tmp_path)
+    last = json.loads((tmp_path / "found.json").read_text())[-1]
+    assert -1 <= last["student_less_teacher"] <= 1
+
+
+def test_rates_of_trained(tmp_path):
+    assert "align_kd" in ran("rates_of_trained.py --only align_kd --rates 0.05 --seeds 0", tmp_path)
+
+
+def test_forecast_against_vela(tmp_path):
+    assert "without_shortcuts" in ran("forecast_against_vela.py", tmp_path)
+
+
+def test_sign_nets():
+    ended = unskip("inspect", "sign_nets:held", "--allow-module", "sign_nets", "--image-size", 112, at=SCRIPTS)
+    assert ended.code == 0, ended.err
+
+
+def test_devices(tmp_path):
+    ran(f"devices.py found.jsonl --net resnet18 --target {TARGET}", tmp_path)
+    ran("devices.py found.jsonl --write found.json", tmp_path)
+    assert json.loads((tmp_path / "found.json").read_text())
+
+
+def test_integers(graph, tmp_path):
+    assert "equal: True" in ran(f"integers.py '{graph}' --images 2 --repeats 1", tmp_path)
+
+
+def test_equal_integers(run, tmp_path):
+    said = ran(f"equal_integers.py '{run}' --nets ce --target {TARGET} --test-limit 20", tmp_path)
+    assert "proved against: 20 images: the same answer to 100.00 %" in said
+
+
+def test_eight_bits(run, tmp_path):
+    assert "| ce" in ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
+
+
+def test_every_script_has_a_test():
+    names = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert {path.stem for path in SCRIPTS.glob("*.py")} <= names
