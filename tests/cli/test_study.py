@@ -77,6 +77,15 @@ def test_a_dry_run_says_what_is_shared_and_writes_nothing(mine):
     assert [file.name for file in mine.iterdir()] == ["mine.yaml"]
 
 
+def test_a_study_whose_images_are_missing_asks_for_them_once(mine):
+    study = (mine / "mine.yaml").read_text()
+    tree = yaml.safe_load(study)
+    tree["set"] |= {"data.name": "parquet", "data.path": "nowhere"}
+    (mine / "other.yaml").write_text(yaml.safe_dump(tree))
+    said = refused("study", "other.yaml", "--seeds", "1", at=mine, saying="no cell has its images.*nowhere")
+    assert said.count("nowhere") < 4
+
+
 def test_a_study_is_run_and_its_page_written(mine):
     (mine / "pace").write_text("0")
     (mine / "results").mkdir()

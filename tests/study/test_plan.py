@@ -1,11 +1,13 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
+from unskip.errors import UnskipError
 from unskip.study.cells import cells_of
 from unskip.study.folder import StudyFolder
-from unskip.study.plan import _kind, kinds_of, plan_study
+from unskip.study.plan import _kind, kinds_of, measure, plan_study
 from unskip.study.readings import readings_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "study.md"
@@ -53,6 +55,18 @@ def test_what_is_done_of_a_training_is_not_left(tiny, study_of, tmp_path):
     assert done == {("teacher", "8"): 1, ("kd", "8"): 0.25, ("align_kd", "8"): 0} | {
         (label, "14"): 0 for label in ("teacher", "kd", "align_kd")
     }
+
+
+def test_images_that_are_missing_everywhere_are_said_once(tiny, study_of, tmp_path):
+    tiny["set"]["data.name"], tiny["set"]["data.path"] = "parquet", str(tmp_path / "nowhere")
+    plan = plan_of(study_of(tiny), tmp_path)
+    plan.check_images()  # nobody has looked
+    measure(plan, StudyFolder(tmp_path))
+    assert all(training.without_images and "nowhere" in training.problem for training in plan.left)
+    with pytest.raises(UnskipError, match="no cell has its images.*nowhere"):
+        plan.check_images()
+    plan.trainings[0].without_images = False
+    plan.check_images()  # one has them: the others fail by themselves
 
 
 def test_the_example_of_the_docs_has_the_cells_that_they_say(study_of, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -111,10 +112,19 @@ def study(
     out.print()
     show_study(record, out)
     out.print(f"\npage: {where / 'study.html'}", highlight=False, soft_wrap=True)
-    for run, why in outcome.failed.items():
-        out.print(f"failed: {run}: {why}", highlight=False, markup=False, soft_wrap=True)
+    for why, runs in _by_reason(outcome.failed).items():
+        some = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+        out.print(f"failed: {some}: {why}", highlight=False, markup=False, soft_wrap=True)
     if outcome.failed:
         raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
+    """The runs that failed, by why they did."""
+    found: dict[str, list[str]] = {}
+    for run, why in failed.items():
+        found.setdefault(why, []).append(run)
+    return found
 
 
 def _list() -> None:

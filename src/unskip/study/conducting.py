@@ -70,7 +70,8 @@ def conduct(
     """Run what is not done of a study, and write its record and its page. Stopped at any moment, the same call goes on.
 
     ``say`` is told what is being done, ``done`` how much of it, of how much. Raises `UnskipError` for what cannot be
-    used, and where another call works in the folder. A cell that fails is in the outcome, and in the record.
+    used, where another call works in the folder, and where no cell has its images. A cell that fails is in the outcome,
+    and in the record.
     """
     out, home = console or Console(quiet=True), prepared.folder
     with only_process(home.path):
@@ -80,6 +81,7 @@ def conduct(
             if engine.measures_here:
                 say("taking a few steps of every kind of training")
                 measure(plan, home, threads=engine.threads, measured=done)
+                plan.check_images()
             show_plan(prepared.study, plan, prepared.chosen, engine, out)
             say("running cells")
             progress = Progress(plan, prepared.chosen, home, engine, out, done)

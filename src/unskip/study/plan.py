@@ -32,7 +32,8 @@ Measured = Callable[[int, int], None]
 class Training:
     """A training of a study: the first cell that needs it, how many do, and the share of it that is done.
 
-    ``seconds`` is what is left of it takes, None where nobody asked or ``problem`` says why nobody can tell.
+    ``seconds`` is what is left of it takes, None where nobody asked or ``problem`` says why nobody can tell; with
+    ``without_images`` its images cannot be read.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Training:
     done: float = 0.0
     seconds: float | None = None
     problem: str = ""
+    without_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Plan:
     def left(self) -> list[Training]:
         """What is not done."""
         return [training for training in self.trainings if training.done < 1]
+
+    def check_images(self) -> None:
+        """Raise `UnskipError` where no training that is left has images, as far as that was looked at."""
+        if self.left and all(training.without_images for training in self.left):
+            raise UnskipError(f"no cell has its images; of the first, {self.left[0].problem}")
 
     @property
     def seconds(self) -> float | None:
@@ -108,36 +115,41 @@ def measure(plan: Plan, folder: StudyFolder, *, threads: int | None = None, meas
         for number, same in enumerate(kinds.values()):
             if measured is not None:
                 measured(number, len(kinds))
+            whole: float | None = None
+            problem, recipe = "", _without_missing_files(same[0].cell.recipe)
+            data = images.of(same[0].cell, recipe)
             try:
-                whole: float | None = _seconds(same[0], images, within)
-                problem = ""
+                if isinstance(data, UnskipError):
+                    raise data
+                whole = _seconds(same[0], recipe, data, within)
             except UnskipError as error:
-                whole, problem = None, f"{same[0].cell.label}: {error}"
+                problem = f"{same[0].cell.label}: {error}"
             for training in same:
                 training.seconds = None if whole is None else (1 - training.done) * whole
-                training.problem = problem
+                training.problem, training.without_images = problem, isinstance(data, UnskipError)
     finally:
         torch.set_num_threads(before)
 
 
 @dataclass
 class _Images:
-    """The images of cells, read once for all that have the same."""
+    """The images of cells, read once for all that have the same, or why they cannot be read."""
 
     folder: StudyFolder
-    _read: dict[str, Data] = field(default_factory=dict)
+    _read: dict[str, Data | UnskipError] = field(default_factory=dict)
 
-    def of(self, cell: Cell, recipe: Recipe) -> Data:
+    def of(self, cell: Cell, recipe: Recipe) -> Data | UnskipError:
         teacher = recipe.teacher.model_dump(mode="json", exclude={"training", "edits"})
         key = digest([recipe.data.model_dump(mode="json"), teacher, dict(recipe.task)])
         if key not in self._read:
-            self._read[key] = data_of_run(recipe, self.folder.run(cell))
+            try:
+                self._read[key] = data_of_run(recipe, self.folder.run(cell))
+            except UnskipError as error:
+                self._read[key] = error
         return self._read[key]
 
 
-def _seconds(training: Training, images: _Images, within: float) -> float:
-    recipe = _without_missing_files(training.cell.recipe)
-    data = images.of(training.cell, recipe)
+def _seconds(training: Training, recipe: Recipe, data: Data, within: float) -> float:
     (planned,) = planned_trainings(recipe, data, _NOWHERE, labels=[training.label], within=within)
     assert planned.seconds is not None
     return planned.seconds
