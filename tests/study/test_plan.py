@@ -63,7 +63,7 @@ def test_images_that_are_missing_everywhere_are_said_once(tiny, study_of, tmp_pa
     plan.check_images()  # nobody has looked
     measure(plan, StudyFolder(tmp_path))
     assert all(training.without_images and "nowhere" in training.problem for training in plan.left)
-    with pytest.raises(UnskipError, match="no cell has its images.*nowhere"):
+    with pytest.raises(UnskipError, match=r"no cell has its images.*nowhere"):
         plan.check_images()
     plan.trainings[0].without_images = False
     plan.check_images()  # one has them: the others fail by themselves
