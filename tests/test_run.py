@@ -170,7 +170,10 @@ def test_a_students_start(finished, runs):
 def test_given_teacher_weights(finished, runs):
     folder, _ = finished
     weights = folder / "nets" / "teacher.safetensors"
-    results = run_recipe(recipe_from(SMALL, [f"teacher.weights={weights}", "methods={kd: {}}"]), runs / "given")
+    results = run_recipe(
+        recipe_from(SMALL, [f"teacher.weights={weights}", "teacher.accept_weak=true", "methods={kd: {}}"]),
+        runs / "given",
+    )
     assert results.teacher.reused
     assert results.score(results.teacher) == finished[1].score(finished[1].teacher)
     assert results.history["teacher"] == ()

@@ -60,7 +60,8 @@ def test_options_alone_are_a_run_of_the_defaults():
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path):
-    (tmp_path / "small.yaml").write_text(json.dumps(SMALL | {"methods": {"align_kd": {}}}))
+    teacher = SMALL["teacher"] | {"accept_weak": True}
+    (tmp_path / "small.yaml").write_text(json.dumps(SMALL | {"methods": {"align_kd": {}}, "teacher": teacher}))
     arguments = ("run", "small.yaml", "--epochs", "3", "--lr", "0.03")
     asked = unskip(*arguments, "--dry-run", at=tmp_path)
     assert asked.code == 0, asked.err

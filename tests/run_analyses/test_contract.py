@@ -43,8 +43,12 @@ def test_every_claim_has_a_source_and_an_interval_or_a_reason(name, found):
     assert claims
     for claim in claims:
         assert claim.source
-        assert claim.why or claim.low <= claim.mean <= claim.high
-        assert claim.why or claim.seeds == 2
+        if claim.seeds == 1:  # the other has no logarithm: a largest eigenvalue below 0 of a net that learnt nothing
+            assert (claim.verdict, claim.low, claim.high) == ("not shown", None, None)
+        else:
+            assert claim.why or claim.low <= claim.mean <= claim.high
+            assert claim.why or claim.seeds == 2
+    assert any(claim.seeds == 2 for claim in claims)
 
 
 @pytest.mark.parametrize("name", list(RUN_ANALYSES))

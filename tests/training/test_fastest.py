@@ -25,7 +25,7 @@ def data():
 @pytest.fixture
 def teacher():
     torch.manual_seed(0)
-    return make_net("resnet14", {"width": 4, "in_channels": 1})
+    return make_net("resnet14", {"width": 8, "in_channels": 1})
 
 
 @pytest.fixture
@@ -59,32 +59,41 @@ SHRINKING = nn.Conv2d(4, 8, 1, stride=2)
 
 
 @pytest.mark.parametrize(
-    ("conv", "is_unsafe"),
+    ("conv", "is_last"),
     [
-        (PATCHES, True),
-        (SHRINKING, True),
-        (nn.Conv2d(4, 8, (3, 1), stride=(1, 2)), True),
-        (nn.Conv2d(3, 16, 7, stride=2), False),
-        (nn.Conv2d(8, 16, 1, stride=2), False),
-        (nn.Conv2d(1, 16, 4, stride=4), False),
+        (nn.Conv2d(3, 16, 7, stride=2), True),
+        (nn.Conv2d(1, 16, 3), True),
+        (nn.Conv2d(8, 16, 1, stride=2), True),
+        (nn.Conv2d(16, 32, 3, groups=2), True),
+        (nn.Conv2d(24, 24, 3, groups=24), True),
+        (PATCHES, False),
+        (SHRINKING, False),
+        (nn.Conv2d(3, 4, 3), False),
         (nn.Conv2d(4, 8, 1), False),
+        (nn.Conv2d(16, 16, 3, groups=4), False),
+        (nn.Conv2d(16, 12, 3), False),
     ],
 )
-def test_a_cpu_that_would_write_beyond_its_memory_gets_the_other_layout(conv, is_unsafe, chip):
+def test_float32_is_channels_last_on_a_cpu_where_all_convolutions_are_usual(conv, is_last, chip):
     loss = loss_of(net_with(conv))
-    chip(avx2=True, avx512_f=False)
-    assert usual(FLOAT32, loss, CPU).channels_last is not is_unsafe
-    assert usual(FLOAT32.model_copy(update={"precision": "bf16"}), loss, CPU).channels_last is True
-    chip(avx2=True, avx512_f=True)
-    assert usual(FLOAT32, loss, CPU).channels_last is True
+    for avx512 in (True, False):
+        chip(avx2=True, avx512_f=avx512)
+        assert usual(FLOAT32, loss, CPU).channels_last is is_last
+        assert usual(FLOAT32.model_copy(update={"precision": "bf16"}), loss, CPU).channels_last is True
+        assert usual(FLOAT32, loss, torch.device("cuda")).channels_last is True
 
 
-def test_a_layout_that_this_cpu_cannot_compute_in_is_refused(chip):
-    chip(avx2=True)
+@pytest.mark.parametrize("conv", [PATCHES, SHRINKING, nn.Conv2d(4, 8, (3, 1), stride=(1, 2))])
+def test_a_layout_in_which_this_cpu_would_write_beyond_its_memory_is_refused(conv, chip):
     asked = FLOAT32.model_copy(update={"channels_last": True})
+    loss = loss_of(net_with(conv))
+    chip(avx2=True)
     with pytest.raises(UnskipError, match=r"training\.channels_last.*stem"):
-        usual(asked, loss_of(net_with(SHRINKING)), CPU)
+        usual(asked, loss, CPU)
+    assert usual(asked.model_copy(update={"precision": "bf16"}), loss, CPU).channels_last is True
     assert usual(asked, loss_of(net_with(nn.Conv2d(3, 8, 3))), CPU).channels_last is True
+    chip(avx2=True, avx512_f=True)
+    assert usual(asked, loss, CPU).channels_last is True
 
 
 def test_a_teacher_counts_too(chip):
@@ -137,7 +146,7 @@ def test_a_trial_is_made_once_for_a_network_a_batch_and_a_machine(teacher, data,
         assert prepared(teacher, data).settings.channels_last is False
     assert asked == ["kd"]
     prepared(teacher, data, FLOAT32.model_copy(update={"batch_size": 40}))
-    prepared(make_net("resnet14", {"width": 5, "in_channels": 1}), data)
+    prepared(make_net("resnet14", {"width": 16, "in_channels": 1}), data)
     prepared(teacher, data, method=METHODS["fitnets"])
     assert asked == ["kd"] * 3 + ["hint", "kd"]
     for kept in cache.iterdir():

@@ -44,7 +44,9 @@ def usual(settings: TrainingRecipe, loss: DistillationLoss, device: torch.device
         )
     return settings.model_copy(
         update={
-            "channels_last": unsafe is None if settings.channels_last == "auto" else settings.channels_last,
+            "channels_last": _may_be_last(settings, loss, device)
+            if settings.channels_last == "auto"
+            else settings.channels_last,
             "compile": settings.compile is True,
         }
     )
@@ -59,15 +61,43 @@ def unsafe_in_channels_last(settings: TrainingRecipe, loss: DistillationLoss, de
     capabilities = torch.cpu.get_capabilities()
     if device.type != "cpu" or uses_bf16(settings) or capabilities.get("avx512_f") or not capabilities.get("avx2"):
         return None
-    nets = [net for phase in loss.phases for net in _nets(phase)]
-    for name, part in (each for net in nets for each in net.named_modules()):
-        if (
-            isinstance(part, nn.Conv2d)
-            and 1 < part.in_channels < 8
-            and any(1 < stride >= kernel for kernel, stride in zip(part.kernel_size, part.stride, strict=True))
-        ):
+    for name, conv in _convs(loss):
+        if 1 < conv.in_channels < 8 and not _overlaps(conv):
             return name
     return None
+
+
+def _may_be_last(settings: TrainingRecipe, loss: DistillationLoss, device: torch.device) -> bool:
+    """Whether channels-last is taken without being asked for: on CPUs in float32, if all convolutions are usual ones.
+
+    Those are depth-wise, or have 8 channels or more in each group, or are the first of images. Others are few, and what
+    the CPU's library does with some of them (see `unsafe_in_channels_last`) leaves no trust in the rest.
+    """
+    if device.type != "cpu" or uses_bf16(settings):
+        return True
+    return all(
+        conv.out_channels % 8 == 0
+        and (
+            min(conv.in_channels, conv.out_channels) // conv.groups >= 8
+            or conv.groups == conv.in_channels == conv.out_channels
+            or (conv.in_channels in (1, 3) and _overlaps(conv))
+        )
+        for _, conv in _convs(loss)
+    )
+
+
+def _overlaps(conv: nn.Conv2d) -> bool:
+    """Whether its kernel is larger than its stride, or the stride is 1."""
+    return all(stride == 1 or kernel > stride for kernel, stride in zip(conv.kernel_size, conv.stride, strict=True))
+
+
+def _convs(loss: DistillationLoss) -> Iterator[tuple[str, nn.Conv2d]]:
+    """All convolutions with two axes that the training computes, by their names."""
+    for phase in loss.phases:
+        for net in _nets(phase):
+            for name, part in net.named_modules():
+                if isinstance(part, nn.Conv2d):
+                    yield name, part
 
 
 def _nets(phase: Phase) -> list[nn.Module]:
@@ -120,7 +150,7 @@ def _ways(
     """
     layouts = [first.channels_last]
     if settings.channels_last == "auto" and device.type == "cpu":
-        layouts = [False] if unsafe_in_channels_last(settings, loss, device) else [True, False]
+        layouts = [True, False] if _may_be_last(settings, loss, device) else [False]
     compiled = [False, True] if settings.compile == "auto" and device.type == "cuda" else [first.compile]
     return [
         settings.model_copy(update={"channels_last": layout, "compile": how})
