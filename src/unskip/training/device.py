@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 
 import torch
+from filelock import FileLock
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -40,14 +41,18 @@ def bf16_saves_time() -> bool:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return bool(capabilities.get("amx_bf16"))
     kept = cache_folder() / "bf16" / f"{digest(describe_environment())[:16]}.json"
-    with contextlib.suppress(OSError, UnskipError):
-        known = parse_json(kept.read_bytes(), str(kept))
-        if isinstance(known, float):
-            return known < _CLEARLY
-    share = _time_of_bf16()
-    with contextlib.suppress(OSError):  # a cache that cannot be written is none
-        write_json(kept, share)
-    return share < _CLEARLY
+    with contextlib.ExitStack() as meanwhile:
+        with contextlib.suppress(OSError):  # a cache that cannot be written is none
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            meanwhile.enter_context(FileLock(kept.with_suffix(".lock")))  # who asks at the same time agrees
+        with contextlib.suppress(OSError, UnskipError):
+            known = parse_json(kept.read_bytes(), str(kept))
+            if isinstance(known, float):
+                return known < _CLEARLY
+        share = _time_of_bf16()
+        with contextlib.suppress(OSError):
+            write_json(kept, share)
+        return share < _CLEARLY
 
 
 def _time_of_bf16() -> float:
