@@ -138,10 +138,18 @@ def test_what_was_kept_gives_the_same_pixels(crop, seed):
 
 def test_a_part_keeps_its_own():
     whole = streamed()
-    whole.at(np.arange(NUM))
+    list(batches_of(whole, Steps(NUM, 4, drop_last=False), 0).epoch(0))
     part = whole.part(np.array([4, 2]), augmented=False)
     assert torch.equal(part.at(np.array([0, 1])), whole.at(np.array([4, 2])))
-    assert len(part.kept) == 2
+    assert len(part.kept) == 0
+    assert len(whole.kept) == NUM
+
+
+def test_images_that_are_tested_once_are_not_kept():
+    images = streamed()
+    for kept in (0, NUM, NUM):
+        list(batches_of(images, Steps(NUM, 4, drop_last=False), None).epoch(0))
+        assert len(images.kept) == kept
 
 
 # Windows and scaling, against torchvision and Pillow

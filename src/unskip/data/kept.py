@@ -14,10 +14,11 @@ class KeptPixels:
     """Decoded images by row, uint8 (height, width) or (height, width, 3), as many as there is room for.
 
     A quarter of the memory, of the machine and of its container, stays free; where that cannot be told, nothing is
-    kept. Several threads may use it.
+    kept. Several threads may use it. ``passes``: over the images, that were begun.
     """
 
     def __init__(self) -> None:
+        self.passes = 0
         self._images: dict[int, Pixels] = {}
         self._looks_in = 0
         self._is_full = False

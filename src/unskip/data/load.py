@@ -41,9 +41,9 @@ def load_data(
     Images of at most 64 pixels are decoded once and kept on ``device`` (by default the best there is); larger ones are
     read by threads when they are needed, and kept in memory as they were decoded while it lasts. ``default_size`` is
     the side in pixels of images that have no common size of at most 64, where the recipe names none. ``progress`` is
-    called with what is being decoded, how many images are done, and
-    how many there are. ``normalization`` and ``preprocessing`` are those of a network trained before, whatever the
-    recipe says; by default the images are normalised by the training images, or as ImageNet's if streamed.
+    called with what is being decoded, how many images are done, and how many there are. ``normalization`` and
+    ``preprocessing`` are those of a network trained before, whatever the recipe says; by default the images are
+    normalised by the training images, or as ImageNet's if streamed.
     `UnskipError` when the images cannot be used, naming the folder or file.
     """
     source = read_source(recipe, labelled=labelled)

@@ -93,7 +93,8 @@ def resized(image: Pixels, size: tuple[int, int]) -> Tensor:
 class StreamedImages:
     """`Images` that are read when they are needed, by ``workers`` threads; 0 is without.
 
-    With ``keep``, what was decoded is kept while the memory lasts.
+    With ``keep``, what was decoded is kept while the memory lasts: in training from the first epoch on, in tests from
+    the second pass on, as most are tested once.
     """
 
     image_set: ImageSet
@@ -112,9 +113,11 @@ class StreamedImages:
         """See `Images`."""
         order = epoch_order(steps.num_images, seed, epoch)
         rows = [order[steps.places(step)] for step in range(start_step, len(steps))]
+        keep = self.keep and (seed is not None or self.kept.passes > 0)
+        self.kept.passes += 1
 
         def batch(rows: Rows) -> Tensor:
-            pixels = torch.stack([self._pixels(int(row), seed, epoch) for row in rows])
+            pixels = torch.stack([self._pixels(int(row), seed, epoch, keep=keep) for row in rows])
             return pixels.pin_memory() if self.device.type == "cuda" else pixels
 
         for places, pixels in zip(rows, ahead(batch, rows, self.workers), strict=True):
@@ -123,18 +126,18 @@ class StreamedImages:
 
     def at(self, rows: Rows) -> Tensor:
         """See `Images`."""
-        return torch.stack([self._pixels(int(row), None, 0) for row in rows]).to(self.device)
+        return torch.stack([self._pixels(int(row), None, 0, keep=False) for row in rows]).to(self.device)
 
     def part(self, rows: Rows, *, augmented: bool) -> StreamedImages:
         """See `Images`; a pass without a seed is one for tests."""
         return replace(self, image_set=self.image_set.take(rows), kept=KeptPixels())
 
-    def _pixels(self, row: int, seed: int | None, epoch: int) -> Tensor:
+    def _pixels(self, row: int, seed: int | None, epoch: int, *, keep: bool) -> Tensor:
         """An image as uint8 (channels, height, width), augmented if there is a seed."""
         image = self.kept.get(row)
         if image is None:
             image = np.asarray(self.image_set.image(row))
-            if self.keep:
+            if keep:
                 self.kept.put(row, image)
         return (
             self.transform.for_tests(image)

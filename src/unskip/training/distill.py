@@ -157,7 +157,7 @@ def train_student(
 ) -> tuple[DistillationLoss, list[dict[str, Any]]]:
     """:func:`distill` up to the end of the training: the loss, which holds the student, and a record of every epoch."""
     saved = checkpoint.load() if checkpoint else None
-    before = saved["numerics"] if saved else None
+    before = saved.get("numerics") if saved else None  # those of earlier versions have none
     ready = prepare_training(
         teacher, data, method, student=student, test=test, training=training, task=task, seed=seed, before=before
     )
