@@ -6,17 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import DataRecipe, TrainingRecipe, distill, evaluate, load_data, make_net
+from unskip import TrainingRecipe, distill, evaluate, make_net
 from unskip.methods import METHODS
 from unskip.surgery import with_dirac_convs, without_shortcuts
 from unskip.training.average import AverageWeights
 
 SETTINGS = TrainingRecipe(epochs=5, batch_size=50, ema_decay=0.6, precision="float32")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load_data(DataRecipe(limit=200, test_limit=100))
 
 
 @pytest.fixture

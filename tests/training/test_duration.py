@@ -5,18 +5,13 @@ import time
 import pytest
 import torch
 
-from unskip import DataRecipe, TrainingRecipe, distill, load_data, make_net
+from unskip import TrainingRecipe, distill, make_net
 from unskip.methods import METHODS
 from unskip.recipe import OneCycle
 from unskip.training.duration import Estimate, estimate, estimate_of, seconds_per_step
 from unskip.training.prepared import prepare_training
 
 SETTINGS = TrainingRecipe(epochs=5, batch_size=50, validate_every=2)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load_data(DataRecipe(limit=200, test_limit=100))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unskip import CE, KD, DataRecipe, TrainingRecipe, UnskipError, distill, load_data, make_net
+from unskip import CE, KD, TrainingRecipe, UnskipError, distill, make_net
 from unskip.methods import METHODS
 from unskip.nets import StagedNet
 from unskip.training import Checkpoint, train_student
@@ -15,11 +15,6 @@ from unskip.training.prepared import prepare_training
 
 CPU = torch.device("cpu")
 FLOAT32 = TrainingRecipe(epochs=2, batch_size=50, precision="float32", validate_every=2)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load_data(DataRecipe(limit=200, test_limit=100))
 
 
 @pytest.fixture
@@ -199,6 +194,16 @@ def test_a_training_that_goes_on_keeps_its_way(teacher, data, cache, timed, tmp_
     _, history = train_student(teacher, data, KD(), training=FLOAT32, checkpoint=checkpoint)
     assert [row["numerics"] for row in history] == ["cpu float32 channels-first"] * 2
     assert checkpoint.load()["numerics"] == way("cpu", False, False)
+
+
+def test_a_state_of_an_earlier_version_says_nothing_of_it_and_is_gone_on_from(teacher, data, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "kd.ckpt")
+    train_student(teacher, data, KD(), training=FLOAT32, checkpoint=checkpoint)
+    state = checkpoint.load()
+    del state["numerics"]
+    checkpoint.save(state)
+    _, history = train_student(teacher, data, KD(), training=FLOAT32, checkpoint=checkpoint)
+    assert len(history) == FLOAT32.epochs
 
 
 def test_batches_of_the_users_own_are_not_drawn_for_a_trial(teacher, data, cache, timed):

@@ -8,17 +8,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from unskip import CE, AlignKD, DataRecipe, TrainingRecipe, UnskipError, build, distill, load_data, make_net
+from unskip import CE, AlignKD, TrainingRecipe, UnskipError, build, distill, make_net
 from unskip.methods import METHODS, method_from
 from unskip.surgery import without_shortcuts
 from unskip.training import Checkpoint, Monitor, train_student
 
 SETTINGS = TrainingRecipe(epochs=3, batch_size=50, validate_every=2, checkpoint_minutes=1e-9)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return load_data(DataRecipe(limit=200, test_limit=100))
 
 
 @pytest.fixture(scope="module")
