@@ -297,7 +297,7 @@ def test_a_run_ships_the_plain_net(tmp_path):
     recipe = recipe_from(
         {
             "data": {"name": "digits", "limit": 300, "test_limit": 100},
-            "teacher": {"net": "resnet14", "options": {"width": 4}},
+            "teacher": {"net": "resnet14", "options": {"width": 4}, "accept_weak": True},
             "methods": {"fade_kd": {}, "at_once": {"method": "fade_kd", "fade_share": 0.0}},
             "training": {"epochs": 2, "batch_size": 50},
             "measure": {"latency": False, "parity_images": 20},
