@@ -1,5 +1,6 @@
 """Every benchmark still runs, at toy size: what it prints, not how fast it is."""
 
+import io
 import json
 import os
 import shlex
@@ -7,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from cli.commands import unskip, write_recipe
 from PIL import Image
@@ -59,6 +62,16 @@ def test_data_pipeline_of_photographs(tmp_path):
                 image.save(tmp_path / "pets" / split / name / f"{index}.jpg")
     words = "--photographs pets --images 16 --batch-size 4 --workers 1 --repetitions 1"
     assert "first epoch" in ran(f"data_pipeline.py {words}", tmp_path)
+
+
+def test_streaming(tmp_path):
+    encoded = io.BytesIO()
+    Image.effect_noise((40, 30), 50).convert("RGB").save(encoded, "JPEG")
+    images = [{"bytes": encoded.getvalue(), "path": None}] * 20
+    pq.write_table(pa.table({"image": images, "label": [0, 1] * 10}), tmp_path / "pets.parquet")
+    said = ran("streaming.py --images pets.parquet --rows 300 600 --window-gib 1e-4 --size 16", tmp_path)
+    assert said.count("images/s") == 2
+    assert "600 rows" in said
 
 
 def test_step_time(tmp_path):

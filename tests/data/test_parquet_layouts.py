@@ -261,7 +261,7 @@ def test_damage_anywhere_is_read_right_or_named(tmp_path, split, seed):
 
 
 def test_a_file_made_to_fill_the_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("unskip.data.parquet._ALLOWED", 2**20)
+    monkeypatch.setattr("unskip.data.row_groups._ALLOWED", 2**20)
     table = pa.table({"image": pa.array([bytes(2**20)] * 4, pa.binary()), "label": [0, 1, 0, 1]})
     pq.write_table(table, tmp_path / "train.parquet", compression="zstd", use_dictionary=False)
     with pytest.raises(UnskipError, match=r"says that they become 4,19.*: no encoded images do"):

@@ -49,6 +49,16 @@ def test_file_tells_nothing_of_this_machine_and_is_reproducible(net, images, wri
     assert b"site-packages" not in again.path.read_bytes()
 
 
+def test_the_translations_are_made_once_for_all_exports(net, images, written, tmp_path, monkeypatch):
+    made = []
+    from torch.onnx._internal.exporter import _registration
+
+    monkeypatch.setattr(_registration.ONNXRegistry, "_register", lambda *arguments: made.append(arguments))
+    again = export_net(net, tmp_path / "again.onnx", images, metadata={"classes": '["a", "b"]', "mean": "[0.5]"})
+    assert again.path.read_bytes() == written.path.read_bytes()
+    assert not made
+
+
 def test_a_net_that_was_trained_channels_last_gives_the_same_file(images, tmp_path):
     contents = set()
     for memory_format in (torch.contiguous_format, torch.channels_last):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -69,6 +67,10 @@ class ImageSet(ABC):
     @abstractmethod
     def where(self, index: int) -> str:
         """The image's place in words, for messages."""
+
+    def shuffled(self, random: np.random.Generator, batch_size: int) -> Rows:
+        """All rows in an epoch's order, drawn for batches of that size: a permutation where nothing else is faster."""
+        return random.permutation(len(self))
 
     def stamp(self, index: int) -> str:
         """What identifies the stored image without decoding it: its relative place and a hash of its bytes."""
@@ -163,49 +165,3 @@ class FileSet(ImageSet):
 
     def _open(self, index: int) -> Image.Image:
         return open_image(self.folder / self.files[index])
-
-
-@dataclass(frozen=True)
-class EncodedSet(ImageSet):
-    """Encoded images in memory, or files that rows name.
-
-    ``encoded``, ``paths``: pyarrow arrays of bytes and of text; ``places``: file and row of each. A path counts for an
-    image without bytes, from its row's file or from ``root``, and leads nowhere outside of these folders.
-    """
-
-    encoded: Any
-    places: Sequence[tuple[Path, int]]
-    paths: Any
-    root: Path
-
-    def take(self, rows: Rows) -> EncodedSet:
-        """A copy of these rows."""
-        places = [self.places[row] for row in rows]
-        return EncodedSet(self.labels[rows], self.encoded.take(rows), places, self.paths.take(rows), self.root)
-
-    def where(self, index: int) -> str:
-        """The file's path and the row in it."""
-        path, row = self.places[index]
-        return f"{path} row {row}"
-
-    def contents(self) -> Iterator[bytes]:
-        """The encoded images; nothing for those in files."""
-        return (self.encoded[index].as_py() or b"" for index in range(len(self)))
-
-    def _place(self, index: int) -> str:
-        path, row = self.places[index]
-        return f"{path.name} {row}"
-
-    def _stored(self, index: int) -> bytes:
-        encoded = self.encoded[index].as_py()
-        if encoded or not (path := self.paths[index].as_py()):
-            return encoded or b""
-        bases = [Path(os.path.realpath(folder)) for folder in (self.places[index][0].parent, self.root)]
-        for base in bases:
-            file = Path(os.path.realpath(base / path))
-            if file.is_relative_to(base) and file.is_file():
-                return file.read_bytes()
-        raise ValueError(f"it has no bytes, and its path {path!r} is no file in {bases[0]}")
-
-    def _open(self, index: int) -> Image.Image:
-        return open_image(io.BytesIO(self._stored(index)))

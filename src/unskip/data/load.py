@@ -11,10 +11,11 @@ from unskip.data.augment import PadCropFlip
 from unskip.data.batches import Images
 from unskip.data.data import Data
 from unskip.data.decode import Pixels, Progress, decode, readable
-from unskip.data.image_set import EncodedSet, ImageSet, Listing
+from unskip.data.image_set import ImageSet, Listing
 from unskip.data.leaks import warn_of_shared_images
 from unskip.data.normalize import Normalization
 from unskip.data.resident import ResidentImages
+from unskip.data.row_groups import RowGroupSet
 from unskip.data.sources import read_source
 from unskip.data.subsets import balanced_share, balanced_subset
 from unskip.errors import UnskipError
@@ -96,7 +97,8 @@ def _readable(
     if recipe.skip_unreadable:
         train = readable(train, "training images", progress=progress)
         test = readable(test, "test images", progress=progress)
-    if isinstance(train, EncodedSet) and isinstance(test, EncodedSet):  # files are not read before they are needed
+    # Files, and row groups that do not fit, are not read before they are needed.
+    if isinstance(train, RowGroupSet) and isinstance(test, RowGroupSet) and train.groups.fits and test.groups.fits:
         warn_of_shared_images(train.contents(), train.labels, test.contents(), test.labels)
     return train, test
 

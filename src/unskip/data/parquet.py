@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +12,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from unskip.data.image_set import EncodedSet, Rows
+from unskip.data.image_set import Rows
 from unskip.data.parquet_columns import choose_columns, class_names, labels_as_read
 from unskip.data.parquet_files import parquet_files
+from unskip.data.row_groups import RowGroups, RowGroupSet, reading
 from unskip.data.scan import few
 from unskip.data.splits import TEST_SPLITS, Split
-from unskip.errors import UnskipError, first_line
-
-_GROWTH, _ALLOWED = 64, 2**30  # encoded images hardly shrink: what grows more, and to more bytes, is no image data
+from unskip.errors import UnskipError
 
 
 def parquet_folder(
-    path: Path, image_column: str | None, label_column: str | None
+    path: Path, image_column: str | None, label_column: str | None, memory: int = 2**31
 ) -> tuple[tuple[str, ...], ParquetListing, ParquetListing | None]:
     """Class names, training images, and test images where there are files of them.
 
-    Labels are read, images are not. Class names come from the schema's Hugging Face metadata; without it they are
-    the values of the training labels, sorted.
+    Labels are read, images are not; ``memory`` is how many bytes of them a split may hold at once. Class names come
+    from the schema's Hugging Face metadata; without it they are the values of the training labels, sorted.
     """
     splits = parquet_files(path)
     if not splits:
@@ -38,7 +36,7 @@ def parquet_folder(
             f"test-*.parquet (or validation-*.parquet), or train/*.parquet beside test/*.parquet"
         )
     first = splits["train"][0]
-    with _reading(first):
+    with reading(first):
         schema = pq.read_schema(first)
     columns = image, label = choose_columns(schema, image_column, label_column, first)
     names = class_names(schema, label)
@@ -50,12 +48,12 @@ def parquet_folder(
         )
     found = sorted(labels.unique().to_pylist())
     values = pa.array(range(len(names)) if names else found, labels.type)
-    train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], image, path)
+    train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], image, path, memory)
     test, used = None, None
     for split in (split for split in TEST_SPLITS if split in splits and test is None):
         tested = _labels(splits[split], columns, names)
         if not _hidden(tested):
-            test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], image, path)
+            test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], image, path, memory)
             used = split
     _warn(path, splits, used)
     return names or tuple(map(str, found)), train, test
@@ -63,43 +61,21 @@ def parquet_folder(
 
 @dataclass(frozen=True)
 class ParquetListing:
-    """The rows of a split's files. ``labels``: (images,) class indices; ``root``: where paths of images may lead."""
+    """The rows of a split's files. ``labels``: (images,) class indices; ``root``: where paths of images may lead.
+
+    ``memory``: bytes of encoded images that are held at once, of so many as are taken.
+    """
 
     labels: Rows
     files: Sequence[Path]
     image_column: str
     root: Path
+    memory: int
 
-    def take(self, rows: Rows) -> EncodedSet:
-        """Read the encoded images of these rows into memory, one row group at a time. `UnskipError` for damage."""
-        order = np.argsort(rows, kind="stable")
-        wanted = rows[order]
-        encoded: list[pa.Array] = []
-        paths: list[pa.Array] = []
-        places: list[tuple[Path, int]] = []
-        first = 0
-        for path in self.files:
-            with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-                in_file = 0
-                for group in range(file.num_row_groups):
-                    size = file.metadata.row_group(group).num_rows
-                    inside = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + size)] - first
-                    if len(inside):
-                        images = _row_group(file, group, self.image_column, path)
-                        encoded.append(_field(images, "bytes", pa.large_binary()).take(pa.array(inside)))
-                        paths.append(_field(images, "path", pa.large_string()).take(pa.array(inside)))
-                        places += [(path, in_file + int(row)) for row in inside]
-                    first, in_file = first + size, in_file + size
-        if len(places) != len(rows):
-            raise UnskipError(f"{_shown(self.files)} changed while they were read: {len(places)} of {len(rows)} rows")
-        whole = EncodedSet(
-            self.labels[wanted],
-            _joined(encoded, pa.large_binary()),
-            places,
-            _joined(paths, pa.large_string()),
-            self.root,
-        )
-        return whole.take(np.argsort(order))
+    def take(self, rows: Rows) -> RowGroupSet:
+        """The images at these rows, read into memory where they fit. `UnskipError` for damage."""
+        groups = RowGroups(self.files, self.image_column, rows, len(self.labels), self.memory)
+        return RowGroupSet(self.labels[rows], rows, groups, self.root)
 
 
 def _labels(files: Sequence[Path], columns: tuple[str, str], names: tuple[str, ...]) -> pa.ChunkedArray:
@@ -114,7 +90,7 @@ def _labels(files: Sequence[Path], columns: tuple[str, str], names: tuple[str, .
 
 
 def _labels_of(file: Path, columns: tuple[str, str], names: tuple[str, ...]) -> pa.ChunkedArray:
-    with _reading(file):
+    with reading(file):
         schema = pq.read_schema(file)
         _, label = choose_columns(schema, *columns, file)
         own = class_names(schema, label)
@@ -126,43 +102,6 @@ def _labels_of(file: Path, columns: tuple[str, str], names: tuple[str, ...]) -> 
         column = pq.read_table(file, columns=[label])[label]
         column.validate(full=True)  # or text that is not UTF-8 would be noticed much later
         return labels_as_read(column, label, file)
-
-
-@contextlib.contextmanager
-def _reading(file: Path) -> Iterator[None]:
-    """What Arrow raises for a damaged file as an `UnskipError` that names it."""
-    try:
-        yield
-    except UnskipError:
-        raise
-    # Damage shows as any of these, in Arrow's decoders as in Python's.
-    except (OSError, ValueError, LookupError, MemoryError, OverflowError, pa.ArrowException) as error:
-        raise UnskipError(
-            f"cannot read the Parquet file {file}: {first_line(error)}; it is damaged or no Parquet file"
-        ) from error
-
-
-def _row_group(file: pq.ParquetFile, group: int, column: str, path: Path) -> pa.ChunkedArray:
-    # What metadata say of single columns would tell more, but asking for it ends the process where they are damaged.
-    size, packed = file.metadata.row_group(group).total_byte_size, path.stat().st_size
-    if size > max(_ALLOWED, _GROWTH * packed):
-        raise UnskipError(
-            f"{path} has {packed:,} bytes and says that they become {size:,}: no encoded images do; "
-            f"it is damaged, or made to fill the memory"
-        )
-    return file.read_row_group(group, columns=[column])[column]
-
-
-def _field(images: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.Array:
-    """A field of all images; nulls where they have none. Columns that are no structs are their own ``bytes``."""
-    struct = pa.types.is_struct(images.type)
-    if (struct and images.type.get_field_index(name) < 0) or (not struct and name != "bytes"):
-        return pa.nulls(len(images), kind)
-    return _joined([pc.struct_field(chunk, name) if struct else chunk for chunk in images.chunks], kind)
-
-
-def _joined(chunks: Sequence[pa.Array], kind: pa.DataType) -> pa.Array:
-    return pa.concat_arrays([chunk.cast(kind) for chunk in chunks]) if chunks else pa.array([], kind)
 
 
 def _indexed(labels: pa.ChunkedArray, values: pa.Array, files: Sequence[Path]) -> Rows:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unskip.data.augment import PadCropFlip, padded
-from unskip.data.batches import Steps, epoch_order, random_for
+from unskip.data.batches import Steps, random_for
 from unskip.data.decode import Pixels, chunks
 from unskip.data.image_set import ImageSet, Rows
 from unskip.data.kept import KeptPixels
@@ -111,7 +111,10 @@ class StreamedImages:
 
     def epoch(self, steps: Steps, seed: int | None, epoch: int, start_step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """See `Images`."""
-        order = epoch_order(steps.num_images, seed, epoch)
+        count = steps.num_images
+        order = (
+            np.arange(count) if seed is None else self.image_set.shuffled(random_for(seed, epoch, 0), steps.batch_size)
+        )
         rows = [order[steps.places(step)] for step in range(start_step, len(steps))]
         keep = self.keep and (seed is not None or self.kept.passes > 0)
         self.kept.passes += 1
@@ -126,7 +129,8 @@ class StreamedImages:
 
     def at(self, rows: Rows) -> Tensor:
         """See `Images`."""
-        return torch.stack([self._pixels(int(row), None, 0, keep=False) for row in rows]).to(self.device)
+        images = {int(row): self._pixels(int(row), None, 0, keep=False) for row in np.sort(rows)}  # as they are stored
+        return torch.stack([images[int(row)] for row in rows]).to(self.device)
 
     def part(self, rows: Rows, *, augmented: bool) -> StreamedImages:
         """See `Images`; a pass without a seed is one for tests."""

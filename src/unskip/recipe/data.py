@@ -68,6 +68,13 @@ class DataRecipe(Section):
     label_column: str | None = Field(
         None, description="Parquet: the column of labels; by default the only label column"
     )
+    window_gib: float = Field(
+        2.0,
+        gt=0,
+        le=2**20,
+        description="Parquet: GiB of encoded images of a split that are in memory at once; a larger one is read by row "
+        "groups and shuffled within windows",
+    )
     workers: int = Field(2, ge=0, le=256, description="threads that read images too large to live on the device")
     keep_decoded: bool = Field(
         True,

@@ -117,7 +117,8 @@ def to_svg(axes: Axes, name: str, alt: str) -> Markup:
     """
     from matplotlib import rc_context
 
-    figure, buffer = lay_out(axes), io.StringIO()
+    figure, buffer = axes.get_figure(root=True), io.StringIO()
+    assert figure is not None
     with rc_context({"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     drawing = buffer.getvalue().partition("</defs>")[2]  # before it lie a licence and a style for the whole page

@@ -16,6 +16,7 @@ from torch import nn
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
 from unskip.export.formats._switchable import switched
+from unskip.export.formats._torchlib import share_translations
 from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, Format
 
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
@@ -53,6 +54,7 @@ class Onnx(Format):
 
 def onnx_model(conversion: Conversion, *, as_it_is: bool = False) -> onnx.ModelProto:
     """The network as torch's exporter writes it, without metadata; ``as_it_is`` keeps every BatchNorm."""
+    share_translations()
     program = torch.onnx.export(
         conversion.captured(),
         dynamo=True,
