@@ -74,6 +74,13 @@ def test_streaming(tmp_path):
     assert "600 rows" in said
 
 
+def test_processes(tmp_path):
+    said = ran("processes.py --width 4 --limit 100 --epochs 1 --batch-size 20 --processes 2", tmp_path)
+    rows = [line.split() for line in said.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["2", "processes"], ["2", "nodes"]]
+    assert all(float(row[-1]) < 1e-4 for row in rows)
+
+
 def test_step_time(tmp_path):
     said = ran("step_time.py --nets resnet14 --width 4 --batch-size 4 --threads 1 --repeats 2", tmp_path)
     assert all(name in said for name in ("align_kd", "joint_rd", "stagewise_kd"))

@@ -13,6 +13,7 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 from unskip import DataRecipe, UnskipError, build, load_data, load_net, make_net, run_recipe, save_net
@@ -246,6 +247,14 @@ def test_two_processes_train_as_one_run(tmp_path):
         kept = [(folder / f"snapshots/{label}/epoch-{epochs}.safetensors").read_bytes() for epochs in (0, 1, 2)]
         assert len(set(kept)) == 3
         assert kept[2] == (folder / f"trained/{label}.safetensors").read_bytes()
+    # Two halves of a batch, whoever computes them. BatchNorm's running statistics are the first process's there and of
+    # both halves here, so the student's teacher is another.
+    parts = load_recipe(folder / "recipe.yaml", ["training.gradient_accumulation=2", "methods={ce: {}}"])
+    run_recipe(parts, tmp_path / "parts")
+    both, one = (load_file(at / "trained/teacher.safetensors") for at in (folder, tmp_path / "parts"))
+    for name, weights in both.items():
+        if not name.endswith(("running_mean", "running_var", "num_batches_tracked")):
+            torch.testing.assert_close(weights, one[name], rtol=1e-4, atol=1e-6)
     shutil.rmtree(folder)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from rich.console import Console
+from torch import nn
 
 from unskip import CE, AlignKD, TrainingRecipe, UnskipError, build, distill, make_net
 from unskip.methods import METHODS, method_from
@@ -192,6 +193,24 @@ def test_settings_are_used(settings, teacher, data):
     other, _ = fit("ce", teacher, data, changed)
     assert not same(one, other)
     assert history[0]["loss"] > 0
+
+
+@pytest.mark.parametrize("parts", [2, 3, 50, 99])
+def test_the_gradient_of_a_batch_is_that_of_its_parts(parts, data):
+    """Without BatchNorm, which normalises each part by itself; parts that are not equally large, or single images."""
+    torch.manual_seed(0)
+    start = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+    )
+    fields = {"epochs": 1, "batch_size": 50, "precision": "float32", "clip_norm": 0.5}
+    whole, divided = (
+        distill(None, data, CE(), student=start, training=TrainingRecipe(**fields, gradient_accumulation=count))
+        for count in (1, parts)
+    )
+    for one, other in zip(whole["student"].parameters(), divided["student"].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    assert whole.history[0]["terms"] == pytest.approx(divided.history[0]["terms"], rel=1e-5)
 
 
 @pytest.mark.parametrize("channels_last", [False, True])

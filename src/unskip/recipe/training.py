@@ -122,6 +122,13 @@ class TrainingRecipe(Section):
 
     epochs: int = Field(200, ge=1, le=10**6, description="passes over the training images")
     batch_size: int = Field(128, ge=1, le=2**31 - 1, description="images per step, of all processes together")
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        le=2**31 - 1,
+        description="parts in which each process computes its images of a step, adding up the gradients: less memory, "
+        "more time; BatchNorm takes its statistics over a part",
+    )
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
     warmup_epochs: float = Field(

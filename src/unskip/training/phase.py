@@ -34,12 +34,21 @@ class RunningPhase:
     wrapped: Any
 
     def step(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
-        """Change the weights by a batch, and return the terms of its loss; see `Objective.forward`."""
-        if self.settings.compile is True and images.is_cuda:
-            torch.compiler.cudagraph_mark_step_begin()
-        terms: dict[str, Tensor] = self.objective(images, labels, progress)
+        """Change the weights by a batch, and return the terms of its loss; see `Objective.forward`.
+
+        With ``settings.gradient_accumulation`` the batch comes in parts, and the gradient is the mean over its images.
+        """
         self.wrapped.zero_grad()
-        self.fabric.backward(torch.stack(list(terms.values())).sum())
+        count = min(self.settings.gradient_accumulation, len(images))
+        parts = list(zip(images.tensor_split(count), labels.tensor_split(count), strict=True))
+        terms: dict[str, Tensor] = {}
+        for index, part in enumerate(parts):
+            share = len(part[0]) / len(images)
+            with self.fabric.no_backward_sync(
+                self.objective, enabled=index < count - 1
+            ):  # processes wait for one another once
+                for name, term in self._backward(*part, progress, share).items():
+                    terms[name] = terms[name] + term if name in terms else term
         if self.settings.clip_norm is not None:
             self.fabric.clip_gradients(
                 self.objective, self.wrapped, max_norm=self.settings.clip_norm, error_if_nonfinite=False
@@ -47,6 +56,15 @@ class RunningPhase:
         self.wrapped.step()
         self.schedule.step()
         return terms
+
+    def _backward(self, images: Tensor, labels: Tensor, progress: float, share: float) -> dict[str, Tensor]:
+        """Add the gradient of a part of a batch, and return the terms of its loss, both times its share of it."""
+        if self.settings.compile is True and images.is_cuda:
+            torch.compiler.cudagraph_mark_step_begin()
+        terms: dict[str, Tensor] = self.objective(images, labels, progress)
+        total = torch.stack(list(terms.values())).sum()
+        self.fabric.backward(total if share == 1 else share * total)
+        return terms if share == 1 else {name: share * term.detach() for name, term in terms.items()}
 
 
 @contextmanager
