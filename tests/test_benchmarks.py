@@ -81,6 +81,21 @@ def test_processes(tmp_path):
     assert all(float(row[-1]) < 1e-4 for row in rows)
 
 
+def test_growth(tmp_path):
+    sizes = "--axes width classes --largest width=16 classes=100 --batch-size 4 --seconds 0.1"
+    said = ran(f"growth.py {sizes} --json growth.json --picture growth.png", tmp_path)
+    assert said.count("exponents") == 2
+    points = json.loads((tmp_path / "growth.json").read_text())
+    assert [(point["axis"], point["value"]) for point in points] == [
+        ("width", 8),
+        ("width", 16),
+        ("classes", 10),
+        ("classes", 100),
+    ]
+    assert all(point["ms"] > 0 and point["mib"] > 0 for point in points)
+    assert Image.open(tmp_path / "growth.png").width > 300
+
+
 def test_step_time(tmp_path):
     said = ran("step_time.py --nets resnet14 --width 4 --batch-size 4 --threads 1 --repeats 2", tmp_path)
     assert all(name in said for name in ("align_kd", "joint_rd", "stagewise_kd"))

@@ -224,7 +224,7 @@ def _key(settings: TrainingRecipe, loss: DistillationLoss, images: Tensor) -> st
     decides = {
         "machine": describe_environment(),
         "settings": [describe_numerics(settings), settings.optimizer.name, settings.deterministic],
-        "batch": list(images.shape),
+        "batch": [*images.shape, settings.gradient_accumulation],
         "phases": phases,
     }
     return digest(decides)[:16]
