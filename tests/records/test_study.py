@@ -55,6 +55,17 @@ def test_rows_and_columns_keep_their_order():
     assert record.at("drop", "34 layers") is None
 
 
+def test_a_column_that_only_a_later_row_has_stands_last():
+    record = samples.study()
+    first, *others = record.entries
+    late = first.model_copy(update={"row": "late", "column": "50 layers"})
+    assert record.model_copy(update={"entries": (first, late, *others)}).columns == (
+        "18 layers",
+        "34 layers",
+        "50 layers",
+    )
+
+
 def test_a_figure_without_a_run_cannot_be_made():
     with pytest.raises(ValidationError, match="every figure needs its run"):
         Entry(row="KD", column="18", measured={0: 93.0})

@@ -48,6 +48,12 @@ def test_an_order_names_rows(tiny, key):
     assert f"orders.0.{key}" in refusal(tiny)
 
 
+def test_a_column_that_only_a_later_row_has_stands_last():
+    form = load_study("stagewise-figure3").form
+    assert form.rows[3] == "cifar10 teacher"
+    assert form.columns == ["10", "14", "18", "20", "26", "34"]
+
+
 def test_an_order_may_be_of_columns_or_of_some(tiny):
     tiny["orders"] = [
         {"better": "ResNet-14", "than": "ResNet-8"},

@@ -135,7 +135,7 @@ class Order(Record):
 
 
 class Study(Record):
-    """The whole of ``study.json``. Rows and columns stand in the order of ``entries``, then of ``derived``.
+    """The whole of ``study.json``. Rows stand in the order of ``entries``, then of ``derived``.
 
     ``title`` is that of the full form, ``source`` names what the printed figures are taken from, empty for a study of
     one's own. ``reduced`` says in words what a ``quick`` form has less of. ``seconds`` is the time of all its runs.
@@ -200,8 +200,9 @@ class Study(Record):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns."""
-        return tuple(dict.fromkeys(entry.column for entry in self.everything))
+        """All columns: those of the first row, then what the next rows have besides."""
+        place = {row: number for number, row in enumerate(self.rows)}
+        return tuple(dict.fromkeys(entry.column for entry in sorted(self.everything, key=lambda each: place[each.row])))
 
     def at(self, row: str, column: str) -> Entry | Derived | None:
         """What stands in a row and a column; None where nothing does."""

@@ -233,8 +233,9 @@ class StudyForm(Section):
 
     @property
     def columns(self) -> list[str]:
-        """The names of all columns, in order."""
-        return list(dict.fromkeys(column for _, column in self._places()))
+        """The names of all columns, in order: those of the first row, then what the next rows have besides."""
+        place = {row: number for number, row in enumerate(self.rows)}
+        return list(dict.fromkeys(column for _, column in sorted(self._places(), key=lambda each: place[each[0]])))
 
     def place(self, row: Row, labels: Mapping[str, str]) -> tuple[str, str]:
         """The row and the column of what is read from a cell."""
