@@ -96,6 +96,15 @@ def test_growth(tmp_path):
     assert Image.open(tmp_path / "growth.png").width > 300
 
 
+def test_peers(tmp_path):
+    clone, images = (os.environ.get(name) for name in ("UNSKIP_REPDISTILLER", "UNSKIP_TEST_DATA"))
+    if not clone or not images:
+        pytest.skip("UNSKIP_REPDISTILLER names no clone of RepDistiller, or UNSKIP_TEST_DATA no images")
+    nets = "--teacher resnet14 --student resnet8 --images 40 --batch-size 20 --repetitions 1"
+    said = ran(f"peers.py --repdistiller {clone} --data {images}/cifar10 {nets}", tmp_path)
+    assert [line.split()[0] for line in said.splitlines()[1:]] == ["kd", "attention", "nst"]
+
+
 def test_step_time(tmp_path):
     said = ran("step_time.py --nets resnet14 --width 4 --batch-size 4 --threads 1 --repeats 2", tmp_path)
     assert all(name in said for name in ("align_kd", "joint_rd", "stagewise_kd"))
