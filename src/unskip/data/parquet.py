@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ from unskip.errors import UnskipError
 
 
 def parquet_folder(
-    path: Path, image_column: str | None, label_column: str | None, memory: int = 2**31
+    path: Path, image_column: str | None, label_column: str | None, memory: float = math.inf
 ) -> tuple[tuple[str, ...], ParquetListing, ParquetListing | None]:
     """Class names, training images, and test images where there are files of them.
 
-    Labels are read, images are not; ``memory`` is how many bytes of them a split may hold at once. Class names come
-    from the schema's Hugging Face metadata; without it they are the values of the training labels, sorted.
+    Labels are read, images are not; ``memory`` is how many bytes of them a split may hold at once, by default all.
+    Class names come from the schema's Hugging Face metadata; without it they are the values of the training labels,
+    sorted.
     """
     splits = parquet_files(path)
     if not splits:
@@ -70,7 +72,7 @@ class ParquetListing:
     files: Sequence[Path]
     image_column: str
     root: Path
-    memory: int
+    memory: float
 
     def take(self, rows: Rows) -> RowGroupSet:
         """The images at these rows, read into memory where they fit. `UnskipError` for damage."""

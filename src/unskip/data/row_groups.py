@@ -53,7 +53,7 @@ class RowGroups:
     were not for the longest time are forgotten. Several threads may use it. `UnskipError` for damage.
     """
 
-    def __init__(self, files: Sequence[Path], image_column: str, wanted: Rows, num_rows: int, memory: int) -> None:
+    def __init__(self, files: Sequence[Path], image_column: str, wanted: Rows, num_rows: int, memory: float) -> None:
         self.image_column, self.memory = image_column, memory
         self.wanted = np.unique(wanted)
         self._groups: list[_Group] = []

@@ -107,10 +107,10 @@ def _listed(recipe: DataRecipe, path: Path | None, labelled: bool) -> tuple[tupl
     if recipe.name == "image_folder":
         return image_folder(path)
     if recipe.name == "parquet":
-        return parquet_folder(path, recipe.image_column, recipe.label_column, int(recipe.window_gib * 2**30))
+        return parquet_folder(path, recipe.image_column, recipe.label_column, recipe.window_gib * 2**30)
     if (path / CIFAR_FOLDERS[recipe.name]).is_dir() or not parquet_files(path):
         return cifar(recipe.name, path)
-    listed = parquet_folder(path, recipe.image_column, recipe.label_column, int(recipe.window_gib * 2**30))
+    listed = parquet_folder(path, recipe.image_column, recipe.label_column, recipe.window_gib * 2**30)
     if len(listed[0]) != _NUM_CLASSES[recipe.name]:
         raise UnskipError(f"{path} has {len(listed[0])} classes, so it is not {recipe.name}; set data.name: parquet")
     return listed
