@@ -1,8 +1,8 @@
 """The edits by name, `unskip.edits.without_shortcuts(net)`: each takes any network and returns a new one.
 
 They are what ``edits`` of a recipe names, in files of `unskip.surgery`. For Python only, and recorded in no spec, are
-`extract`, `with_recalibrated_statistics`, `without_depth_statistics`, `without_faded_shortcuts`, and
-`set_shortcut_factor`, which changes a network in place.
+`extract`, `fit_without_shortcuts`, `with_recalibrated_statistics`, `without_depth_statistics`,
+`without_faded_shortcuts`, and `set_shortcut_factor`, which changes a network in place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from unskip.surgery import (
     EDITS,
     at_depth,
     extract,
+    fit_without_shortcuts,
     fold_batchnorm,
     fold_dirac,
     with_depth_statistics,
@@ -34,6 +35,7 @@ from unskip.surgery import (
 __all__ = [
     "at_depth",
     "extract",
+    "fit_without_shortcuts",
     "fold_batchnorm",
     "fold_dirac",
     "set_shortcut_factor",

@@ -240,7 +240,7 @@ def test_a_lean_stem_is_another_architecture():
 
 
 def test_a_student_that_loses_nothing_is_refused():
-    with pytest.raises(UnskipError, match="no shortcut to fade"):
+    with pytest.raises(UnskipError, match="no shortcut to remove"):
         method_from("fade_kd", {}).student_of(trained(), trained())
     with pytest.raises(UnskipError, match="student_of"):
         method_from("fade_kd", {}).phases(trained(), without_shortcuts(trained()), 4, Classification())

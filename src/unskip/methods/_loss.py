@@ -26,10 +26,12 @@ class DistillationLoss(nn.Module):
         student: StagedNet,
         phases: Sequence[Phase],
         deployables: Callable[[StagedNet, Iterable[Tensor]], Mapping[str, StagedNet]],
+        prepare: Callable[[Callable[[int], Tensor]], str],
     ) -> None:
         super().__init__()
         self.student = student
         self.deployables = deployables
+        self._prepare = prepare
         self.phases = tuple(phases)
         self.objectives = nn.ModuleList(phase.objective for phase in phases)
         self.terms: dict[str, Tensor] = {}
@@ -77,6 +79,14 @@ class DistillationLoss(nn.Module):
                 return place, epoch / phase.epochs
             epoch -= phase.epochs
         return len(self.phases) - 1, epoch / self.phases[-1].epochs
+
+    def prepare(self, images: Tensor | Callable[[int], Tensor]) -> str:
+        """Give the student the start that the method finds for it on training images, before the first step.
+
+        ``images``: (count, channels, height, width), or what gives so many of them. Most methods have nothing to do.
+        Returns a sentence about what was done, or nothing.
+        """
+        return self._prepare(images if callable(images) else lambda _: images)
 
     def finish(self, images: Iterable[Tensor] = ()) -> Mapping[str, StagedNet]:
         """What ships, by name, as copies in eval mode; the training can go on.

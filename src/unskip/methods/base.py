@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -104,7 +105,8 @@ class Method(Section, ABC):
             raise UnskipError(f"the method {self.name} needs a `student` to train")
         source = wanted if source is None else source
         trained = self.student_of(source, wanted)
-        return DistillationLoss(trained, self.phases(source, trained, epochs, task), self.deployables)
+        phases = self.phases(source, trained, epochs, task)
+        return DistillationLoss(trained, phases, self.deployables, functools.partial(self.prepare, source, trained))
 
     @abstractmethod
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
@@ -113,6 +115,14 @@ class Method(Section, ABC):
         ``teacher`` is the student itself where the method needs none and there is none. New layers may draw from
         PyTorch's generator, which the training seeds.
         """
+
+    def prepare(self, teacher: StagedNet, student: StagedNet, images: Callable[[int], Tensor]) -> str:
+        """Give the student, in place, a start that takes images to find; returns a sentence about it, or nothing.
+
+        It is called once, before the first step. ``images(count)`` gives so many training images, without augmentation,
+        (count, channels, height, width), or as many as there are. By default there is nothing to do.
+        """
+        return ""
 
     def continued(self) -> Method:
         """The method that trains on a network which this one has trained: itself as it stands at its end.

@@ -44,11 +44,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError
+from unskip.methods._from_teacher import shortcuts_that_go
 from unskip.methods.align_kd import AlignKD, Alignment
 from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
 from unskip.nets.fading import fading_blocks
-from unskip.surgery import residual_blocks, with_fading_shortcuts, without_faded_shortcuts, without_shortcuts
+from unskip.surgery import with_fading_shortcuts, without_faded_shortcuts
 from unskip.tasks import Task
 
 
@@ -67,22 +68,7 @@ class FadeKD(AlignKD):
         """
         if fading_blocks(requested):
             return requested
-        left = residual_blocks(requested)
-        keep = [place for place in residual_blocks(teacher) if place in left]
-        only = [place for place in residual_blocks(teacher) if place not in left]
-        if _structure(without_shortcuts(teacher, keep=keep)) != _structure(requested):
-            raise UnskipError(
-                f"fade_kd starts from the teacher ({teacher.spec}), so the student must be that network without "
-                f"shortcuts, and it is another ({requested.spec}); take align_kd for it, or leave out student.net, "
-                "student.options and every edit but without_shortcuts"
-            )
-        if not only:
-            raise UnskipError(
-                "fade_kd finds no shortcut to fade: the student has all that the teacher has; set student.edits to "
-                "[without_shortcuts]"
-            )
-        fewer = {"keep": keep} if len(keep) <= len(only) else {"only": only}
-        return with_fading_shortcuts(teacher, **fewer).requires_grad_()
+        return with_fading_shortcuts(teacher, **shortcuts_that_go(teacher, requested, "fade_kd")).requires_grad_()
 
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
@@ -122,13 +108,3 @@ class _Fading(Alignment):
         for block, factor in zip(self.blocks, factors, strict=True):
             block.fade_to(factor)
         return super().forward(images, labels, progress)
-
-
-def _structure(net: StagedNet) -> tuple[set[str], dict[str, tuple[int, ...]], dict[str, str]]:
-    """What two networks of one architecture have in common: places of shortcuts, shapes of tensors, layers by name.
-
-    A lean stem has the tensors of the one that it replaces, with another stride.
-    """
-    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
-    layers = {name: repr(module) for name, module in net.named_modules() if next(module.children(), None) is None}
-    return set(residual_blocks(net)), shapes, layers

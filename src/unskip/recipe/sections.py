@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from unskip.errors import shortened
 from unskip.recipe.data import DataRecipe
 from unskip.recipe.task import TaskKey, TaskRecipe
-from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained
+from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained, with_optimizer_of_fitted
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, Title
 
@@ -143,12 +143,12 @@ class MeasureRecipe(Section):
     )
 
 
-def _only_fades(methods: Any) -> bool:
-    """Whether shortcuts fade in every training, which is learned best at the rate of a new network."""
+def _only(method: str, methods: Any) -> bool:
+    """Whether every training of a recipe's section of methods is one by this method."""
     if not isinstance(methods, dict) or not methods:
         return False
     fields = {label: given if isinstance(given, dict) else {} for label, given in methods.items()}
-    return all(given.get("method", label) == "fade_kd" for label, given in fields.items())
+    return all(given.get("method", label) == method for label, given in fields.items())
 
 
 class Recipe(Section):
@@ -182,7 +182,10 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _rates_of_trained_networks(cls, given: Any) -> Any:
-        """A training that starts from trained weights has a lower default rate, but for fading; its section says so."""
+        """A training that starts from trained weights has a lower default rate, but for fading; its section says so.
+
+        One that starts from fitted weights has an optimiser of its own, too.
+        """
         if not isinstance(given, dict):
             return given
         teacher, student = (given.get(key) or {} for key in ("teacher", "student"))
@@ -193,7 +196,9 @@ class Recipe(Section):
         if teacher.get("initial_weights") is not None:
             of_teacher = with_max_lr_of_trained(of_teacher)
         starts_trained = student.get("init") == "teacher" or student.get("initial_weights") is not None
-        if starts_trained and not _only_fades(given.get("methods")):
+        if _only("fit_kd", given.get("methods")):
+            changed["training"] = with_optimizer_of_fitted(training)
+        elif starts_trained and not _only("fade_kd", given.get("methods")):
             changed["training"] = with_max_lr_of_trained(training)
         if of_teacher != changed.get("training") and teacher.get("weights") is None:
             changed["teacher"] = {**teacher, "training": {} if of_teacher is None else of_teacher}

@@ -114,6 +114,7 @@ Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(di
 
 
 _MAX_LR_OF_ADAM = 0.01
+_MAX_LR_OF_FITTED = 0.001
 _MAX_LR_OF_TRAINED = 0.05  # docs/training.md has the figures that both follow from
 
 
@@ -231,6 +232,17 @@ def with_max_lr_of_trained(section: Any) -> Any:
     """
     tree = {} if section is None else section
     return _with_max_lr(tree, _MAX_LR_OF_TRAINED) if _optimizer_of_open_rate(tree) == "sgd" else section
+
+
+def with_optimizer_of_fitted(section: Any) -> Any:
+    """A training section, as plain data, for a network that starts from fitted weights (`fit_kd`).
+
+    Where the section leaves both the optimiser and the schedule open, they are filled in.
+    """
+    tree = {} if section is None else section
+    if not isinstance(tree, dict) or tree.get("optimizer") or tree.get("schedule"):
+        return section
+    return {**tree, "optimizer": {"name": "adamw"}, "schedule": {"name": "onecycle", "max_lr": _MAX_LR_OF_FITTED}}
 
 
 def _optimizer_of_open_rate(section: Any) -> str | None:

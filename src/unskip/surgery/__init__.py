@@ -3,6 +3,7 @@
 from unskip.surgery._blocks import residual_blocks
 from unskip.surgery._build import EDITS, Edit, build, edit_arguments, edited
 from unskip.surgery._edit import edit
+from unskip.surgery._fitting import FittedNet, fit_without_shortcuts
 from unskip.surgery._initialisation import tiny_scales
 from unskip.surgery._pruning import can_prune
 from unskip.surgery._sub_nets import extract, with_recalibrated_statistics
@@ -22,6 +23,7 @@ from unskip.surgery.without_shortcuts_exactly import without_shortcuts_exactly
 __all__ = [
     "EDITS",
     "Edit",
+    "FittedNet",
     "at_depth",
     "build",
     "can_be_shortened",
@@ -30,6 +32,7 @@ __all__ = [
     "edit_arguments",
     "edited",
     "extract",
+    "fit_without_shortcuts",
     "fold_batchnorm",
     "fold_dirac",
     "residual_blocks",

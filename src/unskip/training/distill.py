@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,9 @@ def train_student(
 
     with monitor or Monitor(_label(method), Console(quiet=True)) as shown:
         if checkpoint is None or not checkpoint.exists():
+            said = loss.prepare(functools.partial(images.train_images, seed=seed))
+            if said and fabric.is_global_zero:
+                shown.say(said)
             _check_start(ready)
             obstacle = first_obstacle(loss.student)
             if obstacle is not None and fabric.is_global_zero:

@@ -1,0 +1,97 @@
+"""Fitting (this project's own): a plain net takes over what its teacher answers with its shortcuts, and trains on.
+
+The student is the teacher without its shortcuts. Before the first step every block is fitted, on ``images`` training
+images and without a label, to answer what the teacher's block answers with its shortcut:
+
+    activation(body'(x')) ~ activation(body(x) + shortcut(x)),      x' what the plain net has there, x the teacher's map
+
+All convolutions of body' but the last hand their input on by a Dirac kernel and add a share of what they did; the last
+is the solution of a ridge regression. :func:`unskip.surgery.fit_without_shortcuts` says how. Then the plain net trains
+under AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd`'s does; fitting takes about as
+long as training on ten times as many images once.
+
+| symbol | here | default |
+|---|---|---|
+| images that are fitted | ``images`` | 256 |
+| alpha, temperature of the KL | ``alpha``, ``temperature`` | as in `align_kd` |
+| eta, its end, its decay | ``feature_weight``, ``final_feature_weight``, ``decay_share`` | as in `align_kd` |
+| how maps are compared, and where | ``feature``, ``taps`` | as in `align_kd` |
+
+When to use it: for a network that is trained already. Nets that were trained to convergence lean on their shortcuts so
+much that cutting them, at once or slowly, leaves little: a ResNet-56 that others trained for 200 epochs.
+
+A fitted start is a delicate one: steps at a rate for fresh networks undo it. Where a recipe trains by `fit_kd` alone
+and names neither optimiser nor schedule, it is AdamW with a highest rate of 0.001.
+
+Teacher and student must be of one architecture: for a student of another depth or width take `align_kd`. Blocks that
+cannot be fitted (see the run's first lines) start with the teacher's weights, as when shortcuts are cut.
+
+In a training loop of one's own, `loss.prepare(images)` fits; without it the student starts as the teacher, cut.
+
+Departures: none of the papers does this; the loss is `align_kd`'s. RMNet (Meng et al., 2021) carries maps by Dirac
+kernels too, in further channels, and is exact; here no layer is wider. He, Zhang and Sun (2017) reconstruct pruned
+layers by least squares in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pydantic import Field
+from torch import Tensor
+
+from unskip.errors import UnskipError
+from unskip.methods._from_teacher import shortcuts_that_go
+from unskip.methods.align_kd import AlignKD
+from unskip.methods.base import Method, Phase
+from unskip.nets import StagedNet
+from unskip.surgery import fit_without_shortcuts, residual_blocks, without_shortcuts
+from unskip.tasks import Task
+
+_BATCH = 64
+
+
+class FitKD(AlignKD):
+    """Fields of fitting, besides AlignKD's."""
+
+    images: int = Field(256, ge=2, le=100_000, description="training images on which the blocks are fitted")
+
+    def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
+        """The teacher without the shortcuts that ``requested`` lacks, with its weights.
+
+        Raises `UnskipError` where ``requested`` is not the teacher without some of its shortcuts.
+        """
+        cut = without_shortcuts(teacher, **shortcuts_that_go(teacher, requested, self.name))
+        cut.spec = requested.spec  # its edits as they were written
+        return cut.requires_grad_()
+
+    def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
+        """AlignKD's one phase."""
+        (phase,) = super().phases(teacher, student, epochs, task)
+        return [Phase("fit_kd", phase.objective, phase.trainable, phase.epochs)]
+
+    def prepare(self, teacher: StagedNet, student: StagedNet, images: Callable[[int], Tensor]) -> str:
+        """Fit the student's blocks, in place, and say how well they stand in; see `Method.prepare`.
+
+        Raises `UnskipError` where none can be fitted.
+        """
+        seen = images(self.images)[: self.images].to(next(student.parameters()).device)
+        batches = seen.split(max(1, min(_BATCH, len(seen) // 2)))
+        fitted = fit_without_shortcuts(teacher, batches, keep=list(residual_blocks(student)))
+        if not fitted.unexplained:
+            place, reason = next(iter(fitted.left.items()))
+            raise UnskipError(f"fit_kd can fit none of the blocks: {place}: {reason}; take fade_kd")
+        student.load_state_dict(fitted.net.state_dict())
+        errors = sorted(100 * error for error in fitted.unexplained.values())
+        said = (
+            f"{len(errors)} block{'s' * (len(errors) > 1)} fitted on {len(seen)} images; without their shortcuts they "
+            f"miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance of what they answered"
+        )
+        if fitted.left:
+            place, reason = next(iter(fitted.left.items()))
+            said += f"; {len(fitted.left)} could not be, {place} first: {reason}"
+        return said
+
+    def continued(self) -> Method:
+        """AlignKD: the student is fitted."""
+        return AlignKD(**{name: getattr(self, name) for name in AlignKD.model_fields}).continued()

@@ -1,0 +1,350 @@
+"""Remove shortcuts by fitting, from a few images and without training: the start of a plain net from a trained one.
+
+A block that was trained with its shortcut mostly hands its input on: in a trained ResNet-56 the body adds 7 to 27 % of
+the variance that the shortcut brings. A plain body with its own weights has lost that, and training has to find it
+again through dozens of layers. A plain body of the same shape can hold most of it:
+
+- *Carry.* Every convolution of the body but the last hands its input on, by a Dirac kernel, and adds ``share`` of what
+  it did: ``delta + share W``. Where it has more output channels than carry, the ones that matter least carry and the
+  others stay. Where the activation behind it would cut what is carried, a bias and a scale move it out of its way.
+- *Fit.* The last convolution is solved for, by ridge regression on the maps of a few hundred images, so that the body
+  without the shortcut answers ``body(x) + shortcut(x)``, in front of the block's activation. No label is read.
+- *In order.* Blocks are fitted from the first to the last on what the plain net hands them, towards what the network
+  itself has there, so that each corrects a part of what the ones before it missed (as He, Zhang and Sun reconstruct
+  pruned layers, "Channel Pruning for Accelerating Very Deep Neural Networks", 2017).
+
+``share`` and the strength of the ridge are chosen for every block by its error on a quarter of the images that was not
+fitted. The result has the layers of :func:`unskip.surgery.without_shortcuts`, with other weights and statistics.
+`without_shortcuts_exactly` needs no fit, and a wider body: here nothing is wider, and something is lost.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from unskip.errors import UnskipError
+from unskip.nets.fading import FadingResidual
+from unskip.nets.plain_modules import staged
+from unskip.nets.staged_net import Joining, Residual, StagedNet
+from unskip.surgery._blocks import chosen_blocks
+from unskip.surgery._ranges import unchanged_by
+from unskip.surgery._series import Layer, in_series
+from unskip.surgery.without_shortcuts import without_shortcuts
+
+SHARES = (0.0, 0.1, 0.3)
+RIDGES = (1e-4, 1e-2)
+_LINEAR_FROM = 3.0  # SiLU, GELU and Hardswish hand on what is larger, nearly or wholly
+
+
+class _CannotFitError(Exception):
+    """Why a body cannot be fitted."""
+
+
+@dataclass(frozen=True)
+class FittedNet:
+    """A network without shortcuts, and how well its blocks stand in for those that had them.
+
+    ``unexplained`` is, for each fitted block, the share of the variance of its output that it misses, on images that
+    were not fitted, errors of the blocks in front of it included. ``left`` are the blocks that kept their own weights,
+    with the reason.
+    """
+
+    net: StagedNet
+    unexplained: Mapping[str, float] = field(default_factory=dict)
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def fit_without_shortcuts(
+    net: nn.Module, batches: Iterable[Tensor], *, keep: Sequence[str] = (), only: Sequence[str] = ()
+) -> FittedNet:
+    """A network without its shortcuts whose blocks are fitted to answer as they did with them; this file says how.
+
+    ``batches`` are images as the network takes them, each (batch, channels, height, width), at least two batches. The
+    last quarter of them is not fitted, but chosen by. All are kept in memory, as are the maps of one block. ``keep``
+    and ``only`` as in `without_shortcuts`. The copy is in eval mode, and where the images are.
+
+    Raises `UnskipError` for fewer batches, and for a name that fits no shortcut.
+    """
+    images = list(batches)
+    if len(images) < 2:
+        raise UnskipError(f"fitting needs two batches of images or more, and has {len(images)}")
+    original = copy.deepcopy(staged(net)).to(images[0].device).eval()
+    chosen = chosen_blocks(original, keep=keep, only=only)
+    plain = without_shortcuts(original, keep=keep, only=only).eval()
+    fitting = _Fitting(chosen, count=len(images) - max(1, len(images) // 4))
+    fitting.follow(original, plain, "", images, images)
+    left = {place: fitting.left.get(place, "it lies within another block") for place in chosen}
+    left = {place: reason for place, reason in left.items() if place not in fitting.unexplained}
+    return FittedNet(plain, fitting.unexplained, left)
+
+
+class _Fitting:
+    """Fits the blocks of a network on the way of the images through it."""
+
+    def __init__(self, chosen: Mapping[str, Residual], count: int) -> None:
+        self.chosen = chosen
+        self.count = count  # of the batches that are fitted; the others choose
+        self.unexplained: dict[str, float] = {}
+        self.left: dict[str, str] = {}
+
+    def follow(
+        self, original: nn.Module, plain: nn.Module, place: str, given: list[Tensor], own: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """What leaves a part of the network and its plain counterpart, the blocks on the way fitted."""
+        if isinstance(original, Residual) and place in self.chosen:
+            if isinstance(original, FadingResidual):
+                raise UnskipError(f"the shortcut of {place} fades; fit the network before it does")
+            return self._block(original, plain, place, given, own)
+        if type(original) in (nn.Sequential, StagedNet):
+            for name, child in original._modules.items():
+                assert child is not None
+                if isinstance(child, Joining):
+                    break  # a head that reads other maps, behind all blocks
+                inner = f"{place}.{name}".removeprefix(".")
+                given, own = self.follow(child, plain.get_submodule(name), inner, given, own)
+            return given, own
+        return [original(x) for x in given], [plain(x) for x in own]
+
+    def _block(
+        self, original: Residual, plain: nn.Module, place: str, given: list[Tensor], own: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        wanted = [original.body(x) + original.shortcut(x) for x in given]
+        body = plain.get_submodule("body")
+        before = copy.deepcopy(body.state_dict())
+        try:
+            self.unexplained[place] = _fit(body, original.activation, own, wanted, self.count)
+        except _CannotFitError as reason:
+            body.load_state_dict(before)
+            self.left[place] = str(reason)
+        return [original.activation(x) for x in wanted], [plain(x) for x in own]
+
+
+def _fit(body: nn.Module, activation: nn.Module, given: list[Tensor], wanted: list[Tensor], count: int) -> float:
+    """Give a body the best weights found, in place, and return its error: the share of the variance that it misses."""
+    start = copy.deepcopy(body.state_dict())
+    best: tuple[float, dict[str, Tensor]] | None = None
+    goals = [activation(target.clone()) for target in wanted[count:]]
+    for share in SHARES:
+        body.load_state_dict(start)
+        *before, last = _convolutions(body)
+        carried = list(range(before[0].conv.in_channels)) if before else []
+        for conv, after in pairwise([*before, last]):
+            carried = _carry(body, conv, after.conv, carried, share, given)
+        features = _inputs(body, last.conv, given)
+        equations = _Equations(last.conv, intercept=last.norm is not None or last.conv.bias is not None)
+        for maps, target in zip(features[:count], wanted[:count], strict=True):
+            equations.add(maps, target)
+        for ridge in RIDGES:
+            _solve(last, equations, ridge, features)
+            error = _unexplained([activation(body(x.clone())) for x in given[count:]], goals)
+            if best is None or error < best[0]:
+                best = error, copy.deepcopy(body.state_dict())
+        if not before:
+            break
+    assert best is not None
+    body.load_state_dict(best[1])
+    return best[0]
+
+
+def _unexplained(answers: Sequence[Tensor], goals: Sequence[Tensor]) -> float:
+    """The squared error over the variance, summed over channels."""
+    answer, goal = torch.cat(list(answers)), torch.cat(list(goals))
+    variance = goal.var((0, 2, 3), unbiased=False).sum()
+    return float((answer - goal).square().mean((0, 2, 3)).sum() / variance.clamp_min(torch.finfo(goal.dtype).tiny))
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """A convolution of a body and what is right behind it."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d | None
+    activation: nn.Module | None
+
+
+def _convolutions(body: nn.Module) -> list[_Convolution]:
+    """The convolutions that everything in a body passes, the last with nothing but a BatchNorm behind it."""
+    layers = [each.module for each in in_series(body) if isinstance(each, Layer)]
+    layers = [layer for layer in layers if not isinstance(layer, nn.Identity | nn.Dropout | nn.Dropout2d)]
+    found = []
+    for place, layer in enumerate(layers):
+        if type(layer) is not nn.Conv2d:
+            continue
+        behind = layers[place + 1 :]
+        norm = behind.pop(0) if behind and type(behind[0]) is nn.BatchNorm2d else None
+        assert norm is None or isinstance(norm, nn.BatchNorm2d)
+        if norm is not None and not (norm.affine and norm.track_running_stats):
+            raise _CannotFitError("a BatchNorm of its body has no weights or no statistics")
+        found.append(_Convolution(layer, norm, behind[0] if behind else None))
+    if not found or found[-1].activation is not None:
+        raise _CannotFitError("its body does not end with a convolution, or with one and a BatchNorm")
+    last = found[-1].conv
+    if isinstance(last.padding, str) or last.padding_mode != "zeros":
+        raise _CannotFitError(f"its last convolution pads in another way than with zeros: {last}")
+    return found
+
+
+@contextmanager
+def _listening(conv: nn.Conv2d, hear: Callable[[Tensor, Tensor], None]) -> Iterator[None]:
+    def hook(_: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
+        hear(given[0], made)
+
+    handle: RemovableHandle = conv.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _inputs(body: nn.Module, conv: nn.Conv2d, given: Sequence[Tensor]) -> list[Tensor]:
+    """What a convolution of a body reads, batch by batch."""
+    heard: list[Tensor] = []
+    with _listening(conv, lambda x, _: heard.append(x.clone())):  # the next layer may work in place
+        for x in given:
+            body(x.clone())
+    return heard
+
+
+def _carry(
+    body: nn.Module, here: _Convolution, after: nn.Conv2d, carried: list[int], share: float, given: Sequence[Tensor]
+) -> list[int]:
+    """Let a convolution hand on the channels ``carried`` of its input; returns the channels of its output that do."""
+    conv, norm = here.conv, here.norm
+    if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.in_channels):
+        raise _CannotFitError(f"a convolution of its body has groups that hand nothing on: {conv}")
+    if any(size % 2 == 0 for size in conv.kernel_size):
+        raise _CannotFitError(f"a kernel is not centred on the pixel that it makes: {conv}")
+    maps = _inputs(body, conv, given)
+    weight, bias = _fused(conv, norm)
+    if conv.groups > 1:
+        carriers = carried
+    elif conv.out_channels <= len(carried):
+        carriers = list(range(conv.out_channels))
+    else:
+        carriers = sorted(_least_important(body, after, given)[: len(carried)])
+    moved = conv.bias is not None or norm is not None
+    scale, offset = _into_reach(torch.cat([x[:, carried] for x in maps]), here.activation if moved else None)
+    row, column = (size // 2 for size in conv.kernel_size)
+    weight[carriers] *= share
+    bias[carriers] = share * bias[carriers] + offset[: len(carriers)]
+    for target, source, factor in zip(carriers, carried, scale, strict=False):
+        weight[target, 0 if conv.groups > 1 else source, row, column] += factor
+    _write(conv, norm, weight, bias, maps)
+    return carriers
+
+
+def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of a convolution and the BatchNorm behind it, in eval mode."""
+    bias = torch.zeros_like(conv.weight[:, 0, 0, 0]) if conv.bias is None else conv.bias.detach().clone()
+    weight = conv.weight.detach().clone()
+    if norm is None:
+        return weight, bias
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return weight * scale[:, None, None, None], norm.bias + (bias - norm.running_mean) * scale
+
+
+def _write(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, bias: Tensor, maps: Sequence[Tensor]) -> None:
+    """Let a convolution and its BatchNorm compute with this kernel and bias, the statistics being those of ``maps``."""
+    conv.weight.copy_(weight)
+    if norm is None:
+        if conv.bias is not None:
+            conv.bias.copy_(bias)
+        return
+    if conv.bias is not None:
+        conv.bias.zero_()
+    made = torch.cat([conv(x) for x in maps])
+    mean, variance = made.mean((0, 2, 3)), made.var((0, 2, 3), unbiased=False)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    # A channel that is nearly constant must not be blown up by BatchNorm once it varies.
+    norm.running_var.copy_(variance.clamp_min(1e-3 * variance.mean().clamp_min(norm.eps)))
+    norm.running_mean.copy_(mean)
+    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+    norm.bias.copy_(mean + bias)
+
+
+def _least_important(body: nn.Module, after: nn.Conv2d, given: Sequence[Tensor]) -> list[int]:
+    """The channels that the next convolution reads, those first that move its sums least."""
+    maps = torch.cat(_inputs(body, after, given))
+    kernels = after.weight.square().sum((2, 3))
+    kernels = kernels[:, 0] if after.groups > 1 else kernels.sum(0)
+    return [int(place) for place in (kernels * maps.var((0, 2, 3))).argsort()]
+
+
+def _into_reach(maps: Tensor, activation: nn.Module | None) -> tuple[Tensor, Tensor]:
+    """The scale and the offset of each channel that take it to where an activation hands it on as it is."""
+    count = maps.shape[1]
+    one, zero = maps.new_ones(count), maps.new_zeros(count)
+    if activation is None:
+        return one, zero
+    low, high = maps.amin((0, 2, 3)), maps.amax((0, 2, 3))
+    reach = unchanged_by(activation)
+    floor, ceiling = (_LINEAR_FROM, float("inf")) if reach is None else reach
+    scale = ((ceiling - floor) / (high - low).clamp_min(1e-6)).clamp_max(1.0)
+    offset = (floor - scale * low).clamp_min(0.0) if floor > -float("inf") else zero
+    return scale, offset
+
+
+class _Equations:
+    """The normal equations of a convolution's kernel and bias, group by group, summed over batches."""
+
+    def __init__(self, conv: nn.Conv2d, *, intercept: bool) -> None:
+        self.conv, self.intercept = conv, intercept
+        size = conv.weight[0].numel()
+        exact = torch.float32 if conv.weight.device.type == "mps" else torch.float64
+        self.gram = torch.zeros(conv.groups, size, size, dtype=exact, device=conv.weight.device)
+        self.right = self.gram.new_zeros(conv.groups, size, conv.out_channels // conv.groups)
+        self.rows = self.gram.new_zeros(conv.groups, size, 1)  # sums of what is read ..
+        self.goals = self.gram.new_zeros(conv.groups, 1, self.right.shape[2])  # .. and of what should be given
+        self.count = 0
+        self.shift: Tensor | None = None  # about the mean, so that the sums of squares lose no digits
+
+    def add(self, maps: Tensor, wanted: Tensor) -> None:
+        """Take up what the convolution reads, (batch, in, height, width), and should give, (batch, out, ..)."""
+        conv = self.conv
+        assert not isinstance(conv.padding, str)
+        for x, y in zip(maps.split(16), wanted.split(16), strict=True):
+            patches = F.unfold(x, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
+            rows = patches.transpose(1, 2).flatten(0, 1).unflatten(1, (conv.groups, -1)).transpose(0, 1)
+            goals = y.flatten(2).transpose(1, 2).flatten(0, 1).unflatten(1, (conv.groups, -1)).transpose(0, 1)
+            if self.intercept:
+                self.shift = rows.mean(1, keepdim=True) if self.shift is None else self.shift
+                rows = rows - self.shift
+            self.gram += rows.transpose(1, 2) @ rows
+            self.right += rows.transpose(1, 2) @ goals
+            self.rows += rows.sum(1).unsqueeze(2)
+            self.goals += goals.sum(1, keepdim=True)
+            self.count += rows.shape[1]
+
+    def solved(self, ridge: float) -> tuple[Tensor, Tensor]:
+        """Kernel and bias of least squares with a penalty, ``ridge`` times the mean variance of what is read."""
+        gram, right = self.gram, self.right
+        if self.intercept:
+            gram = gram - self.rows @ self.rows.transpose(1, 2) / self.count
+            right = right - self.rows @ self.goals / self.count
+        mean = gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None].clamp_min(torch.finfo(gram.dtype).tiny ** 0.5)
+        factor = torch.linalg.cholesky(gram + ridge * mean * torch.eye(gram.shape[1]).to(gram))
+        solution = torch.cholesky_solve(right, factor)
+        kernel = solution.transpose(1, 2).flatten(0, 1).to(self.conv.weight.dtype).reshape(self.conv.weight.shape)
+        if self.shift is None:
+            return kernel, torch.zeros_like(kernel[:, 0, 0, 0])
+        means = self.rows.transpose(1, 2) / self.count + self.shift
+        return kernel, (self.goals / self.count - means @ solution).flatten().to(kernel.dtype)
+
+
+def _solve(last: _Convolution, equations: _Equations, ridge: float, features: Sequence[Tensor]) -> None:
+    weight, bias = equations.solved(ridge)
+    _write(last.conv, last.norm, weight, bias, features)
