@@ -74,6 +74,17 @@ def test_streaming(tmp_path):
     assert "600 rows" in said
 
 
+def test_photograph_folder(tmp_path):
+    encoded = io.BytesIO()
+    Image.effect_noise((80, 70), 50).convert("RGB").save(encoded, "JPEG")
+    images = [{"bytes": encoded.getvalue(), "path": None}] * 4
+    for split in ("train", "test"):
+        pq.write_table(pa.table({"image": images, "label": [0, 1] * 2}), tmp_path / f"{split}-0.parquet")
+    said = ran("photograph_folder.py --images . --count 30 --width 4 --size 16 --batch-size 10 --epochs 1", tmp_path)
+    assert "30 files listed" in said
+    assert "epoch 1: " in said
+
+
 def test_processes(tmp_path):
     said = ran("processes.py --width 4 --limit 100 --epochs 1 --batch-size 20 --processes 2", tmp_path)
     rows = [line.split() for line in said.splitlines()[2:]]
