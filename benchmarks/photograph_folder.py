@@ -13,7 +13,6 @@ import argparse
 import multiprocessing
 import os
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Mapping
@@ -85,8 +84,9 @@ def train(folder: str, arguments: argparse.Namespace) -> None:
 
 
 def peak() -> float:
-    """MiB that the process had in memory at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    """MiB that this process had in memory at most; Linux only, whose `getrusage` counts what started it too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 2**10
 
 
 def parsed() -> argparse.Namespace:

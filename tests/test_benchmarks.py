@@ -93,10 +93,13 @@ def test_processes(tmp_path):
 
 
 def test_growth(tmp_path):
-    sizes = "--axes width classes --largest width=16 classes=100 --batch-size 4 --seconds 0.1"
-    said = ran(f"growth.py {sizes} --json growth.json --picture growth.png", tmp_path)
+    sizes = "--largest width=16 classes=100 --batch-size 4 --seconds 0.1"
+    assert ran(f"growth.py growth.json {sizes} --axes width", tmp_path).count("exponents") == 1
+    first = json.loads((tmp_path / "growth.json").read_text())["points"]
+    said = ran(f"growth.py growth.json {sizes} --axes width classes --picture growth.svg", tmp_path)
     assert said.count("exponents") == 2
-    points = json.loads((tmp_path / "growth.json").read_text())
+    points = json.loads((tmp_path / "growth.json").read_text())["points"]
+    assert points[:2] == first, "what was measured is not measured again"
     assert [(point["axis"], point["value"]) for point in points] == [
         ("width", 8),
         ("width", 16),
@@ -104,7 +107,7 @@ def test_growth(tmp_path):
         ("classes", 100),
     ]
     assert all(point["ms"] > 0 and point["mib"] > 0 for point in points)
-    assert Image.open(tmp_path / "growth.png").width > 300
+    assert "prefers-color-scheme: dark" in (tmp_path / "growth.svg").read_text().replace(":dark", ": dark")
 
 
 def test_peers(tmp_path):
