@@ -1,14 +1,15 @@
 """How the cost of a training grows: time of a step and memory over width, depth, image size, images and classes.
 
-    python benchmarks/growth.py --json growth.json --picture growth.png
-    python benchmarks/growth.py --axes width depth --method kd
-    python benchmarks/growth.py --picture growth.png --drawn-from growth.json
+    python benchmarks/growth.py growth.json --picture growth.svg
+    python benchmarks/growth.py growth.json --minutes 7
+    python benchmarks/growth.py kd.json --axes width depth --method kd
 
 One thing at a time grows; the rest stays as at `BASE`. Each point is a process of its own, which measures what
 `unskip.distill` with the teacher's shortcuts removed would do, on random images: seconds of a step, images fetched and
 weights changed, and the most memory that the process held, less what it held before it had networks and images (on a
 GPU what PyTorch allocated at most). Prints each as soon as it is known, and between two points the exponent: 1 where
-the cost doubles with what grows.
+the cost doubles with what grows. The file has every point as soon as it is known too: the same command goes on where it
+was stopped, and draws.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import math
 import multiprocessing
 import platform
 import resource
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -26,6 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from unskip.report.svg import MUTED, canvases, net_color, standalone, to_svg
 
 BASE = {"width": 16, "depth": 20, "size": 32, "images": 10_000, "classes": 10}
 AXES: Mapping[str, Sequence[int]] = {
@@ -47,40 +51,52 @@ Point = Mapping[str, Any]
 
 def main() -> None:
     arguments = parsed()
-    points = (
-        json.loads(arguments.drawn_from.read_text(encoding="utf-8")) if arguments.drawn_from else measured(arguments)
-    )
-    if arguments.json:
-        arguments.json.write_text(json.dumps(points, indent=1) + "\n", encoding="utf-8")
+    points = measured(arguments)
     if arguments.picture:
-        draw(points, arguments.picture)
+        arguments.picture.write_text(drawn(points), encoding="utf-8")
 
 
 def measured(arguments: argparse.Namespace) -> list[Point]:
-    """The points of all axes, each printed with the exponent from the one before."""
-    print(
-        f"Python {platform.python_version()}, torch {torch.__version__}, {platform.machine()}, "
-        f"{arguments.method}, batches of {arguments.batch_size}, one thread; otherwise {BASE}"
-    )
-    points: list[Point] = []
+    """The points of all axes, those of the file as they are, each printed with the exponent from the one before."""
+    circumstances = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "method": arguments.method,
+        "precision": arguments.precision,
+        "batch_size": arguments.batch_size,
+        "otherwise": BASE,
+    }
+    kept: dict[str, Any] = {"circumstances": circumstances, "points": []}
+    if arguments.file.exists():
+        kept = json.loads(arguments.file.read_text(encoding="utf-8"))
+        if kept["circumstances"] != circumstances:
+            raise SystemExit(f"{arguments.file} was measured otherwise: {kept['circumstances']}, now {circumstances}")
+    print(", ".join(f"{name} {value}" for name, value in circumstances.items()))
+    known = {(point["axis"], point["value"]): point for point in kept["points"]}
+    ends = time.monotonic() + 60 * arguments.minutes
     for axis in arguments.axes:
         last: Point | None = None
         for value in AXES[axis]:
             if value > arguments.largest.get(axis, value):
                 continue
-            fresh = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-            with fresh:
-                setting = {**BASE, axis: value}
-                point = {"axis": axis, "value": value, **fresh.submit(cost, setting, arguments).result()}
+            point = known.get((axis, value))
+            if point is None:
+                if time.monotonic() > ends:
+                    raise SystemExit(f"the time is over; the same command goes on with {axis} {value:,}")
+                with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+                    found = fresh.submit(cost, {**BASE, axis: value}, arguments).result()
+                point = {"axis": axis, "value": value, **found}
+                kept["points"].append(point)
+                arguments.file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
             grown = (
                 ""
                 if last is None
                 else f"   exponents {exponent(last, point, 'ms'):.2f} {exponent(last, point, 'mib'):.2f}"
             )
             print(f"{axis:8}{value:8,}{point['ms']:10.1f} ms{point['mib']:10.0f} MiB{grown}", flush=True)
-            points.append(point)
             last = point
-    return points
+    return list(kept["points"])
 
 
 def exponent(last: Point, point: Point, cost: str) -> float:
@@ -130,33 +146,25 @@ def cost(setting: Mapping[str, int], arguments: argparse.Namespace) -> dict[str,
     return {"ms": 1000 * found.seconds_per_step, "mib": held}
 
 
-def draw(points: Sequence[Point], path: Path) -> None:
-    """Time above, memory below, one column for each thing that grows; grey lines have an exponent of 1."""
-    from matplotlib.figure import Figure
-
-    axes = list(dict.fromkeys(point["axis"] for point in points))
-    figure = Figure(figsize=(2.6 * len(axes), 5), layout="constrained")
-    panels = figure.subplots(2, len(axes), sharex="col", sharey="row", squeeze=False)
-    for row, (name, said) in enumerate({"ms": "ms of a step", "mib": "MiB at most"}.items()):
-        for column, axis in enumerate(axes):
-            panel = panels[row, column]
-            chosen = [point for point in points if point["axis"] == axis]
-            values, costs = [point["value"] for point in chosen], [point[name] for point in chosen]
-            straight = [costs[0] * value / values[0] for value in values]
-            panel.plot(values, straight, color="#c8c8c8", linewidth=1)
-            panel.plot(values, costs, color="#00798c", marker="o", markersize=4)
-            panel.set(xscale="log", yscale="log", xticks=values, xticklabels=[f"{value:,}" for value in values])
+def drawn(points: Sequence[Point]) -> str:
+    """Time at the left, memory at the right, a row for each thing that grows; grey lines have an exponent of 1."""
+    names = {"ms": "ms of a step", "mib": "MiB at most"}
+    axes = [axis for axis in AXES if any(point["axis"] == axis for point in points)]
+    with canvases(420, 40 + 125 * len(axes), len(axes), 2) as panels:
+        for number, panel in enumerate(panels):
+            axis, cost = axes[number // 2], list(names)[number % 2]
+            chosen = sorted((point["value"], point[cost]) for point in points if point["axis"] == axis)
+            values, costs = zip(*chosen, strict=True)
+            every = [point[cost] for point in points]
+            panel.plot(values, [costs[0] * value / values[0] for value in values], color=MUTED, linewidth=1)
+            panel.plot(values, costs, color=net_color(1), marker="o", markersize=4, linewidth=1.8)
+            panel.set(xscale="log", yscale="log", ylim=(min(every) / 1.5, max(every) * 1.5))
             panel.minorticks_off()
-            panel.tick_params(labelsize=8)
-            panel.spines[["top", "right"]].set_visible(False)
-            if column == 0:
-                panel.set_ylabel(said)
-            if row == 1:
-                panel.set_xlabel(WORDS[axis])
-    for row in panels:
-        costs = [value for line in (each.lines[1] for each in row) for value in line.get_ydata()]
-        row[0].set_ylim(min(costs) / 1.5, max(costs) * 1.5)
-    figure.savefig(path, dpi=110)
+            panel.set_xticks(values, [f"{value:,}" if value < 1000 else f"{value // 1000:,}k" for value in values])
+            panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            panel.set_title(f"{WORDS[axis]}: {names[cost]}" if cost == "ms" else names[cost])
+        said = "Time of a step and memory over width, depth, image size, images and classes"
+        return standalone(to_svg(panels[0], "growth", said))
 
 
 def largest(text: str) -> tuple[str, int]:
@@ -169,15 +177,15 @@ def largest(text: str) -> tuple[str, int]:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="the points as JSON; those that it has are not measured again")
     parser.add_argument("--axes", nargs="+", choices=list(AXES), default=list(AXES))
     parser.add_argument("--largest", nargs="*", type=largest, default=[], help="such as width=8: leave out larger ones")
     parser.add_argument("--method", default="align_kd")
     parser.add_argument("--precision", choices=["auto", "float32", "bf16"], default="float32")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5.0, help="for a point")
-    parser.add_argument("--json", type=Path, help="where the points are written")
-    parser.add_argument("--picture", type=Path, help="where they are drawn")
-    parser.add_argument("--drawn-from", type=Path, help="points that were measured before")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no other point is begun")
+    parser.add_argument("--picture", type=Path, help="where the points are drawn, an SVG")
     arguments = parser.parse_args()
     arguments.largest = dict(arguments.largest)
     return arguments

@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from matplotlib.patches import Rectangle
 
-from unskip.report.svg import INK, MUTED, canvas, to_svg
+from unskip.report.svg import INK, MUTED, canvas, standalone, to_svg
 
 HERE = Path(__file__).resolve().parent
 LEAN, PLAIN = "with_lean_stem", "without_shortcuts"
@@ -118,12 +118,6 @@ _FASTER, _SLOWER, _EVEN = (0x3F, 0x96, 0xC8), (0xE0, 0x7A, 0x3F), (0xEC, 0xEC, 0
 _FULL = math.log(2)  # a ratio of 2 has the full colour
 _ON_COLOR = "#1b1f24"  # cells are light in dark schemes too
 
-# What the page of a report says in its style sheet: the picture stands alone.
-_STYLE = (
-    "<style>svg{--ink:#1b1f24;--muted:#5c6570;font-family:system-ui,sans-serif}"
-    "@media(prefers-color-scheme:dark){svg{--ink:#e6e9ed;--muted:#9aa4b0}}</style>"
-)
-
 
 def devices_picture() -> str:
     """A map of ratios, networks by devices, as an SVG: cycles of the plain network and of the best plan, SRAM."""
@@ -154,10 +148,7 @@ def devices_picture() -> str:
                 for net, top in tops.items():
                     _draw_cell(axes, left + column * _CELL, top, ratios.get((net, device)))
         said = "Ratios of cycles and of SRAM, networks by devices; docs/devices.md has them as tables"
-        drawing = str(to_svg(axes, "devices", said))
-    head, _, inside = drawing.partition(">")
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-    return f"{head.replace('<svg', f'<svg {size}')}>{_STYLE}{inside}\n"
+        return standalone(to_svg(axes, "devices", said))
 
 
 def _is_small(devices: Devices, net: str) -> bool:

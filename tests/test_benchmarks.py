@@ -74,6 +74,17 @@ def test_streaming(tmp_path):
     assert "600 rows" in said
 
 
+def test_photograph_folder(tmp_path):
+    encoded = io.BytesIO()
+    Image.effect_noise((80, 70), 50).convert("RGB").save(encoded, "JPEG")
+    images = [{"bytes": encoded.getvalue(), "path": None}] * 4
+    for split in ("train", "test"):
+        pq.write_table(pa.table({"image": images, "label": [0, 1] * 2}), tmp_path / f"{split}-0.parquet")
+    said = ran("photograph_folder.py --images . --count 30 --width 4 --size 16 --batch-size 10 --epochs 1", tmp_path)
+    assert "30 files listed" in said
+    assert "epoch 1: " in said
+
+
 def test_processes(tmp_path):
     said = ran("processes.py --width 4 --limit 100 --epochs 1 --batch-size 20 --processes 2", tmp_path)
     rows = [line.split() for line in said.splitlines()[2:]]
@@ -82,10 +93,13 @@ def test_processes(tmp_path):
 
 
 def test_growth(tmp_path):
-    sizes = "--axes width classes --largest width=16 classes=100 --batch-size 4 --seconds 0.1"
-    said = ran(f"growth.py {sizes} --json growth.json --picture growth.png", tmp_path)
+    sizes = "--largest width=16 classes=100 --batch-size 4 --seconds 0.1"
+    assert ran(f"growth.py growth.json {sizes} --axes width", tmp_path).count("exponents") == 1
+    first = json.loads((tmp_path / "growth.json").read_text())["points"]
+    said = ran(f"growth.py growth.json {sizes} --axes width classes --picture growth.svg", tmp_path)
     assert said.count("exponents") == 2
-    points = json.loads((tmp_path / "growth.json").read_text())
+    points = json.loads((tmp_path / "growth.json").read_text())["points"]
+    assert points[:2] == first, "what was measured is not measured again"
     assert [(point["axis"], point["value"]) for point in points] == [
         ("width", 8),
         ("width", 16),
@@ -93,7 +107,7 @@ def test_growth(tmp_path):
         ("classes", 100),
     ]
     assert all(point["ms"] > 0 and point["mib"] > 0 for point in points)
-    assert Image.open(tmp_path / "growth.png").width > 300
+    assert "prefers-color-scheme: dark" in (tmp_path / "growth.svg").read_text().replace(":dark", ": dark")
 
 
 def test_peers(tmp_path):

@@ -76,10 +76,32 @@ def test_the_results_are_the_nets(finished):
         file = onnx.load(folder / cell.file)
         assert not any("bn" in initializer.name for initializer in file.graph.initializer), "BatchNorm is folded away"
         assert {prop.key: prop.value for prop in file.metadata_props}["normalization"] == "inside"
+    answers = results.answers
+    assert answers.images == results.data.num_test
+    for who, net in (("teacher", results.teacher), ("winner", results.best_student)):
+        assert sum(getattr(each, who) for each in answers.classes) == round(results.score(net) * answers.images)
     peaks = [results.subject(net).memory.peak_bytes for net in results.nets]
     assert peaks == [results.figure(net, "peak").value for net in results.nets]
     assert peaks[0] > peaks[1]
     assert json.loads((folder / "run.json").read_text()) == results.model_dump(mode="json")
+
+
+def test_a_report_grows_while_the_run_goes_on(finished, runs, monkeypatch):
+    monkeypatch.setattr("unskip.run._WORTH_A_REPORT", 0.0)
+    folder, pages = runs / "growing", {}
+
+    def look(row):
+        page = folder / "report.html"
+        pages[row["net"]] = page.read_text() if page.exists() else ""
+
+    run_recipe(recipe_from(SMALL), folder, on_epoch=look)
+    assert not pages["ce"], "a page needs a student"
+    assert "1 of 2 students are trained. To come: align_kd" in pages["align_kd"]
+    assert 'http-equiv="refresh"' in pages["align_kd"]
+    assert not any(word in (folder / "report.html").read_text() for word in ("To come", 'http-equiv="refresh"'))
+    for label in ("teacher", "ce", "align_kd"):
+        name = f"nets/{label}.safetensors"
+        assert (folder / name).read_bytes() == (finished[0] / name).read_bytes()
 
 
 def test_the_recipe_in_the_folder_can_be_run_again(finished, runs):

@@ -42,4 +42,5 @@ from .evaluation import evaluate as evaluate
 from .export import export_net as export_net
 from .analyses import inspect_net as inspect_net
 from .preprocessing import prepare as prepare
+from .report import report_of as report_of
 from .runtimes import read_metadata as read_metadata

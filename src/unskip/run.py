@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from unskip.planned import (
 )
 from unskip.recipe import Recipe, TrainingRecipe
 from unskip.records import Run
-from unskip.report import write_report
+from unskip.report import write_report, write_report_so_far
 from unskip.requested import (
     batches_seed,
     check_image_size,
@@ -54,6 +55,7 @@ from unskip.units import duration
 from unskip.weights import load_initial_weights, load_net, load_weights, save_net
 
 _LONG = 60.0  # seconds of training that are worth an announcement
+_WORTH_A_REPORT = 10.0  # seconds of training after which a report before the end is worth the second that it takes
 
 
 def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None, on_epoch: OnEpoch | None = None) -> Run:
@@ -120,24 +122,29 @@ class _Run:
         check_image_size(self.recipe, self.data)
         expected = self._expected_seconds()
         began = time.perf_counter()
-        teacher = self._teacher()
-        students = [trained for label in self.recipe.methods for trained in self._students(label, teacher.net)]
-        if expected is not None:
-            took = duration(time.perf_counter() - began)
-            self._say(f"trained for {took}; the estimate was {duration(expected)}")
-        if not self.fabric.is_global_zero:
-            return None
-        return results_of(
-            [teacher, *students],
-            self.recipe,
-            self.data,
-            self.task,
-            self.folder,
+        measured = partial(
+            results_of,
+            recipe=self.recipe,
+            data=self.data,
+            folder=self.folder,
             device=self.fabric.device,
             say=self._say,
             started=started,
             load=load,
         )
+        nets = [self._teacher()]
+        labels = list(self.recipe.methods)
+        for place, label in enumerate(labels, start=1):
+            nets += self._students(label, nets[0].net)
+            if self.fabric.is_global_zero and place < len(labels) and time.perf_counter() - began > _WORTH_A_REPORT:
+                so_far = measured(nets, task=self.task, files=False)
+                self._say(f"report so far: {write_report_so_far(so_far, self.folder.path, labels[place:])}")
+        if expected is not None:
+            took = duration(time.perf_counter() - began)
+            self._say(f"trained for {took}; the estimate was {duration(expected)}")
+        if not self.fabric.is_global_zero:
+            return None
+        return measured(nets, task=self.task)
 
     def _say_how_processes_share(self) -> None:
         count = self.fabric.world_size

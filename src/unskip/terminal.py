@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Callable, Iterable
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -30,3 +32,10 @@ def bare_table(
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     return table
+
+
+def as_html(show: Callable[[Console], object]) -> str:
+    """What ``show`` prints, as a notebook shows it: the same text, in the notebook's own colours."""
+    console = Console(file=io.StringIO(), record=True, width=110, force_jupyter=False)
+    show(console)
+    return console.export_html(inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>')

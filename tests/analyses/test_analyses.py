@@ -20,9 +20,9 @@ def inspections():
     return made | {"plain": inspect_net(without_shortcuts(make_net("resnet18")), IMAGENET)}
 
 
-def printed(inspection, width=80):
+def printed(inspection, width=80, details=True):
     file = io.StringIO()
-    inspection.show(Console(file=file, width=width))
+    inspection.show(Console(file=file, width=width), details=details)
     return file.getvalue()
 
 
@@ -110,6 +110,16 @@ def test_print_fits_and_says_it_all(width, inspections):
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "plain"])
+def test_the_verdict_comes_first_and_tables_for_those_who_ask(name, inspections):
+    short, long = (printed(inspections[name], 120, details=details) for details in (False, True))
+    assert " ".join(short.split("\n\n")[1].split()) == verdict(inspections[name])
+    assert set(short.splitlines()) <= set(long.splitlines())
+    assert short.count("\n") < 25 < long.count("\n")
+    assert "most live feature maps" not in short
+    assert "peak by schedule" not in short
+
+
 def test_bars_mark_both_peaks(inspections):
     lines = {line.split()[0]: line for line in printed(inspections["resnet50"]).splitlines() if "█" in line}
     assert lines["stage1.block1"].rstrip().endswith("░ peak")
@@ -146,13 +156,13 @@ def test_a_part_that_is_folded_away_without_shortcuts_holds_nothing():
 def test_print_of_a_plain_network_has_no_columns_without_shortcuts(inspections):
     text = printed(inspections["plain"])
     assert "holds" not in text
-    assert "without" not in text.split("most live feature maps")[1].split("(float32")[0]
+    assert "without" not in text.split("most live feature maps")[1].split("peak by schedule")[0]
 
 
 def test_what_takes_time_is_made_when_it_is_named():
     net = make_net("resnet14", {"width": 4})
     quick = inspect_net(net, (3, 16, 16)).analyses
-    assert list(quick) == ["counts", "shortcuts", "kept", "memory", "schedules", "verdict"]
+    assert list(quick) == ["verdict", "counts", "shortcuts", "kept", "memory", "schedules"]
     asked = inspect_net(net, (3, 16, 16), also=["plan"]).analyses
     assert list(asked) == [*quick, "plan"]
     assert {name: asked[name] for name in quick} == quick
@@ -164,3 +174,13 @@ def test_every_file_has_a_card_and_a_name():
     for name in ANALYSES:
         assert ANALYSES.card(name).count("\n") < 20
         assert ANALYSES[name].__doc__
+
+
+def test_notebooks_show_inspections_and_timelines(inspections):
+    shown = inspections["resnet50"]._repr_html_()
+    assert shown.startswith("<pre")
+    assert "Removal pays" in shown
+    assert "peak by schedule" in shown
+    picture = inspections["resnet50"].analyses["memory"].timeline._repr_html_()
+    assert picture.startswith("<svg")
+    assert "6.89 MiB" in picture

@@ -12,7 +12,7 @@ IMAGENET = (3, 224, 224)
 
 def printed(inspection):
     file = io.StringIO()
-    inspection.show(Console(file=file, width=80))
+    inspection.show(Console(file=file, width=80), details=True)
     return file.getvalue()
 
 

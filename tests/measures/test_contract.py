@@ -223,7 +223,7 @@ def test_a_new_measure_is_a_file(tmp_path, monkeypatch):
         assert again.figure("resnet8+width=2", "modules", again.groups[0]).value == 0.5
         assert list(again.measures).index("macs") < list(again.measures).index("modules")
         console = Console(width=200, record=True, file=io.StringIO())
-        show_bench(again, console)
+        show_bench(again, console, details=True)
         text, page = console.export_text(), render_bench(again)
         for words in ("Modules in all", "parts", str(modules), "half of a part"):
             assert words in text

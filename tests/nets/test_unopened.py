@@ -66,7 +66,7 @@ def test_it_survives_what_becomes_of_networks():
 
 def printed(inspection) -> str:
     file = io.StringIO()
-    inspection.show(Console(file=file, width=1000))
+    inspection.show(Console(file=file, width=1000), details=True)
     return file.getvalue()
 
 
@@ -78,7 +78,7 @@ def test_inspection_names_them():
     assert "blocks.1" in said
     assert json.loads(json.dumps(found.to_json()))["kept"]["unopened"].keys() == {"blocks.0", "blocks.1"}
     half = printed(inspect_net(parse(half_closed(), EXAMPLE), SHAPE))
-    assert "shortcuts: 1, " in half
+    assert "1 shortcut, with" in half
     assert "whether that has shortcuts is unknown" in half
 
 

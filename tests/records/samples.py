@@ -275,6 +275,7 @@ def runs() -> dict[str, Run]:
         "matching": matching(),
         "diverged": diverged(standard),
         "hostile": hostile(),
+        "with_answers": changed(standard, answers=answers()),
     }
 
 

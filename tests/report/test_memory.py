@@ -10,7 +10,7 @@ TEACHER, STUDENT = timeline(True), timeline(False)
 
 def drawing(teacher=TEACHER, student=STUDENT) -> str:
     drawn = [DrawnTimeline("teacher", teacher, 0, False), DrawnTimeline("student", student, 1, True)]
-    return memory_plot(drawn, "memory", 480)
+    return memory_plot(drawn, "memory", 380)
 
 
 def texts(svg) -> list[str]:
@@ -32,7 +32,7 @@ def test_nets_of_different_parts_share_the_whole_width():
 
 def test_one_net_alone_and_three_together():
     alone = [DrawnTimeline("only", STUDENT, 0, True)]
-    assert "only" in texts(memory_plot(alone, "memory", 480))
+    assert "only" in texts(memory_plot(alone, "memory", 380))
     three = [*alone, DrawnTimeline("second", TEACHER, 1, True), DrawnTimeline("third", STUDENT, 2, False)]
     svg = memory_plot(three, "memory", 1040)
     assert {"only", "second", "third", "stage2"} <= set(texts(svg))

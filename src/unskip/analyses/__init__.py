@@ -11,6 +11,7 @@ from rich.text import Text
 
 from unskip.analyses.base import Analysis, Network, Target
 from unskip.listing import Listing
+from unskip.terminal import as_html
 
 if TYPE_CHECKING:
     from unskip.nets import StagedNet
@@ -33,14 +34,19 @@ class Inspection:
         found = {name: analysis.to_json() for name, analysis in self.analyses.items()}
         return {"net": self.net, "input_shape": list(self.input_shape), **found}
 
-    def show(self, console: Console) -> None:
-        """Print what the network is and what each analysis shows."""
+    def _repr_html_(self) -> str:
+        """What a notebook shows: all of it."""
+        return as_html(lambda console: self.show(console, details=True))
+
+    def show(self, console: Console, *, details: bool = False) -> None:
+        """Print what the network is and what each analysis comes to, the verdict first; with ``details``, all of it."""
         image = "x".join(map(str, self.input_shape))
         console.print(Text.assemble((self.net, "bold"), f", image {image}"))
         for analysis in self.analyses.values():
-            for part in analysis.show(console):
+            for part in (*analysis.show(console), *(analysis.details(console) if details else ())):
                 console.print()
                 console.print(part)
+        console.print()
         console.print(Text("Accuracy and latency are not forecast: train, export and measure.", style="dim"))
 
 

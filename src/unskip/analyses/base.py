@@ -35,7 +35,11 @@ class Analysis(ABC):
 
     @abstractmethod
     def show(self, console: Console) -> Iterator[RenderableType]:
-        """Tables and sentences, each of which a console prints with an empty line below; none to show nothing."""
+        """What it comes to: tables and sentences, each printed with an empty line above; none to show nothing."""
+
+    def details(self, console: Console) -> Iterator[RenderableType]:
+        """What stands behind it, for those who ask for details: further tables, by default none."""
+        yield from ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data for JSON."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from unskip.analyses.base import Analysis, Network
 from unskip.terminal import bare_table
@@ -37,11 +38,18 @@ class Kept(Analysis):
         return cls(kept_branches(net), num_kept_additions(net), unopened_modules(net), unknown_shortcuts(net))
 
     def show(self, console: Console) -> Iterator[RenderableType]:
+        """How many branches stay; what could not be opened is part of the verdict."""
+        if self.branches:
+            count = len(self.branches)
+            stay = "branch stays as it is" if count == 1 else "branches stay as they are"
+            yield Text(f"{count} {stay}, with {self.additions} addition{'s' * (self.additions != 1)} of two maps.")
+
+    def details(self, console: Console) -> Iterator[RenderableType]:
         """A row for every reason, and for every module that is closed."""
         if self.branches:
             first = {reason: place for place, reason in reversed(list(self.branches.items()))}
             yield bare_table(
-                f"stays as it is; additions of two maps in it: {self.additions}",
+                "stays as it is",
                 ("branches", "<first", "~because"),
                 ((str(count), first[reason], reason) for reason, count in Counter(self.branches.values()).items()),
             )

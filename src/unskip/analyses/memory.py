@@ -72,7 +72,24 @@ class Memory(Analysis):
         return cls(timeline, plain, in_blocks, plain_in_blocks, parts)
 
     def show(self, console: Console) -> Iterator[RenderableType]:
-        """A bar for every part: dark what lives without shortcuts, light what they add; then the whole in figures."""
+        """The whole in figures, with and without shortcuts, and how it was computed."""
+        if self.peak_in_blocks > 0:
+            full, plain = self.timeline, self.plain_timeline
+            size = byte_unit([full.peak_bytes])
+            figures = {
+                "peak inside the blocks": (self.peak_in_blocks, self.plain_peak_in_blocks),
+                "mean over the operations": (full.mean_bytes, plain.mean_bytes),
+                "read and written by all operations": (full.moved_bytes, plain.moved_bytes),
+            }
+            yield bare_table(
+                None,
+                ("<live feature maps", f"with, {size.name}", f"without, {size.name}", ""),
+                ((name, *map(size.number, pair), f"{pair[0] / pair[1]:.2f}x") for name, pair in figures.items()),
+            )
+        yield Text(f"({self.timeline.policy})", style="dim")
+
+    def details(self, console: Console) -> Iterator[RenderableType]:
+        """A bar for every part: dark what lives without shortcuts, light what they add."""
         size = byte_unit([self.timeline.peak_bytes])
         has_shortcuts = self.peak_in_blocks > 0
         columns = ("with", "without") if has_shortcuts else ("",)
@@ -90,20 +107,6 @@ class Memory(Analysis):
         yield bare_table(
             f"most live feature maps in each part, {size.name}", ("<part", *columns, "<"), map(row, self.parts)
         )
-        yield Text(f"({self.timeline.policy})", style="dim")
-        if has_shortcuts:
-            full, plain = self.timeline, self.plain_timeline
-            figures = {
-                "peak": (full.peak_bytes, plain.peak_bytes),
-                "peak inside the blocks": (self.peak_in_blocks, self.plain_peak_in_blocks),
-                "mean over the operations": (full.mean_bytes, plain.mean_bytes),
-                "read and written by all operations": (full.moved_bytes, plain.moved_bytes),
-            }
-            yield bare_table(
-                None,
-                ("<live feature maps", f"with, {size.name}", f"without, {size.name}", ""),
-                ((name, *map(size.number, pair), f"{pair[0] / pair[1]:.2f}x") for name, pair in figures.items()),
-            )
 
 
 def _by_part(timeline: MemoryTimeline, stages: Collection[str]) -> dict[str, int]:

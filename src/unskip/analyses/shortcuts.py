@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from unskip.analyses.base import Analysis, Network
 from unskip.terminal import bare_table
@@ -41,6 +42,17 @@ class Shortcuts(Analysis):
         return cls(shortcuts, shortcut_share(net, shape), {place: original_place(net, place) for place in places})
 
     def show(self, console: Console) -> Iterator[RenderableType]:
+        """How many there are, and how much they hold."""
+        if self.inventory:
+            most = max(self.inventory, key=lambda shortcut: shortcut.bytes_held)
+            size = byte_unit([most.bytes_held])
+            count = len(self.inventory)
+            yield Text(
+                f"{count} shortcut{'s' * (count != 1)}, with {self.share:.0%} of all live feature-map bytes; the most, "
+                f"{size.text(most.bytes_held)}, is held by that of {most.place}."
+            )
+
+    def details(self, console: Console) -> Iterator[RenderableType]:
         """A row for every shortcut."""
         if not self.inventory:
             return
@@ -52,7 +64,7 @@ class Shortcuts(Analysis):
             told = self.original_places.get(each.place, _span(each)) or "its own forward"
             rows.append((each.place, each.kind, size.number(each.bytes_held), *costs, told))
         yield bare_table(
-            f"shortcuts: {len(self.inventory)}, with {self.share:.0%} of all live feature-map bytes",
+            "shortcuts",
             ("<block", "<kind", f"holds, {size.name}", "parameters", "MACs", f"~{last}"),
             rows,
         )

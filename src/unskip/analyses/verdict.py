@@ -20,7 +20,7 @@ from unskip.units import byte_unit
 class Verdict(Analysis):
     """``pays`` where the peak is lower without shortcuts; ``text`` says so with what was computed, and no more."""
 
-    order: ClassVar[int] = 50
+    order: ClassVar[int] = 5
 
     pays: bool
     text: str

@@ -63,6 +63,7 @@ def bench(
     accuracy: Annotated[bool, typer.Option("--accuracy/--no-accuracy", help="Evaluate the files too.")] = True,
     data: DataName = None,
     settings: DataSettings = None,
+    details: Annotated[bool, typer.Option("--details", help="Show every figure, and what it means.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
     ] = None,
@@ -107,10 +108,12 @@ def bench(
             data_settings=settings or (),
             say=status.update,
         )
-    show_bench(comparison, out)
+    show_bench(comparison, out, details=details)
     if json_file is not None:
         write_json(json_file, comparison.model_dump(mode="json"))
     if html_file is not None:
         write_bench_report(comparison, html_file)
+    if not details and not html_file:
+        out.print("[dim]Every figure and what it means: --details here, --html FILE as a page[/dim]")
     for file in filter(None, (json_file, html_file)):
         out.print(str(file), highlight=False, soft_wrap=True)

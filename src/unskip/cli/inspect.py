@@ -67,18 +67,23 @@ def inspect(
         ),
     ] = None,
     compiles: Compiles = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Also every shortcut, the memory of every part, and the peak by schedule."),
+    ] = False,
     as_json: AsJson = False,
     allowed: AllowedModules = None,
 ) -> None:
     """Say what removing a network's shortcuts will give, before any training.
 
-    Prints parameters, MACs, every shortcut with the bytes it holds and for how long, the memory that lives at every
-    operation with and without shortcuts, and one sentence saying whether removal pays. With --target, the compiler of
-    a device says first whether the network fits its SRAM, and what removing shortcuts gives there. Of a file with
-    weights (.safetensors, .pth, ..) it says first whose they are, of this package's networks, torchvision's and timm's,
-    by the names and shapes of its tensors.
+    One sentence says whether removal pays; below it stand parameters, MACs and the memory that lives during an
+    inference, with and without shortcuts. --details adds every shortcut with the bytes it holds and for how long, the
+    memory of every part, and the peak by schedule. With --target, the compiler of a device says first whether the
+    network fits its SRAM, and what removing shortcuts gives there. Of a file with weights (.safetensors, .pth, ..) it
+    says first whose they are, of this package's networks, torchvision's and timm's, by the names and shapes of its
+    tensors.
 
-    Examples: `unskip inspect resnet50`, `unskip inspect resnet20 --set num_classes=100 --json`,
+    Examples: `unskip inspect resnet50 --details`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect mine.pth`,
     `unskip inspect wrn-22x2 --edit 'with_grouped_convs: {groups: 2}'`, `unskip inspect resnet34 --edit 'at_depth:
     {blocks: [2, 2, 2, 2]}'`, `unskip inspect resnet18 --also plan`,
@@ -108,7 +113,9 @@ def inspect(
     else:
         if found:
             out.print(f"{net} holds the weights of {found}: all of its {found.of} tensors", highlight=False)
-        inspection.show(out)
+        inspection.show(out, details=details)
+        if not details:
+            out.print("[dim]Every shortcut, the memory of every part, and other schedules: --details[/dim]")
     fit = inspection.analyses.get("device")
     if isinstance(fit, DeviceAnalysis) and fit.fits is False:
         raise typer.Exit(ExitCode.NOT_MET)

@@ -1,5 +1,6 @@
 """Networks and their files side by side: the only place that exports, times and measures."""
 
+from unskip.compare.answers import compare_answers
 from unskip.compare.benchmark import bench
 from unskip.compare.runs import Trained, record_of_data, results_of
 from unskip.compare.settings import Settings
@@ -12,6 +13,7 @@ __all__ = [
     "Trained",
     "Workbench",
     "bench",
+    "compare_answers",
     "find_targets",
     "machine_load",
     "record_of_data",

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from unskip.compare.answers import compare_answers
 from unskip.compare.files import Exports
 from unskip.compare.settings import Settings
 from unskip.compare.targets import Target
@@ -21,10 +22,10 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.nets import StagedNet
 from unskip.recipe import MeasureRecipe, Recipe
-from unskip.records import Comparison, Load, Net, Run
+from unskip.records import Answers, Comparison, Load, Net, Run
 from unskip.records import Data as DataRecord
 from unskip.run_folder import RunFolder
-from unskip.tasks import Score, Task
+from unskip.tasks import Classification, Score, Task
 
 
 @dataclass
@@ -59,9 +60,11 @@ def results_of(
     say: Callable[[str], None],
     started: float,
     load: Load,
+    files: bool = True,
 ) -> Run:
     """Evaluate all networks, the teacher first among them, export them into the run's folder, and measure the files.
 
+    Without ``files``, as long as more networks are to come, nothing is exported and only the networks are measured.
     The best student is the one with the highest score after its last epoch. ``started`` is the run's start as a Unix
     time, ``load`` how busy the machine was then. Raises `UnskipError` where a file cannot be written, proved or run.
     """
@@ -97,11 +100,24 @@ def results_of(
                 for trained in nets
             ],
             "history": {trained.training: trained.history for trained in nets},
-            "comparison": _compared(nets, recipe, TestSet(data, task), folder, say, load),
+            "comparison": _compared(nets, recipe, TestSet(data, task), folder, say, load, files),
+            "answers": _answers(nets, best, data, task, device) if files else None,
             "recipe": recipe.model_dump(mode="json"),
             "seconds": time.time() - started,
         }
     )
+
+
+def _answers(nets: Sequence[Trained], best: str, data: Data, task: Task, device: torch.device) -> Answers | None:
+    """Where the best student answers otherwise than the teacher, image by image; the networks end where they were."""
+    if not (data.classes and isinstance(task, Classification)):
+        return None
+    teacher, student = (next(each.net for each in nets if each.label == label) for label in (nets[0].label, best))
+    try:
+        return compare_answers(teacher.to(device), student.to(device), data)
+    finally:
+        for net in (teacher, student):
+            net.cpu()
 
 
 def record_of_data(data: Data, recipe: Recipe, chance: float | None) -> DataRecord:
@@ -125,6 +141,7 @@ def _compared(
     folder: RunFolder,
     say: Callable[[str], None],
     load: Load,
+    with_files: bool,
 ) -> Comparison:
     """Files that take images scaled to 0..1 in any batch, and what they are measured by in the recipe's setting."""
     exports = Exports(
@@ -139,7 +156,7 @@ def _compared(
     targets = [Target(each.net, shape, score=each.score, label=each.label, kind="run", info=info) for each in nets]
     settings = settings_of(recipe.measure)
     with Workbench(settings, exports=exports, test_set=lambda target: tests, say=say, load=load) as workbench:
-        comparison = workbench.measure(targets)
+        comparison = workbench.measure(targets, files=with_files)
     for cell in comparison.groups[0].cells:
         if cell.refused is not None:
             raise UnskipError(cell.refused)

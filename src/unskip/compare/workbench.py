@@ -67,17 +67,18 @@ class Workbench:
     def __exit__(self, *error: object) -> None:
         self._home.cleanup()
 
-    def measure(self, targets: Sequence[Target]) -> Comparison:
+    def measure(self, targets: Sequence[Target], *, files: bool = True) -> Comparison:
         """Every target in every setting; what cannot be measured has its reason in its cell.
 
-        Targets of the same label are the same in every call. Raises `UnskipError` where the feature maps of a batch
-        are more than this machine's memory.
+        Without ``files`` only the networks are measured, and the cells are empty. Targets of the same label are the
+        same in every call. Raises `UnskipError` where the feature maps of a batch are more than this machine's memory.
         """
         started, settings = time.time(), self._settings
         self._check_fits(targets)
+        group = self._group if files else self._without_files
         wanted = product(settings.runtimes, settings.threads, settings.batch_sizes)
         groups = (
-            *(self._group(targets, find_runtime(name), threads, size) for name, threads, size in wanted),
+            *(group(targets, find_runtime(name), threads, size) for name, threads, size in wanted),
             *(self._estimated(targets, device) for device in settings.devices),
         )
         subjects = tuple(map(self._subject, targets))
@@ -95,6 +96,15 @@ class Workbench:
             groups=groups,
             notes=tuple(_notes(targets, settings, self._load.cores)),
             environment=describe_environment(),
+        )
+
+    def _without_files(self, targets: Sequence[Target], runtime: Runtime, threads: int, batch_size: int) -> Group:
+        return Group(
+            runtime=runtime.version,
+            threads=threads,
+            batch_size=batch_size,
+            device=self._settings.device,
+            cells=tuple(Cell(subject=target.label) for target in targets),
         )
 
     def _group(self, targets: Sequence[Target], runtime: Runtime, threads: int, batch_size: int) -> Group:

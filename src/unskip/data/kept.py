@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from unskip.data.decode import Pixels
+from unskip.machine_memory import room
 
 _FREE = 0.25  # of the memory, which stays free
 _BETWEEN_LOOKS = 64  # images that are kept between two looks at it
@@ -13,8 +12,8 @@ _BETWEEN_LOOKS = 64  # images that are kept between two looks at it
 class KeptPixels:
     """Decoded images by row, uint8 (height, width) or (height, width, 3), as many as there is room for.
 
-    A quarter of the memory, of the machine and of its container, stays free; where that cannot be told, nothing is
-    kept. Several threads may use it. ``passes``: over the images, that were begun.
+    A quarter of the memory, of the machine and of each limit around this process, stays free; where that cannot be
+    told, nothing is kept. Several threads may use it. ``passes``: over the images, that were begun.
     """
 
     def __init__(self) -> None:
@@ -33,25 +32,7 @@ class KeptPixels:
     def put(self, row: int, pixels: Pixels) -> None:
         """Keep an image, if there is room."""
         if self._looks_in <= 0:
-            self._is_full, self._looks_in = room() <= 0, _BETWEEN_LOOKS
+            self._is_full, self._looks_in = room(_FREE) <= 0, _BETWEEN_LOOKS
         self._looks_in -= 1
         if not self._is_full:
             self._images[row] = pixels
-
-
-def room() -> int:
-    """Bytes of memory that are free beyond the quarter that stays so; 0 where it is not known."""
-    facts: dict[str, int] = {}
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, amount = line.partition(":")
-            facts[name] = 1024 * int(amount.split()[0])
-        left = facts["MemAvailable"] - _FREE * facts["MemTotal"]
-    except (OSError, KeyError, ValueError, IndexError):
-        return 0
-    try:
-        most, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
-        left = min(left, most - used - _FREE * most)
-    except (OSError, ValueError):  # no container, or one without a limit
-        pass
-    return max(int(left), 0)

@@ -37,6 +37,15 @@ class MemoryTimeline:
     moved_bytes: int
     policy: str
 
+    def _repr_html_(self) -> str:
+        """The bytes over the operations as a picture, which is what a notebook shows."""
+        from unskip.records import Timeline
+        from unskip.report.memory import DrawnTimeline, memory_plot
+        from unskip.report.svg import standalone
+
+        timeline = Timeline.model_validate(self, from_attributes=True)
+        return standalone(memory_plot([DrawnTimeline("peak", timeline, 1, True)], "memory", 760))
+
 
 def forecast(
     net: nn.Module, input_shape: tuple[int, int, int], *, inplace: bool = True, bytes_per_element: int = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,20 +10,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from unskip.errors import UnskipError
+from unskip.machine_memory import machine_bytes
 
 _MOST_TENSORS = 500_000  # a network of 1,000 layers has 10,000
 _MAKERS = frozenset(
     getattr(torch, name) for name in ("empty", "zeros", "ones", "full", "rand", "randn", "empty_strided")
 )
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def machine_bytes() -> int | None:
-    """The machine's memory; None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def check_memory(wanted: float, what: str, advice: str = "") -> None:

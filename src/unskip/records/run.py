@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from unskip.chance import is_at_chance
+from unskip.records.answers import Answers
 from unskip.records.comparison import Cell, Comparison, Subject
-from unskip.records.figures import Figure, Record
+from unskip.records.figures import Figure, Record, Share
 from unskip.records.reading import read_record
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Data(Record):
@@ -57,7 +56,11 @@ class Epoch(Record):
 
 
 class Run(Record):
-    """The whole of ``run.json``. ``metric`` names the measure that the task decides by."""
+    """The whole of ``run.json``. ``metric`` names the measure that the task decides by.
+
+    ``answers`` are those of the teacher and of the best student, the ``winner``, to the test images; None where the
+    task knows no classes.
+    """
 
     unskip: str
     title: str
@@ -71,6 +74,7 @@ class Run(Record):
     nets: tuple[Net, ...]
     history: dict[str, tuple[Epoch, ...]]
     comparison: Comparison
+    answers: Answers | None = None
     recipe: dict[str, Any]
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unskip.records import About, Answers, ClassAnswers, Disagreement
@@ -21,7 +22,38 @@ def changed_most(answers: Answers) -> list[ClassAnswers]:
     return sorted((each for each in answers.classes if each.images), key=lambda each: each.gain)
 
 
-def classes_table(answers: Answers, *, every: bool = False) -> Table:
+@dataclass(frozen=True)
+class ShownAnswers:
+    """What a page shows of teacher and ``successor``, which is what it calls the other: tables, and images.
+
+    ``color`` is the number of the successor's colour.
+    ``every_class`` is None where ``classes`` has all of them.
+    """
+
+    successor: str
+    color: int
+    num_classes: int
+    classes: Table
+    every_class: Table | None
+    mistakes: Table
+    shown: Sequence[Shown]
+
+
+def shown_answers(answers: Answers, successor: str, color: int) -> ShownAnswers:
+    """The answers as a page shows them."""
+    count = len(answers.classes)
+    return ShownAnswers(
+        successor,
+        color,
+        count,
+        classes_table(answers, successor),
+        classes_table(answers, successor, every=True) if count > MOST_CLASSES else None,
+        mistakes_table(answers, successor),
+        disagreements(answers),
+    )
+
+
+def classes_table(answers: Answers, successor: str, *, every: bool = False) -> Table:
     """A row for ``every`` class in the order of the answers, or for those that change most, the largest loss first."""
     rows = list(answers.classes)
     if not every:
@@ -30,7 +62,7 @@ def classes_table(answers: Answers, *, every: bool = False) -> Table:
         half = MOST_CLASSES // 2
         changed = changed_most(answers)
         rows = changed[:half] + changed[-half:]
-    columns = [_column("Change", "points"), _column("Teacher", "%"), _column("Winner", "%"), _column("Images")]
+    columns = [_column("Change", "points"), _column("Teacher", "%"), _column(successor, "%"), _column("Images")]
     return Table("Class", tuple(columns), tuple(map(_class_row, rows)), ())
 
 
@@ -50,7 +82,7 @@ def _part(right: int, images: int) -> Entry:
     return (f"{100 * right / images:.1f}",)
 
 
-def mistakes_table(answers: Answers) -> Table:
+def mistakes_table(answers: Answers, successor: str) -> Table:
     """How often classes are taken for others by the two, the largest changes first."""
     names = [each.name for each in answers.classes]
     rows = [
@@ -64,7 +96,7 @@ def mistakes_table(answers: Answers) -> Table:
         )
         for each in answers.confusions
     ]
-    return Table("Mistake", (_column("Change"), _column("Teacher"), _column("Winner")), tuple(rows), ())
+    return Table("Mistake", (_column("Change"), _column("Teacher"), _column(successor)), tuple(rows), ())
 
 
 def _column(title: str, unit: str = "") -> About:

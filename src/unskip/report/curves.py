@@ -37,7 +37,7 @@ def _score_plot(run: Run, against: Literal["epoch", "seconds"]) -> Markup:
     place = 0 if against == "epoch" else 1
     longest = max(point[place] for net in students for point in curves[net])
     scale, unit = (1, "epoch") if against == "epoch" else time_unit(longest)
-    with canvas(480, 300) as axes:
+    with canvas(380, 260) as axes:
         ends = [End(short_label(teacher.label), longest / scale, 100 * run.score(teacher), net_color(0))]
         axes.axhline(100 * run.score(teacher), color=net_color(0), linewidth=1.2, linestyle=(0, (4, 3)))
         for net in sorted(curves, key=lambda net: net.label == run.best):  # the best lies on top

@@ -77,6 +77,6 @@ def memory_drawings(comparison: Comparison, best: str | None = None) -> list[Dra
         drawn = [
             DrawnTimeline(each, known[each], colors[each], each == label) for each in dict.fromkeys((first, label))
         ]
-        wide, narrow = (memory_plot(drawn, f"memory-{number}-{width}", width) for width in (1040, 480))
+        wide, narrow = (memory_plot(drawn, f"memory-{number}-{width}", width) for width in (1040, 380))
         drawings.append(Drawn(label, narrow, colors[label], wide))
     return drawings

@@ -13,8 +13,9 @@ from math import isfinite, sqrt
 
 from unskip.chance import chance_limit, tells_chance
 from unskip.records import Cell, Comparison, Group, Net, Run
+from unskip.report.class_answers import changed_most
 from unskip.report.table import compared, speedup_text
-from unskip.units import writer
+from unskip.units import signed_points, writer
 
 COSTS = ("peak", "latency")
 """The measures that are said in a sentence and drawn against accuracy."""
@@ -142,6 +143,22 @@ def pairs(run: Run, measures: Sequence[str]) -> list[Pair]:
         where = memory.peak_at if memory and name == "peak" else None
         found.append(Pair(about.title, write(student.value), write(teacher.value), unit, comparison, where))
     return found
+
+
+def worst_class(run: Run) -> list[Pair]:
+    """The class that lost most, the best student's accuracy in it beside the teacher's; nothing where none lost."""
+    lost = [each for each in changed_most(run.answers)[:1] if each.gain < 0] if run.answers else []
+    return [
+        Pair(
+            f"Worst class: {each.name}",
+            f"{100 * each.winner / each.images:.2f}",
+            f"{100 * each.teacher / each.images:.2f}",
+            "%",
+            signed_points(each.gain),
+            None,
+        )
+        for each in lost
+    ]
 
 
 def fastest(comparison: Comparison) -> tuple[Group, Cell] | None:

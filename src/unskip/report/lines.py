@@ -14,6 +14,9 @@ _TRAINING = About(
     definition="Training: the time from the first epoch to the last, validation included",
 )
 
+DECISIVE = ("latency", "cycles", "peak", "sram", "dram_traffic", "file_bytes")
+"""The costs that a terminal shows unasked."""
+
 
 def about(comparison: Comparison, subject: Subject) -> str:
     """What a subject is besides its label: its net and shortcuts, and what sets it apart from the others."""
@@ -65,11 +68,15 @@ def _training(run: Run, net: Net) -> Figure:
     return Figure(value=net.seconds) if validated == net else Figure(unknown=f"that of {validated.label}")
 
 
-def files_table(comparison: Comparison, group: Group) -> Table:
-    """The subjects' files in a setting."""
+def files_table(comparison: Comparison, group: Group, *, short: bool = False) -> Table:
+    """The subjects' files in a setting; ``short``: how well they do, and the costs that decide."""
+    measures = comparison.measures
+    if short:
+        answers = [name for name, about in measures.items() if about.kind == "answers"][:1]
+        measures = {name: about for name, about in measures.items() if name in (*answers, *DECISIVE)}
     colors = colors_of(comparison)
     lines = [
         Line(cell.subject, cell.file or "", cell.figures, cell.speedup, cell.refused, colors[cell.subject])
         for cell in group.cells
     ]
-    return build("File", comparison.measures, lines)
+    return build("File", measures, lines)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import escape
 
 from unskip.files import write_text
 from unskip.records import (
@@ -21,7 +23,7 @@ from unskip.records import (
     read_eight_bits,
     read_run_analyses,
 )
-from unskip.report.class_answers import MOST_CLASSES, classes_table, disagreements, mistakes_table
+from unskip.report.class_answers import shown_answers
 from unskip.report.curves import loss_drawings, score_drawings
 from unskip.report.devices import device_of, device_section
 from unskip.report.drawings import colors_of, cost_drawings, memory_drawings
@@ -35,21 +37,55 @@ from unskip.report.table import Table, definitions
 from unskip.report.tried import tried_drawings, tried_table
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page that needs nothing but itself: no scripts, no network, no fonts. Notebooks show it."""
+
+    html: str
+
+    def write(self, path: Path | str) -> None:
+        """Write it as a file, which appears whole or not at all."""
+        write_text(Path(path), self.html)
+
+    def _repr_html_(self) -> str:
+        return f'<iframe srcdoc="{escape(self.html)}" style="width: 100%; height: 900px; border: 0"></iframe>'
+
+
+def report_of(what: Run | Shrink | Comparison | Path | str) -> Page:
+    """The page of a result, or of the folder of a run or of `unskip shrink`: ``report.html`` as it would be written.
+
+    Raises `UnskipError` for a folder that holds neither, or one that cannot be read.
+    """
+    if isinstance(what, Run):
+        return Page(render(what))
+    if isinstance(what, Shrink):
+        return Page(render_shrink(what))
+    if isinstance(what, Comparison):
+        return Page(render_bench(what))
+    folder = Path(what)
+    if (folder / "shrink.json").is_file():
+        return Page(render_shrink(Shrink.read(folder)))
+    analyses = read_run_analyses(folder / "analyses")
+    return Page(render(Run.read(folder), read_eight_bits(folder / "int8"), analyses))
+
+
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` beside the ``run.json`` of a finished run, or a ``shrink.json``, and return its path.
 
-    The file needs nothing but itself: no scripts, no network, no fonts. It appears whole or not at all.
-
-    Raises:
-        UnskipError: The folder holds neither, or one that cannot be read.
+    Raises `UnskipError` as :func:`report_of` does.
     """
     path = Path(folder) / "report.html"
-    if (path.parent / "shrink.json").is_file():
-        page = render_shrink(Shrink.read(path.parent))
-    else:
-        run, eight_bits = Run.read(path.parent), read_eight_bits(path.parent / "int8")
-        page = render(run, eight_bits, read_run_analyses(path.parent / "analyses"))
-    write_text(path, page)
+    report_of(folder).write(path)
+    return path
+
+
+def write_report_so_far(run: Run, folder: Path, to_come: Sequence[str]) -> Path:
+    """Write ``report.html`` of a run in which the trainings ``to_come`` are still ahead, and return its path.
+
+    A browser that shows it reads it again from time to time, until the run is complete.
+    """
+    path = Path(folder) / "report.html"
+    write_text(path, render(run, to_come=to_come))
     return path
 
 
@@ -100,18 +136,28 @@ def _as_yaml(recipe: dict[str, Any]) -> str:
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def render(run: Run, eight_bits: Sequence[EightBits] = (), analyses: Sequence[RunAnalysis] = ()) -> str:
+def render(
+    run: Run,
+    eight_bits: Sequence[EightBits] = (),
+    analyses: Sequence[RunAnalysis] = (),
+    *,
+    to_come: Sequence[str] = (),
+) -> str:
     """The whole page of a run as HTML; the same run gives the same bytes.
 
-    ``eight_bits``: what 8 bits cost its networks, where they were exported so; ``analyses``: those that it was in.
+    ``eight_bits``: what 8 bits cost its networks, where they were exported so; ``analyses``: those that it was in;
+    ``to_come``: the trainings that it still has ahead, before which no file is measured.
     """
     return _fill(
         "run.html.j2",
-        run.comparison,
+        run.comparison.model_copy(update={"groups": ()}) if to_come else run.comparison,
         nets_table(run.comparison, run),
         run.metric,
         title=run.title,
         run=run,
+        to_come=to_come,
+        pictures=bool(run.answers and run.answers.disagreements),
+        answers=shown_answers(run.answers, "Student", colors_of(run.comparison)[run.best]) if run.answers else None,
         eight_bits=eight_bits_table(eight_bits, colors_of(run.comparison)) if eight_bits else None,
         memory=memory_drawings(run.comparison, run.best),
         scores=score_drawings(run),
@@ -131,6 +177,7 @@ def render_bench(comparison: Comparison) -> str:
         nets_table(comparison),
         metric,
         title=title,
+        pictures=False,
         memory=memory_drawings(comparison),
     )
 
@@ -146,11 +193,7 @@ def render_shrink(record: Shrink) -> str:
         beside=side_by_side(record) if winner else None,
         tried=tried_table(record) if record.trials else None,
         drawings=tried_drawings(record),
-        answers=answers,
-        classes=classes_table(answers) if answers else None,
-        every_class=classes_table(answers, every=True) if answers and len(answers.classes) > MOST_CLASSES else None,
-        mistakes=mistakes_table(answers) if answers else None,
-        shown=disagreements(answers) if answers else (),
+        answers=shown_answers(answers, "Winner", 1) if answers else None,
         definitions=definitions_of(record),
         recipe=yaml.safe_dump(winner.recipe, sort_keys=False, allow_unicode=True) if winner else None,
         sentences=sentences,
@@ -171,7 +214,6 @@ def _fill(template: str, comparison: Comparison, nets: Table, metric: str | None
     return TEMPLATES.get_template(template).render(
         values,
         unskip=comparison.unskip,
-        pictures=False,
         comparison=comparison,
         nets=nets,
         sections=sections,

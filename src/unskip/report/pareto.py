@@ -58,7 +58,7 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, li
     diamonds and apart from that. An upright line stands at the ``limit`` of the cost.
     """
     best = front([point for point in points if not point.short])
-    with canvas(480, 300) as axes:
+    with canvas(380, 260) as axes:
         heights = [100 * point.accuracy for point in points]
         room = max(0.15 * (max(heights) - min(heights)), 0.5)
         bottom, right = (

@@ -12,13 +12,13 @@ from unskip.report.curves import DASHES, epochs_axis, time_unit
 from unskip.report.drawings import Drawn
 from unskip.report.findings import COSTS, Difference
 from unskip.report.labels import End, label_ends, short_label
-from unskip.report.lines import setting_of
+from unskip.report.lines import DECISIVE, setting_of
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.svg import NUM_COLORS, canvas, net_color, round_ticks, to_svg
 from unskip.report.table import Line, Table, build
 from unskip.units import byte_unit, percent
 
-_IN_SHORT = ("peak", "latency", "parameters", "macs", "file_bytes")
+_IN_SHORT = (*DECISIVE, "parameters", "macs")
 """The measures that the terminal shows beside the scores."""
 
 
@@ -197,7 +197,7 @@ def _course_plot(record: PastRuns, against: Literal["epoch", "seconds"]) -> Mark
         return None
     longest = max(points[-1][0] for _, points, _, _ in courses)
     scale, unit = (1.0, "epoch") if against == "epoch" else time_unit(longest)
-    with canvas(480, 300) as axes:
+    with canvas(380, 260) as axes:
         ends = []
         for label, points, color, dashes in courses:
             x, y = [place / scale for place, _ in points], [100 * score for _, score in points]

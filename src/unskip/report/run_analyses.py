@@ -67,7 +67,7 @@ def _drawn(plot: Plot, name: str) -> Drawn:
 
 
 def _lines(plot: Lines, name: str) -> Markup:
-    with canvas(480, 300) as axes:
+    with canvas(380, 260) as axes:
         axes.set_yscale("log" if plot.logarithmic else "linear")
         ends = []
         for place, line in enumerate(plot.lines):

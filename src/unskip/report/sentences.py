@@ -18,6 +18,7 @@ from unskip.report import (
     past_runs,
     shrinks,
     study_tables,
+    svg,
     table,
     tried,
 )
@@ -34,9 +35,10 @@ TEMPLATES.globals |= {
     for module, names in (
         (chance, ("tells_chance",)),
         (units, ("duration", "milliseconds", "percent", "points", "signed_number", "signed_points", "times")),
-        (findings, ("COSTS", "Verdict", "fastest", "pairs")),
+        (findings, ("COSTS", "Verdict", "fastest", "pairs", "worst_class")),
         (devices, ("alone_on_device", "best_on_device", "device_of", "on_devices", "refused_there")),
         (layers, ("in_short",)),
+        (svg, ("DARK", "LIGHT")),
         (table, ("compared", "in_sentence", "speedup_text")),
         (shrinks, ("at_chance", "limited")),
         (tried, ("length_of", "reasons", "steps_further")),

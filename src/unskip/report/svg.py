@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BOUNDS",
+    "DARK",
     "INK",
+    "LIGHT",
     "MUTED",
     "NUM_COLORS",
     "RULE",
@@ -36,6 +38,7 @@ __all__ = [
     "lay_out",
     "net_color",
     "round_ticks",
+    "standalone",
     "to_svg",
     "visible",
 ]
@@ -44,6 +47,19 @@ NUM_COLORS = 7  # the page's --net-0, which is the teacher's, to --net-6
 
 INK, MUTED, RULE = "#0000f1", "#0000f2", "#0000f3"
 VARIABLES = {INK: "--ink", MUTED: "--muted", RULE: "--rule"}
+
+LIGHT = {
+    "paper": "#fff", "ink": "#1b1f24", "muted": "#5c6570", "rule": "#e3e6ea", "wash": "#f6f7f9",
+    "net-0": "#66707c", "net-1": "#0b65ad", "net-2": "#b8460e", "net-3": "#00775a",
+    "net-4": "#9c3b80", "net-5": "#846600", "net-6": "#5b4fc4",
+    "bound-compute": "#8fa3b8", "bound-sram": "#d3a518", "bound-dram": "#d1421f", "bound-flash": "#7f52c9",
+}  # fmt: skip
+DARK = {
+    "paper": "#14171b", "ink": "#e6e9ed", "muted": "#9aa4b0", "rule": "#2c323a", "wash": "#1c2026",
+    "net-0": "#a3adb9", "net-1": "#62b0ee", "net-2": "#f08a52", "net-3": "#3cc49c",
+    "net-4": "#de8ec6", "net-5": "#d8b13a", "net-6": "#a49bff",
+    "bound-compute": "#64788d", "bound-sram": "#d8b13a", "bound-dram": "#f0673f", "bound-flash": "#a582ea",
+}  # fmt: skip
 
 STYLE = Path(__file__).with_name("page.mplstyle")
 
@@ -79,15 +95,16 @@ def canvas(width: int, height: int) -> Iterator[Axes]:
 
 
 @contextmanager
-def canvases(width: int, height: int, rows: int) -> Iterator[list[Axes]]:
-    """Axes one below the other, of the same scales, in one figure; see :func:`canvas`."""
+def canvases(width: int, height: int, rows: int, columns: int = 1) -> Iterator[list[Axes]]:
+    """Axes in one figure, row by row, those of one column of the same scales; see :func:`canvas`."""
     from matplotlib import style
     from matplotlib.figure import Figure
 
     with style.context(["default", STYLE]), warnings.catch_warnings():  # whatever the user's matplotlibrc says
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has it
         figure = Figure(figsize=(width / 72, height / 72))
-        yield list(figure.subplots(rows, sharex=True, sharey=True, squeeze=False)[:, 0])
+        shared = columns == 1
+        yield list(figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).ravel())
 
 
 def lay_out(axes: Axes) -> Figure:
@@ -125,6 +142,19 @@ def to_svg(axes: Axes, name: str, alt: str) -> Markup:
     inside = re.sub(r"<[^>]*>", lambda tag: _on_page(tag[0], f"{name}-"), drawing)
     head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">')
     return head.format(*figure.bbox.size, visible(alt)) + Markup(inside)
+
+
+def standalone(drawing: Markup) -> str:
+    """A drawing of :func:`to_svg` as a file of its own, light or dark as its reader's screen."""
+    head, _, inside = str(drawing).partition(">")
+    width, height = re.search(r'viewBox="0 0 (\d+) (\d+)"', head).groups()  # type: ignore[union-attr]
+    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
+    used = {variable for variable in VARIABLES.values() if f"var({variable})" in inside}
+    light, dark = (
+        ";".join(f"--{key}:{color}" for key, color in scheme.items() if f"--{key}" in used) for scheme in (LIGHT, DARK)
+    )
+    style = f"svg{{{light};font-family:system-ui,sans-serif}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    return f"{head.replace('<svg', f'<svg {size}')}><style>{style}</style>{inside}\n"
 
 
 def _on_page(tag: str, prefix: str) -> str:

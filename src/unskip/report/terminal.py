@@ -26,17 +26,17 @@ _LABEL_PART = 4  # a fourth of the terminal is for labels; where they need more,
 
 
 def show_run(run: Run, console: Console) -> None:
-    """Print what a run found."""
-    for sentence in sentences(run, "headline") + sentences(run, "costs"):
+    """Print what a run comes to, its networks in short, and what speaks against trust; its page has the rest."""
+    for sentence in sentences(run, "headline"):
+        console.print(Text(sentence, style="bold"))
+    for sentence in sentences(run, "recovery"):
         console.print(Text(sentence))
-    console.print()
-    show_table(nets_table(run.comparison, run), console)
-    _show_files(run.comparison, console)
+    _show_files(run.comparison, console, short=True)
     _dim(sentences(run, "notes"), console)
 
 
-def show_bench(comparison: Comparison, console: Console) -> None:
-    """Print what was found, the tables of every setting, and what must be known to read them.
+def show_bench(comparison: Comparison, console: Console, *, details: bool = False) -> None:
+    """Print what was found and the costs that decide, setting by setting; with ``details`` all and their meaning.
 
     In the tables, labels that leave them little room are numbers, which a list above them explains.
     """
@@ -50,6 +50,9 @@ def show_bench(comparison: Comparison, console: Console) -> None:
         console.print()
         console.print(bare_table("what is compared", ("", "~"), names, head=False))
         console.print()
+    if not details:
+        _show_files(shown, console, short=True)
+        return
     nets = nets_table(shown)
     show_table(nets, console)
     tables = [nets, *_show_files(shown, console)]
@@ -142,11 +145,11 @@ def _numbered(comparison: Comparison) -> tuple[Comparison, list[tuple[str, str]]
     return comparison.model_copy(update=update), [(number, label) for label, number in numbers.items()]
 
 
-def _show_files(comparison: Comparison, console: Console) -> list[Table]:
+def _show_files(comparison: Comparison, console: Console, *, short: bool = False) -> list[Table]:
     """Print the table of the files in every setting, and return these."""
     tables = []
     for group in comparison.groups:
-        tables.append(files_table(comparison, group))
+        tables.append(files_table(comparison, group, short=short))
         console.print()
         console.print(Text(setting_of(group), style="bold"))
         show_table(tables[-1], console)

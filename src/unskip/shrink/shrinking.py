@@ -11,14 +11,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from unskip.compare import machine_load, record_of_data
+from unskip.compare import compare_answers, machine_load, record_of_data
 from unskip.environment import describe_environment
 from unskip.errors import UnskipError
 from unskip.files import write_json
 from unskip.records import Answers, Load, Shrink, Trial, Winner
 from unskip.report import write_model_card, write_report
 from unskip.run_folder import only_process
-from unskip.shrink.answers import compare_answers
 from unskip.shrink.folder import Clock, ShrinkFolder
 from unskip.shrink.looking import Looked, look
 from unskip.shrink.plan import Compiled, Plan, Searching, make_plan

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
+from unskip.compare.answers import NUM_SHOWN, Answered, compare_answers, compared
 from unskip.data import load_data
 from unskip.errors import UnskipError
 from unskip.export import export_net
 from unskip.nets import make_net
 from unskip.recipe import DataRecipe
 from unskip.records import Answers
-from unskip.shrink.answers import NUM_SHOWN, Answered, compare_answers, compared
 from unskip.surgery import build
 
 DIGITS = DataRecipe(name="digits", image_size=8, test_limit=150)

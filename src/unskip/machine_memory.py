@@ -1,0 +1,88 @@
+"""How much memory this process may have: the machine's, within the limits of its container, job or service."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+_PROC = Path("/proc")
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """A control group's limit and use in bytes, and how much of its use are files that the system may forget."""
+
+    most: int
+    used: int
+    forgettable: int
+
+    @property
+    def free(self) -> int:
+        return max(self.most - self.used + self.forgettable, 0)
+
+
+def machine_bytes() -> int | None:
+    """The memory that the machine has, or that the tightest control group around this process may have.
+
+    None where the system does not tell.
+    """
+    try:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return min([whole, *(limit.most for limit in _limits())])
+
+
+def room(spared: float) -> int:
+    """Bytes that are free beyond a share ``spared`` of the memory; 0 where that is not known.
+
+    The share is kept in the machine and in each control group around this process that has a limit.
+    """
+    facts = _table(_PROC / "meminfo")
+    try:
+        left = facts["MemAvailable"] - spared * facts["MemTotal"]
+    except KeyError:
+        return 0
+    return max(int(min([left, *(limit.free - spared * limit.most for limit in _limits())])), 0)
+
+
+def _limits() -> Iterator[_Limit]:
+    """Of every control group that this process is in, of either version; unlimited ones say more than there is."""
+    try:
+        lines = (_PROC / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            yield from _around(_GROUPS, path, "memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            files = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+            yield from _around(_GROUPS / "memory", path, *files)
+
+
+def _around(mount: Path, path: str, most: str, used: str, forgettable: str) -> Iterator[_Limit]:
+    """The limits from a group up to the one that is mounted, which within a container is the container's."""
+    inner = PurePosixPath(path.lstrip("/"))
+    for group in (inner, *inner.parents) if path != "/" else (inner,):
+        place = mount / group
+        try:
+            limit, current = (int((place / name).read_text()) for name in (most, used))
+        except (OSError, ValueError):  # not visible here, or "max"
+            continue
+        yield _Limit(limit, current, _table(place / "memory.stat").get(forgettable, 0))
+
+
+def _table(path: Path) -> dict[str, int]:
+    """The first number of each line by its name, in bytes; nothing of a file that cannot be read."""
+    found = {}
+    try:
+        for line in path.read_text().splitlines():
+            name, amount, *unit = line.replace(":", " ").split()
+            found[name] = int(amount) * (1024 if unit == ["kB"] else 1)
+    except (OSError, ValueError):
+        return {}
+    return found
