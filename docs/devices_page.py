@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from matplotlib.patches import Rectangle
 
+from standalone import standalone
 from unskip.report.svg import INK, MUTED, canvas, to_svg
 
 HERE = Path(__file__).resolve().parent
@@ -118,12 +119,6 @@ _FASTER, _SLOWER, _EVEN = (0x3F, 0x96, 0xC8), (0xE0, 0x7A, 0x3F), (0xEC, 0xEC, 0
 _FULL = math.log(2)  # a ratio of 2 has the full colour
 _ON_COLOR = "#1b1f24"  # cells are light in dark schemes too
 
-# What the page of a report says in its style sheet: the picture stands alone.
-_STYLE = (
-    "<style>svg{--ink:#1b1f24;--muted:#5c6570;font-family:system-ui,sans-serif}"
-    "@media(prefers-color-scheme:dark){svg{--ink:#e6e9ed;--muted:#9aa4b0}}</style>"
-)
-
 
 def devices_picture() -> str:
     """A map of ratios, networks by devices, as an SVG: cycles of the plain network and of the best plan, SRAM."""
@@ -153,11 +148,8 @@ def devices_picture() -> str:
                     axes.text(*place, word, ha="center", va="center", color=MUTED, fontsize=10.5)
                 for net, top in tops.items():
                     _draw_cell(axes, left + column * _CELL, top, ratios.get((net, device)))
-        said = "Ratios of cycles and of SRAM, networks by devices; docs/devices.md has them as tables"
-        drawing = str(to_svg(axes, "devices", said))
-    head, _, inside = drawing.partition(">")
-    size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-    return f"{head.replace('<svg', f'<svg {size}')}>{_STYLE}{inside}\n"
+        said = "Ratios of cycles and of SRAM, networks by devices; docs/reference/devices.md has them as tables"
+        return standalone(to_svg(axes, "devices", said), width, height)
 
 
 def _is_small(devices: Devices, net: str) -> bool:

@@ -43,6 +43,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from devices_page import devices_page, devices_picture  # noqa: E402
+from readme_pictures import cycles_picture, memory_picture  # noqa: E402
 
 from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
 
@@ -93,7 +94,7 @@ def recipe_page() -> str:
         "A recipe is a YAML file. Every field has a default, so a recipe says only what differs; `unskip recipes NAME` "
         "prints one with all of them filled in. `--set section.field=value` changes a field for one run. A key that "
         "is not listed here, or a value of another type, is an error that names the nearest right key. "
-        "[Runs](runs.md) says what a run makes of a recipe.",
+        "[Start a run](../how-to/run.md) says how it is used.",
         "",
         "The YAML is that of version 1.2: `yes`, `1:30` and `2024-01-01` are texts, `010` is ten. Anchors and `<<` are "
         "taken. Keys are texts, each once in its mapping; numbers are finite. Dates, sets, binary data and other tags "
@@ -189,7 +190,7 @@ def study_form_page() -> str:
         "",
         "# Study fields",
         "",
-        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](study.md) has one of ten lines. A "
+        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of ten lines. A "
         "key that is not listed here is an error that names the nearest right key.",
     ]
     for title, section in STUDY_SECTIONS.items():
@@ -309,40 +310,38 @@ def counts_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def planning_page() -> str:
-    """The plans of three networks and the students of two, as `inspect --also plan` and `fit-budget` print them."""
+def edits_page() -> str:
+    """The plans of three networks, as `inspect --also plan` prints them."""
     lines = [
         NOTE,
         "",
-        "# Planning",
-        "",
-        "`unskip inspect NET` says before any training what a network holds and what removing its shortcuts gives:",
-        "",
-        "| analysis | what it shows | shown |",
-        "|---|---|---|",
-        *(_analysis(name) for name in ANALYSES),
-        "",
-        "## The smallest edits that lower the peak",
+        "# Find the edits that lower the peak",
         "",
         "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
         "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
         "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
-        "[Edits](recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
+        "[Edits](../reference/recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
         "measure.",
         "",
-        "![Live feature maps over time](planning.png)",
+        "![Live feature maps over time](../images/planning.png)",
         "",
         "`python docs/picture.py` draws the picture. Image 224x224, float32, batch 1, as in "
-        "[Memory](concepts.md#memory).",
+        "[Memory](../explanation/schedules.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        lines += ["", f"### {name}", "", *_printed(partial(_show_plan, name))]
-    lines += [
+        lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
+    return "\n".join(lines) + "\n"
+
+
+def budget_page() -> str:
+    """The students of two networks for a budget, as `fit-budget` prints them."""
+    lines = [
+        NOTE,
         "",
-        "## Students for a budget",
+        "# Find students for a budget",
         "",
-        "`unskip fit-budget NET` goes on from there: it lists the students that would meet limits of memory, "
+        "`unskip fit-budget NET` lists the students that would meet limits of memory, "
         "parameters, MACs, file size or latency, before anyone trains one. They are combinations of a lean stem, 2, 4 "
         "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) or shortened, fewer "
         "blocks in each stage, and, with the extra `unskip[prune]`, a quarter, three eighths or half of the channels "
@@ -354,13 +353,13 @@ def planning_page() -> str:
         "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
         "MACs lie nearest to the limit, half of them chosen after the first half has shown how far MACs mislead, and "
         "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
-        "borderline. A [measure](concepts.md#where-the-next-thing-goes) with a limit has its option here.",
+        "borderline. A [measure](extend.md) with a limit has its option here.",
         "",
         "With `--target` the compiler of a device takes the place of a clock: "
-        "[Planning for a device](planning-devices.md).",
+        "[Plan for a device](plan-for-a-device.md).",
         "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
-        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). The printed "
+        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). The printed "
         "command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from which students "
         "without new layers start. Figures are for the classes that the network has as it is; `--set num_classes=10` "
         "says otherwise.",
@@ -374,7 +373,7 @@ def planning_page() -> str:
         answer = fit_budget(make_net(name), (3, 224, 224), Budget(limits), latency=False)
         lines += [
             "",
-            f"### {name}, {options}",
+            f"## {name}, {options}",
             "",
             "```bash",
             f"unskip fit-budget {name} {options} --no-latency",
@@ -392,7 +391,7 @@ def catalogue_page() -> str:
         "# Catalogue",
         "",
         "What is one file each, found by listing its folder, and has no page of its own; "
-        "[Concepts](concepts.md#where-the-next-thing-goes) says how to add one.",
+        "[Extend](../how-to/extend.md) says how to add one.",
         "",
         "## Measures",
         "",
@@ -406,8 +405,9 @@ def catalogue_page() -> str:
         lines.append(
             f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
         )
+    lines += ["", "## Analyses", "", "In `src/unskip/analyses/`; what `unskip inspect NET` shows before any training.", ""]
+    lines += ["| name | what it is | shown |", "|---|---|---|", *(_analysis(name) for name in ANALYSES)]
     listings: dict[str, Any] = {
-        "Analyses": ANALYSES,
         "Analyses of runs": RUN_ANALYSES,
         "Tasks": TASKS,
         "Runtimes": RUNTIMES,
@@ -485,16 +485,19 @@ def _printed(render: Callable[[Console], None]) -> list[str]:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "methods.md": methods_page,
-    "recipe.md": recipe_page,
-    "command-line.md": command_line_page,
-    "study-form.md": study_form_page,
-    "counts.md": counts_page,
-    "planning.md": planning_page,
-    "python.md": python_page,
-    "catalogue.md": catalogue_page,
-    "devices.md": partial(devices_page, NOTE),
-    "devices.svg": devices_picture,
+    "reference/methods.md": methods_page,
+    "reference/recipe.md": recipe_page,
+    "reference/command-line.md": command_line_page,
+    "reference/study-form.md": study_form_page,
+    "reference/counts.md": counts_page,
+    "how-to/find-edits.md": edits_page,
+    "how-to/fit-budget.md": budget_page,
+    "reference/python.md": python_page,
+    "reference/catalogue.md": catalogue_page,
+    "reference/devices.md": partial(devices_page, NOTE),
+    "reference/devices.svg": devices_picture,
+    "images/memory.svg": memory_picture,
+    "images/cycles.svg": cycles_picture,
 }
 
 

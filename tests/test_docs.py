@@ -103,10 +103,12 @@ def pages_with(language: str) -> list[Path]:
     return sorted({block.page for block in BLOCKS if block.language == language})
 
 
-DEPLOY = ROOT / "docs" / "deploy.md"  # its Python needs what its commands write
+HOW_TO = ROOT / "docs" / "how-to"
+RUN_A_FILE = HOW_TO / "run-a-file.md"  # its Python needs what the commands of these pages write
+DEPLOYING = [HOW_TO / f"{page}.md" for page in ("export", "eight-bits", "several-depths", "ethos-u", "cortex-m")]
 
 
-@pytest.mark.parametrize("page", [page for page in pages_with("python") if page != DEPLOY], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in pages_with("python") if page != RUN_A_FILE], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "documentation"}
@@ -117,7 +119,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 def prepare_block(language: str) -> str:
-    return next(block.text for block in blocks_of(DEPLOY) if block.language == language and "prepare." in block.text)
+    return next(block.text for block in blocks_of(RUN_A_FILE) if block.language == language and "prepare." in block.text)
 
 
 SIDES = [(300, 200), (201, 333), (64, 96), (90, 64), (7, 9), (1, 1), (24, 24), (13, 80)]
@@ -209,7 +211,9 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
     unskip.run_recipe(unskip.load_recipe("demo", [*small, "methods={embedded_kd: {}}"]), Path("runs/family"))
     Image.fromarray(np.full((30, 40, 3), 200, np.uint8)).save("photograph.jpg")
     Path("prepare.py").write_text(prepare_block("python"))
-    lines = [line for block in blocks_of(DEPLOY) if block.language == "bash" for line in block.text.splitlines()]
+    pages = [*DEPLOYING, ROOT / "docs" / "reference" / "deployed-file.md"]
+    blocks = [block for page in pages for block in blocks_of(page) if block.language == "bash"]
+    lines = [line for block in blocks for line in block.text.splitlines()]
     for line in lines:
         if line.startswith("python -c"):
             ended = subprocess.run(
@@ -220,7 +224,7 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
             arguments = shlex.split(line)[1:]
             result = CliRunner().invoke(app(), [*arguments, "--max-drop", "1"] if "--int8" in arguments else arguments)
             assert result.exit_code == 0, (line, result.output, result.exception)
-    for block in blocks_of(DEPLOY):
+    for block in blocks_of(RUN_A_FILE):
         if block.language == "python" and "prepare.py" not in block.text:
             kept = {name for name in ("torch", "onnxruntime", "openvino", "executorch", "ncnn") if name in block.text}
             absent = {"unskip", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "executorch", "ncnn"} - kept
@@ -315,7 +319,7 @@ def test_links_and_paths_lead_somewhere(page):
         assert name in unskip.__all__ or (ROOT / "src" / "unskip" / name).exists(), name
 
 
-@pytest.mark.parametrize("name", [name for name in GENERATED if name != "counts.md"])  # in papers/test_counts.py
+@pytest.mark.parametrize("name", [name for name in GENERATED if name != "reference/counts.md"])  # in papers/test_counts.py
 def test_a_generated_page_is_up_to_date(name):
     assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
 
@@ -359,7 +363,7 @@ QUICK = (
     [pytest.param(source, marks=[] if source in QUICK else pytest.mark.slow) for source in NETWORKS["sources"]()],
 )
 def test_the_line_of_a_network_is_up_to_date(source):
-    assert NETWORKS["row"](source) in (ROOT / "docs" / "networks.md").read_text().splitlines(), (
+    assert NETWORKS["row"](source) in (ROOT / "docs" / "reference" / "networks.md").read_text().splitlines(), (
         "run python docs/networks.py"
     )
 
@@ -394,15 +398,15 @@ OF_A_COMPARISON -= OF_A_RUN | OF_A_SHRINK | OF_A_STUDY | OF_AN_ANALYSIS
 @pytest.mark.parametrize(
     ("page", "described"),
     [
-        ("runs", OF_A_RUN),
-        ("bench", OF_A_COMPARISON),
-        ("shrink", OF_A_SHRINK),
+        ("run-folder", OF_A_RUN),
+        ("bench-json", OF_A_COMPARISON),
+        ("shrink-json", OF_A_SHRINK),
         ("study-results", OF_A_STUDY),
-        ("analyze", OF_AN_ANALYSIS),
+        ("analysis-json", OF_AN_ANALYSIS),
     ],
 )
 def test_every_field_of_the_records_is_described(page, described):
-    text = (ROOT / "docs" / f"{page}.md").read_text()
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text()
     for record in described:
         for field in record.model_fields:
             assert f"`{field}`" in text, f"{record.__name__}.{field}"
