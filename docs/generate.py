@@ -70,8 +70,8 @@ def methods_page() -> str:
         "",
         "# Methods",
         "",
-        "A method is one file in `src/unskip/methods/`; its name here is the file's name. Each section is the method's "
-        "card, as `unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
+        "Recipes and commands call a method by its name here. Each section is the method's card, as `unskip methods NAME` "
+        "prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
         "with `--set methods.align_kd.alpha=0.3`.",
         "",
         *(f"- [`{name}`](#{name}): {_summary(METHODS.card(name))}" for name in METHODS),
@@ -172,10 +172,10 @@ def command_line_page() -> str:
         "a cell failed |",
         "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
         "an exception; one sentence on stderr says what to change |",
-        "| 70 | unskip itself is at fault: an exception that nobody foresaw; the sentence on stderr names the file "
-        "with its traceback, which a report needs |",
-        "| 130 | interrupted (Ctrl-C); the same command goes on from there |",
-        "| 141 | nobody reads what is printed any more, as behind `| head` |",
+        "| 70 | a fault of unskip itself; the sentence on stderr names a file with the traceback, "
+        "which belongs in a report |",
+        "| 130 | interrupted (Ctrl-C); the same command continues from there |",
+        "| 141 | the reader of the output has gone, as behind `| head` |",
         "",
         "Nothing that was finished is lost by any of them. Standard error holds that one sentence and warnings, never "
         "a traceback.",
@@ -365,8 +365,8 @@ def budget_page() -> str:
         "says otherwise.",
         "",
         "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
-        "images for which a student meets it, or both together. With a limit of time on this machine, nothing is said; "
-        "with one of a device, its compiler is asked about the nearest student for two smaller images.",
+        "images for which a student meets it, or both together. For a limit of time on this machine there is no such list; "
+        "for a limit on a device, the compiler is asked about the nearest student with two smaller images.",
     ]
     for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
         options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
@@ -390,7 +390,7 @@ def catalogue_page() -> str:
         "",
         "# Catalogue",
         "",
-        "What is one file each, found by listing its folder, and has no page of its own; "
+        "The measures, analyses, tasks and runtimes that there are. Each is one file; "
         "[Extend](../how-to/extend.md) says how to add one.",
         "",
         "## Measures",
@@ -572,10 +572,10 @@ def _fields(schema: Schema, prefix: str, sections: Schema) -> Iterator[str]:
         yield f"| `{prefix}{name}` | {_cell(_type(about, sections))} | {default} | {_cell(meaning)} |"
 
 
-def _type(about: Schema, sections: Schema) -> str:
+def _type(about: Schema, sections: Schema, plural: bool = False) -> str:
     """A JSON schema's type in words."""
     if "anyOf" in about:
-        return " or ".join(_type(member, sections) for member in about["anyOf"])
+        return " or ".join(_type(member, sections, plural) for member in about["anyOf"])
     if "oneOf" in about:
         return " or ".join(f"`{name}`" for name in about["discriminator"]["mapping"])
     if "$ref" in about:
@@ -584,18 +584,13 @@ def _type(about: Schema, sections: Schema) -> str:
         values = about.get("enum", [about.get("const")])
         return " or ".join(f'`"{value}"`' if str(value).isdigit() else f"`{value}`" for value in values)
     if about["type"] == "array":
-        count = f"{about['minItems']} " if "minItems" in about else ""
+        least, most = about.get("minItems"), about.get("maxItems")
+        count = "" if not least else f"{least} " if least == most else f"at least {least} "
         items = about["prefixItems"][0] if "prefixItems" in about else about["items"]
-        return f"list of {count}{_type(items, sections)}s"
-    words = {
-        "integer": "whole number",
-        "number": "number",
-        "boolean": "`true` or `false`",
-        "string": "text",
-        "object": "mapping",
-        "null": "`null`",
-    }
-    return words[about["type"]] + _bounds(about)
+        return f"list{'s' * plural} of {count}{_type(items, sections, plural=count != 'at least 1 ')}"
+    words = {"integer": "whole number", "number": "number", "string": "text", "object": "mapping"}
+    fixed = {"boolean": "`true` or `false`", "null": "`null`"}
+    return fixed.get(about["type"]) or words[about["type"]] + "s" * plural + _bounds(about)
 
 
 def _bounds(about: Schema) -> str:

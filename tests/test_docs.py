@@ -33,8 +33,8 @@ from unskip.runtimes import configured
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
-DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))  # finds its neighbours since the line above
 MIB = 2**20
 
 
@@ -370,7 +370,7 @@ def test_the_line_of_a_network_is_up_to_date(source):
 
 def test_the_memory_table_is_the_forecast():
     rows = re.findall(
-        r"^\| ResNet-(\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)x \|$", (ROOT / "README.md").read_text(), re.M
+        r"^\| ResNet-(\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)x \|$", (ROOT / "docs" / "explanation" / "shortcuts-cost.md").read_text(), re.M
     )
     assert len(rows) == 3
     for depth, *figures in rows:
@@ -416,3 +416,29 @@ def test_the_recipes_that_a_page_names_exist():
     found = [name for page in PAGES for name in re.findall(r"recipe\s+`([\w-]+)`", page.read_text())]
     assert found
     assert set(found) <= set(named_recipes())
+
+
+def test_the_hours_of_a_training_follow_from_the_rates():
+    """The table's rule, and rates that come from the figures of the results pages."""
+    text = (ROOT / "docs" / "how-to" / "time.md").read_text()
+    rows = re.findall(r"\| ([\d,]+) \| ([\d,]+) \| (\d+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 7
+    rates = []
+    for rate, images, epochs, hours in rows:
+        rates.append(float(rate.replace(",", "")))
+        taken = float(images.replace(",", "")) * float(epochs) / rates[-1] / 3600
+        assert float(hours) == pytest.approx(taken, rel=0.05), rate
+    speed = (ROOT / "docs" / "results" / "training-speed.md").read_text()
+    steps = dict(re.findall(r"^\| (layers|pixels) [\d, ]+ \| ([\d,]+(?:, [\d,]+)*) \|", speed, re.MULTILINE))
+    layers, pixels = ([float(ms.replace(",", "")) for ms in steps[what].split(", ")] for what in ("layers", "pixels"))
+    assert rates[:4] == [round(64_000 / ms) for ms in (*layers[:3], pixels[2])]
+    alignkd = (ROOT / "docs" / "results" / "alignkd.md").read_text()
+    (seconds,) = re.findall(r"^\| `align_kd` \| 71.34 .* \| (\d+) \|", alignkd, re.MULTILINE)
+    assert rates[4] == round(8 * 15_000 / float(seconds))
+    assert [f"{rate:,.0f}" for rate in rates[5:]] == [
+        re.findall(rf"^\| batch {size} \| [\d,]+ \| [\d,]+ \| ([\d,]+) \|", speed, re.MULTILINE)[0] for size in (128, 512)
+    ]
+
+
+def test_the_readme_is_one_screen():
+    assert len((ROOT / "README.md").read_text().split()) < 600
