@@ -36,6 +36,7 @@ NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
 DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))  # finds its neighbours since the line above
 MIB = 2**20
+HOW_TO, TUTORIALS = ROOT / "docs" / "how-to", ROOT / "docs" / "tutorials"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ COMMANDS = [line for line in LINES if line.startswith("unskip ")]
 def workplace(tmp_path_factory):
     """What the documentation's commands name: folders of images, a recipe, a module with a network."""
     folder = tmp_path_factory.mktemp("docs")
-    for images, label in product(("MY_IMAGES", "CIFAR", "IMAGEWOOF", "TINY_IMAGENET"), ("cat", "dog")):
+    for images, label in product(
+        ("MY_IMAGES", "MY_PHOTOS", "CIFAR", "IMAGEWOOF", "TINY_IMAGENET"), ("cat", "dog")
+    ):
         (folder / images / label).mkdir(parents=True)
         for index in range(3):
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / images / label / f"{index}.png")
@@ -96,6 +99,10 @@ def workplace(tmp_path_factory):
         "def build_net(num_classes=10):\n    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)\n"
     )
     torch.save(unskip.make_net("resnet14").state_dict(), folder / "mine.pth")
+    wrapped = {f"model.{name}": weight for name, weight in unskip.make_net("resnet14").state_dict().items()}
+    torch.save({"state_dict": wrapped, "pytorch-lightning_version": "2.6.6"}, folder / "dogs.ckpt")
+    relations = next(block.text for block in blocks_of(TUTORIALS / "own-method.md") if block.language == "python")
+    (folder / "relations.py").write_text(relations)
     return folder
 
 
@@ -103,12 +110,21 @@ def pages_with(language: str) -> list[Path]:
     return sorted({block.page for block in BLOCKS if block.language == language})
 
 
-HOW_TO = ROOT / "docs" / "how-to"
 RUN_A_FILE = HOW_TO / "run-a-file.md"  # its Python needs what the commands of these pages write
 DEPLOYING = [HOW_TO / f"{page}.md" for page in ("export", "eight-bits", "several-depths", "ethos-u", "cortex-m")]
 
 
-@pytest.mark.parametrize("page", [page for page in pages_with("python") if page != RUN_A_FILE], ids=lambda page: page.name)
+TRAINING = {TUTORIALS / "own-loop.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page in TRAINING else [])
+        for page in pages_with("python")
+        if page != RUN_A_FILE
+    ],
+)
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "documentation"}
