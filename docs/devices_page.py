@@ -16,8 +16,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from matplotlib.patches import Rectangle
-
 from standalone import standalone
+
 from unskip.report.svg import INK, MUTED, canvas, to_svg
 
 HERE = Path(__file__).resolve().parent

@@ -70,8 +70,8 @@ def methods_page() -> str:
         "",
         "# Methods",
         "",
-        "Recipes and commands call a method by its name here. Each section is the method's card, as `unskip methods NAME` "
-        "prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
+        "Recipes and commands call a method by its name here. Each section is the method's card, as "
+        "`unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
         "with `--set methods.align_kd.alpha=0.3`.",
         "",
         *(f"- [`{name}`](#{name}): {_summary(METHODS.card(name))}" for name in METHODS),
@@ -190,8 +190,8 @@ def study_form_page() -> str:
         "",
         "# Study fields",
         "",
-        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of ten lines. A "
-        "key that is not listed here is an error that names the nearest right key.",
+        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of ten "
+        "lines. A key that is not listed here is an error that names the nearest right key.",
     ]
     for title, section in STUDY_SECTIONS.items():
         lines += ["", f"## {title}", "", _one_line(inspect.getdoc(section) or ""), ""]
@@ -321,8 +321,8 @@ def edits_page() -> str:
         "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
         "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
-        "[Edits](../reference/recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
-        "measure.",
+        "[Edits](../reference/recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train "
+        "and measure.",
         "",
         "![Live feature maps over time](../images/planning.png)",
         "",
@@ -359,14 +359,14 @@ def budget_page() -> str:
         "[Plan for a device](plan-for-a-device.md).",
         "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
-        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). The printed "
-        "command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from which students "
-        "without new layers start. Figures are for the classes that the network has as it is; `--set num_classes=10` "
+        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). "
+        "The printed command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from "
+        "which students without new layers start. Figures are for the classes that the network has as it is; `--set num_classes=10` "
         "says otherwise.",
         "",
         "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
-        "images for which a student meets it, or both together. For a limit of time on this machine there is no such list; "
-        "for a limit on a device, the compiler is asked about the nearest student with two smaller images.",
+        "images for which a student meets it, or both together. For a limit of time on this machine there is no such "
+        "list; for a limit on a device, the compiler is asked about the nearest student with two smaller images.",
     ]
     for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
         options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
@@ -405,7 +405,7 @@ def catalogue_page() -> str:
         lines.append(
             f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
         )
-    lines += ["", "## Analyses", "", "In `src/unskip/analyses/`; what `unskip inspect NET` shows before any training.", ""]
+    lines += ["", "## Analyses", "", "In `src/unskip/analyses/`; what `unskip inspect NET` shows.", ""]
     lines += ["| name | what it is | shown |", "|---|---|---|", *(_analysis(name) for name in ANALYSES)]
     listings: dict[str, Any] = {
         "Analyses of runs": RUN_ANALYSES,

@@ -1,4 +1,4 @@
-"""Write reference/networks.md, what becomes of other packages' networks, with `python docs/networks.py`. It takes minutes."""
+"""Write reference/networks.md, what becomes of other packages' networks, in minutes: `python docs/networks.py`."""
 
 from __future__ import annotations
 
@@ -155,9 +155,9 @@ def _lines() -> Iterator[str]:
     yield "# Networks of other packages"
     yield ""
     yield (
-        "What [parsing](../explanation/any-network.md) finds in networks of torchvision and timm: the shortcuts that can be "
-        "removed, the branches that stay as they are, and the forecast of the peak of live feature maps, in MiB, with "
-        "and without shortcuts, as `unskip inspect NET` gives it. Every network that is not refused gives the same "
+        "What [parsing](../explanation/any-network.md) finds in networks of torchvision and timm: the shortcuts "
+        "that can be removed, the branches that stay as they are, and the forecast of the peak of live feature maps, in "
+        "MiB, with and without shortcuts, as `unskip inspect NET` gives it. Every network that is not refused gives the same "
         "logits before and after parsing, bit by bit, in eval mode and in train mode: parsing compares them each time."
     )
     yield ""

@@ -1,4 +1,4 @@
-"""Draw images/planning.png: the feature maps that live while ResNet-18, ResNet-50 and MobileNetV2 run, with edits and without.
+"""Draw images/planning.png: what lives while ResNet-18, ResNet-50 and MobileNetV2 run, with edits and without.
 
 python docs/picture.py
 """

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from matplotlib.axes import Axes
-
 from standalone import standalone
+
 from unskip import edits, forecast, make_net
 from unskip.report.svg import INK, canvas, net_color, round_ticks, to_svg
 
@@ -31,7 +31,8 @@ def memory_picture() -> str:
             timeline = forecast(version, (3, 224, 224))
             live = [operation.live_bytes / MIB for operation in timeline.operations]
             ends = [number / len(live) for number in range(len(live) + 1)]
-            axes.stairs(live, ends, color=color, linewidth=1.8, label=f"{name}: peak {timeline.peak_bytes / MIB:.2f} MiB")
+            label = f"{name}: peak {timeline.peak_bytes / MIB:.2f} MiB"
+            axes.stairs(live, ends, color=color, linewidth=1.8, label=label)
         axes.set(xlim=(0, 1), ylim=(0, None), xticks=[], xlabel="from the first layer to the last")
         _finish(axes, "ResNet-50: memory of feature maps, MiB")
         axes.legend(frameon=False, labelcolor=INK, loc="upper right")
@@ -66,5 +67,6 @@ def _finish(axes: Axes, title: str) -> None:
 def _recorded() -> list[tuple[str, float, float]]:
     """Name, top-1 in per cent and thousand cycles, from the table of ResNet-20 after the longer training."""
     _, _, after = (HERE / "results" / "equal-cost.md").read_text().partition("at five times the training")
-    rows = re.findall(r"^\| ([\w, -]+) \| ([\d.]+)[^|]*\|[^|]*\| (\d+) \|", after.partition("\n## ")[0].partition("\n### ")[0], re.M)
+    table = after.partition("\n#")[0]
+    rows = re.findall(r"^\| ([\w, -]+) \| ([\d.]+)[^|]*\|[^|]*\| (\d+) \|", table, re.MULTILINE)
     return [(name, float(accuracy), float(cycles)) for name, accuracy, cycles in rows]

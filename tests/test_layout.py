@@ -1,4 +1,4 @@
-"""The rules of docs/explanation/architecture.md about the package's parts: imports point one way, and a file fits in the head."""
+"""The rules of docs/explanation/architecture.md: imports point one way, and a file fits in the head."""
 
 import ast
 import re
