@@ -190,8 +190,8 @@ def study_form_page() -> str:
         "",
         "# Study fields",
         "",
-        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of ten "
-        "lines. A key that is not listed here is an error that names the nearest right key.",
+        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of "
+        "ten lines. A key that is not listed here is an error that names the nearest right key.",
     ]
     for title, section in STUDY_SECTIONS.items():
         lines += ["", f"## {title}", "", _one_line(inspect.getdoc(section) or ""), ""]
@@ -361,8 +361,8 @@ def budget_page() -> str:
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
         "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). "
         "The printed command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from "
-        "which students without new layers start. Figures are for the classes that the network has as it is; `--set num_classes=10` "
-        "says otherwise.",
+        "which students without new layers start. Figures are for the classes that the network has as it is; "
+        "`--set num_classes=10` says otherwise.",
         "",
         "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
         "images for which a student meets it, or both together. For a limit of time on this machine there is no such "
