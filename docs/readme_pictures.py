@@ -49,9 +49,11 @@ def cycles_picture() -> str:
     with canvas(*SIZE) as axes:
         for name, (accuracy, cycles) in rows.items():
             axes.plot(cycles, accuracy, "o", color=colors[name], markersize=9)
-            place = {"ha": "right", "xytext": (-10, 0)} if name == "teacher" else {"ha": "left", "xytext": (10, 0)}
-            label = f"{names[name]}: {accuracy:.1f} %"
-            axes.annotate(label, (cycles, accuracy), textcoords="offset points", va="center", color=INK, **place)
+            side, ha = (-10, "right") if name == "teacher" else (10, "left")
+            about = f"{names[name]}: {accuracy:.1f} %"
+            axes.annotate(
+                about, (cycles, accuracy), (side, 0), textcoords="offset points", ha=ha, va="center", color=INK
+            )
         axes.set(xlim=(0, 1000), ylim=(80, 88), xlabel="thousand cycles an image, Ethos-U55-128 (estimated)")
         round_ticks(axes.yaxis)
         _finish(axes, "ResNet-20, CIFAR-10: top-1, %")
