@@ -346,8 +346,8 @@ def budget_page() -> str:
         "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) or shortened, fewer "
         "blocks in each stage, and, with the extra `unskip[prune]`, a quarter, three eighths or half of the channels "
         "pruned. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
-        "student is left out when another one, made by no other kinds of edits, changes less and is no larger in any "
-        "limited figure.",
+        "student is left out when another one, made with the same kinds of edits, changes less and needs no more of "
+        "anything that is limited.",
         "",
         "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and measured "
         "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
