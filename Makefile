@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install dev demo test test-all check format clean
+.PHONY: help install dev demo site test test-all check format clean
 
 help:  ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,13 @@ $(VENV)/.dev: $(VENV)/.installed
 demo: install  ## Remove the shortcuts of a ResNet on real handwritten digits: runs/demo/report.html
 	$(BIN)/unskip run recipes/demo.yaml --out runs/demo
 
+$(VENV)/.docs: $(VENV)/.installed mkdocs.yml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
+site: $(VENV)/.docs  ## Build the documentation: site/index.html
+	$(BIN)/mkdocs build --quiet
+
 # One process per core with one thread each: threads of several processes on the same cores hinder each other.
 # Each takes a stretch of the tests, so that what a module prepares is mostly prepared once.
 test: dev  ## The test suite
@@ -44,4 +51,4 @@ format: dev  ## Format and mend what ruff can
 	$(BIN)/ruff format .
 
 clean:  ## Remove the environment and caches; runs/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist site

@@ -1,4 +1,4 @@
-"""What removing shortcuts gives on devices, by their compiler: the figures of docs/devices.md.
+"""What removing shortcuts gives on devices, by their compiler: the figures of docs/reference/devices.md.
 
     python benchmarks/devices.py devices.jsonl [--net NET ..] [--target TARGET ..]
     python benchmarks/devices.py devices.jsonl --write docs/devices.json

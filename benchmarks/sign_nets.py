@@ -3,7 +3,7 @@
     cd benchmarks
     unskip bench sign_nets:held sign_nets:held+layout=blocks --target ethos-u65-256 --image-size 112 --no-accuracy
 
-docs/schedules.md says what came out.
+docs/explanation/what-makes-the-sign.md says what came out.
 """
 
 from __future__ import annotations

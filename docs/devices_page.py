@@ -147,7 +147,7 @@ def devices_picture() -> str:
                     axes.text(*place, word, ha="center", va="center", color=MUTED, fontsize=10.5)
                 for net, top in tops.items():
                     _draw_cell(axes, left + column * _CELL, top, ratios.get((net, device)))
-        said = "Ratios of cycles and of SRAM, networks by devices; docs/devices.md has them as tables"
+        said = "Ratios of cycles and of SRAM, networks by devices; docs/reference/devices.md has them as tables"
         return standalone(to_svg(axes, "devices", said))
 
 

@@ -43,6 +43,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from devices_page import devices_page, devices_picture  # noqa: E402
+from readme_pictures import cycles_picture, memory_picture  # noqa: E402
 
 from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
 
@@ -69,8 +70,8 @@ def methods_page() -> str:
         "",
         "# Methods",
         "",
-        "A method is one file in `src/unskip/methods/`; its name here is the file's name. Each section is the method's "
-        "card, as `unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
+        "Recipes and commands call a method by its name here. Each section is the method's card, as "
+        "`unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
         "with `--set methods.align_kd.alpha=0.3`.",
         "",
         *(f"- [`{name}`](#{name}): {_summary(METHODS.card(name))}" for name in METHODS),
@@ -93,7 +94,7 @@ def recipe_page() -> str:
         "A recipe is a YAML file. Every field has a default, so a recipe says only what differs; `unskip recipes NAME` "
         "prints one with all of them filled in. `--set section.field=value` changes a field for one run. A key that "
         "is not listed here, or a value of another type, is an error that names the nearest right key. "
-        "[Runs](runs.md) says what a run makes of a recipe.",
+        "[Start a run](../how-to/run.md) says how it is used.",
         "",
         "The YAML is that of version 1.2: `yes`, `1:30` and `2024-01-01` are texts, `010` is ten. Anchors and `<<` are "
         "taken. Keys are texts, each once in its mapping; numbers are finite. Dates, sets, binary data and other tags "
@@ -171,10 +172,10 @@ def command_line_page() -> str:
         "a cell failed |",
         "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
         "an exception; one sentence on stderr says what to change |",
-        "| 70 | unskip itself is at fault: an exception that nobody foresaw; the sentence on stderr names the file "
-        "with its traceback, which a report needs |",
-        "| 130 | interrupted (Ctrl-C); the same command goes on from there |",
-        "| 141 | nobody reads what is printed any more, as behind `| head` |",
+        "| 70 | a fault of unskip itself; the sentence on stderr names a file with the traceback, "
+        "which belongs in a report |",
+        "| 130 | interrupted (Ctrl-C); the same command continues from there |",
+        "| 141 | the reader of the output has gone, as behind `| head` |",
         "",
         "Nothing that was finished is lost by any of them. Standard error holds that one sentence and warnings, never "
         "a traceback.",
@@ -189,8 +190,8 @@ def study_form_page() -> str:
         "",
         "# Study fields",
         "",
-        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](study.md) has one of ten lines. A "
-        "key that is not listed here is an error that names the nearest right key.",
+        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of "
+        "ten lines. A key that is not listed here is an error that names the nearest right key.",
     ]
     for title, section in STUDY_SECTIONS.items():
         lines += ["", f"## {title}", "", _one_line(inspect.getdoc(section) or ""), ""]
@@ -309,72 +310,70 @@ def counts_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def planning_page() -> str:
-    """The plans of three networks and the students of two, as `inspect --also plan` and `fit-budget` print them."""
+def edits_page() -> str:
+    """The plans of three networks, as `inspect --also plan` prints them."""
     lines = [
         NOTE,
         "",
-        "# Planning",
-        "",
-        "`unskip inspect NET` says before any training what a network holds and what removing its shortcuts gives:",
-        "",
-        "| analysis | what it shows | shown |",
-        "|---|---|---|",
-        *(_analysis(name) for name in ANALYSES),
-        "",
-        "## The smallest edits that lower the peak",
+        "# Find the edits that lower the peak",
         "",
         "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
         "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
         "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
         "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
-        "[Edits](recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train and "
-        "measure.",
+        "[Edits](../reference/recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train "
+        "and measure.",
         "",
-        "![Live feature maps over time](planning.png)",
+        "![Live feature maps over time](../images/planning.png)",
         "",
         "`python docs/picture.py` draws the picture. Image 224x224, float32, batch 1, as in "
-        "[Memory](concepts.md#memory).",
+        "[Memory](../explanation/schedules.md#memory).",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
-        lines += ["", f"### {name}", "", *_printed(partial(_show_plan, name))]
-    lines += [
+        lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
+    return "\n".join(lines) + "\n"
+
+
+def budget_page() -> str:
+    """The students of two networks for a budget, as `fit-budget` prints them."""
+    lines = [
+        NOTE,
         "",
-        "## Students for a budget",
+        "# Find students for a budget",
         "",
-        "`unskip fit-budget NET` goes on from there: it lists the students that would meet limits of memory, "
+        "`unskip fit-budget NET` lists the students that would meet limits of memory, "
         "parameters, MACs, file size or latency, before anyone trains one. They are combinations of a lean stem, 2, 4 "
         "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) or shortened, fewer "
         "blocks in each stage, and, with the extra `unskip[prune]`, a quarter, three eighths or half of the channels "
         "pruned. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
-        "student is left out when another one, made by no other kinds of edits, changes less and is no larger in any "
-        "limited figure.",
+        "student is left out when another one, made with the same kinds of edits, changes less and needs no more of "
+        "anything that is limited.",
         "",
         "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and measured "
         "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
         "MACs lie nearest to the limit, half of them chosen after the first half has shown how far MACs mislead, and "
         "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
-        "borderline. A [measure](concepts.md#where-the-next-thing-goes) with a limit has its option here.",
+        "borderline. A [measure](extend.md) with a limit has its option here.",
         "",
         "With `--target` the compiler of a device takes the place of a clock: "
-        "[Planning for a device](planning-devices.md).",
+        "[Plan for a device](plan-for-a-device.md).",
         "",
         "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
-        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](methods.md)). The printed "
-        "command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from which students "
-        "without new layers start. Figures are for the classes that the network has as it is; `--set num_classes=10` "
-        "says otherwise.",
+        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). "
+        "The printed command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from "
+        "which students without new layers start. Figures are for the classes that the network has as it is; "
+        "`--set num_classes=10` says otherwise.",
         "",
         "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
-        "images for which a student meets it, or both together. With a limit of time on this machine, nothing is said; "
-        "with one of a device, its compiler is asked about the nearest student for two smaller images.",
+        "images for which a student meets it, or both together. For a limit of time on this machine there is no such "
+        "list; for a limit on a device, the compiler is asked about the nearest student with two smaller images.",
     ]
     for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
         options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
         answer = fit_budget(make_net(name), (3, 224, 224), Budget(limits), latency=False)
         lines += [
             "",
-            f"### {name}, {options}",
+            f"## {name}, {options}",
             "",
             "```bash",
             f"unskip fit-budget {name} {options} --no-latency",
@@ -391,8 +390,8 @@ def catalogue_page() -> str:
         "",
         "# Catalogue",
         "",
-        "What is one file each, found by listing its folder, and has no page of its own; "
-        "[Concepts](concepts.md#where-the-next-thing-goes) says how to add one.",
+        "The measures, analyses, tasks and runtimes that there are. Each is one file; "
+        "[Extend](../how-to/extend.md) says how to add one.",
         "",
         "## Measures",
         "",
@@ -406,8 +405,9 @@ def catalogue_page() -> str:
         lines.append(
             f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
         )
+    lines += ["", "## Analyses", "", "In `src/unskip/analyses/`; what `unskip inspect NET` shows.", ""]
+    lines += ["| name | what it is | shown |", "|---|---|---|", *(_analysis(name) for name in ANALYSES)]
     listings: dict[str, Any] = {
-        "Analyses": ANALYSES,
         "Analyses of runs": RUN_ANALYSES,
         "Tasks": TASKS,
         "Runtimes": RUNTIMES,
@@ -485,16 +485,19 @@ def _printed(render: Callable[[Console], None]) -> list[str]:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
-    "methods.md": methods_page,
-    "recipe.md": recipe_page,
-    "command-line.md": command_line_page,
-    "study-form.md": study_form_page,
-    "counts.md": counts_page,
-    "planning.md": planning_page,
-    "python.md": python_page,
-    "catalogue.md": catalogue_page,
-    "devices.md": partial(devices_page, NOTE),
-    "devices.svg": devices_picture,
+    "reference/methods.md": methods_page,
+    "reference/recipe.md": recipe_page,
+    "reference/command-line.md": command_line_page,
+    "reference/study-form.md": study_form_page,
+    "reference/counts.md": counts_page,
+    "how-to/find-edits.md": edits_page,
+    "how-to/fit-budget.md": budget_page,
+    "reference/python.md": python_page,
+    "reference/catalogue.md": catalogue_page,
+    "reference/devices.md": partial(devices_page, NOTE),
+    "reference/devices.svg": devices_picture,
+    "images/memory.svg": memory_picture,
+    "images/cycles.svg": cycles_picture,
 }
 
 
@@ -569,10 +572,10 @@ def _fields(schema: Schema, prefix: str, sections: Schema) -> Iterator[str]:
         yield f"| `{prefix}{name}` | {_cell(_type(about, sections))} | {default} | {_cell(meaning)} |"
 
 
-def _type(about: Schema, sections: Schema) -> str:
+def _type(about: Schema, sections: Schema, plural: bool = False) -> str:
     """A JSON schema's type in words."""
     if "anyOf" in about:
-        return " or ".join(_type(member, sections) for member in about["anyOf"])
+        return " or ".join(_type(member, sections, plural) for member in about["anyOf"])
     if "oneOf" in about:
         return " or ".join(f"`{name}`" for name in about["discriminator"]["mapping"])
     if "$ref" in about:
@@ -581,18 +584,13 @@ def _type(about: Schema, sections: Schema) -> str:
         values = about.get("enum", [about.get("const")])
         return " or ".join(f'`"{value}"`' if str(value).isdigit() else f"`{value}`" for value in values)
     if about["type"] == "array":
-        count = f"{about['minItems']} " if "minItems" in about else ""
+        least, most = about.get("minItems"), about.get("maxItems")
+        count = "" if not least else f"{least} " if least == most else f"at least {least} "
         items = about["prefixItems"][0] if "prefixItems" in about else about["items"]
-        return f"list of {count}{_type(items, sections)}s"
-    words = {
-        "integer": "whole number",
-        "number": "number",
-        "boolean": "`true` or `false`",
-        "string": "text",
-        "object": "mapping",
-        "null": "`null`",
-    }
-    return words[about["type"]] + _bounds(about)
+        return f"list{'s' * plural} of {count}{_type(items, sections, plural=count != 'at least 1 ')}"
+    words = {"integer": "whole number", "number": "number", "string": "text", "object": "mapping"}
+    fixed = {"boolean": "`true` or `false`", "null": "`null`"}
+    return fixed.get(about["type"]) or words[about["type"]] + "s" * plural + _bounds(about)
 
 
 def _bounds(about: Schema) -> str:

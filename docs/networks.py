@@ -1,4 +1,4 @@
-"""Write networks.md, what becomes of other packages' networks, with `python docs/networks.py`. It takes minutes."""
+"""Write reference/networks.md, what becomes of other packages' networks, in minutes: `python docs/networks.py`."""
 
 from __future__ import annotations
 
@@ -155,10 +155,11 @@ def _lines() -> Iterator[str]:
     yield "# Networks of other packages"
     yield ""
     yield (
-        "What [parsing](concepts.md#any-network) finds in networks of torchvision and timm: the shortcuts that can be "
-        "removed, the branches that stay as they are, and the forecast of the peak of live feature maps, in MiB, with "
-        "and without shortcuts, as `unskip inspect NET` gives it. Every network that is not refused gives the same "
-        "logits before and after parsing, bit by bit, in eval mode and in train mode: parsing compares them each time."
+        "What [parsing](../explanation/any-network.md) finds in networks of torchvision and timm: the shortcuts "
+        "that can be removed, the branches that stay as they are, and the forecast of the peak of live feature maps, "
+        "in MiB, with and without shortcuts, as `unskip inspect NET` gives it. Every network that is not refused gives "
+        "the same logits before and after parsing, bit by bit, in eval mode and in train mode: parsing compares them "
+        "each time."
     )
     yield ""
     yield "| network | image | shortcuts | branches that stay | peak with | without | ratio |"
@@ -171,4 +172,4 @@ def _lines() -> Iterator[str]:
 
 if __name__ == "__main__":
     text = page()
-    (HERE / "networks.md").write_text(text)
+    (HERE / "reference" / "networks.md").write_text(text)

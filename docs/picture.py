@@ -1,4 +1,4 @@
-"""Draw planning.png: the feature maps that live while ResNet-18, ResNet-50 and MobileNetV2 run, with edits and without.
+"""Draw images/planning.png: what lives while ResNet-18, ResNet-50 and MobileNetV2 run, with edits and without.
 
 python docs/picture.py
 """
@@ -39,7 +39,7 @@ def main() -> None:
         axes.legend(frameon=False, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("from the first operation to the last")
-    figure.savefig(Path(__file__).with_name("planning.png"), dpi=110)
+    figure.savefig(Path(__file__).parent / "images" / "planning.png", dpi=110)
 
 
 if __name__ == "__main__":

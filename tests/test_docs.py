@@ -33,9 +33,10 @@ from unskip.runtimes import configured
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 NETWORKS = runpy.run_path(str(ROOT / "docs" / "networks.py"))
-DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))
 GENERATED = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"]
+DEVICES_PAGE = runpy.run_path(str(ROOT / "docs" / "devices_page.py"))  # finds its neighbours since the line above
 MIB = 2**20
+HOW_TO, TUTORIALS = ROOT / "docs" / "how-to", ROOT / "docs" / "tutorials"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ COMMANDS = [line for line in LINES if line.startswith("unskip ")]
 def workplace(tmp_path_factory):
     """What the documentation's commands name: folders of images, a recipe, a module with a network."""
     folder = tmp_path_factory.mktemp("docs")
-    for images, label in product(("MY_IMAGES", "CIFAR", "IMAGEWOOF", "TINY_IMAGENET"), ("cat", "dog")):
+    for images, label in product(("MY_IMAGES", "MY_PHOTOS", "CIFAR", "IMAGEWOOF", "TINY_IMAGENET"), ("cat", "dog")):
         (folder / images / label).mkdir(parents=True)
         for index in range(3):
             Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / images / label / f"{index}.png")
@@ -96,6 +97,10 @@ def workplace(tmp_path_factory):
         "def build_net(num_classes=10):\n    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)\n"
     )
     torch.save(unskip.make_net("resnet14").state_dict(), folder / "mine.pth")
+    wrapped = {f"model.{name}": weight for name, weight in unskip.make_net("resnet14").state_dict().items()}
+    torch.save({"state_dict": wrapped, "pytorch-lightning_version": "2.6.6"}, folder / "dogs.ckpt")
+    relations = next(block.text for block in blocks_of(TUTORIALS / "own-method.md") if block.language == "python")
+    (folder / "relations.py").write_text(relations)
     return folder
 
 
@@ -103,10 +108,21 @@ def pages_with(language: str) -> list[Path]:
     return sorted({block.page for block in BLOCKS if block.language == language})
 
 
-DEPLOY = ROOT / "docs" / "deploy.md"  # its Python needs what its commands write
+RUN_A_FILE = HOW_TO / "run-a-file.md"  # its Python needs what the commands of these pages write
+DEPLOYING = [HOW_TO / f"{page}.md" for page in ("export", "eight-bits", "several-depths", "ethos-u", "cortex-m")]
 
 
-@pytest.mark.parametrize("page", [page for page in pages_with("python") if page != DEPLOY], ids=lambda page: page.name)
+TRAINING = {TUTORIALS / "own-loop.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page in TRAINING else [])
+        for page in pages_with("python")
+        if page != RUN_A_FILE
+    ],
+)
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "documentation"}
@@ -117,7 +133,9 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 def prepare_block(language: str) -> str:
-    return next(block.text for block in blocks_of(DEPLOY) if block.language == language and "prepare." in block.text)
+    return next(
+        block.text for block in blocks_of(RUN_A_FILE) if block.language == language and "prepare." in block.text
+    )
 
 
 SIDES = [(300, 200), (201, 333), (64, 96), (90, 64), (7, 9), (1, 1), (24, 24), (13, 80)]
@@ -209,7 +227,9 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
     unskip.run_recipe(unskip.load_recipe("demo", [*small, "methods={embedded_kd: {}}"]), Path("runs/family"))
     Image.fromarray(np.full((30, 40, 3), 200, np.uint8)).save("photograph.jpg")
     Path("prepare.py").write_text(prepare_block("python"))
-    lines = [line for block in blocks_of(DEPLOY) if block.language == "bash" for line in block.text.splitlines()]
+    pages = [*DEPLOYING, ROOT / "docs" / "reference" / "deployed-file.md"]
+    blocks = [block for page in pages for block in blocks_of(page) if block.language == "bash"]
+    lines = [line for block in blocks for line in block.text.splitlines()]
     for line in lines:
         if line.startswith("python -c"):
             ended = subprocess.run(
@@ -220,7 +240,7 @@ def test_every_command_and_every_bare_environment_of_deploying(tmp_path, monkeyp
             arguments = shlex.split(line)[1:]
             result = CliRunner().invoke(app(), [*arguments, "--max-drop", "1"] if "--int8" in arguments else arguments)
             assert result.exit_code == 0, (line, result.output, result.exception)
-    for block in blocks_of(DEPLOY):
+    for block in blocks_of(RUN_A_FILE):
         if block.language == "python" and "prepare.py" not in block.text:
             kept = {name for name in ("torch", "onnxruntime", "openvino", "executorch", "ncnn") if name in block.text}
             absent = {"unskip", "torch", "torchvision", "onnx", "onnxruntime", "openvino", "executorch", "ncnn"} - kept
@@ -315,7 +335,7 @@ def test_links_and_paths_lead_somewhere(page):
         assert name in unskip.__all__ or (ROOT / "src" / "unskip" / name).exists(), name
 
 
-@pytest.mark.parametrize("name", [name for name in GENERATED if name != "counts.md"])  # in papers/test_counts.py
+@pytest.mark.parametrize("name", [name for name in GENERATED if "counts" not in name])  # in papers/test_counts.py
 def test_a_generated_page_is_up_to_date(name):
     assert (ROOT / "docs" / name).read_text() == GENERATED[name](), "run python docs/generate.py"
 
@@ -359,15 +379,14 @@ QUICK = (
     [pytest.param(source, marks=[] if source in QUICK else pytest.mark.slow) for source in NETWORKS["sources"]()],
 )
 def test_the_line_of_a_network_is_up_to_date(source):
-    assert NETWORKS["row"](source) in (ROOT / "docs" / "networks.md").read_text().splitlines(), (
+    assert NETWORKS["row"](source) in (ROOT / "docs" / "reference" / "networks.md").read_text().splitlines(), (
         "run python docs/networks.py"
     )
 
 
 def test_the_memory_table_is_the_forecast():
-    rows = re.findall(
-        r"^\| ResNet-(\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)x \|$", (ROOT / "README.md").read_text(), re.M
-    )
+    text = (ROOT / "docs" / "explanation" / "shortcuts-cost.md").read_text()
+    rows = re.findall(r"^\| ResNet-(\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)x \|$", text, re.M)
     assert len(rows) == 3
     for depth, *figures in rows:
         net = unskip.make_net(f"resnet{depth}")
@@ -394,15 +413,15 @@ OF_A_COMPARISON -= OF_A_RUN | OF_A_SHRINK | OF_A_STUDY | OF_AN_ANALYSIS
 @pytest.mark.parametrize(
     ("page", "described"),
     [
-        ("runs", OF_A_RUN),
-        ("bench", OF_A_COMPARISON),
-        ("shrink", OF_A_SHRINK),
+        ("run-folder", OF_A_RUN),
+        ("bench-json", OF_A_COMPARISON),
+        ("shrink-json", OF_A_SHRINK),
         ("study-results", OF_A_STUDY),
-        ("analyze", OF_AN_ANALYSIS),
+        ("analysis-json", OF_AN_ANALYSIS),
     ],
 )
 def test_every_field_of_the_records_is_described(page, described):
-    text = (ROOT / "docs" / f"{page}.md").read_text()
+    text = (ROOT / "docs" / "reference" / f"{page}.md").read_text()
     for record in described:
         for field in record.model_fields:
             assert f"`{field}`" in text, f"{record.__name__}.{field}"
@@ -412,3 +431,30 @@ def test_the_recipes_that_a_page_names_exist():
     found = [name for page in PAGES for name in re.findall(r"recipe\s+`([\w-]+)`", page.read_text())]
     assert found
     assert set(found) <= set(named_recipes())
+
+
+def test_the_hours_of_a_training_follow_from_the_rates():
+    """The table's rule, and rates that come from the figures of the results pages."""
+    text = (ROOT / "docs" / "how-to" / "time.md").read_text()
+    rows = re.findall(r"\| ([\d,]+) \| ([\d,]+) \| (\d+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert len(rows) == 7
+    rates = []
+    for rate, images, epochs, hours in rows:
+        rates.append(float(rate.replace(",", "")))
+        taken = float(images.replace(",", "")) * float(epochs) / rates[-1] / 3600
+        assert float(hours) == pytest.approx(taken, rel=0.05), rate
+    speed = (ROOT / "docs" / "results" / "training-speed.md").read_text()
+    steps = dict(re.findall(r"^\| (layers|pixels) [\d, ]+ \| ([\d,]+(?:, [\d,]+)*) \|", speed, re.MULTILINE))
+    layers, pixels = ([float(ms.replace(",", "")) for ms in steps[what].split(", ")] for what in ("layers", "pixels"))
+    assert rates[:4] == [round(64_000 / ms) for ms in (*layers[:3], pixels[2])]
+    alignkd = (ROOT / "docs" / "results" / "alignkd.md").read_text()
+    (seconds,) = re.findall(r"^\| `align_kd` \| 71.34 .* \| (\d+) \|", alignkd, re.MULTILINE)
+    assert rates[4] == round(8 * 15_000 / float(seconds))
+    assert [f"{rate:,.0f}" for rate in rates[5:]] == [
+        re.findall(rf"^\| batch {size} \| [\d,]+ \| [\d,]+ \| ([\d,]+) \|", speed, re.MULTILINE)[0]
+        for size in (128, 512)
+    ]
+
+
+def test_the_readme_is_one_screen():
+    assert len((ROOT / "README.md").read_text().split()) < 600

@@ -1,4 +1,4 @@
-"""The rules of docs/concepts.md about the package's parts: imports point one way, and a file fits in the head."""
+"""The rules of docs/explanation/architecture.md: imports point one way, and a file fits in the head."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import unskip
 
 ROOT = Path(unskip.__file__).parent
-CONCEPTS = Path(__file__).resolve().parents[1] / "docs" / "concepts.md"
+ARCHITECTURE = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "architecture.md"
 ABOVE_ALL = {"__main__", "__init__", "cli"}  # what users begin with
 
 
@@ -44,7 +44,7 @@ def part_of(module: str) -> str:
 
 def layers() -> list[set[str]]:
     """The parts of every layer, the lowest layer first, as the page lists them."""
-    _, _, section = CONCEPTS.read_text().partition("## Which part imports which")
+    _, _, section = ARCHITECTURE.read_text().partition("## Which part imports which")
     rows = re.findall(r"^\| [^|]+ \| (`[^|]+) \|$", section.partition("\n## ")[0], re.MULTILINE)
     return [set(re.findall(r"`(\w+)`", row)) for row in reversed(rows)]
 

@@ -16,7 +16,7 @@ SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
 
 
 def test_the_defaults_are_the_papers():
-    """AlignKD, section 5, and what ../docs/methods.md says of the rest."""
+    """AlignKD, section 5, and what ../docs/reference/methods.md says of the rest."""
     recipe = recipe_from({})
     training = recipe.training
     assert (training.epochs, training.batch_size) == (200, 128)

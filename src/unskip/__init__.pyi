@@ -1,4 +1,4 @@
-# ruff: noqa: I001  (the groups and their headings are those of docs/python.md)
+# ruff: noqa: I001  (the groups and their headings are those of docs/reference/python.md)
 
 # Networks and edits
 from . import edits as edits

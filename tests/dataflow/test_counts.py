@@ -47,7 +47,7 @@ def every_kind_of_layer():
 
 
 def slow_count(net, input_shape, convention):
-    """The rules of docs/counts.md, layer by layer, on a network that really runs."""
+    """The rules of docs/reference/counts.md, layer by layer, on a network that really runs."""
     total = 0
 
     def count(layer, inputs, output):

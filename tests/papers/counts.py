@@ -1,6 +1,6 @@
 """Every count of parameters, operations and layers that the papers print, and the networks that have them.
 
-docs/counts.md is written from it. The figures are in counts.csv, a line each, those of one network together.
+docs/reference/counts.md is written from it. The figures are in counts.csv, a line each, those of one network together.
 ``exact`` is the count that the printed figure rounds, found independently of this package; ``note`` says why a figure
 of a paper is not that of its network.
 """

@@ -29,8 +29,8 @@ def test_every_count_is_exact(checked):
 def test_the_page_of_counts_is_up_to_date(checked):
     """Here, and not beside the other pages, so that the same process has counted already."""
     root = Path(__file__).resolve().parents[2]
-    page = runpy.run_path(str(root / "docs" / "generate.py"))["PAGES"]["counts.md"]
-    assert (root / "docs" / "counts.md").read_text() == page(), "run python docs/generate.py"
+    page = runpy.run_path(str(root / "docs" / "generate.py"))["PAGES"]["reference/counts.md"]
+    assert (root / "docs" / "reference" / "counts.md").read_text() == page(), "run python docs/generate.py"
 
 
 def test_a_count_matches_or_has_a_note(checked):

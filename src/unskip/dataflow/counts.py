@@ -88,7 +88,8 @@ def count_macs(net: nn.Module, input_shape: tuple[int, ...], convention: str = "
 
     One MAC (multiply-accumulate) is one multiplication with its addition, two FLOPs. Biases, BatchNorm,
     activations, pooling and the additions of the shortcuts do not count, unless another of `CONVENTIONS` is named:
-    papers print under one word, FLOPs, what docs/counts.md tells apart. The network itself is neither run nor changed.
+    papers print under one word, FLOPs, what docs/reference/counts.md tells apart. The network itself is neither run nor
+    changed.
 
     Raises `UnskipError` for an unknown convention.
     """

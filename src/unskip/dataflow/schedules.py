@@ -46,7 +46,7 @@ def peaks_by_schedule(
     """What a network holds at most under four schedules, for one image of ``(channels, height, width)``.
 
     ``inplace`` and ``bytes_per_element`` are those of `unskip.forecast`; stripes and patches are always in place.
-    ``most_extra_macs`` is the largest share of MACs that patches may compute again. docs/schedules.md says
+    ``most_extra_macs`` is the largest share of MACs that patches may compute again. docs/explanation/schedules.md says
     what each schedule is. Raises `UnskipError` when the network cannot be traced.
     """
     dataflow = trace(net, input_shape)

@@ -34,8 +34,9 @@ def parse(model: nn.Module, example_input: Tensor) -> StagedNet:
     most one convolution where the other has more. Branches that are no such block stay as they are
     (:func:`kept_branches`), and so do additions inside a block.
 
-    Where parts end, docs/concepts.md says; those of a network that answers with other tensors than logits end where a
-    map lies that the answers need, too, and its head is a `Joining` where it needs more than the last map.
+    Where parts end, docs/explanation/any-network.md says; those of a network that answers with other tensors than
+    logits end where a map lies that the answers need, too, and its head is a `Joining` where it needs more than the
+    last map.
     ``original_names`` of the result gives each of its tensors the name that it had in ``model``. No layer works in
     place any more, so that no map is overwritten that somebody looks at.
 

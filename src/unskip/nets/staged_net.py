@@ -1,6 +1,6 @@
 """The vocabulary: a network is a sequence of named parts, a block with a shortcut is a `Residual`.
 
-Every paper of this project is a slice or an edit of such sequences; see docs/concepts.md.
+Every paper of this project is a slice or an edit of such sequences; see docs/explanation/concepts.md.
 """
 
 from __future__ import annotations

@@ -145,15 +145,19 @@ def to_svg(axes: Axes, name: str, alt: str) -> Markup:
 
 
 def standalone(drawing: Markup) -> str:
-    """A drawing of :func:`to_svg` as a file of its own, light or dark as its reader's screen."""
+    """A drawing of :func:`to_svg` as a file of its own, light or dark as its reader's screen.
+
+    Its paper is painted: the page around it may be dark where the screen is light.
+    """
     head, _, inside = str(drawing).partition(">")
     width, height = re.search(r'viewBox="0 0 (\d+) (\d+)"', head).groups()  # type: ignore[union-attr]
     size = f'xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"'
-    used = {variable for variable in VARIABLES.values() if f"var({variable})" in inside}
+    used = {"--paper"} | {variable for variable in VARIABLES.values() if f"var({variable})" in inside}
     light, dark = (
         ";".join(f"--{key}:{color}" for key, color in scheme.items() if f"--{key}" in used) for scheme in (LIGHT, DARK)
     )
-    style = f"svg{{{light};font-family:system-ui,sans-serif}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    page = "background:var(--paper);font-family:system-ui,sans-serif"
+    style = f"svg{{{light};{page}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
     return f"{head.replace('<svg', f'<svg {size}')}><style>{style}</style>{inside}\n"
 
 
