@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from cli.commands import unskip, write_recipe
 from PIL import Image
+
+from unskip.run_folder import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "benchmarks"
@@ -169,6 +172,18 @@ def test_equal_integers(run, tmp_path):
 
 def test_eight_bits(run, tmp_path):
     assert "| ce" in ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
+
+
+def test_fitting(run, tmp_path):
+    weights = RunFolder(run).weights("teacher")
+    (tmp_path / "own.py").write_text(
+        "from unskip import make_net\n"
+        "def net():\n    return make_net('resnet14', {'width': 16, 'in_channels': 1, 'num_classes': 10})\n"
+    )
+    command = f"fitting.py 'own:net={weights}' --data digits --images 64 --seeds 0 --test-limit 40 --allow-module own"
+    said = ran(command, tmp_path)
+    assert "6 shortcuts, 40 test images" in said
+    assert re.search(r"fitted on 64 images, seed 0: \d+\.\d\d \(6 blocks", said)
 
 
 def test_every_script_has_a_test():

@@ -183,4 +183,4 @@ def test_notebooks_show_inspections_and_timelines(inspections):
     assert "peak by schedule" in shown
     picture = inspections["resnet50"].analyses["memory"].timeline._repr_html_()
     assert picture.startswith("<svg")
-    assert "6.89 MiB" in picture
+    assert "peak 6.89\N{NO-BREAK SPACE}MiB" in picture

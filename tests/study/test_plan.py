@@ -10,7 +10,7 @@ from unskip.study.folder import StudyFolder
 from unskip.study.plan import _kind, kinds_of, measure, plan_study
 from unskip.study.readings import readings_of
 
-DOCS = Path(__file__).parents[2] / "docs" / "study.md"
+DOCS = Path(__file__).parents[2] / "docs" / "how-to" / "study.md"
 
 
 def plan_of(study, folder, seeds=(0, 1)):

@@ -1,0 +1,90 @@
+"""What a trained network keeps without its shortcuts before any training: cut, and fitted on a few images.
+
+    python benchmarks/fitting.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128 --answers 155 159 162
+
+The network as it is, cut, and fitted (`unskip.edits.fit_without_shortcuts`), scored on all test images,
+for every number of ``--images`` and seed, which draws them from the training images. ``--answers`` are the network's
+classes that the data's classes are, in their order, for a network that knows more; it then chooses among these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from unskip import load_data, make_net
+from unskip.data import Data, Normalization, data_section
+from unskip.edits import fit_without_shortcuts, without_shortcuts
+from unskip.own_code import allow_module
+from unskip.recipe import recipe_from
+from unskip.surgery import residual_blocks
+from unskip.weights import load_weights
+
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+BATCH = 32
+
+
+def main() -> None:
+    """Print a line for each network as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("net", metavar="NET=WEIGHTS")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--answers", type=int, nargs="*", help="the network's classes that the data's are")
+    parser.add_argument("--images", type=int, nargs="+", default=[256])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
+    parser.add_argument("--allow-module", action="append", default=[])
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for module in arguments.allow_module:
+        allow_module(module)
+    source, _, weights = arguments.net.partition("=")
+    net = make_net(source)
+    load_weights(net, Path(weights))
+    net.eval()
+    tree = {**data_section(arguments.data)}
+    for name in ("image_size", "test_limit"):
+        if getattr(arguments, name):
+            tree[name] = getattr(arguments, name)
+    data = load_data(recipe_from({"data": tree}, []).data, device="cpu", normalization=IMAGENET)
+    print(f"{source}, {len(residual_blocks(net))} shortcuts, {data.num_test} test images, top-1 in percent")
+    print(f"with its shortcuts: {accuracy(net, data, arguments.answers):.2f}", flush=True)
+    print(f"cut: {accuracy(without_shortcuts(net), data, arguments.answers):.2f}", flush=True)
+    for count in arguments.images:
+        for seed in arguments.seeds:
+            images = data.train_images(count, seed)
+            started = time.perf_counter()
+            fitted = fit_without_shortcuts(net, images.split(BATCH))
+            seconds = time.perf_counter() - started
+            errors = sorted(100 * error for error in fitted.unexplained.values())
+            left = f", {len(fitted.left)} left: {next(iter(fitted.left.values()))}" if fitted.left else ""
+            print(
+                f"fitted on {len(images)} images, seed {seed}: {accuracy(fitted.net, data, arguments.answers):.2f} "
+                f"({len(errors)} blocks, which miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance{left}; "
+                f"{seconds:.0f} s)",
+                flush=True,
+            )
+
+
+@torch.no_grad()
+def accuracy(net: nn.Module, data: Data, answers: Sequence[int] | None) -> float:
+    """Top-1 on all test images, in percent, among ``answers`` of the network's classes where they are given."""
+    right = total = 0
+    net.eval()
+    for images, labels in data.test_batches(BATCH).epoch(0):
+        logits = net(images)
+        chosen = (logits if not answers else logits[:, list(answers)]).argmax(1)
+        right += int((chosen == labels).sum())
+        total += len(labels)
+    return 100 * right / total
+
+
+if __name__ == "__main__":
+    main()
