@@ -398,6 +398,9 @@ OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch, records.Eight
 OF_A_SHRINK = {
     each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Shrink.__module__
 }
+OF_A_SHRINK |= {
+    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Answers.__module__
+}
 OF_PAST_RUNS = {
     each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.PastRuns.__module__
 }

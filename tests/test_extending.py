@@ -253,7 +253,7 @@ def test_a_method_and_an_edit_are_run(added):
 def test_a_measure_is_in_records_and_pages(added):
     assert '"tensors"' in (added / "run/run.json").read_text()
     assert "Tensors" in (added / "run/report.html").read_text()
-    quick = ["--repeats", 1, "--processes", 1, "--image-size", 8, "--json", "bench.json"]
+    quick = ["--repeats", 1, "--processes", 1, "--image-size", 8, "--json", "bench.json", "--details"]
     assert "Tensors" in command(added, "bench", "resnet8+width=4", *quick)
     assert '"tensors"' in (added / "bench.json").read_text()
 
@@ -323,17 +323,17 @@ def test_a_command_is_called(added):
 @pytest.mark.parametrize(
     ("page", "named"),
     [
-        ("methods.md", "## even_kd"),
-        ("recipe.md", "### with_doubled_logits"),
-        ("command-line.md", "## unskip greet-all"),
-        ("catalogue.md", "| `doubled` | Classification with half of a score for everybody. |"),
-        ("catalogue.md", "| `tensors` | Tensors | lower |"),
-        ("catalogue.md", "| `deepest` | How many layers the network has. |"),
-        ("catalogue.md", "| `largest_weight` | The largest weight of every network. |"),
-        ("catalogue.md", "| `largest_weight` | `among` | `1000` |"),
-        ("study-form.md", "### one_by_one"),
-        ("study-form.md", "`patience=2.5`"),
-        ("catalogue.md", "| `renamed_onnx` | ONNX files under another ending. |"),
+        ("reference/methods.md", "## even_kd"),
+        ("reference/recipe.md", "### with_doubled_logits"),
+        ("reference/command-line.md", "## unskip greet-all"),
+        ("reference/catalogue.md", "| `doubled` | Classification with half of a score for everybody. |"),
+        ("reference/catalogue.md", "| `tensors` | Tensors | lower |"),
+        ("reference/catalogue.md", "| `deepest` | How many layers the network has. |"),
+        ("reference/catalogue.md", "| `largest_weight` | The largest weight of every network. |"),
+        ("reference/catalogue.md", "| `largest_weight` | `among` | `1000` |"),
+        ("reference/study-form.md", "### one_by_one"),
+        ("reference/study-form.md", "`patience=2.5`"),
+        ("reference/catalogue.md", "| `renamed_onnx` | ONNX files under another ending. |"),
     ],
 )
 def test_the_pages_name_it(added, page, named):
