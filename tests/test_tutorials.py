@@ -47,8 +47,9 @@ def photographs(tmp_path, monkeypatch):
     for label, breed in BREEDS.items():
         images = [row["image"]["bytes"] for row in rows if row["label"] == label][:24]
         for number, image in enumerate(images):
-            for folder in ("MY_PHOTOS/" + ("train" if number < 16 else "test"), "UNSPLIT"):
-                place = tmp_path / folder / breed / f"{number:04d}.jpg"
+            split = "train" if number < 16 else "test"
+            for place in (f"MY_PHOTOS/{split}/{breed}/{number % 16:04d}.jpg", f"UNSPLIT/{breed}/{number:04d}.jpg"):
+                place = tmp_path / place
                 place.parent.mkdir(parents=True, exist_ok=True)
                 Image.open(io.BytesIO(image)).convert("RGB").save(place)
     monkeypatch.chdir(tmp_path)
@@ -58,7 +59,16 @@ def photographs(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_your_photographs_to_your_phone(photographs):
     for arguments in commands("phone"):
-        less = ["--set", "teacher.training.epochs=1", "--epochs", "1", "--set", "measure.repeats=5"]
+        less = [
+            "--set",
+            "teacher.training.epochs=1",
+            "--epochs",
+            "2",
+            "--batch-size",
+            "8",
+            "--set",
+            "measure.repeats=5",
+        ]
         answered([*arguments, *less] if arguments[0] == "run" else arguments)
 
 
