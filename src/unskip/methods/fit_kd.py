@@ -7,8 +7,7 @@ images and without a label, to answer what the teacher's block answers with its 
 
 All convolutions of body' but the last hand their input on by a Dirac kernel and add a share of what they did; the last
 is the solution of a ridge regression. :func:`unskip.surgery.fit_without_shortcuts` says how. Then the plain net trains
-under AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd`'s does; fitting takes about as
-long as training on ten times as many images once.
+under AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd`'s does.
 
 | symbol | here | default |
 |---|---|---|
@@ -17,8 +16,9 @@ long as training on ten times as many images once.
 | eta, its end, its decay | ``feature_weight``, ``final_feature_weight``, ``decay_share`` | as in `align_kd` |
 | how maps are compared, and where | ``feature``, ``taps`` | as in `align_kd` |
 
-When to use it: for a network that is trained already. Nets that were trained to convergence lean on their shortcuts so
-much that cutting them, at once or slowly, leaves little: a ResNet-56 that others trained for 200 epochs.
+When to use it: for a network that is trained already, above all a deep one that was trained for long. Such nets lean on
+their shortcuts so much that cutting them, at once or slowly, leaves little. torchvision's MobileNetV2 keeps 83.8 ± 0.5
+of 86.0 % on Imagewoof's breeds before the first step, where the cut leaves 10 (three draws of images).
 
 A fitted start is a delicate one: steps at a rate for fresh networks undo it. Where a recipe trains by `fit_kd` alone
 and names neither optimiser nor schedule, it is AdamW with a highest rate of 0.001.
