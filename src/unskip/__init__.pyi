@@ -21,6 +21,7 @@ from .methods.align_kd import AlignKD as AlignKD
 from .methods.ce import CE as CE
 from .methods.embedded_kd import EmbeddedKD as EmbeddedKD
 from .methods.fade_kd import FadeKD as FadeKD
+from .methods.fit_kd import FitKD as FitKD
 from .methods.fitnets import FitNets as FitNets
 from .methods.joint_rd import JointRD as JointRD
 from .methods.kd import KD as KD

@@ -41,6 +41,7 @@ def teacher():
 def own_loop(method, teacher, batches, accumulate=1):
     torch.manual_seed(3)  # for new layers, as distill's seed
     loss = method.loss(teacher=teacher, student=plain(teacher), epochs=EPOCHS)
+    loss.prepare(torch.cat([images for images, _ in batches]))
     optimizer = torch.optim.SGD(loss.parameters(), lr=0.05, weight_decay=1e-3)
     steps = EPOCHS * len(batches)
     for step, (images, labels) in enumerate(batch for _ in range(EPOCHS) for batch in batches):
