@@ -17,6 +17,12 @@ from unskip.surgery._fitting import RIDGES, SHARES
 RESNET = {"width": 4, "num_classes": 3}
 
 
+@pytest.fixture(autouse=True)
+def _the_same_weights_each_time():
+    """How much of a random net can be fitted depends on its weights: six draws left 0.05 to 0.6 of the cut's error."""
+    torch.manual_seed(0)
+
+
 def images(count=64, size=16, channels=3):
     return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(5))
 
@@ -82,7 +88,6 @@ def test_it_has_the_layers_of_the_network_that_is_cut():
 
 def test_a_body_of_one_convolution_takes_its_shortcut_in_exactly():
     """What a convolution and a BatchNorm add to their input is a convolution: nothing can be missed."""
-    torch.manual_seed(0)
     net = one_block(nn.Sequential(*conv_bn(3, 3)))
     net.stage1[0].body[1].running_var.fill_(0.3)
     fitted = fit_without_shortcuts(net, images(32).split(8))
@@ -92,7 +97,6 @@ def test_a_body_of_one_convolution_takes_its_shortcut_in_exactly():
 
 
 def test_a_body_that_adds_nothing_is_carried_through_exactly():
-    torch.manual_seed(0)
     net = one_block(nn.Sequential(*conv_bn(3, 3), nn.ReLU(), *conv_bn(3, 3)))
     net.stage1[0].body[3].weight.data.zero_()
     assert fit_without_shortcuts(net, images(32).split(8)).unexplained["stage1.0"] < 1e-4
@@ -101,7 +105,6 @@ def test_a_body_that_adds_nothing_is_carried_through_exactly():
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish()])
 def test_negative_inputs_pass_the_activations_of_a_wider_body(activation):
     """The input is carried beside what the body does, moved to where the activation hands it on."""
-    torch.manual_seed(0)
     body = nn.Sequential(
         *conv_bn(3, 18, 1), activation, *conv_bn(18, 18, groups=18), copy.deepcopy(activation), *conv_bn(18, 3, 1)
     )
@@ -119,7 +122,6 @@ def test_negative_inputs_pass_the_activations_of_a_wider_body(activation):
 
 def test_the_last_convolution_solves_the_ridge_regression():
     """Against the solution of the stacked system by another algorithm, from the maps that it reads."""
-    torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, stride=1, padding=1))
     net = one_block(body)
     batches = images(32).relu().split(8)
@@ -140,7 +142,6 @@ def test_the_last_convolution_solves_the_ridge_regression():
 
 
 def test_the_first_convolution_carries_and_keeps_a_share():
-    torch.manual_seed(0)
     net = one_block(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1)))
     given = net.stage1[0].body[0]
     plain = fit_without_shortcuts(net, images(32).split(8)).net.stage1[0].body[0]
@@ -188,7 +189,6 @@ def test_a_block_within_a_block_is_named():
 
 
 def test_layers_that_work_in_place_do_no_harm():
-    torch.manual_seed(0)
     body = nn.Sequential(*conv_bn(3, 3), nn.ReLU(), *conv_bn(3, 3))
     fitted = fit_without_shortcuts(one_block(body), images(16).split(4))
     for module in body.modules():

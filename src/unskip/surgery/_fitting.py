@@ -39,6 +39,7 @@ from unskip.surgery._blocks import chosen_blocks
 from unskip.surgery._least_squares import LeastSquares
 from unskip.surgery._ranges import unchanged_by
 from unskip.surgery._series import Layer, in_series
+from unskip.surgery.fold_batchnorm import fused
 from unskip.surgery.without_shortcuts import without_shortcuts
 
 SHARES = (0.0, 0.1, 0.3)
@@ -121,23 +122,24 @@ class _Fitting:
     ) -> tuple[list[Tensor], list[Tensor]]:
         wanted = [original.body(x) + original.shortcut(x) for x in given]
         body = plain.get_submodule("body")
-        before = copy.deepcopy(body.state_dict())
         try:
             self.unexplained[place] = _fit(body, original.activation, own, wanted, self.count)
         except _CannotFitError as reason:
-            body.load_state_dict(before)
             self.left[place] = str(reason)
         return [original.activation(x) for x in wanted], [plain(x) for x in own]
 
 
 def _fit(body: nn.Module, activation: nn.Module, given: list[Tensor], wanted: list[Tensor], count: int) -> float:
-    """Give a body the best weights found, in place, and return its error: the share of the variance that it misses."""
+    """Give a body the best weights found, in place, and return its error: the share of the variance that it misses.
+
+    Raises `_CannotFitError`, before it changes anything.
+    """
+    *before, last = _convolutions(body)
     start = copy.deepcopy(body.state_dict())
     best: tuple[float, dict[str, Tensor]] | None = None
     goals = [activation(target.clone()) for target in wanted[count:]]
     for share in SHARES:
         body.load_state_dict(start)
-        *before, last = _convolutions(body)
         carried = list(range(before[0].conv.in_channels)) if before else []
         for conv, after in pairwise([*before, last]):
             carried = _carry(body, conv, after.conv, carried, share, given)
@@ -189,6 +191,11 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
         found.append(_Convolution(layer, norm, behind[0] if behind else None))
     if not found or found[-1].activation is not None:
         raise _CannotFitError("its body does not end with a convolution, or with one and a BatchNorm")
+    for conv in (each.conv for each in found[:-1]):
+        if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.in_channels):
+            raise _CannotFitError(f"a convolution of its body has groups that hand nothing on: {conv}")
+        if any(size % 2 == 0 for size in conv.kernel_size):
+            raise _CannotFitError(f"a kernel is not centred on the pixel that it makes: {conv}")
     last = found[-1].conv
     if isinstance(last.padding, str) or last.padding_mode != "zeros":
         raise _CannotFitError(f"its last convolution pads in another way than with zeros: {last}")
@@ -221,12 +228,10 @@ def _carry(
 ) -> list[int]:
     """Let a convolution hand on the channels ``carried`` of its input; returns the channels of its output that do."""
     conv, norm = here.conv, here.norm
-    if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.in_channels):
-        raise _CannotFitError(f"a convolution of its body has groups that hand nothing on: {conv}")
-    if any(size % 2 == 0 for size in conv.kernel_size):
-        raise _CannotFitError(f"a kernel is not centred on the pixel that it makes: {conv}")
     maps = _inputs(body, conv, given)
-    weight, bias = _fused(conv, norm)
+    both = conv if norm is None else fused(conv, norm)
+    weight = both.weight.detach().clone()
+    bias = weight.new_zeros(len(weight)) if both.bias is None else both.bias.detach().clone()
     if conv.groups > 1:
         carriers = carried
     elif conv.out_channels <= len(carried):
@@ -242,18 +247,6 @@ def _carry(
         weight[target, 0 if conv.groups > 1 else source, row, column] += factor
     _write(conv, norm, weight, bias, maps)
     return carriers
-
-
-def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
-    """Kernel and bias of a convolution and the BatchNorm behind it, in eval mode."""
-    bias = torch.zeros_like(conv.weight[:, 0, 0, 0]) if conv.bias is None else conv.bias.detach().clone()
-    weight = conv.weight.detach().clone()
-    if norm is None:
-        return weight, bias
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return weight * scale[:, None, None, None], norm.bias + (bias - norm.running_mean) * scale
 
 
 def _write(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, bias: Tensor, maps: Sequence[Tensor]) -> None:
