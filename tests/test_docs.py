@@ -96,6 +96,9 @@ def workplace(tmp_path_factory):
         "from torchvision.models.resnet import BasicBlock, ResNet\n\n\n"
         "def build_net(num_classes=10):\n    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)\n"
     )
+    (folder / "akamaster.py").write_text(  # the module of the page that measures its trained networks
+        "from unskip import make_net\n\n\ndef resnet56():\n    return make_net('resnet56')\n"
+    )
     torch.save(unskip.make_net("resnet14").state_dict(), folder / "mine.pth")
     wrapped = {f"model.{name}": weight for name, weight in unskip.make_net("resnet14").state_dict().items()}
     torch.save({"state_dict": wrapped, "pytorch-lightning_version": "2.6.6"}, folder / "dogs.ckpt")
