@@ -26,10 +26,11 @@ import unskip
 from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
+from unskip.listing import named_recipes
 from unskip.measures import measures
 from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
-from unskip.recipe import Recipe, load_recipe, named_recipes
+from unskip.recipe import Recipe, load_recipe
 from unskip.run_analyses import RUN_ANALYSES
 from unskip.runtimes import RUNTIMES
 from unskip.search import Budget, fit_budget, render_answer

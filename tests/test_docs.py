@@ -25,9 +25,10 @@ from unskip.cli import app
 from unskip.cli.run import asked_recipe
 from unskip.compare.targets import find_targets
 from unskip.export import estimate_untrained
+from unskip.listing import named_recipes
 from unskip.nets import find_net
 from unskip.preprocessing import Preprocessing
-from unskip.recipe import DataRecipe, named_recipes
+from unskip.recipe import DataRecipe
 from unskip.runtimes import configured
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -398,21 +399,15 @@ def test_the_memory_table_is_the_forecast():
 
 
 OF_A_RUN = {records.Run, records.Data, records.Net, records.Epoch, records.EightBits}
+EVERY_RECORD = [getattr(records, name) for name in records.__all__]
 OF_A_SHRINK = {
-    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Shrink.__module__
+    each for each in EVERY_RECORD if each.__module__ in (records.Shrink.__module__, records.Answers.__module__)
 }
-OF_A_SHRINK |= {
-    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Answers.__module__
-}
-OF_PAST_RUNS = {
-    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.PastRuns.__module__
-}
+OF_PAST_RUNS = {each for each in EVERY_RECORD if each.__module__ == records.PastRuns.__module__}
 OF_A_RUN |= {each for each in OF_PAST_RUNS if isinstance(each, type)}
-OF_A_STUDY = {
-    each for each in map(records.__dict__.get, records.__all__) if each.__module__ == records.Study.__module__
-}
+OF_A_STUDY = {each for each in EVERY_RECORD if each.__module__ == records.Study.__module__}
 OF_AN_ANALYSIS = {records.RunAnalysis}
-OF_A_COMPARISON = {getattr(records, name) for name in records.__all__ if name[0].isupper()}
+OF_A_COMPARISON = {each for each in EVERY_RECORD if isinstance(each, type)}
 OF_A_COMPARISON -= OF_A_RUN | OF_A_SHRINK | OF_A_STUDY | OF_AN_ANALYSIS
 
 

@@ -19,11 +19,12 @@ def module_of(path: Path) -> str:
     return ".".join(("unskip", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
 
 
+STUB_LINE = re.compile(r"^from \.(\S+) import .*$", re.MULTILINE)
 FILES = {module_of(path): path for path in ROOT.rglob("*.py")}
 
 
 def imported(path: Path) -> set[str]:
-    """The modules of the package that a file imports, inside functions and for type checkers too."""
+    """The modules of the package that a file imports, inside functions, for type checkers, and by its stub."""
     modules = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
@@ -32,6 +33,8 @@ def imported(path: Path) -> set[str]:
             modules |= {name if name in FILES else str(node.module) for name in names}
         elif isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
+    if path.with_suffix(".pyi").is_file():
+        modules |= set(STUB_LINE.sub(rf"{module_of(path)}.\1", path.with_suffix(".pyi").read_text()).split())
     return modules & set(FILES)
 
 

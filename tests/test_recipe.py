@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from unskip import UnskipError, load_recipe
+from unskip.listing import named_recipes
 from unskip.methods import method_class
-from unskip.recipe import DataRecipe, OneCycle, Recipe, named_recipes, recipe_from
+from unskip.recipe import DataRecipe, OneCycle, Recipe, recipe_from
 from unskip.requested import check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}

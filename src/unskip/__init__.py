@@ -7,26 +7,6 @@ for readers, for type checkers, and for what imports a name when it is first use
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from unskip.stubs import named_by_stub
 
-_HOME_OF = {
-    alias.name: node.module
-    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    if isinstance(node, ast.ImportFrom)
-    for alias in node.names
-}
-__all__ = sorted(_HOME_OF)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'unskip' has no attribute {name!r}")
-    home = _HOME_OF[name]
-    return getattr(import_module(f"unskip.{home}"), name) if home else import_module(f"unskip.{name}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__, __getattr__, __dir__ = named_by_stub(__name__, __file__)

@@ -74,11 +74,14 @@ class _Folder(Mapping[str, T]):
 
     def __getitem__(self, name: str) -> T:
         """The thing of that name; `UnskipError`, with the nearest and all known names, where there is none."""
-        known = list(self)
-        if name not in known:
-            near = nearest(name, known)
-            raise UnskipError(f"no {self._what} {shortened(name)!r}{near} (known: {', '.join(known)})")
-        return self._in(importlib.import_module(f"{self.package}.{name}"), name)
+        module = sys.modules.get(f"{self.package}.{name}")  # a folder need not be listed for what was found in it
+        if module is None or name == "base" or name.startswith("_") or not name.isidentifier():
+            known = list(self)
+            if name not in known:
+                near = nearest(name, known)
+                raise UnskipError(f"no {self._what} {shortened(name)!r}{near} (known: {', '.join(known)})")
+            module = importlib.import_module(f"{self.package}.{name}")
+        return self._in(module, name)
 
     def __contains__(self, name: object) -> bool:
         return name in list(self)

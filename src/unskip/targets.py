@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet, find_net, image_channels, make_net
-from unskip.recognition import Recognition
-from unskip.run_folder import net_file
-from unskip.runtimes import ending_of
 from unskip.surgery import edited
-from unskip.weights import has_spec, load_net, load_weights, recognise_file
+
+if TYPE_CHECKING:  # what reads files is imported when there is one
+    from unskip.recognition import Recognition
 
 _OF_WEIGHTS = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt", ".tar", ".pkl")
 _NAMED = 3  # tensors in a sentence
@@ -50,9 +49,14 @@ def trained_file(target: str) -> Path | None:
     """The file with the weights that a target means, None where it names a network of the zoo."""
     path = Path(target)
     if path.is_dir() or path.suffix == ".safetensors":
+        from unskip.run_folder import net_file
+
         return net_file(path)
     if path.suffix.lower() not in _OF_WEIGHTS and not (path.suffix and path.is_file()):
         return None
+    from unskip.run_folder import net_file
+    from unskip.runtimes import ending_of
+
     if ending_of(path):
         raise UnskipError(f"{path} is a deployed file, not weights; give the network that it was exported from")
     return net_file(path)
@@ -63,6 +67,8 @@ def recognised(file: Path) -> Recognition | None:
 
     Raises `UnskipError` where that is not certain, with the network that it looks most like.
     """
+    from unskip.weights import has_spec
+
     if has_spec(file):
         return None
     status = file.stat()
@@ -92,11 +98,15 @@ def recognised(file: Path) -> Recognition | None:
 @lru_cache(maxsize=8)
 def _recognised(file: Path, size: int, changed: int) -> Recognition | None:
     """A file of that size, changed at that time, is looked at once by a process."""
+    from unskip.weights import recognise_file
+
     return recognise_file(file)
 
 
 def _trained(file: Path, image_size: tuple[int, int] | None) -> tuple[StagedNet, Shape]:
     """The network with its weights, in eval mode, and the shape of its images."""
+    from unskip.weights import load_net, load_weights
+
     found = recognised(file)
     if found is None:
         net, info = load_net(file)

@@ -143,3 +143,4 @@ def test_a_network_is_traced_once_within_a_block(monkeypatch):
         assert len(traced) == 3
     assert forecast(net, (3, 32, 32)) == expected
     assert len(traced) == 4
+    assert len({id(copy) for copy in traced}) == 3, "a network is copied once, and anew afterwards"

@@ -1,8 +1,10 @@
 from dataclasses import replace
 from itertools import product
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from unskip import make_net
 from unskip.dataflow import patches
@@ -103,3 +105,16 @@ def test_nothing_to_gain_where_the_peak_is_at_the_end():
     found = patched(dataflow)
     assert (found.until, found.grid, found.extra_macs) == (0, 1, 0)
     assert found.peak_elements == max(live_elements(dataflow))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3)])
+@pytest.mark.parametrize("sides", [(32, 32), (32, 20)])
+def test_columns_are_those_of_the_rows_only_where_all_is_square(monkeypatch, kernel, sides):
+    padding = tuple(side // 2 for side in kernel)
+    net = nn.Sequential(nn.Conv2d(3, 8, kernel, padding=padding), nn.ReLU(), nn.Conv2d(8, 4, 3, 2, 1), nn.MaxPool2d(2))
+    dataflow = trace(net, (3, *sides))
+    found = patched(dataflow)
+    assert found.grid > 1
+    assert patches._is_square(found.dataflow) == (kernel == (3, 3) and sides == (32, 32))
+    monkeypatch.setattr(patches, "_is_square", lambda dataflow: False)
+    assert patched(dataflow) == found

@@ -23,10 +23,10 @@ def finite(value: float | None) -> float | None:
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
     """(height, width) in pixels as ``--image-size`` says it: a side, ``96``, or both, ``96x64``; None for none."""
-    from unskip.recipe.data import LARGEST_SIDE, SMALLEST_SIDE
-
     if text is None:
         return None
+    from unskip.recipe.data import LARGEST_SIDE, SMALLEST_SIDE
+
     words = text.lower().split("x")
     sides = [int(word) if word.isdecimal() and len(word) < 9 else 0 for word in words]
     if len(sides) > 2 or not all(SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):

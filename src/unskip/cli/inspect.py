@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -94,7 +94,6 @@ def inspect(
 
     from unskip.analyses import inspect_net
     from unskip.analyses.device import Device as DeviceAnalysis
-    from unskip.recipe import parse_edits, parse_settings
     from unskip.targets import recognised, resolve_net, trained_file
 
     device = _target(target, system_config, memory_mode, optimise, sram, compiles)
@@ -103,7 +102,7 @@ def inspect(
         found = recognised(file) if file else None
     named = ":" not in net and file is None  # one of ours, of which nothing that is said here depends on its weights
     with torch.device("meta") if named and not edits and device is None else nullcontext():
-        network = resolve_net(net, parse_settings(settings or ()), parse_edits(edits or ()), parse_size(image_size))
+        network = resolve_net(net, *_changes(settings, edits), parse_size(image_size))
     with Progress() as progress:
         on = None if device is None else replace(device, compiled=progress.done)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
@@ -119,6 +118,17 @@ def inspect(
     fit = inspection.analyses.get("device")
     if isinstance(fit, DeviceAnalysis) and fit.fits is False:
         raise typer.Exit(ExitCode.NOT_MET)
+
+
+def _changes(
+    settings: list[str] | None, edits: list[str] | None
+) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+    """A net's options and edits. What reads them, with all that a recipe may hold, is imported where there are some."""
+    if not settings and not edits:
+        return {}, []
+    from unskip.recipe import parse_edits, parse_settings
+
+    return parse_settings(settings or ()), parse_edits(edits or ())
 
 
 def _target(

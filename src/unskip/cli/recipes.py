@@ -20,9 +20,12 @@ def recipes(
 
     Example: `unskip recipes demo > mine.yaml`, then change it and `unskip run mine.yaml`.
     """
-    from unskip.recipe import load_recipe, named_recipes
+    from unskip.listing import named_recipes
+    from unskip.recipe.yaml_text import yaml_file
 
     if name is None:
-        print_pairs((known, load_recipe(known).title) for known in named_recipes())
-    else:
-        typer.echo(load_recipe(name).to_yaml(), nl=False)
+        print_pairs((known, yaml_file(path)["title"]) for known, path in named_recipes().items())
+        return
+    from unskip.recipe import load_recipe  # which checks edits, and imports torch for it
+
+    typer.echo(load_recipe(name).to_yaml(), nl=False)

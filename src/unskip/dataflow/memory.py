@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import fmean
+from math import fsum
 
 from torch import nn
 
@@ -64,7 +64,7 @@ def forecast(
     used = [{*operation.inputs, index + 1} for index, operation in enumerate(dataflow.operations)]
     moved = bytes_per_element * sum(dataflow.elements[number] for numbers in used for number in numbers)
     how = policy(inplace, bytes_per_element)
-    return MemoryTimeline(operations, peak.live_bytes, peak.name, fmean(live), moved, how)
+    return MemoryTimeline(operations, peak.live_bytes, peak.name, fsum(live) / len(live), moved, how)
 
 
 def policy(inplace: bool, bytes_per_element: int) -> str:

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from unskip.dataflow.windows import NO_COMPUTATION, Kernel, Window, kernel_of, window_of
 from unskip.errors import UnskipError, first_line
 from unskip.nets.dispatch import Dispatch
-from unskip.nets.shapes import on_one_image
+from unskip.nets.shapes import copied_once, on_one_image
 from unskip.nets.tracing import trace_graph
 
 
@@ -77,10 +77,11 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
 
 @contextmanager
 def traced_once() -> Iterator[None]:
-    """Within this block a network is traced once for images of one shape; nobody may change it meanwhile."""
+    """Within this block a network is copied once, and traced once for images of one shape; nobody may change it."""
     token = _kept.set({})
     try:
-        yield
+        with copied_once():
+            yield
     finally:
         _kept.reset(token)
 

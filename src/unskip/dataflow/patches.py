@@ -40,6 +40,7 @@ def patched(dataflow: Dataflow, *, most_extra: float = 0.1) -> Patched:
     """
     dataflow = fused(dataflow)
     own = sum(operation.macs for operation in dataflow.operations)
+    square = _is_square(dataflow)
     live = live_elements(dataflow)
     best = Patched(dataflow, 0, 1, max(live), own, 0)
     for until in _ends(dataflow):
@@ -48,7 +49,8 @@ def patched(dataflow: Dataflow, *, most_extra: float = 0.1) -> Patched:
         for grid in _GRIDS:
             if grid > min(dataflow.shapes[until][1:]) or max(later, whole) > best.peak_elements:
                 break
-            parts = [_parts(dataflow, until, axis, grid) for axis in (0, 1)]
+            rows = _parts(dataflow, until, 0, grid)
+            parts = [rows, rows if square else _parts(dataflow, until, 1, grid)]
             extra = _macs(dataflow, until, parts) - sum(each.macs for each in dataflow.operations[:until])
             if extra > most_extra * own:
                 break
@@ -56,6 +58,14 @@ def patched(dataflow: Dataflow, *, most_extra: float = 0.1) -> Patched:
             if (peak, extra) < (best.peak_elements, best.extra_macs):
                 best = Patched(dataflow, until, grid, peak, own + extra, extra)
     return best
+
+
+def _is_square(dataflow: Dataflow) -> bool:
+    """Whether columns are read as rows are, everywhere."""
+    sides = [shape[1:] for shape in dataflow.shapes if len(shape) == 3]
+    windows = [operation.window for operation in dataflow.operations if operation.window is not None]
+    pairs = [*sides, *(pair for each in windows for pair in (each.size, each.stride, each.padding))]
+    return all(height == width for height, width in pairs)
 
 
 def _ends(dataflow: Dataflow) -> list[int]:

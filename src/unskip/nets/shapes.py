@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +20,31 @@ from unskip.nets.stand_ins import Borrowed
 _SIDES = (64, 32, 28, 96, 128, 224, 256, 299)
 
 Found = TypeVar("Found")
+
+
+_copies: ContextVar[dict[int, tuple[nn.Module, nn.Module]] | None] = ContextVar("copies", default=None)
+
+
+@contextmanager
+def copied_once() -> Iterator[None]:
+    """Within this block `on_one_image` copies a network once; nobody may change it, or a copy, meanwhile.
+
+    Copying a network takes about as long as running it without values.
+    """
+    token = _copies.set({})
+    try:
+        yield
+    finally:
+        _copies.reset(token)
+
+
+def _copy_to_run(net: nn.Module) -> nn.Module:
+    copies = _copies.get()
+    if copies is None:
+        return meta_copy(net)
+    if id(net) not in copies:
+        copies[id(net)] = net, meta_copy(net)
+    return copies[id(net)][1]
 
 
 def meta_copy(net: nn.Module) -> nn.Module:
@@ -51,7 +78,7 @@ def on_one_image(net: nn.Module, input_shape: Sequence[int], run: Callable[[nn.M
     with torch.no_grad():
         try:
             with CheapShapes():
-                return run(meta_copy(net), torch.empty(1, *input_shape, dtype=weight.dtype, device="meta"))
+                return run(_copy_to_run(net), torch.empty(1, *input_shape, dtype=weight.dtype, device="meta"))
         except Exception as error:
             if weight.is_meta and "meta" in str(error):
                 raise UnskipError(

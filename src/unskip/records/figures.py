@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Record(BaseModel):
     """A part of a JSON file. Unknown keys are left alone, so that an older report reads a newer file."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)  # until a class is used: a command uses few
 
 
 class About(Record):

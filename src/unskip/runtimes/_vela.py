@@ -19,7 +19,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import ValidationError
 
 from unskip.errors import UnskipError
@@ -92,6 +91,8 @@ def estimate(graph: bytes, configuration: Configuration) -> Estimate:
 
     Raises `UnskipError` where Vela cannot place the graph, or ends before it is done.
     """
+    from filelock import FileLock
+
     place = _cached(graph, configuration)
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{place}.lock"):  # of several that ask the same, one compiles
