@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from unskip import UnskipError, load_recipe
 from unskip.listing import named_recipes
 from unskip.methods import method_class
-from unskip.recipe import DataRecipe, OneCycle, Recipe, recipe_from
+from unskip.recipe import DataRecipe, OneCycle, Recipe, TrainingRecipe, recipe_from
 from unskip.requested import check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
@@ -278,6 +278,18 @@ def test_networks_that_are_trained_already_have_lower_default_rates(tree, studen
     assert recipe_from(recipe.model_dump(mode="json")) == recipe
     resolved = recipe.model_dump(mode="json")["training"]["schedule"]
     assert resolved.get("max_lr", student) == student
+
+
+def test_what_the_training_of_a_teacher_leaves_out_is_as_in_the_recipe_s():
+    """One setting of the teacher's left its batches at 128, whatever the recipe said, and nobody was told."""
+    tree = {"training": {"epochs": 8, "batch_size": 16, "optimizer": {"name": "adamw"}, "snapshots": [0, 8]}}
+    recipe = recipe_from(tree, ["teacher.training.epochs=4"])
+    assert recipe.teacher_training() == recipe.training.model_copy(update={"epochs": 4, "snapshots": ()})
+    assert recipe_from(recipe.model_dump(mode="json")) == recipe
+    own = recipe_from(tree, ["teacher.training.optimizer.lr=0.02"]).teacher_training()
+    assert (own.optimizer.name, own.optimizer.lr, own.batch_size) == ("adamw", 0.02, 16)
+    read = Recipe(teacher={"training": TrainingRecipe(epochs=4)}, training=TrainingRecipe(batch_size=16))
+    assert (read.teacher_training().epochs, read.teacher_training().batch_size) == (4, 16)
 
 
 def test_a_given_teacher_is_not_trained_and_gets_no_training():

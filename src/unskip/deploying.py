@@ -19,7 +19,6 @@ from unskip.tasks import Classification, Score, Task, make_task
 from unskip.weights import load_net
 
 _OF_ONE_SOURCE = {"limit", "fraction", "test_limit", "image_column", "label_column"}  # says nothing about other images
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class TestPasses:
     __test__ = False  # pytest need not collect it
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.data.test_batches(_BATCH).epoch(0)
+        return self.data.test_batches().epoch(0)
 
 
 def evaluate_target(
@@ -50,12 +49,12 @@ def evaluate_target(
         images, task = data_for(file, info, data, settings), task_for(file, info)
         if normalized_inside:
             images, task = images.scaled(), task.scaled(images.mean, images.std)
-        return evaluate_file(file, images.test_batches(_BATCH).epoch(0), task, depth=depth)
+        return evaluate_file(file, images.test_batches().epoch(0), task, depth=depth)
     if depth is not None:
         raise UnskipError(f"`depth` is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
     images = data_for(file, info, data, settings)
-    return evaluate(net, images.test_batches(_BATCH).epoch(0), task_for(file, info))
+    return evaluate(net, images.test_batches().epoch(0), task_for(file, info))
 
 
 def normalizes(file: Path, facts: Mapping[str, str]) -> bool:

@@ -35,7 +35,6 @@ from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, ending_of
 from unskip.weights import load_net
 
-_BATCH = 256
 _QAT_EPOCHS = 2
 
 

@@ -73,7 +73,7 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     """
     wanted = recipe.teacher
     task = make_task(**dict(recipe.task)).with_teacher(net)
-    score = evaluate(net, data.test_batches(512).epoch(0), task)
+    score = evaluate(net, data.test_batches().epoch(0), task)
     if not task.has_labels:
         return score
     metric = score.metric.replace("top", "top-")

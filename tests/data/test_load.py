@@ -68,6 +68,12 @@ def test_subsets_are_balanced(folder):
     assert loaded(folder, fraction=0.5).num_train == 9
 
 
+@pytest.mark.parametrize(("image_size", "size"), [(12, 5), (1000, 3), (1800, 1)])
+def test_large_images_are_tested_few_at_a_time(folder, image_size, size):
+    batch, labels = next(loaded(folder, image_size=image_size, test_limit=5).test_batches().epoch(0))
+    assert len(batch) == len(labels) == size
+
+
 @pytest.mark.parametrize("image_size", [12, 72], ids=["resident", "streamed"])
 def test_training_images_without_augmentation_are_drawn_with_a_seed(folder, image_size):
     data, plain = (loaded(folder, image_size=image_size, augmentation=kind) for kind in ("pad_crop", "none"))

@@ -30,7 +30,6 @@ from unskip.tasks import Classification, Predict
 NUM_SHOWN = 12
 """So many images on which the two disagree most are kept, and so many changes among the mistakes."""
 
-_BATCH = 128
 _SIDE = 96  # pixels of the longer side of an image that is shown; smaller ones stay as they are
 
 _Batch = tuple[Tensor, Tensor]  # images and labels
@@ -79,8 +78,8 @@ def compare_answers(
             if isinstance(net, nn.Module):
                 afterwards.enter_context(modes_kept(net))
                 net.eval()
-        own = data.test_batches(_BATCH).epoch(0)
-        others = None if seen is data else seen.test_batches(_BATCH).epoch(0)
+        own = data.test_batches().epoch(0)
+        others = None if seen is data else seen.test_batches().epoch(0)
         return compared(_answered(_net_predict(teacher, task), after, data, own, others), data.classes)
 
 

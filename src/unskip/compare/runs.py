@@ -73,7 +73,7 @@ def results_of(
         trained.net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if trained.score is None:
             say(f"{trained.label}: evaluating")
-            trained.score = evaluate(trained.net.to(device), data.test_batches(512).epoch(0), task)
+            trained.score = evaluate(trained.net.to(device), data.test_batches().epoch(0), task)
         trained.net.cpu()
     scores = {trained.label: trained.score for trained in nets if trained.score is not None}
     best = max((trained.label for trained in nets if trained.role == "student"), key=lambda label: scores[label].value)

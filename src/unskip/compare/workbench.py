@@ -30,8 +30,6 @@ from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 from unskip.surgery import residual_blocks
 from unskip.tasks import Score
 
-_BATCH = 256
-
 
 class Workbench:
     """Measures subjects side by side, in rounds if need be: what is exported or computed for a label is kept.
@@ -238,7 +236,7 @@ def _evaluated(file: DeployedFile, tests: TestSet) -> Score | str:
     if file.normalizes:
         data, task = data.scaled(), task.scaled(data.mean, data.std)
     try:
-        return evaluate_file(file.path, data.test_batches(_BATCH).epoch(0), task)
+        return evaluate_file(file.path, data.test_batches().epoch(0), task)
     except UnskipError as error:
         return str(error)
 

@@ -19,6 +19,8 @@ from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.preprocessing import Preprocessing
 
+_MOST_IMAGES, _MOST_PIXELS = 512, 64 * 224 * 224
+
 
 @dataclass(frozen=True)
 class Data:
@@ -93,9 +95,16 @@ class Data:
         return Batches(self._train, self.normalization, steps, seed, channels_last)
 
     def test_batches(
-        self, batch_size: int, *, channels_last: bool = False, rank: int = 0, world_size: int = 1
+        self, batch_size: int | None = None, *, channels_last: bool = False, rank: int = 0, world_size: int = 1
     ) -> Batches:
-        """Every test image once, in a fixed order, without augmentation; ranks may differ by one batch."""
+        """Every test image once, in a fixed order, without augmentation; ranks may differ by one batch.
+
+        By default a batch is no more than 512 images and no more pixels than 64 images of 224 by 224 have, so that an
+        evaluation needs less memory than a training.
+        """
+        if batch_size is None:
+            _, height, width = self.image_shape
+            batch_size = max(1, min(_MOST_IMAGES, _MOST_PIXELS // (height * width)))
         steps = Steps(self.num_test, batch_size, drop_last=False, rank=rank, world_size=world_size)
         return Batches(self._test, self.normalization, steps, None, channels_last)
 

@@ -94,7 +94,11 @@ class TeacherRecipe(Section):
         description="go on with a teacher at chance, far below the accuracy that its file states, or with fresh "
         "weights where there are no labels to train it",
     )
-    training: TrainingRecipe | None = Field(None, description="by default the recipe's own training section")
+    training: TrainingRecipe | None = Field(
+        None,
+        description="by default the recipe's own training section, from which also come the fields that this one leaves "
+        "out, except snapshots",
+    )
 
     @model_validator(mode="after")
     def _one_kind_of_weights(self) -> TeacherRecipe:
@@ -191,8 +195,10 @@ class Recipe(Section):
         teacher, student = (given.get(key) or {} for key in ("teacher", "student"))
         if not isinstance(teacher, dict) or not isinstance(student, dict):
             return given
-        changed, training, own = dict(given), given.get("training"), teacher.get("training")
-        of_teacher = training if own is None else own
+        changed, training = dict(given), given.get("training")
+        of_teacher = _training_of_teacher(training, teacher.get("training"))
+        if teacher.get("training") is not None:
+            changed["teacher"] = {**teacher, "training": of_teacher}
         if teacher.get("initial_weights") is not None:
             of_teacher = with_max_lr_of_trained(of_teacher)
         starts_trained = student.get("init") == "teacher" or student.get("initial_weights") is not None
@@ -257,6 +263,21 @@ class Recipe(Section):
     def teacher_training(self) -> TrainingRecipe:
         """The training section that a teacher without given weights is trained with."""
         return self.teacher.training or self.training
+
+
+def _training_of_teacher(shared: Any, own: Any) -> Any:
+    """The teacher's training section: what its own leaves out is as in the recipe's, so that no setting resets others."""
+    shared, own = (
+        section.model_dump(exclude_unset=True) if isinstance(section, TrainingRecipe) else section
+        for section in (shared, own)
+    )
+    if own is None or not isinstance(shared, dict) or not isinstance(own, dict):
+        return shared if own is None else own
+    filled = {name: value for name, value in shared.items() if name != "snapshots"} | own  # its epochs may be fewer
+    for kind in ("optimizer", "schedule"):  # without a name they are another rate of the same
+        if isinstance(own.get(kind), dict) and "name" not in own[kind] and isinstance(shared.get(kind), dict):
+            filled[kind] = shared[kind] | own[kind]
+    return filled
 
 
 def digest(value: object) -> str:

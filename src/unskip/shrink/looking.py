@@ -101,7 +101,7 @@ def look(
             teacher, data, request.recipe, epochs=recipe.teacher_training().epochs, say=_printed_to(console)
         )
     else:
-        score = evaluate(teacher, data.test_batches(512).epoch(0), task)
+        score = evaluate(teacher, data.test_batches().epoch(0), task)
     seconds = time.monotonic() - started
     normalization = {"mean": data.mean, "std": data.std}
     given = recipe.teacher.model_copy(update={"normalization": normalization})

@@ -23,7 +23,6 @@ from unskip.training import Checkpoint, ImagesOf, Monitor, train_student
 from unskip.training.duration import estimate
 from unskip.weights import load_net, save_net
 
-_EVALUATED = 512  # images at once
 _TIMED_SECONDS = 5.0
 
 
@@ -87,7 +86,7 @@ def _trained(
             checkpoint=checkpoint,
         )
         (net,) = method.deployables(loss.student, ImagesOf(batches)).values()
-        score = evaluate(net, data.test_batches(_EVALUATED).epoch(0), task).value
+        score = evaluate(net, data.test_batches().epoch(0), task).value
         net.cpu()
         save_net(net, file, data.info)
         seconds = max(history[-1]["seconds"], time.monotonic() - started)

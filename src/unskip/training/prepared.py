@@ -95,7 +95,7 @@ def prepare_training(
     if test is not None:
         tests = LoaderBatches(test, fabric.device, task, channels_last=channels_last)
     elif isinstance(images, Data):
-        tests = images.test_batches(512, channels_last=channels_last)
+        tests = images.test_batches(channels_last=channels_last)
     return PreparedTraining(loss, images, batches, tests, task, training, fabric)
 
 
