@@ -80,8 +80,8 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
         case _ if _is_about_memory(error):
             said = text.splitlines()[0] if text else type(error).__name__
             return ExitCode.REFUSED, (
-                f"this machine's memory is not enough ({said}); take a smaller network, image or batch; a "
-                "training computes a batch in parts with `training.gradient_accumulation`; nothing that was finished "
+                f"this machine's memory is not enough ({said}); take a smaller network, image or batch; "
+                "`--set training.gradient_accumulation=4` trains on each batch in four parts; nothing that was finished "
                 "is lost"
             )
         case OSError():  # what the system refuses: a full disk, a folder that cannot be written

@@ -132,8 +132,8 @@ def _remarks(answer: BudgetAnswer) -> Iterator[str]:
         yield f"{answer.num_within} of {answer.num_searched} students are within the limits that are counted."
     if answer.num_thinned:
         yield (
-            f"{answer.num_thinned} of them are left out, as another one, made by no other kinds of edits, changes less "
-            "and is no larger in any limited figure."
+            f"{answer.num_thinned} of them are left out: for each, another student with the same kinds of edits, or "
+            "fewer, changes less and is no larger in any limited figure."
         )
     if answer.candidates:
         yield "First come those that keep the most MACs, then shortcuts, then parameters."
