@@ -59,6 +59,12 @@ def test_batches_are_the_same_in_either_memory_format(folder, settings):
     assert last.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_a_folder_is_called_what_its_user_calls_it(folder, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "dogs"
+    link.symlink_to(folder)
+    assert loaded(link).name == "dogs"
+
+
 def test_subsets_are_balanced(folder):
     data = loaded(folder, limit=8, test_limit=5)
     labels = torch.cat([labels for _, labels in data.train_batches(4, 0).epoch(0)])

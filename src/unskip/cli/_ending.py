@@ -81,8 +81,8 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
             said = text.splitlines()[0] if text else type(error).__name__
             return ExitCode.REFUSED, (
                 f"this machine's memory is not enough ({said}); take a smaller network, image or batch; "
-                "`--set training.gradient_accumulation=4` trains on each batch in four parts; nothing that was finished "
-                "is lost"
+                "`--set training.gradient_accumulation=4` trains on each batch in four parts; nothing that was "
+                "finished is lost"
             )
         case OSError():  # what the system refuses: a full disk, a folder that cannot be written
             place = f": {error.filename}" if error.filename else ""

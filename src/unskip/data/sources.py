@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def read_source(recipe: DataRecipe, *, labelled: bool = True) -> Source:
             f"{place} has {found}; a classifier needs two or more, in folders CLASS/IMAGE; `task: matching` learns "
             "from images without classes"
         )
-    name = recipe.name if path is None or recipe.name in CIFAR_FOLDERS else path.resolve().name
+    own = path is not None and recipe.name not in CIFAR_FOLDERS
+    name = os.path.basename(os.path.abspath(place)) if own else recipe.name  # of a link its own
     if recipe.classes is not None:
         if recipe.classes > len(classes):
             raise UnskipError(f"data.classes: {recipe.classes}, but {place} has {len(classes)}; give fewer or none")

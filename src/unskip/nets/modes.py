@@ -37,7 +37,7 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
                 made = _in_both_modes(net, graphs, example_input, in_place)
             except ApartError as apart:
                 if not apart.scope or apart.scope in whole:
-                    option = ", aux_logits=false" if getattr(net, "aux_logits", False) else ""  # as torchvision's is named
+                    option = ", aux_logits=false" if getattr(net, "aux_logits", False) else ""
                     raise UnskipError(
                         f"the network's own forward {apart}; put that into a module of its own, or switch it off by an "
                         f"option of its factory{option}"

@@ -96,8 +96,8 @@ class TeacherRecipe(Section):
     )
     training: TrainingRecipe | None = Field(
         None,
-        description="by default the recipe's own training section, from which also come the fields that this one leaves "
-        "out, except snapshots",
+        description="by default the recipe's own training section, from which also come the fields that this one "
+        "leaves out, except snapshots",
     )
 
     @model_validator(mode="after")
@@ -266,7 +266,7 @@ class Recipe(Section):
 
 
 def _training_of_teacher(shared: Any, own: Any) -> Any:
-    """The teacher's training section: what its own leaves out is as in the recipe's, so that no setting resets others."""
+    """The teacher's training section: what its own leaves out is as in the recipe's; no setting resets others."""
     shared, own = (
         section.model_dump(exclude_unset=True) if isinstance(section, TrainingRecipe) else section
         for section in (shared, own)

@@ -72,9 +72,9 @@ class BudgetAnswer:
     the one that changes least: that keeps the most MACs, then the most shortcuts, then the most parameters.
     ``num_searched`` students were counted, ``num_within`` are within all limits of what is counted, and ``num_thinned``
     of these are left out because another one, with the same kinds of edits or fewer, changes less and is no larger in
-    any limited figure. ``num_usable`` meet the budget or are borderline, as far as is known. ``num_measured`` were exported
-    and measured in ``runtime``, None where nothing was, on a machine with this ``load``; with a ``device`` they were
-    compiled for it by the compiler ``runtime``. ``num_left`` could have been measured and were not.
+    any limited figure. ``num_usable`` meet the budget or are borderline, as far as is known. ``num_measured`` were
+    exported and measured in ``runtime``, None where nothing was, on a machine with this ``load``; with a ``device``
+    they were compiled for it by the compiler ``runtime``. ``num_left`` could have been measured and were not.
 
     ``smallest`` are the students with the smallest value of each limited figure that is counted, ``nearest`` is the one
     that exceeds these limits least, ``nearest_measured`` the one of those measured that uses up the smallest share of
