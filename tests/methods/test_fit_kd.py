@@ -128,8 +128,8 @@ def test_blocks_that_cannot_be_fitted_are_named():
 @pytest.mark.parametrize(
     ("given", "optimizer", "rate"),
     [
-        ({"methods": {"fit_kd": {}}}, "adamw", 0.001),
-        ({"methods": {"a": {"method": "fit_kd"}, "b": {"method": "fit_kd", "images": 64}}}, "adamw", 0.001),
+        ({"methods": {"fit_kd": {}}}, "adamw", 0.0003),
+        ({"methods": {"a": {"method": "fit_kd"}, "b": {"method": "fit_kd", "images": 64}}}, "adamw", 0.0003),
         ({"methods": {"fit_kd": {}, "align_kd": {}}}, "sgd", 0.1),
         ({"methods": {"fit_kd": {}}, "training": {"schedule": {"max_lr": 0.003}}}, "sgd", 0.003),
         ({"methods": {"fit_kd": {}}, "training": {"optimizer": {"name": "adam"}}}, "adam", 0.01),
