@@ -25,7 +25,6 @@ from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks
 from unskip.weights import load_weights
 
-IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 BATCH = 32
 
 
@@ -36,6 +35,8 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--image-size", type=int)
     parser.add_argument("--answers", type=int, nargs="*", help="the network's classes that the data's are")
+    parser.add_argument("--mean", type=float, nargs="+", default=[0.485, 0.456, 0.406], help="of the net's images")
+    parser.add_argument("--std", type=float, nargs="+", default=[0.229, 0.224, 0.225])
     parser.add_argument("--images", type=int, nargs="+", default=[256])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
@@ -53,7 +54,8 @@ def main() -> None:
     for name in ("image_size", "test_limit"):
         if getattr(arguments, name):
             tree[name] = getattr(arguments, name)
-    data = load_data(recipe_from({"data": tree}, []).data, device="cpu", normalization=IMAGENET)
+    normalization = Normalization(tuple(arguments.mean), tuple(arguments.std))
+    data = load_data(recipe_from({"data": tree}, []).data, device="cpu", normalization=normalization)
     print(f"{source}, {len(residual_blocks(net))} shortcuts, {data.num_test} test images, top-1 in percent")
     print(f"with its shortcuts: {accuracy(net, data, arguments.answers):.2f}", flush=True)
     print(f"cut: {accuracy(without_shortcuts(net), data, arguments.answers):.2f}", flush=True)
