@@ -180,8 +180,8 @@ def test_fitting(run, tmp_path):
         "from unskip import make_net\n"
         "def net():\n    return make_net('resnet14', {'width': 16, 'in_channels': 1, 'num_classes': 10})\n"
     )
-    command = f"fitting.py 'own:net={weights}' --data digits --images 64 --seeds 0 --test-limit 40 --allow-module own --mean 0.3 --std 0.4"
-    said = ran(command, tmp_path)
+    command = f"fitting.py 'own:net={weights}' --data digits --images 64 --seeds 0 --test-limit 40 --allow-module own"
+    said = ran(f"{command} --mean 0.3 --std 0.4", tmp_path)
     assert "6 shortcuts, 40 test images" in said
     assert re.search(r"fitted on 64 images, seed 0: \d+\.\d\d \(6 blocks", said)
 
