@@ -133,6 +133,16 @@ def test_without_a_device_nothing_is_asked(monkeypatch):
     assert "device" not in inspect_net(net(), SHAPE).analyses
 
 
+def test_the_compiler_has_the_last_word_on_its_device():
+    """Forecasts in float32, whether removal pays among them, are details there: they may say the opposite."""
+    inspection = inspected()
+    verdict = inspection.analyses["verdict"].text[:30]
+    assert verdict not in printed(inspection)
+    console = Console(file=io.StringIO(), width=200)
+    inspection.show(console, details=True)
+    assert verdict in console.file.getvalue()
+
+
 def test_a_plan_for_a_device_takes_the_place_of_the_peaks():
     inspection = inspected(also=["plan"])
     plan = inspection.analyses["plan"]

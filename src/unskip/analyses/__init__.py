@@ -39,10 +39,16 @@ class Inspection:
         return as_html(lambda console: self.show(console, details=True))
 
     def show(self, console: Console, *, details: bool = False) -> None:
-        """Print what the network is and what each analysis comes to, the verdict first; with ``details``, all of it."""
+        """Print what the network is and what each analysis comes to, the verdict first; with ``details``, all of it.
+
+        What a device's compiler says is the verdict for that device; forecasts for none are details then.
+        """
         image = "x".join(map(str, self.input_shape))
         console.print(Text.assemble((self.net, "bold"), f", image {image}"))
+        compiled = any(analysis.needs_device for analysis in self.analyses.values())
         for analysis in self.analyses.values():
+            if compiled and not details and not (analysis.needs_device or analysis.takes_time):
+                continue
             for part in (*analysis.show(console), *(analysis.details(console) if details else ())):
                 console.print()
                 console.print(part)
