@@ -22,7 +22,7 @@ of 86.0 % on Imagewoof's breeds before the first step, where the cut leaves 10 (
 
 A fitted start is a delicate one: steps at a rate for fresh networks undo it. Where a recipe trains by `fit_kd` alone
 and names neither optimiser nor schedule, it is AdamW with a highest rate of 0.0003. The less the blocks miss, which the
-run says first, the lower a rate is best: MobileNetV2's miss up to 13 to 20 %, and 0.0001 left it 0.9 points above 0.0003.
+run says first, the lower is the best rate: MobileNetV2's miss up to 20 %, and 0.0001 left it 0.9 points above 0.0003.
 
 Teacher and student must be of one architecture: for a student of another depth or width take `align_kd`. Blocks that
 cannot be fitted (see the run's first lines) start with the teacher's weights, as when shortcuts are cut.
