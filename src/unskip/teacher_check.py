@@ -77,8 +77,8 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     if not task.has_labels:
         return score
     metric = score.metric.replace("top", "top-")
-    found = f"{100 * score.value:.2f} % {metric} on {score.images:,} test images"
-    say(f"teacher: {found}")
+    accuracy = f"{100 * score.value:.2f} % {metric} on {score.images:,} test images"
+    say(f"teacher: {accuracy}")
     if wanted.weights is None:
         weak = weakness(score)
         length = f"{epochs} epoch{'s' * (epochs != 1)}"
@@ -95,7 +95,7 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     learns = any(method_from(label, fields).needs_teacher for label, fields in recipe.methods.items())
     if learns and not wanted.accept_weak:
         raise UnskipError(
-            f"the teacher has {found}, and {weak}, so nobody should learn from it; {cause}; "
+            f"the teacher has {accuracy}, and {weak}, so nobody should learn from it; {cause}; "
             "`teacher.accept_weak=true` goes on all the same"
         )
     say(f"teacher: {weak}; {cause}")
@@ -111,11 +111,11 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, score: Score) -> 
     known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
     if not tells_chance(score.images) or (weak is None and known):
         return None, ""
-    found = examine(net, data, thoroughly=weak is not None)
+    finding = examine(net, data, thoroughly=weak is not None)
     guessed = 1 / len(data.classes)  # what is tried on has as many images of every class
-    if weak is None and found.cause and found.now < guessed + _KEPT * (found.then - guessed):
+    if weak is None and finding.cause and finding.now < guessed + _KEPT * (finding.then - guessed):
         weak = "it would be far better if its images or answers were taken otherwise"
-    return weak, str(found) if weak or found.cause else ""
+    return weak, str(finding) if weak or finding.cause else ""
 
 
 def weakness(score: Score, *, given: bool = False, stated: float | None = None) -> str | None:
@@ -145,13 +145,13 @@ def stated_accuracy(path: Path) -> float | None:
         if path.suffix == ".safetensors":
             run = Run.read(path.resolve().parent.parent)
             scores = {net.label: run.score(net) for net in run.nets}
-            found = scores.get(path.stem) if path.parent.name == "nets" else None
+            accuracy = scores.get(path.stem) if path.parent.name == "nets" else None
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-            found = next((loaded[key] for key in _STATED if key in loaded), None)
-        if found is None or isinstance(found, bool):
+            accuracy = next((loaded[key] for key in _STATED if key in loaded), None)
+        if accuracy is None or isinstance(accuracy, bool):
             return None
-        value = float(found)
+        value = float(accuracy)
     except Exception:  # it is a hint; whether the file can be used is said where it is loaded
         return None
     share = value / 100 if value > 1 else value

@@ -221,11 +221,15 @@ def _other_classes(net: StagedNet, tensors: Mapping[str, Tensor]) -> str:
 
 def _looks_like(net: StagedNet, content: Any) -> str:
     """The network that a file looks like, where that is known and another one."""
-    found = recognise(content)
-    if found is None or (net.spec is not None and net.spec.source == found.source and not found.options):
+    recognition = recognise(content)
+    if recognition is None or (
+        net.spec is not None and net.spec.source == recognition.source and not recognition.options
+    ):
         return ""
-    how = "looks like" if found.fits else f"looks, by {found.fitting} of {found.of} tensors, most like"
-    return f", but {how} {found}"
+    how = (
+        "looks like" if recognition.fits else f"looks, by {recognition.fitting} of {recognition.of} tensors, most like"
+    )
+    return f", but {how} {recognition}"
 
 
 def _check_values(name: str, tensor: Tensor, own: Tensor, path: Path) -> None:
@@ -247,12 +251,12 @@ def _read_safetensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, Te
     _check_exists(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}
+            loaded = {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}
             header = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise UnskipError(f"{path} is no safetensors file: {error}") from error
     facts = parse_json(header["unskip"], f"the header of {path}") or {} if "unskip" in header else None
-    return found, facts
+    return loaded, facts
 
 
 def _check_exists(path: Path) -> None:

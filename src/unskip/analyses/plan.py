@@ -39,10 +39,10 @@ class Plan(Analysis):
         target = network.target
         if target is not None:
             compiles = target.compiles or MAX_COMPILED
-            found = plan_for_device(
+            device_plan = plan_for_device(
                 network.net, network.input_shape, target.device, compiles=compiles, compiled=target.compiled
             )
-            return cls(on_device=found)
+            return cls(on_device=device_plan)
         return cls(tuple(plan(network.net, network.input_shape)))
 
     @property

@@ -121,10 +121,10 @@ def study(
 
 def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
     """The runs that failed, by why they did."""
-    found: dict[str, list[str]] = {}
+    runs_of: dict[str, list[str]] = {}
     for run, why in failed.items():
-        found.setdefault(why, []).append(run)
-    return found
+        runs_of.setdefault(why, []).append(run)
+    return runs_of
 
 
 def _list() -> None:

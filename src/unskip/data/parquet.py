@@ -48,8 +48,8 @@ def parquet_folder(
             f"the column {label!r} of {_shown(splits['train'])} has {labels.null_count} rows without "
             f"a label; remove them"
         )
-    found = sorted(labels.unique().to_pylist())
-    values = pa.array(range(len(names)) if names else found, labels.type)
+    in_files = sorted(labels.unique().to_pylist())
+    values = pa.array(range(len(names)) if names else in_files, labels.type)
     train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], image, path, memory)
     test, used = None, None
     for split in (split for split in TEST_SPLITS if split in splits and test is None):
@@ -58,7 +58,7 @@ def parquet_folder(
             test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], image, path, memory)
             used = split
     _warn(path, splits, used)
-    return names or tuple(map(str, found)), train, test
+    return names or tuple(map(str, in_files)), train, test
 
 
 @dataclass(frozen=True)

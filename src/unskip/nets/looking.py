@@ -53,14 +53,14 @@ def _adds_nothing(module: nn.Module) -> bool:
 
 def _additions(graph: fx.Graph) -> list[fx.Node]:
     depending: set[fx.Node] = set()
-    found = []
+    additions = []
     for node in graph.nodes:
         sources = depending.intersection(node.all_input_nodes)
         if node.op == "placeholder" or sources:
             depending.add(node)
         if len(sources) > 1 and is_addition(node):
-            found.append(node)
-    return found
+            additions.append(node)
+    return additions
 
 
 class _LookedAt(Value):

@@ -29,12 +29,12 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
     in_place = modules_in_place(net)
     examples = Examples(net, example_input)
     whole: dict[str, str] = {}
-    made = None
+    graph = None
     with modes_kept(net):
-        while made is None:
+        while graph is None:
             graphs = _trace_twice(net, examples, whole)
             try:
-                made = _in_both_modes(net, graphs, example_input, in_place)
+                graph = _in_both_modes(net, graphs, example_input, in_place)
             except ApartError as apart:
                 if not apart.scope or apart.scope in whole:
                     option = ", aux_logits=false" if getattr(net, "aux_logits", False) else ""
@@ -45,9 +45,9 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
                 whole[apart.scope] = f"it {apart}"
             finally:
                 for module in in_place:
-                    module.inplace = made is None  # type: ignore[assignment]
-    mark_unopened(made, whole)
-    return made
+                    module.inplace = graph is None  # type: ignore[assignment]
+    mark_unopened(graph, whole)
+    return graph
 
 
 def _in_both_modes(

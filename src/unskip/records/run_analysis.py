@@ -146,10 +146,10 @@ class RunAnalysis(Record):
     @property
     def statements(self) -> list[list[list[Claim]]]:
         """The claims of each statement, those of one figure together."""
-        found: dict[str, dict[str, list[Claim]]] = {}
+        by_statement: dict[str, dict[str, list[Claim]]] = {}
         for claim in self.claims:
-            found.setdefault(claim.said, {}).setdefault(claim.figure, []).append(claim)
-        return [list(by_figure.values()) for by_figure in found.values()]
+            by_statement.setdefault(claim.said, {}).setdefault(claim.figure, []).append(claim)
+        return [list(by_figure.values()) for by_figure in by_statement.values()]
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -107,15 +107,17 @@ def networks_of(record: PastRuns) -> list[Network]:
 
 def _networks(run: PastRun, color: int) -> list[Network]:
     if run.results is None:
-        found = []
+        networks = []
         for training in run.trainings:
             scores = [epoch.score for epoch in training.epochs if epoch.score is not None]
             remark = "of the last validation, the run is not complete"
             figures = {run.metric: Figure(value=scores[-1], images=run.num_test, remark=remark)} if scores else {}
             about = f"epoch {len(training.epochs)} of {training.planned}"
             if training.epochs:
-                found.append(Network(run, training.label, False, scores[-1] if scores else None, figures, about, color))
-        return found
+                networks.append(
+                    Network(run, training.label, False, scores[-1] if scores else None, figures, about, color)
+                )
+        return networks
     results = run.results
     return [
         Network(

@@ -65,11 +65,11 @@ def length_of(rung: Rung) -> str:
 
 def reasons(record: Shrink) -> dict[str, list[int]]:
     """Why trials were dropped, with their numbers."""
-    found: dict[str, list[int]] = {}
+    by_reason: dict[str, list[int]] = {}
     for number, trial in enumerate(ordered(record), 1):
         if trial.dropped:
-            found.setdefault(trial.dropped, []).append(number)
-    return found
+            by_reason.setdefault(trial.dropped, []).append(number)
+    return by_reason
 
 
 def tried_drawings(record: Shrink) -> list[Drawn]:

@@ -36,13 +36,13 @@ def largest_eigenvalue(
     eigenvalue of the largest magnitude: where that is negative, it goes on with ``H - value I``, whose largest
     magnitude belongs to the largest eigenvalue of H, for as many iterations again.
     """
-    found = _dominant(parameters, losses, 0.0, iterations, tolerance, seed)
-    if found.value >= 0:
-        return found
-    other = _dominant(parameters, losses, found.value, iterations, tolerance, seed + 1)
-    value = other.value + found.value
+    largest = _dominant(parameters, losses, 0.0, iterations, tolerance, seed)
+    if largest.value >= 0:
+        return largest
+    other = _dominant(parameters, losses, largest.value, iterations, tolerance, seed + 1)
+    value = other.value + largest.value
     relative = other.residual * abs(other.value) / abs(value) if value else other.residual
-    return Eigenvalue(value, relative, found.iterations + other.iterations)
+    return Eigenvalue(value, relative, largest.iterations + other.iterations)
 
 
 def _dominant(

@@ -114,25 +114,25 @@ class FeatureReuse(AnalysisOfRuns):
 
     def claims(self) -> Sequence[Claim]:
         """More of it with shortcuts, and not brought back by distillation."""
-        found = []
+        claims = []
         for family in families_of(self.reuse):
             residual, plain = at_end(family.residual, "residual network"), at_end(family.plain, "plain network")
-            found.append(claim(_ENABLES, _PAPER, _FIGURE, residual, plain))
-            found += [claim(_DOES_NOT, _PAPER, _FIGURE, residual, at_end(net, "")) for net in family.distilled]
-            found += [
+            claims.append(claim(_ENABLES, _PAPER, _FIGURE, residual, plain))
+            claims += [claim(_DOES_NOT, _PAPER, _FIGURE, residual, at_end(net, "")) for net in family.distilled]
+            claims += [
                 claim(_RECOVERS, "against the same section", _FIGURE, at_end(net, ""), plain)
                 for net in family.distilled
             ]
-        return found
+        return claims
 
     def tables(self) -> Sequence[WordTable]:
         """The means of the trained networks, then their course."""
         columns = {"input and output": self.reuse, "to the teacher": self.likeness}
-        found = [end_table("Mean CKA over blocks, trained networks", columns, self.runs)]
+        tables = [end_table("Mean CKA over blocks, trained networks", columns, self.runs)]
         if any(len(course.figures) > 1 for course in self.reuse):
-            found.append(course_table("Input and output over training", self.reuse, self.runs))
-            found.append(course_table("To the trained teacher over training", self.likeness, self.runs))
-        return found
+            tables.append(course_table("Input and output over training", self.reuse, self.runs))
+            tables.append(course_table("To the trained teacher over training", self.likeness, self.runs))
+        return tables
 
     def plots(self) -> Sequence[PlotGroup]:
         """Over depth, family by family; over training."""

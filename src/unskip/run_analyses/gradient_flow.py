@@ -96,11 +96,11 @@ class GradientFlow(AnalysisOfRuns):
                 for run in subject.runs:
                     at = subject.trained_for if kept is None else kept
                     runs.say(f"gradients of {subject.label} after {at} epochs, seed {run.seed}")
-                    found = _norms(run, subject, kept, at, batches)
-                    for part, norm in found.items():
+                    norm_of = _norms(run, subject, kept, at, batches)
+                    for part, norm in norm_of.items():
                         if norm:
                             parts.setdefault(part, {}).setdefault(at, {})[run.seed] = norm
-                    stages = [norm for part, norm in found.items() if part.startswith("stage")]
+                    stages = [norm for part, norm in norm_of.items() if part.startswith("stage")]
                     if stages[0] and stages[-1]:
                         course.add(at, run.seed, stages[0] / stages[-1])
             method = "ce" if subject.kind == "teacher" else _method_name(subject)
@@ -119,7 +119,7 @@ class GradientFlow(AnalysisOfRuns):
 
     def claims(self) -> Sequence[Claim]:
         """That gradients vanish in a plain network, and who mends that; epoch by epoch."""
-        found = []
+        claims = []
         methods = {each.label: each.method for each in self.norms}
         for family in families_of(self.ratio):
             every = sorted({epochs for course in family.courses for epochs in course.figures})
@@ -130,27 +130,27 @@ class GradientFlow(AnalysisOfRuns):
                 if plain[1] is None:
                     continue
                 if residual[1] is not None:
-                    found.append(
+                    claims.append(
                         claim(_VANISHES, "JointRD, abstract; He et al. 2016", _FIGURE, residual, plain, when=when)
                     )
                 for net in family.distilled:
                     if methods[net.label] in _MENDS and epochs in net.figures:
                         said, source = _MENDS[methods[net.label]]
                         net_then = after(net, "", epochs, logarithms)
-                        found.append(claim(said, source, _FIGURE, net_then, plain, when=when))
-        return found
+                        claims.append(claim(said, source, _FIGURE, net_then, plain, when=when))
+        return claims
 
     def tables(self) -> Sequence[WordTable]:
         """The ratio over training, and the norms of each network."""
-        found = [course_table("First stage's gradient norm divided by the last stage's", self.ratio, self.runs)]
+        tables = [course_table("First stage's gradient norm divided by the last stage's", self.ratio, self.runs)]
         for each in self.norms:
             courses = [
                 Course(part, "plain", 0, 0, {epochs: dict(by) for epochs, by in figures.items()})
                 for part, figures in each.parts.items()
             ]
             table = course_table(f"Gradient norms of {each.label}", courses, self.runs)
-            found.append(table.model_copy(update={"columns": ("part", *table.columns[1:])}))
-        return found
+            tables.append(table.model_copy(update={"columns": ("part", *table.columns[1:])}))
+        return tables
 
     def plots(self) -> Sequence[PlotGroup]:
         """Norms over depth, family by family and epoch by epoch; the ratio over training."""

@@ -39,15 +39,15 @@ def teacher_file(request: Request, looked: Looked, target: OnTarget, folder: Pat
     started = time.monotonic()
     exported = target.export(looked.teacher, "teacher", folder, looked.data, looked.task)
     assert exported.scores is not None, "files of classifiers are scored"
-    made = TeacherFile(
+    teacher = TeacherFile(
         name=exported.path.name,
         score=exported.scores.file.value,
         seconds=time.monotonic() - started,
         eight_bits=_eight_bits(exported, request),
         inputs=looked.inputs,
     )
-    write_json(facts, made.model_dump(mode="json"))
-    return made
+    write_json(facts, teacher.model_dump(mode="json"))
+    return teacher
 
 
 def _eight_bits(exported: Exported, request: Request) -> EightBits | None:

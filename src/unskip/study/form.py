@@ -250,10 +250,10 @@ class StudyForm(Section):
 
 def combinations(grid: Grid) -> Iterator[dict[str, str]]:
     """The combinations of a grid's labels that are run, the last axis changing first."""
-    found: list[dict[str, str]] = [{}]
+    combinations: list[dict[str, str]] = [{}]
     for axis, labels in grid.axes.items():
-        found = [combination | {axis: label} for combination in found for label in labels]
-    for combination in found:
+        combinations = [combination | {axis: label} for combination in combinations for label in labels]
+    for combination in combinations:
         if not any(all(combination[axis] in left for axis, left in out.items()) for out in grid.leave_out):
             yield combination
 

@@ -102,11 +102,11 @@ def _entry(reading: Reading, cells: Cells, runs: Mapping[str, Run], *, curves: b
 
 
 def _net(runs: Mapping[str, Run], folder: str, label: str) -> Any:
-    found = next((net for net in runs[folder].nets if net.label == label), None)
-    if found is None:
+    trained = next((net for net in runs[folder].nets if net.label == label), None)
+    if trained is None:
         known = ", ".join(net.label for net in runs[folder].nets)
         raise UnskipError(f"{folder} has no net {label!r}, which the study reads; it has {known}")
-    return found
+    return trained
 
 
 def _score(reading: Reading, run: Run, folder: str, label: str) -> float:

@@ -179,7 +179,7 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
     """The convolutions that everything in a body passes, the last with nothing but a BatchNorm behind it."""
     layers = [each.module for each in in_series(body) if isinstance(each, Layer)]
     layers = [layer for layer in layers if not isinstance(layer, nn.Identity | nn.Dropout | nn.Dropout2d)]
-    found = []
+    convolutions = []
     for place, layer in enumerate(layers):
         if type(layer) is not nn.Conv2d:
             continue
@@ -188,24 +188,24 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
         assert norm is None or isinstance(norm, nn.BatchNorm2d)
         if norm is not None and not (norm.affine and norm.track_running_stats):
             raise _CannotFitError("a BatchNorm of its body has no weights or no statistics")
-        found.append(_Convolution(layer, norm, behind[0] if behind else None))
-    if not found or found[-1].activation is not None:
+        convolutions.append(_Convolution(layer, norm, behind[0] if behind else None))
+    if not convolutions or convolutions[-1].activation is not None:
         raise _CannotFitError("its body does not end with a convolution, or with one and a BatchNorm")
-    for conv in (each.conv for each in found[:-1]):
+    for conv in (each.conv for each in convolutions[:-1]):
         if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.in_channels):
             raise _CannotFitError(f"a convolution of its body has groups that hand nothing on: {conv}")
         if any(size % 2 == 0 for size in conv.kernel_size):
             raise _CannotFitError(f"a kernel is not centred on the pixel that it makes: {conv}")
-    last = found[-1].conv
+    last = convolutions[-1].conv
     if isinstance(last.padding, str) or last.padding_mode != "zeros":
         raise _CannotFitError(f"its last convolution pads in another way than with zeros: {last}")
-    return found
+    return convolutions
 
 
 @contextmanager
 def _listening(conv: nn.Conv2d, hear: Callable[[Tensor, Tensor], None]) -> Iterator[None]:
-    def hook(_: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
-        hear(given[0], made)
+    def hook(_: nn.Module, given: tuple[Any, ...], answers: Tensor) -> None:
+        hear(given[0], answers)
 
     handle: RemovableHandle = conv.register_forward_hook(hook)
     try:

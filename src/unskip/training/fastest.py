@@ -174,13 +174,13 @@ def _times(
         if not group or (compiled and times and steps * min(times.values()) < _LEAST_COMPILED):
             continue
         try:
-            found = [_in_turn(phase, group, images, labels, fabric) for phase in loss.phases]
+            seconds_of = [_in_turn(phase, group, images, labels, fabric) for phase in loss.phases]
         except UnskipError as error:
             if not times:
                 raise
             warnings.warn(f"the step is not compiled: {error}", stacklevel=2)
             continue
-        for way, *seconds in zip(group, *found, strict=True):
+        for way, *seconds in zip(group, *seconds_of, strict=True):
             mean = sum(each * share for each, share in zip(seconds, shares, strict=True)) / sum(shares)
             times[describe_numerics(way)] = mean
     return times
