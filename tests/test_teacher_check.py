@@ -117,7 +117,7 @@ def accuracy(top1, images=1000, chance=0.1):
     ],
 )
 def test_what_makes_a_teacher_worthless(found, given, stated, words):
-    said = weakness(found, given=given, stated=stated)
+    said = weakness(found, trained_elsewhere=given, stated=stated)
     assert said is None if words is None else words in said
 
 

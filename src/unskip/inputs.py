@@ -70,12 +70,12 @@ def _inputs(recipe: Recipe, data: Data) -> dict[str, Any]:
 
 def _weights(recipe: Recipe) -> dict[str, str]:
     """The weights files that a recipe names, by its keys."""
-    wanted = {
+    names = {
         "teacher.weights": recipe.teacher.weights,
         "teacher.initial_weights": recipe.teacher.initial_weights,
         "student.initial_weights": recipe.student.initial_weights,
     }
-    return {key: name for key, name in wanted.items() if name is not None}
+    return {key: name for key, name in names.items() if name is not None}
 
 
 def _before(folder: RunFolder) -> dict[str, Any]:

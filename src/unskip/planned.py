@@ -161,7 +161,7 @@ def planned_trainings(
     asks = sum(_at_most(job, data) for job, _ in left) >= unless_shorter
     task = make_task(**dict(recipe.task))
     plan = []
-    for job, done in left:
+    for job, share_done in left:
         net = job.student if job.teacher is None else job.method.student_of(job.teacher, job.student)
         steps = job.settings.epochs * len(data.train_batches(job.settings.batch_size, 0))
         seconds: float | None = None
@@ -176,8 +176,8 @@ def planned_trainings(
                 seed=batches_seed(recipe, job.label),
                 within=within,
             )
-            seconds = (1 - done) * whole.seconds
-        plan.append(PlannedTraining(job.label, net, job.settings, steps, done, seconds))
+            seconds = (1 - share_done) * whole.seconds
+        plan.append(PlannedTraining(job.label, net, job.settings, steps, share_done, seconds))
     return plan
 
 

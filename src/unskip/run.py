@@ -171,20 +171,20 @@ class _Run:
     # Teacher
 
     def _teacher(self) -> Trained:
-        wanted = self.recipe.teacher
+        section = self.recipe.teacher
         net = requested_teacher(self.recipe, self.data)
         if not trains_teacher(self.recipe):
             origin = "as it is made, since without labels none is trained"
-            if wanted.weights is not None:
-                load_weights(net, Path(wanted.weights))
-                origin = f"from {wanted.weights}"
-            self._say(f"teacher: {wanted.net} {origin}")
+            if section.weights is not None:
+                load_weights(net, Path(section.weights))
+                origin = f"from {section.weights}"
+            self._say(f"teacher: {section.net} {origin}")
             return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
-        if wanted.initial_weights is not None:
-            load_initial_weights(net, Path(wanted.initial_weights))
+        if section.initial_weights is not None:
+            load_initial_weights(net, Path(section.initial_weights))
         home = teacher_home(self.recipe, self.data, self.folder, net, processes=self.fabric.world_size)
         training = self.recipe.teacher_training()
-        kept = teacher_is_kept(home, training)
+        is_kept = teacher_is_kept(home, training)
         shared = {
             path: self.folder.snapshot("teacher", epochs) for epochs, path in kept_snapshots(home, training).items()
         }
@@ -192,12 +192,12 @@ class _Run:
             home / "teacher.json": self.folder.history("teacher"),
             home / "teacher.safetensors": self.folder.trained("teacher"),  # the last, which says that all are there
         }
-        if kept and not self.folder.trained("teacher").exists():
-            self._say(f"teacher: {wanted.net}, found again in {home}")
+        if is_kept and not self.folder.trained("teacher").exists():
+            self._say(f"teacher: {section.net}, found again in {home}")
             for there, here in shared.items():
                 write_bytes(here, there.read_bytes())
         net, history = self._trained("teacher", net, CE(), None, training)
-        if not kept and self.fabric.is_global_zero:
+        if not is_kept and self.fabric.is_global_zero:
             for there, here in shared.items():
                 write_bytes(there, here.read_bytes())
         reused = not self.folder.trained_here("teacher")

@@ -95,9 +95,9 @@ def gap_of(entry: Entry | Derived) -> float | None:
     return None if spread is None or entry.printed is None else spread.mean - entry.printed
 
 
-def paired(figures: Mapping[int, float], others: Mapping[int, float]) -> Difference | None:
-    """By how much ``figures`` are above ``others``, within the seeds that both have; None where there is none."""
-    return _difference([value - others[seed] for seed, value in figures.items() if seed in others])
+def paired(figures: Mapping[int, float], minus: Mapping[int, float]) -> Difference | None:
+    """By how much ``figures`` are above ``minus``, within the seeds that both have; None where there is none."""
+    return _difference([value - minus[seed] for seed, value in figures.items() if seed in minus])
 
 
 def _difference(differences: Sequence[float]) -> Difference | None:
@@ -232,10 +232,10 @@ def _together(value: Value, those: Sequence[tuple[Entry | Derived, Entry | Deriv
         statistics.fmean(sign_of(better) * (better.measured[seed] - than.measured[seed]) for better, than in those)
         for seed in sorted(seeds)
     ]
-    known = [
+    printed_values = [
         sign_of(better) * (better.printed - than.printed)
         for better, than in those
         if better.printed is not None and than.printed is not None
     ]
-    printed = statistics.fmean(known) if len(known) == len(those) else None
+    printed = statistics.fmean(printed_values) if len(printed_values) == len(those) else None
     return Compared(None, len(those), value, _difference(means), printed)

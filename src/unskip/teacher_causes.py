@@ -42,14 +42,16 @@ class _Sample:
         images, labels = data.scaled().labelled_test_images(min(max(fewest, 4 * len(data.classes)), most))
         return cls(images, labels.cpu(), len(data.classes))
 
-    def read(self, net: nn.Module, setting: str | None, known: Normalization, *, bgr: bool = False) -> _Reading:
+    def read(self, net: nn.Module, setting: str | None, normalization: Normalization, *, bgr: bool = False) -> _Reading:
         """What a network in eval mode, on the images' device, makes of them."""
-        mean, std = (torch.tensor(numbers, device=self.images.device) for numbers in (known.mean, known.std))
+        mean, std = (
+            torch.tensor(numbers, device=self.images.device) for numbers in (normalization.mean, normalization.std)
+        )
         with torch.inference_mode():
             batches = (batch.flip(1) if bgr else batch for batch in self.images.split(_BATCH))
             normalized = (batch.sub(mean[:, None, None]).div(std[:, None, None]) for batch in batches)
             answers = torch.cat([net(batch).argmax(1) for batch in normalized]).cpu()
-        return _Reading(setting, known, answers, answers == self.labels)
+        return _Reading(setting, normalization, answers, answers == self.labels)
 
     def meaning(self, answers: Tensor, among: Tensor | slice = slice(None)) -> Tensor:
         """(classes,) the label that each answer most often goes with; -1 for answers that are never given."""

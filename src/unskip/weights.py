@@ -234,12 +234,12 @@ def _looks_like(net: StagedNet, content: Any) -> str:
 
 def _check_values(name: str, tensor: Tensor, own: Tensor, path: Path) -> None:
     """Raise `UnskipError` for what cannot be a network's weights: integers, complex numbers, NaN and infinities."""
-    wanted = own.is_floating_point()
+    is_float = own.is_floating_point()
     if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
         kind = "without values" if tensor.is_meta else f"{tensor.dtype}, {tensor.layout}"
-    elif wanted and not tensor.is_floating_point():
+    elif is_float and not tensor.is_floating_point():
         kind = str(tensor.dtype)
-    elif wanted and not tensor.to(own.dtype).isfinite().all() and (own.is_meta or own.isfinite().all()):
+    elif is_float and not tensor.to(own.dtype).isfinite().all() and (own.is_meta or own.isfinite().all()):
         raise UnskipError(f"{path}: {name} holds NaN or infinity; the training that wrote it diverged")
     else:
         return

@@ -104,7 +104,7 @@ def inspect(
     with torch.device("meta") if named and not edits and device is None else nullcontext():
         network = resolve_net(net, *_changes(settings, edits), parse_size(image_size))
     with Progress() as progress:
-        on = None if device is None else replace(device, compiled=progress.done)
+        on = None if device is None else replace(device, compiled=progress.counted)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
         inspection = inspect_net(*network, also=also or (), target=on)
     if as_json:

@@ -23,7 +23,7 @@ from unskip.nets.staged_net import Residual
 from unskip.nets.stand_ins import Borrowed, Constant, Scaled
 
 
-def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) -> list[Piece]:
+def _with_block_activations(pieces: Sequence[Piece], ends: Collection[fx.Node]) -> list[Piece]:
     """The activation behind an addition belongs to the block."""
     merged: list[Piece] = []
     for piece in pieces:
@@ -32,7 +32,7 @@ def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) 
             isinstance(block, Residual)
             and isinstance(block.activation, nn.Identity)
             and is_activation(piece.module)
-            and merged[-1].nodes[-1] not in kept
+            and merged[-1].nodes[-1] not in ends
         ):
             block.activation = piece.module
             merged[-1] = Piece("block", block, merged[-1].nodes + piece.nodes)
@@ -57,12 +57,12 @@ class Cutter:
         self.owners: dict[int, tuple[fx.Node, fx.Node | None]] = {}
         self.block: fx.Node | None = None
 
-    def pieces(self, end: fx.Node, kept: Collection[fx.Node] = ()) -> list[Piece]:
+    def pieces(self, end: fx.Node, ends: Collection[fx.Node] = ()) -> list[Piece]:
         """The pieces from the image to a value; outermost additions become `Residual` blocks.
 
-        At each of ``kept``, which are cuts, a piece ends. Raises `UnskipError` where weights would land in two pieces.
+        At each of ``ends``, which are cuts, a piece ends. Raises `UnskipError` where weights would land in two pieces.
         """
-        return _with_block_activations(self.chain(self.image, end, blocks=True), kept)
+        return _with_block_activations(self.chain(self.image, end, blocks=True), ends)
 
     def chain(self, start: fx.Node, end: fx.Node, *, blocks: bool) -> list[Piece]:
         """The pieces from one value to another; additions become blocks where ``blocks`` says so."""

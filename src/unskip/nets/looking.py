@@ -73,9 +73,9 @@ class _LookedAt(Value):
 class _Looker(Tracer):
     """Takes the decisions that are given, and after these the way that is false; ``taken`` are all of them."""
 
-    def __init__(self, given: Sequence[bool]) -> None:
+    def __init__(self, decisions: Sequence[bool]) -> None:
         super().__init__((), None)
-        self.given = given
+        self.given = decisions
         self.taken: list[bool] = []
 
     def call_module(

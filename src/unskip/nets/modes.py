@@ -91,13 +91,13 @@ def _check_nothing_lost(net: nn.Module, before: list[dict[str, str]], after: lis
 def _trace_twice(net: nn.Module, examples: Examples, whole: dict[str, str]) -> list[fx.Graph]:
     """The graphs in eval mode and in train mode, with the same modules whole."""
     while True:
-        known = len(whole)
+        num_whole = len(whole)
         graphs = [trace_graph(net.train(training), examples, whole) for training in (False, True)]
-        if len(whole) == known:  # else the graph in eval mode did not know yet
+        if len(whole) == num_whole:  # else the graph in eval mode did not know yet
             for scope in _scopes_that_differ(*graphs):
                 if scope and _takes_one_value(net.get_submodule(scope)) and not adds_inside(scope, graphs):
                     whole[scope] = ""  # nothing is hidden in it
-        if len(whole) == known:
+        if len(whole) == num_whole:
             return graphs
 
 

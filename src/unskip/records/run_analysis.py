@@ -164,7 +164,7 @@ def read_run_analyses(folder: Path) -> list[RunAnalysis]:
             RunAnalysis,
             path,
             missing="it was there a moment ago",
-            what="an analysis of runs",
+            contents="an analysis of runs",
             remedy="delete it, or analyse the run again",
         )
         for path in sorted(folder.glob("*.json"))

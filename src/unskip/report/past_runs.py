@@ -142,7 +142,7 @@ def networks_table(record: PastRuns, *, short: bool = False) -> Table:
     How well a file was proved is in each run's own report.
     """
     metrics = {run.metric for run in record.runs}
-    wanted = {
+    columns = {
         name: about
         for name, about in record.measures.items()
         if about.kind != "file" and (not short or name in metrics or name in _IN_SHORT)
@@ -152,7 +152,7 @@ def networks_table(record: PastRuns, *, short: bool = False) -> Table:
         Line(net.label, net.about, net.figures, color=net.color, mark="best student" if net == best else "")
         for net in networks_of(record)
     ]
-    return build("Network", wanted, lines)
+    return build("Network", columns, lines)
 
 
 def cost_plots(record: PastRuns) -> list[Drawn]:
@@ -162,15 +162,15 @@ def cost_plots(record: PastRuns) -> list[Drawn]:
     metric, drawings = record.runs[0].metric, []
     for measure in COSTS:
         costs = [(net, net.figures.get(measure, Figure()).value) for net in networks_of(record) if net.done]
-        known = [(net, cost) for net, cost in costs if cost is not None and net.score is not None]
-        if len(known) < 2:
+        with_both = [(net, cost) for net, cost in costs if cost is not None and net.score is not None]
+        if len(with_both) < 2:
             continue
         about = record.measures[measure]
         unit, size = about.unit, 1.0
         if unit == "bytes":
-            scale = byte_unit(cost for _, cost in known)
+            scale = byte_unit(cost for _, cost in with_both)
             unit, size = scale.name, scale.size
-        points = [Point(net.label, cost / size, net.score or 0, net.color) for net, cost in known]
+        points = [Point(net.label, cost / size, net.score or 0, net.color) for net, cost in with_both]
         titles = record.measures[metric].title, f"{about.title}, {unit}"
         drawings.append(Drawn(about.title, pareto_plot(points, *titles, f"costs-{measure}")))
     return drawings

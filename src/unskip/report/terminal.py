@@ -187,14 +187,14 @@ def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
 def _parts(columns: list[list[str]], room: int) -> Iterator[list[list[str]]]:
     """The columns in groups that are not wider than the room beside the labels."""
     part: list[list[str]] = []
-    left = room
+    width_left = room
     for column in columns:
         needed = 2 + max(cell_len(line) for text in column for line in text.split("\n"))
-        if part and needed > left:
+        if part and needed > width_left:
             yield part
-            part, left = [], room
+            part, width_left = [], room
         part.append(column)
-        left -= needed
+        width_left -= needed
     yield part
 
 

@@ -88,12 +88,12 @@ def tried_drawings(record: Shrink) -> list[Drawn]:
             for number, trial in enumerate(ordered(record), 1)
             if trial is not record.winning_trial and trial.score is not None
         ]
-        known = [(label, score, figure, color) for color, (label, (score, figure)) in enumerate(ends.items())]
-        known += [(label, score, figure, _TRIAL) for label, score, figure in drawn if score is not None]
-        known = [each for each in known if each[2].value is not None]
-        if len(known) < 2 or all(color == _TRIAL for *_, color in known):
+        drawable = [(label, score, figure, color) for color, (label, (score, figure)) in enumerate(ends.items())]
+        drawable += [(label, score, figure, _TRIAL) for label, score, figure in drawn if score is not None]
+        drawable = [each for each in drawable if each[2].value is not None]
+        if len(drawable) < 2 or all(color == _TRIAL for *_, color in drawable):
             continue
-        unit, size = _scale(about, [most, *(figure.value or 0 for *_, figure, _ in known)])
+        unit, size = _scale(about, [most, *(figure.value or 0 for *_, figure, _ in drawable)])
         points = [
             Point(
                 label,
@@ -103,7 +103,7 @@ def tried_drawings(record: Shrink) -> list[Drawn]:
                 None if figure.low is None or figure.high is None else (figure.low / size, figure.high / size),
                 short=color == _TRIAL,
             )
-            for label, score, figure, color in known
+            for label, score, figure, color in drawable
         ]
         cost = ", ".join(filter(None, (about.title, unit)))
         drawings.append(Drawn(about.title, pareto_plot(points, title, cost, f"tried-{name}", limit=most / size)))

@@ -81,12 +81,12 @@ class FeatureReuse(AnalysisOfRuns):
             own, alike = Course.begun(subject), Course.begun(subject)
             in_out: dict[str, dict[int, float]] = {}
             to_teacher: dict[str, dict[int, float]] = {}
-            for kept in (*runs.epochs_of(subject, epochs), None):
-                for run, net in subject.nets(kept):
-                    at = subject.trained_for if kept is None else kept
+            for snapshot in (*runs.epochs_of(subject, epochs), None):
+                for run, net in subject.nets(snapshot):
+                    at = subject.trained_for if snapshot is None else snapshot
                     runs.say(f"blocks of {subject.label} after {at} epochs, seed {run.seed}")
                     inside, across, steady = {}, {}, []
-                    looked_at = net if kept is None else with_own_statistics(net, pictures)
+                    looked_at = net if snapshot is None else with_own_statistics(net, pictures)
                     for place, (given, returned) in block_maps(looked_at, pictures).items():
                         output = gram(returned)
                         inside[place] = cka(gram(given), output)
@@ -96,7 +96,7 @@ class FeatureReuse(AnalysisOfRuns):
                             across[place] = cka(output, teachers[run.label][place])
                     own.add(at, run.seed, _mean([inside[place] for place in steady]))
                     alike.add(at, run.seed, _mean(list(across.values())))
-                    if kept is None:
+                    if snapshot is None:
                         for found, by_block in ((in_out, inside), (to_teacher, across)):
                             for place, value in by_block.items():
                                 found.setdefault(place, {})[run.seed] = 0.0 if math.isnan(value) else value

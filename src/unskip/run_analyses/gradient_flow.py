@@ -92,11 +92,11 @@ class GradientFlow(AnalysisOfRuns):
                 continue  # its training is looked at under the first network that comes out of it
             parts: dict[str, dict[int, dict[int, float]]] = {}
             course = Course.begun(subject)
-            for kept in (*runs.epochs_of(subject, epochs), None):
+            for snapshot in (*runs.epochs_of(subject, epochs), None):
                 for run in subject.runs:
-                    at = subject.trained_for if kept is None else kept
+                    at = subject.trained_for if snapshot is None else snapshot
                     runs.say(f"gradients of {subject.label} after {at} epochs, seed {run.seed}")
-                    norm_of = _norms(run, subject, kept, at, batches)
+                    norm_of = _norms(run, subject, snapshot, at, batches)
                     for part, norm in norm_of.items():
                         if norm:
                             parts.setdefault(part, {}).setdefault(at, {})[run.seed] = norm
@@ -187,7 +187,7 @@ def gradient_norms(
     return totals
 
 
-def _norms(run: TrainedRun, subject: Subject, kept: int | None, at: int, count: int) -> dict[str, float]:
+def _norms(run: TrainedRun, subject: Subject, snapshot: int | None, at: int, count: int) -> dict[str, float]:
     """Of the batches with which a training goes on after so many epochs."""
     label = run.training_label(subject.net)
     training = run.training(label)
@@ -196,7 +196,7 @@ def _norms(run: TrainedRun, subject: Subject, kept: int | None, at: int, count: 
     task = make_task(**dict(run.recipe.task))
     if teacher is not None:
         task = task.with_teacher(teacher)
-    net = run.in_training(label, kept).requires_grad_()
+    net = run.in_training(label, snapshot).requires_grad_()
     seed = batches_seed(run.recipe, label)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has, and dropout

@@ -92,12 +92,12 @@ class Landscape(AnalysisOfRuns):
         slices = []
         for subject in runs.subjects:
             courses = {name: Course.begun(subject) for name in courses_of}
-            for kept in (*runs.epochs_of(subject, epochs), None):
-                for run, net in subject.nets(kept):
-                    at = subject.trained_for if kept is None else kept
+            for snapshot in (*runs.epochs_of(subject, epochs), None):
+                for run, net in subject.nets(snapshot):
+                    at = subject.trained_for if snapshot is None else snapshot
                     runs.say(f"loss around {subject.label} after {at} epochs, seed {run.seed}")
                     pictures, labels = run.data.labelled_train_images(images, 0)
-                    look = _Look(net if kept is None else with_own_statistics(net, pictures), pictures, labels)
+                    look = _Look(net if snapshot is None else with_own_statistics(net, pictures), pictures, labels)
                     eigen = largest_eigenvalue(look.parameters, look.losses, iterations=iterations, tolerance=tolerance)
                     heights = look.heights(places)
                     numbers = (look.loss(), eigen.value, eigen.residual, negative_share(heights))

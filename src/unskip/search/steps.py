@@ -64,12 +64,12 @@ def fewest(enough: Callable[[Sequence[str]], bool], places: Sequence[str]) -> li
     """Places that are enough and of which none can be left out; None where all of them are not enough."""
     if not enough(places):
         return None
-    left = list(places)
+    places_left = list(places)
     for place in places:
-        without = [other for other in left if other != place]
+        without = [other for other in places_left if other != place]
         if enough(without):
-            left = without
-    return left
+            places_left = without
+    return places_left
 
 
 def removal_of(removed: Collection[str], places: Sequence[str]) -> list[str]:

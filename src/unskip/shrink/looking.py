@@ -82,13 +82,13 @@ def look(
     check_image_size(recipe, data)
     task = make_task(**dict(recipe.task))
     teacher = requested_teacher(recipe, data)
-    wanted = recipe.teacher
+    section = recipe.teacher
     trained, answer = True, None
-    if wanted.weights is not None:
-        load_weights(teacher, Path(wanted.weights))
+    if section.weights is not None:
+        load_weights(teacher, Path(section.weights))
     else:
-        if wanted.initial_weights is not None:
-            load_initial_weights(teacher, Path(wanted.initial_weights))
+        if section.initial_weights is not None:
+            load_initial_weights(teacher, Path(section.initial_weights))
         if file is None or not file.is_file():
             answer = search(teacher, data.image_shape)
         trained = file is not None and (answer is None or answer.fits)

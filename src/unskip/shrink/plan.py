@@ -110,7 +110,7 @@ def make_plan(
     answers = [] if meets else _answers(request, looked, looked_at.figures, Searching(request, seconds, say, compiled))
     candidates = candidates_of(answers, teacher, effort.candidates) if answers else []
     measures = {name: about for answer in answers for name, about in answer.measures.items()} | dict(costs.measures)
-    known = {
+    estimates = {
         "teacher": looked_at,
         "chance": looked.score.chance,
         "teacher_file": file.name,
@@ -123,7 +123,7 @@ def make_plan(
     }
     if not candidates:
         return Plan(
-            **known,
+            **estimates,
             trials=(),
             ways_out=_ways_out(answers[0]) if answers else (),
             step_seconds=0.0,
@@ -139,21 +139,21 @@ def make_plan(
     per_epoch = max(1, data.num_train // recipe.training.batch_size)
     epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
     total = request.seconds or _total(epochs * per_epoch * step, len(candidates), seconds() + end_seconds)
-    left = SPARE * total - seconds() - end_seconds
-    if left < FEWEST_STEPS * step:
+    seconds_left = SPARE * total - seconds() - end_seconds
+    if seconds_left < FEWEST_STEPS * step:
         least = (seconds() + end_seconds + 2 * FEWEST_STEPS * step) / SPARE
         raise UnskipError(
             f"`time` {duration(total)} is too short: what is to be done before and after the training takes "
             f"{duration(seconds() + end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more"
         )
-    count = len(candidates) if request.seconds is None else num_tried(len(candidates), left, step)
-    winner = left * (1 - TRIAL_SHARE if count > 1 else 1)
+    count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, step)
+    winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)
     return Plan(
-        **known,
+        **estimates,
         trials=tuple(candidates[:count]),
         step_seconds=step,
-        training_seconds=left,
-        estimated_seconds=seconds() + left + end_seconds,
+        training_seconds=seconds_left,
+        estimated_seconds=seconds() + seconds_left + end_seconds,
         total_seconds=total,
         winner_epochs=int(winner / step / per_epoch),
     )
@@ -207,15 +207,17 @@ def _answers(request: Request, looked: Looked, teacher: Mapping[str, Figure], se
 
 def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:
     """The budget for images of another size: limits that are relative to the teacher as what they come to."""
-    known = limits()
+    limit_of = limits()
     absolute = dict(budget.limits)
     for name in budget.limits:
-        measure, limit = known[name]
+        measure, limit = limit_of[name]
         if limit.relative:
-            of_same = (other for other, (each, its) in known.items() if each.name == measure.name and not its.relative)
+            of_same = (
+                other for other, (each, its) in limit_of.items() if each.name == measure.name and not its.relative
+            )
             other = next(of_same, _IN_TIME)  # cycles are limited by the time that they take
             del absolute[name]
-            absolute[other] = budget.most[limit.name] * (teacher[known[other][0].name].value or 0)
+            absolute[other] = budget.most[limit.name] * (teacher[limit_of[other][0].name].value or 0)
     return Budget(absolute, budget.element)
 
 

@@ -94,12 +94,12 @@ class Trials:
             part = part.with_training_share(length.share, work.request.recipe.seed)
         recipe = recipe_of(work.looked.recipe, trial, length)
         file = work.folder.trial(trial.label, rung)
-        done = train_trial(trial.words, recipe, work.looked.teacher, part, work.looked.task, file, work.console)
-        tried.net = done.net
-        this = Rung(number=rung, epochs=length.epochs, share=length.share, seconds=done.seconds, score=done.score)
+        trained = train_trial(trial.words, recipe, work.looked.teacher, part, work.looked.task, file, work.console)
+        tried.net = trained.net
+        this = Rung(number=rung, epochs=length.epochs, share=length.share, seconds=trained.seconds, score=trained.score)
         tried.rungs += (this,)
-        work.print(f"  {trial.words}: {percent(done.score)} on {self.scored_on}, {done.seconds:.0f} s")
-        return done.seconds / done.steps
+        work.print(f"  {trial.words}: {percent(trained.score)} on {self.scored_on}, {trained.seconds:.0f} s")
+        return trained.seconds / trained.steps
 
     def _within_budget(self, best: Sequence[Tried]) -> Tried:
         """The best that keeps the budget with the weights that it has now; the best, where none does."""

@@ -65,11 +65,11 @@ def conduct(
     launch: Launch | None = None,
     console: Console | None = None,
     say: Callable[[str], None] = lambda text: None,
-    done: Callable[[int, int], None] = lambda done, of: None,
+    measured: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[Record, Outcome]:
     """Run what is not done of a study, and write its record and its page. Stopped at any moment, the same call goes on.
 
-    ``say`` is told what is being done, ``done`` how much of it, of how much. Raises `UnskipError` for what cannot be
+    ``say`` is told what is being done, ``measured`` how much of how much. Raises `UnskipError` for what cannot be
     used, where another call works in the folder, and where no cell has its images. A cell that fails is in the outcome,
     and in the record.
     """
@@ -80,11 +80,11 @@ def conduct(
             plan = plan_study(prepared.chosen, home)
             if engine.measures_here:
                 say("taking a few steps of every kind of training")
-                measure(plan, home, threads=engine.threads, measured=done)
+                measure(plan, home, threads=engine.threads, measured=measured)
                 plan.check_images()
             show_plan(prepared.study, plan, prepared.chosen, engine, out)
             say("running cells")
-            progress = Progress(plan, prepared.chosen, home, engine, out, done)
+            progress = Progress(plan, prepared.chosen, home, engine, out, measured)
             outcome = carry_out_all(
                 prepared.chosen, home, engine, launch or Launch(), ended=progress.ended, lost=progress.lost
             )

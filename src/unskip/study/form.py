@@ -27,11 +27,11 @@ def filled(template: str, labels: Mapping[str, str]) -> str:
     return _NAMED.sub(lambda match: labels[match[1]], template)
 
 
-def _check_names(template: str, known: Mapping[str, Any], where: str) -> None:
+def _check_names(template: str, names: Mapping[str, Any], where: str) -> None:
     for name in _NAMED.findall(template):
-        if name not in known:
-            axes = ", ".join(known) or "none"
-            raise ValueError(f"{where} names {{{shortened(name)}}}{nearest(name, list(known))} (known here: {axes})")
+        if name not in names:
+            axes = ", ".join(names) or "none"
+            raise ValueError(f"{where} names {{{shortened(name)}}}{nearest(name, list(names))} (known here: {axes})")
 
 
 class Row(Section):
@@ -212,16 +212,18 @@ class StudyForm(Section):
         return self
 
     def _check_quick(self, quick: Quick) -> None:
-        known: dict[str, dict[str, Any]] = {}
+        labels_of: dict[str, dict[str, Any]] = {}
         for grid in self.grids:
             for axis, labels in grid.axes.items():
-                known[axis] = known.get(axis, {}) | labels
+                labels_of[axis] = labels_of.get(axis, {}) | labels
         for axis, kept in quick.axes.items():
-            if axis not in known:
-                raise ValueError(f"quick.axes: no axis {axis!r}{nearest(axis, known)} (known: {', '.join(known)})")
+            if axis not in labels_of:
+                raise ValueError(
+                    f"quick.axes: no axis {axis!r}{nearest(axis, labels_of)} (known: {', '.join(labels_of)})"
+                )
             for label in kept if isinstance(kept, list) else ():
-                if label not in known[axis]:
-                    raise ValueError(f"quick.axes.{axis}: no label {label!r}{nearest(label, known[axis])}")
+                if label not in labels_of[axis]:
+                    raise ValueError(f"quick.axes.{axis}: no label {label!r}{nearest(label, labels_of[axis])}")
         for name in quick.before:
             if name not in self.before:
                 raise ValueError(f"quick.before: no run {name!r}{nearest(name, self.before)}")
@@ -258,6 +260,6 @@ def combinations(grid: Grid) -> Iterator[dict[str, str]]:
             yield combination
 
 
-def _check_row(row: str, known: list[str], where: str) -> None:
-    if row not in known:
-        raise ValueError(f"{where}: no row {shortened(row)!r}{nearest(row, known)} (rows: {', '.join(known)})")
+def _check_row(row: str, rows: list[str], where: str) -> None:
+    if row not in rows:
+        raise ValueError(f"{where}: no row {shortened(row)!r}{nearest(row, rows)} (rows: {', '.join(rows)})")

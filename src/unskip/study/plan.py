@@ -89,12 +89,12 @@ def plan_study(cells: Sequence[Cell], folder: StudyFolder) -> Plan:
         teacher = teacher_key(cell)
         keys = [*([] if teacher is None else [("teacher", teacher)]), *((m, cell.folder) for m in cell.recipe.methods)]
         for key in keys:
-            done = _done(folder, cell, key[0])
+            share_done = _done(folder, cell, key[0])
             if key in trainings:
                 trainings[key].users += 1
-                trainings[key].done = max(trainings[key].done, done)
+                trainings[key].done = max(trainings[key].done, share_done)
             else:
-                trainings[key] = Training(key[0], cell, done=done)
+                trainings[key] = Training(key[0], cell, done=share_done)
     return Plan(Counter(folder.state(cell) for cell in cells), tuple(trainings.values()))
 
 

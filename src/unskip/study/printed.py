@@ -29,13 +29,13 @@ def printed_value(keys: Mapping[str, str | None], origin: str) -> float:
     matching = [fact for fact in facts if all(fact[key] == value for key, value in keys.items())]
     if len(matching) == 1:
         return float(matching[0]["value"])
-    said = ", ".join(f"{key} {value}" for key, value in keys.items())
+    named = ", ".join(f"{key} {value}" for key, value in keys.items())
     if matching:
         apart = [key for key in _KEYS if key not in keys and len({fact[key] for fact in matching}) > 1]
         values = {key: sorted({str(fact[key]) for fact in matching})[:4] for key in apart}
         told = "; ".join(f"{key}: {', '.join(of)}" for key, of in values.items()) or "none of their keys"
-        raise UnskipError(f"{origin}: {len(matching)} printed figures have {said}; tell them apart by {told}")
-    raise UnskipError(f"{origin}: no printed figure has {said}{_misfit(facts, keys)}")
+        raise UnskipError(f"{origin}: {len(matching)} printed figures have {named}; tell them apart by {told}")
+    raise UnskipError(f"{origin}: no printed figure has {named}{_misfit(facts, keys)}")
 
 
 def _misfit(facts: tuple[Mapping[str, Any], ...], keys: Mapping[str, str | None]) -> str:

@@ -46,7 +46,7 @@ def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> 
         try:
             if not _Pruning(student, shape, keep, coupled).prune(ratio, round_to):
                 continue
-            left = _shapes_of_answers(student, shape)
+            answers_left = _shapes_of_answers(student, shape)
         except UnskipError as error:
             refused = refused or error
             continue
@@ -56,7 +56,7 @@ def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> 
                 "layers, blocks or stages that must keep theirs"
             )
             continue
-        assert left == answers, "what the network answers has kept its channels"
+        assert answers_left == answers, "what the network answers has kept its channels"
         return student
     if refused is not None:
         raise refused

@@ -123,13 +123,13 @@ def _seconds(phase: Phase, batches: TrainingBatches, fabric: Fabric, settings: T
             _wait(fabric)
             times.append(time.perf_counter() - started)
             started = time.perf_counter()
-            kept = times[len(times) // 2 :]
+            late_times = times[len(times) // 2 :]
             spent = started - began
-            due = len(times) >= _LEAST and spent > _SHARE * steps * median(kept)
+            due = len(times) >= _LEAST and spent > _SHARE * steps * median(late_times)
             # One process decides, so that all take as many steps.
             if fabric.broadcast(due or spent > within or len(times) >= _MOST):
                 break
-    return sum(kept) / len(kept)
+    return sum(late_times) / len(late_times)
 
 
 def _endless(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:

@@ -131,13 +131,13 @@ def decided(
     if batches is None or len(ways) == 1 or steps < _LEAST_STEPS or fabric.world_size > 1:
         return first
     images, labels = next(batches)
-    kept = cache_folder() / "steps" / f"{_key(settings, loss, images)}.json"
-    times = _read(kept, describe_numerics(first))
+    file = cache_folder() / "steps" / f"{_key(settings, loss, images)}.json"
+    times = _read(file, describe_numerics(first))
     if times is None:
         with random_as_it_was(fabric):
             times = _times(ways, loss, images, labels, fabric, steps)
         with contextlib.suppress(OSError):  # a cache that cannot be written is none
-            write_json(kept, times)
+            write_json(file, times)
     return _fastest(ways, times)
 
 
