@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from unskip.compare import Trained, machine_load, results_of
+from unskip.compare import TrainedNet, machine_load, results_of
 from unskip.compare.runs import settings_of
 from unskip.errors import UnskipError
 from unskip.files import write_bytes, write_json
@@ -18,7 +18,19 @@ from unskip.inputs import check_files, check_inputs
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
-from unskip.planned import (
+from unskip.recipe import Recipe, TrainingRecipe
+from unskip.recipe_nets import (
+    batches_seed,
+    check_image_size,
+    check_nets,
+    requested_student,
+    requested_teacher,
+    seed_for,
+)
+from unskip.records import Run
+from unskip.report import write_report, write_report_so_far
+from unskip.run_folder import RunFolder, only_process, open_run_folder
+from unskip.run_plan import (
     data_of_run,
     described,
     kept_snapshots,
@@ -28,18 +40,6 @@ from unskip.planned import (
     total_seconds,
     trains_teacher,
 )
-from unskip.recipe import Recipe, TrainingRecipe
-from unskip.records import Run
-from unskip.report import write_report, write_report_so_far
-from unskip.requested import (
-    batches_seed,
-    check_image_size,
-    check_nets,
-    requested_student,
-    requested_teacher,
-    seed_for,
-)
-from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.tasks import make_task
 from unskip.teacher_check import look_at_teacher
 from unskip.training import (
@@ -170,7 +170,7 @@ class _Run:
 
     # Teacher
 
-    def _teacher(self) -> Trained:
+    def _teacher(self) -> TrainedNet:
         section = self.recipe.teacher
         net = requested_teacher(self.recipe, self.data)
         if not trains_teacher(self.recipe):
@@ -179,7 +179,7 @@ class _Run:
                 load_weights(net, Path(section.weights))
                 origin = f"from {section.weights}"
             self._say(f"teacher: {section.net} {origin}")
-            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
+            return self._looked_at(TrainedNet("teacher", "teacher", net.eval(), None, [], reused=True))
         if section.initial_weights is not None:
             load_initial_weights(net, Path(section.initial_weights))
         home = teacher_home(self.recipe, self.data, self.folder, net, processes=self.fabric.world_size)
@@ -201,9 +201,9 @@ class _Run:
             for there, here in shared.items():
                 write_bytes(there, here.read_bytes())
         reused = not self.folder.trained_here("teacher")
-        return self._looked_at(Trained("teacher", "teacher", net, None, history, reused=reused))
+        return self._looked_at(TrainedNet("teacher", "teacher", net, None, history, reused=reused))
 
-    def _looked_at(self, teacher: Trained) -> Trained:
+    def _looked_at(self, teacher: TrainedNet) -> TrainedNet:
         """The teacher with its accuracy, saved. `UnskipError` for one that nobody should learn from."""
         net = teacher.net.to(self.fabric.device)
         teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
@@ -213,7 +213,7 @@ class _Run:
 
     # Students
 
-    def _students(self, label: str, teacher: StagedNet) -> list[Trained]:
+    def _students(self, label: str, teacher: StagedNet) -> list[TrainedNet]:
         method = method_from(label, self.recipe.methods[label])
         requested = requested_student(self.recipe, self.data, teacher)
         trained, history = self._trained(label, requested, method, teacher, self.recipe.training)
@@ -226,7 +226,7 @@ class _Run:
             if place != label and place in self.recipe.methods:
                 raise UnskipError(f"methods.{place}: the network {name} of methods.{label} is called so; rename one")
             self._save(place, net)
-            students.append(Trained(place, "student", net, method.name, history, training=label))
+            students.append(TrainedNet(place, "student", net, method.name, history, training=label))
         return students
 
     # Both

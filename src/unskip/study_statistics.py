@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unskip.records import Counted, Derived, Entry, Order, Study
+from unskip.records import Conclusion, Counted, Derived, Entry, Study
 from unskip.records.study import Value
 
 Verdict = Literal["holds", "reversed", "not shown"]
@@ -187,7 +187,7 @@ def _is_within(value: float, counted: Counted) -> bool:
     return below and (counted.above is None or value > counted.above)
 
 
-def compare(study: Study, order: Order) -> tuple[Compared, ...]:
+def compare(study: Study, order: Conclusion) -> tuple[Compared, ...]:
     """An order in every column, then in all of them together; between columns, in every row.
 
     Together: within each seed the mean over those columns that have figures of both rows, in the seeds that all of
@@ -206,7 +206,7 @@ def compare(study: Study, order: Order) -> tuple[Compared, ...]:
     return tuple(compared)
 
 
-def _pairs(study: Study, order: Order) -> dict[str, tuple[Entry | Derived, Entry | Derived]]:
+def _pairs(study: Study, order: Conclusion) -> dict[str, tuple[Entry | Derived, Entry | Derived]]:
     """What is compared by where it stands; empty where the study has no such rows, and no such columns."""
     by_rows = {order.better, order.than} <= set(study.rows)
     pairs = {}

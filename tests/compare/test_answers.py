@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from unskip.compare.answers import NUM_SHOWN, Answered, compare_answers, compared
+from unskip.compare.answers import NUM_SHOWN, AnsweredBatch, compare_answers, compared
 from unskip.data import load_data
 from unskip.errors import UnskipError
 from unskip.export import export_net
@@ -32,7 +32,7 @@ def batches_of(teacher, winner, labels, size, shape=(1, 2, 2)):
             return torch.full(shape, (start + place) % 256, dtype=torch.uint8)
 
         part = slice(start, start + size)
-        yield Answered(teacher[part], winner[part], labels[part], pixels)
+        yield AnsweredBatch(teacher[part], winner[part], labels[part], pixels)
 
 
 def softmax(row):

@@ -9,7 +9,7 @@ from unskip import make_net, run_recipe
 from unskip.edits import without_shortcuts
 from unskip.methods import METHODS, method_from
 from unskip.recipe import recipe_from
-from unskip.requested import batches_seed
+from unskip.recipe_nets import batches_seed
 from unskip.run_analyses import read_runs
 from unskip.run_analyses.gradient_flow import GradientFlow, gradient_norms
 

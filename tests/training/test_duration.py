@@ -9,7 +9,7 @@ from unskip import TrainingRecipe, distill, make_net
 from unskip.methods import METHODS
 from unskip.recipe import OneCycle
 from unskip.training.duration import Estimate, estimate, estimate_of, seconds_per_step
-from unskip.training.prepared import prepare_training
+from unskip.training.prepared_training import prepare_training
 
 SETTINGS = TrainingRecipe(epochs=5, batch_size=50, validate_every=2)
 

@@ -11,7 +11,7 @@ from unskip.training import Checkpoint, train_student
 from unskip.training import fastest as module
 from unskip.training.device import describe_numerics, make_fabric
 from unskip.training.fastest import decided, usual
-from unskip.training.prepared import prepare_training
+from unskip.training.prepared_training import prepare_training
 
 CPU = torch.device("cpu")
 FLOAT32 = TrainingRecipe(epochs=2, batch_size=50, precision="float32", validate_every=2)

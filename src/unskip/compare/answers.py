@@ -36,7 +36,7 @@ _Batch = tuple[Tensor, Tensor]  # images and labels
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredBatch:
     """A batch: the logits of both (batch, classes), the labels (batch,), and ``pixels``, which gives one of its images.
 
     That is uint8 (channels, height, width).
@@ -96,7 +96,7 @@ def _net_predict(net: nn.Module, task: Classification) -> Predict:
 
 def _answered(
     teacher: Predict, winner: Predict, data: Data, own: Iterable[_Batch], winner_batches: Iterable[_Batch] | None
-) -> Iterator[Answered]:
+) -> Iterator[AnsweredBatch]:
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (data.mean, data.std))
     pairs = ((batch, batch) for batch in own) if winner_batches is None else zip(own, winner_batches, strict=True)
     for (images, labels), (others_images, others_labels) in pairs:
@@ -106,10 +106,10 @@ def _answered(
         def pixels(place: int, images: Tensor = images) -> Tensor:
             return (255 * (images[place].cpu() * std + mean)).round().clamp(0, 255).to(torch.uint8)
 
-        yield Answered(teacher(images).cpu(), winner(others_images).cpu(), labels.cpu(), pixels)
+        yield AnsweredBatch(teacher(images).cpu(), winner(others_images).cpu(), labels.cpu(), pixels)
 
 
-def compared(batches: Iterable[Answered], classes: Sequence[str]) -> Answers:
+def compared(batches: Iterable[AnsweredBatch], classes: Sequence[str]) -> Answers:
     """The comparison itself, batch by batch.
 
     Images to which the two name different classes are ranked by the total variation between their probabilities,
@@ -151,7 +151,7 @@ def compared(batches: Iterable[Answered], classes: Sequence[str]) -> Answers:
 
 
 def _furthest(
-    batch: Answered, apart: Tensor, first: int, full: tuple[float, int, Disagreement] | None
+    batch: AnsweredBatch, apart: Tensor, first: int, full: tuple[float, int, Disagreement] | None
 ) -> Iterator[tuple[float, int, Disagreement]]:
     """The images of a batch that may be among the furthest, the key to sort them by in front.
 

@@ -66,7 +66,7 @@ class WordTable(Record):
         return self
 
 
-class Line(Record):
+class PlotLine(Record):
     """Points of a curve; ``y`` is None where there is none, ``spread`` the half of a band around it."""
 
     label: str
@@ -85,7 +85,7 @@ class Lines(Record):
     y_title: str
     ticks: tuple[str, ...] = ()
     logarithmic: bool = False
-    lines: tuple[Line, ...]
+    lines: tuple[PlotLine, ...]
 
 
 class Cloud(Record):

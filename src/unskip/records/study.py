@@ -122,7 +122,7 @@ class Counted(Record):
         return self
 
 
-class Order(Record):
+class Conclusion(Record):
     """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words.
 
     ``columns`` is the pattern of the columns in which it is said of two rows, None where it is said of all.
@@ -152,7 +152,7 @@ class Study(Record):
     entries: tuple[Entry, ...] = ()
     derived: tuple[Derived, ...] = ()
     counted: tuple[Counted, ...] = ()
-    orders: tuple[Order, ...] = ()
+    orders: tuple[Conclusion, ...] = ()
     seconds: float = Field(ge=0)
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from unskip.report.labels import End, label_ends, short_label
 from unskip.report.lines import DECISIVE, setting_of
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.svg import NUM_COLORS, canvas, net_color, round_ticks, to_svg
-from unskip.report.table import Line, Table, build
+from unskip.report.table import RowContent, Table, build
 from unskip.units import byte_unit, percent
 
 _IN_SHORT = (*DECISIVE, "parameters", "macs")
@@ -149,7 +149,7 @@ def networks_table(record: PastRuns, *, short: bool = False) -> Table:
     }
     best = facts_of(record).best
     lines = [
-        Line(net.label, net.about, net.figures, color=net.color, mark="best student" if net == best else "")
+        RowContent(net.label, net.about, net.figures, color=net.color, mark="best student" if net == best else "")
         for net in networks_of(record)
     ]
     return build("Network", columns, lines)

@@ -17,9 +17,9 @@ from unskip.errors import UnskipError, nearest
 from unskip.nets import StagedNet
 from unskip.past_runs import read_past_runs
 from unskip.recipe import Recipe, TrainingRecipe, load_recipe
+from unskip.recipe_nets import student_spec, teacher_spec
 from unskip.records import PastRun, Run
 from unskip.records.run_analysis import AnalyzedRun
-from unskip.requested import student_spec, teacher_spec
 from unskip.run_folder import RunFolder
 from unskip.weights import load_net
 

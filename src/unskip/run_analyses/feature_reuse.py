@@ -24,7 +24,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unskip.records.run_analysis import Claim, Line, Lines, PlotGroup, WordTable
+from unskip.records.run_analysis import Claim, Lines, PlotGroup, PlotLine, WordTable
 from unskip.run_analyses._activations import block_maps, with_own_statistics
 from unskip.run_analyses._courses import Course, at_end, course_plot, course_table, end_table, families_of
 from unskip.run_analyses._runs import Runs
@@ -175,7 +175,7 @@ def _over_depth(title: str, curves: Sequence[tuple[Depth, Mapping[str, Mapping[i
         y_title="CKA",
         ticks=tuple(place.replace("stage", "").replace("block", "") for place in ticks),
         lines=tuple(
-            Line(
+            PlotLine(
                 label=depth.label,
                 color=depth.color,
                 x=tuple(float(ticks.index(place)) for place in by_block),

@@ -29,8 +29,8 @@ from unskip.errors import UnskipError
 from unskip.methods import method_from
 from unskip.methods.base import DistillationLoss
 from unskip.methods.ce import CE
-from unskip.records.run_analysis import Claim, Line, Lines, PlotGroup, WordTable
-from unskip.requested import batches_seed
+from unskip.recipe_nets import batches_seed
+from unskip.records.run_analysis import Claim, Lines, PlotGroup, PlotLine, WordTable
 from unskip.run_analyses._courses import Course, after, course_plot, course_table, families_of
 from unskip.run_analyses._runs import Runs, Subject, TrainedRun
 from unskip.run_analyses._words import claim, half_band, logarithms, mean_of
@@ -221,7 +221,7 @@ def _over_depth(family: Sequence[Norms], epochs: int) -> Lines:
         figures = {part: by_epoch[epochs] for part, by_epoch in each.parts.items() if epochs in by_epoch}
         if figures:
             lines.append(
-                Line(
+                PlotLine(
                     label=each.label.rpartition(" ")[2],
                     color=each.color,
                     x=tuple(float(ticks.index(part)) for part in figures),

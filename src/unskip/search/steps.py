@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
-from unskip.search.traced import Traced
+from unskip.search.sub_net_trace import SubNetTrace
 from unskip.surgery import with_lean_stem
 
 
@@ -28,12 +28,12 @@ class StepSearch:
 
     def __init__(self, net: StagedNet, input_shape: tuple[int, int, int]) -> None:
         self.nets = {False: net}
-        self.traced = {False: Traced(net, input_shape)}
+        self.traced = {False: SubNetTrace(net, input_shape)}
         self.places = self.traced[False].places
         self.no_lean_stem = ""
         try:
             lean = with_lean_stem(net)
-            self.traced[True], self.nets[True] = Traced(lean, input_shape), lean
+            self.traced[True], self.nets[True] = SubNetTrace(lean, input_shape), lean
         except UnskipError as error:
             self.no_lean_stem = str(error)
 

@@ -17,7 +17,7 @@ from unskip.nets import StagedNet
 from unskip.records import About, Cell, Figure
 from unskip.runtimes import Estimator, find_runtime
 from unskip.search.measuring import about_ratio, with_ratios
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.tasks import Task
 
 _IMAGES = 256  # on which a file must agree with its network

@@ -16,10 +16,10 @@ from unskip.nets import StagedNet
 from unskip.records import About, EightBits, Figure, Record, Teacher, Trial, WayOut
 from unskip.search import Budget, BudgetAnswer, fit_budget
 from unskip.shrink.candidates import candidates_of, recipe_of
+from unskip.shrink.first_look import FirstLook
 from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, num_tried, rung_sizes
-from unskip.shrink.looking import Looked
 from unskip.shrink.on_target import OnTarget
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.shrink.teacher_file import teacher_file
 from unskip.shrink.trainings import seconds_per_step
 from unskip.surgery import residual_blocks
@@ -80,7 +80,7 @@ class Plan(Record):
 
 def make_plan(
     request: Request,
-    looked: Looked,
+    first_look: FirstLook,
     folder: Path,
     *,
     seconds: Callable[[], float],
@@ -92,33 +92,35 @@ def make_plan(
     The teacher's file is left in ``folder``. ``seconds`` says how long the work has lasted. Raises `UnskipError` where
     the time is too short for a single training.
     """
-    recipe, data, task, teacher = looked.recipe, looked.data, looked.task, looked.teacher
+    recipe, data, task, teacher = first_look.recipe, first_look.data, first_look.task, first_look.teacher
     target = OnTarget(request, say)
     say("the teacher's file")
-    file = teacher_file(request, looked, target, folder)
+    file = teacher_file(request, first_look, target, folder)
     costs = target.costs(folder / file.name, {})
-    end_seconds = _end_seconds(request, file.seconds, looked.evaluation_seconds)
+    end_seconds = _end_seconds(request, file.seconds, first_look.evaluation_seconds)
     looked_at = Teacher(
-        score=looked.score.value,
+        score=first_look.score.value,
         shortcuts=len(residual_blocks(teacher)),
         weights=recipe.teacher.weights,
         input_shape=data.image_shape,
-        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
+        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=first_look.score.images)},
     )
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
-    answers = [] if meets else _answers(request, looked, looked_at.figures, Searching(request, seconds, say, compiled))
+    answers = (
+        [] if meets else _answers(request, first_look, looked_at.figures, Searching(request, seconds, say, compiled))
+    )
     candidates = candidates_of(answers, teacher, effort.candidates) if answers else []
     measures = {name: about for answer in answers for name, about in answer.measures.items()} | dict(costs.measures)
     estimates = {
         "teacher": looked_at,
-        "chance": looked.score.chance,
+        "chance": first_look.score.chance,
         "teacher_file": file.name,
         "eight_bits": file.eight_bits,
         "meets": meets,
         "num_usable": sum(answer.num_usable for answer in answers),
         "measures": measures,
-        "inputs": looked.inputs,
+        "inputs": first_look.inputs,
         "end_seconds": end_seconds,
     }
     if not candidates:
@@ -197,12 +199,14 @@ class Searching:
         )
 
 
-def _answers(request: Request, looked: Looked, teacher: Mapping[str, Figure], search: Searching) -> list[BudgetAnswer]:
+def _answers(
+    request: Request, first_look: FirstLook, teacher: Mapping[str, Figure], search: Searching
+) -> list[BudgetAnswer]:
     """The students with images of the teacher's size, then those with images of every other size that may be taken."""
-    channels, *_ = looked.data.image_shape
+    channels, *_ = first_look.data.image_shape
     absolute = _absolute(request.budget, teacher) if request.image_sizes else None
-    others = [search(looked.teacher, (channels, *size), absolute) for size in request.image_sizes]
-    return [looked.answer or search(looked.teacher, looked.data.image_shape), *others]
+    others = [search(first_look.teacher, (channels, *size), absolute) for size in request.image_sizes]
+    return [first_look.answer or search(first_look.teacher, first_look.data.image_shape), *others]
 
 
 def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:

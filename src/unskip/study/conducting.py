@@ -25,7 +25,7 @@ from unskip.study.running import Launch, Outcome, carry_out_all
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedStudy:
     """A study whose cells are made and checked: all of them, and those that are asked for."""
 
     study: Study
@@ -36,7 +36,7 @@ class Prepared:
 
 def prepare(
     study: Study, folder: Path, *, seeds: Sequence[int], data: Sequence[str] = (), only: Sequence[str] = ()
-) -> Prepared:
+) -> PreparedStudy:
     """The cells of a study in its folder; nothing is written.
 
     Raises `UnskipError` for every mistake in the study, for a folder of another one, and for runs there that were made
@@ -48,10 +48,10 @@ def prepare(
     readings_of(study, cells)
     for cell in cells.cells.values():
         home.check_recipe(cell)
-    return Prepared(study, home, cells, tuple(chosen(study, cells.cells.values(), only)))
+    return PreparedStudy(study, home, cells, tuple(chosen(study, cells.cells.values(), only)))
 
 
-def planned(prepared: Prepared, *, engine: Engine, measured: Measured | None = None) -> Plan:
+def planned(prepared: PreparedStudy, *, engine: Engine, measured: Measured | None = None) -> Plan:
     """What would be done, and how long it takes, by a few steps of each kind of training on this machine."""
     plan = plan_study(prepared.chosen, prepared.folder)
     measure(plan, prepared.folder, threads=engine.threads, measured=measured)
@@ -59,7 +59,7 @@ def planned(prepared: Prepared, *, engine: Engine, measured: Measured | None = N
 
 
 def conduct(
-    prepared: Prepared,
+    prepared: PreparedStudy,
     engine: Engine,
     *,
     launch: Launch | None = None,

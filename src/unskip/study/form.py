@@ -135,7 +135,7 @@ class Counted(Section):
         return self
 
 
-class Order(Section):
+class Conclusion(Section):
     """What the paper concludes: one row is better than another, or one column."""
 
     better: str = Field(description="a row, or a column")
@@ -182,7 +182,7 @@ class StudyForm(Section):
     printed: Keys = Field({}, description="what the printed figures have in common: paper, table, dataset")
     derived: dict[str, Derived] = Field({}, description="rows that are computed from others")
     counted: dict[str, Counted] = Field({}, description="in how many columns a row is below or above a limit")
-    orders: list[Order] = Field([], description="which rows are better than which, as the paper concludes")
+    orders: list[Conclusion] = Field([], description="which rows are better than which, as the paper concludes")
     curves: bool = Field(False, description="show the accuracy by epoch of what is read")
     quick: Quick | None = Field(None, description="the small form, which a machine without a GPU finishes")
 

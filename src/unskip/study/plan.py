@@ -13,9 +13,9 @@ import torch
 from unskip.data import Data
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines
-from unskip.planned import data_of_run, planned_trainings
 from unskip.recipe import Recipe, digest
 from unskip.run_folder import RunFolder
+from unskip.run_plan import data_of_run, planned_trainings
 from unskip.study.cells import Cell, decisive
 from unskip.study.folder import StudyFolder
 from unskip.study.running import teacher_key

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unskip.errors import UnskipError
-from unskip.records import Counted, Derived, Entry, Order, Run, StudyCell
+from unskip.records import Conclusion, Counted, Derived, Entry, Run, StudyCell
 from unskip.records import Study as Record
 from unskip.study.cells import Cell, Cells
 from unskip.study.folder import StudyFolder
@@ -47,7 +47,7 @@ def results_of(study: Study, cells: Cells, folder: Path) -> Record:
             Counted(name=name, row=counted.row, below=counted.below, above=counted.above)
             for name, counted in study.form.counted.items()
         ),
-        orders=tuple(Order(**order.model_dump()) for order in study.form.orders),
+        orders=tuple(Conclusion(**order.model_dump()) for order in study.form.orders),
         seconds=sum(run.seconds for run in runs.values()),
     )
 

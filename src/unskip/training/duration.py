@@ -21,7 +21,7 @@ from unskip.tasks import Task
 from unskip.training.device import random_as_it_was
 from unskip.training.fit import TrainingBatches
 from unskip.training.phase import running
-from unskip.training.prepared import PreparedTraining, prepare_training
+from unskip.training.prepared_training import PreparedTraining, prepare_training
 
 _LEAST, _MOST = 10, 50  # timed steps of a phase, where the time allows
 _SHARE = 0.01  # of a training that is spent on saying how long it will take

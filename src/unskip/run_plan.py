@@ -18,7 +18,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet, num_kept_additions, unknown_shortcuts
 from unskip.recipe import Recipe, TrainingRecipe, digest
-from unskip.requested import batches_seed, check_image_size, check_nets, requested_student, requested_teacher
+from unskip.recipe_nets import batches_seed, check_image_size, check_nets, requested_student, requested_teacher
 from unskip.run_folder import RunFolder, check_run_folder
 from unskip.surgery import residual_blocks
 from unskip.tasks import make_task

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from unskip.records import About, Figure, Rung, Shrink, Trial
 from unskip.report.drawings import Drawn
 from unskip.report.pareto import Point, pareto_plot
-from unskip.report.table import DASH, Entry, Line, Table, build
+from unskip.report.table import DASH, Entry, RowContent, Table, build
 from unskip.units import byte_unit, count_unit, percent, writer
 
 _TEACHER, _WINNER, _TRIAL = 0, 1, 2  # numbers of colours
@@ -25,9 +25,9 @@ def tried_table(record: Shrink) -> Table:
     """Every trial under its number, with what it costs on the target and its score after every rung."""
     trials, winner = ordered(record), record.winning_trial
     measures = {name: record.measures[name] for name in record.most}
-    lines = [Line("teacher", record.net, record.teacher.figures)]
+    lines = [RowContent("teacher", record.net, record.teacher.figures)]
     lines += [
-        Line(
+        RowContent(
             f"{number}: {trial.words}",
             "; ".join(filter(None, (trial.method, trial.dropped))),
             trial.figures,
@@ -118,7 +118,7 @@ def _scale(about: About, values: list[float]) -> tuple[str, float]:
 
 
 @dataclass(frozen=True)
-class Further:
+class FurtherTrial:
     """A trial that costs less than the winner's, or scored more after as long a training.
 
     ``cost`` and ``winners`` are what is limited and what it saves the most of, as they are written, ``share`` the one
@@ -141,7 +141,7 @@ class Further:
         return self.share < _CHEAPER
 
 
-def steps_further(record: Shrink) -> list[Further]:
+def steps_further(record: Shrink) -> list[FurtherTrial]:
     """What it would cost to go further, step by step to the cheapest; at most six."""
     winner = record.winning_trial
     if winner is None:
@@ -152,7 +152,7 @@ def steps_further(record: Shrink) -> list[Further]:
     return sorted(worth, key=lambda step: -step.share)[:_MOST_FURTHER]
 
 
-def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> Further | None:
+def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> FurtherTrial | None:
     """A trial beside the winner's; None where they have no limited figure in common."""
     shares = {}
     for name in record.most:
@@ -168,4 +168,4 @@ def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> Further |
     both = list(zip(trial.rungs, winner.rungs, strict=False))
     rung, difference = (both[-1][0], both[-1][0].score - both[-1][1].score) if both else (None, 0.0)
     winners = f"{write(own)} {unit}".strip()
-    return Further(number, trial.words, about.title, write(value), winners, share, rung, difference)
+    return FurtherTrial(number, trial.words, about.title, write(value), winners, share, rung, difference)
