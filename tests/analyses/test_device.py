@@ -119,14 +119,14 @@ def test_a_cache_fits_whatever_it_holds(monkeypatch):
 
 
 def test_json_has_every_group_with_edits_as_recipes_take_them():
-    found = json.loads(json.dumps(inspected(8 * KIB).to_json()))["device"]
-    assert (found["fits"], found["sram_bytes"], found["available_bytes"]) == (False, 9 * KIB, 8 * KIB)
-    assert (found["peak_at"], found["peak"]["operation"], found["holding"]) == (
+    record = json.loads(json.dumps(inspected(8 * KIB).to_json()))["device"]
+    assert (record["fits"], record["sram_bytes"], record["available_bytes"]) == (False, 9 * KIB, 8 * KIB)
+    assert (record["peak_at"], record["peak"]["operation"], record["holding"]) == (
         "stage1.block1",
         "Conv2D",
         ["stage1.block1"],
     )
-    last = found["groups"][-1]
+    last = record["groups"][-1]
     assert (last["edits"], last["figures"]["cycles"], last["shortcuts"]) == (["without_shortcuts"], 500, 0)
 
 

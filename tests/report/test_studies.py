@@ -32,7 +32,7 @@ LABELS = some.one_of(
 ).filter(str.strip)
 
 
-def made(rows, columns, seeds, *, missing=(), printed=None, **other):
+def study_with(rows, columns, seeds, *, missing=(), printed=None, **other):
     """A study whose every cell is one run; ``missing`` are places in it that have no results."""
     cells, entries = [], []
     for place, column in enumerate(columns):
@@ -67,11 +67,11 @@ def studies():
     return {
         "whole": whole,
         "quick": study(quick=True, reduced="14 layers for 18, 8 epochs"),
-        "one seed": made(["A", "B"], ["x"], (4,), orders=(Conclusion(better="A", than="B"),), printed=91.0),
+        "one seed": study_with(["A", "B"], ["x"], (4,), orders=(Conclusion(better="A", than="B"),), printed=91.0),
         "nothing yet": whole.model_copy(update=unmeasured),
         "no rows": study(entries=[], derived=[], cells=[], orders=[], counted=[]),
-        "wide": made(rows, columns, (0, 1), missing={(2, 0), (2, 1)}),
-        "hostile": made(
+        "wide": study_with(rows, columns, (0, 1), missing={(2, 0), (2, 1)}),
+        "hostile": study_with(
             [HOSTILE, SIGNS, "[1]", "*"],
             [SIGNS, "a\nb", HOSTILE],
             (0, 1),
@@ -261,7 +261,7 @@ def markdown_rows(text):
 @example(["<", "0\r"], ["a\rb"])
 @given(some.lists(LABELS, min_size=2, max_size=3, unique=True), some.lists(LABELS, min_size=1, max_size=3, unique=True))
 def test_labels_are_labels_whatever_is_in_them(rows, columns):
-    record = made(rows, columns, (0, 1), orders=(Conclusion(better=rows[0], than=rows[1], said=columns[0]),))
+    record = study_with(rows, columns, (0, 1), orders=(Conclusion(better=rows[0], than=rows[1], said=columns[0]),))
     assert all(len(row) == 1 + len(columns) for row in markdown_rows(as_markdown(record)))
     page = Page(render_study(record))
     assert page.open == []
