@@ -276,20 +276,20 @@ def test_a_command_can_be_given(command, workplace, monkeypatch):
         known = {option for parameter in group.commands[words[0]].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= {*known, "--help"}
         return  # a placeholder stands for the argument, or the command is only mentioned
-    given = group.commands[words[0]].make_context(words[0], words[1:]).params
+    params = group.commands[words[0]].make_context(words[0], words[1:]).params
     if words[0] == "run" and words[1:]:
         recipe, folder = asked_recipe(
-            given["recipe"],
-            teacher=given["teacher"],
-            methods=given["methods"],
-            data=given["data"],
-            settings=given["settings"] or (),
+            params["recipe"],
+            teacher=params["teacher"],
+            methods=params["methods"],
+            data=params["data"],
+            settings=params["settings"] or (),
         )
         assert find_net(recipe.teacher.net)
-        assert given["recipe"] in named_recipes() or Path(given["recipe"] or ".").exists()
+        assert params["recipe"] in named_recipes() or Path(params["recipe"] or ".").exists()
         assert folder.parent == Path("runs")
-    elif words[0] == "inspect" and given["target"]:
-        assert configured(given["target"])  # compiling takes minutes
+    elif words[0] == "inspect" and params["target"]:
+        assert configured(params["target"])  # compiling takes minutes
     elif words[0] in ("methods", "recipes", "nets", "inspect"):
         result = CliRunner().invoke(app(), words)
         assert result.exit_code == 0, result.output

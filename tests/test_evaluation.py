@@ -17,14 +17,14 @@ def batches_of(images, labels, size):
 def test_equals_sklearn(images, classes):
     logits = torch.randn(images, classes, generator=torch.Generator().manual_seed(images))
     labels = torch.arange(images) % classes
-    found = evaluate(nn.Identity(), batches_of(logits, labels, 16))
+    score = evaluate(nn.Identity(), batches_of(logits, labels, 16))
     known = {"labels": np.arange(classes)}
-    assert found.value == found.figures["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, **known))
+    assert score.value == score.figures["top1"] == pytest.approx(top_k_accuracy_score(labels, logits, k=1, **known))
     if classes < 6:
-        assert "top5" not in found.figures
+        assert "top5" not in score.figures
     else:
-        assert found.figures["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, **known))
-    assert found.images == images
+        assert score.figures["top5"] == pytest.approx(top_k_accuracy_score(labels, logits, k=5, **known))
+    assert score.images == images
 
 
 def test_runs_in_eval_mode_and_gives_the_modes_back():

@@ -101,14 +101,14 @@ def test_metadata_round_trip():
     ],
 )
 def test_metadata_that_do_not_say_how(changes, saying):
-    given = facts(Preprocessing("RGB", (8, 8)))
+    metadata = facts(Preprocessing("RGB", (8, 8)))
     for name, value in changes.items():
-        if name in given:
-            given = {key: text for key, text in given.items() if key != name} | ({name: value} if value else {})
+        if name in metadata:
+            metadata = {key: text for key, text in metadata.items() if key != name} | ({name: value} if value else {})
         else:
-            given["preprocessing"] = json.dumps({**json.loads(given["preprocessing"]), name: value})
+            metadata["preprocessing"] = json.dumps({**json.loads(metadata["preprocessing"]), name: value})
     with pytest.raises(UnskipError, match=saying):
-        prepare(noise(9, 9), given)
+        prepare(noise(9, 9), metadata)
 
 
 def test_an_image_that_cannot_be_read_is_named(tmp_path):

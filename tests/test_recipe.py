@@ -11,7 +11,7 @@ from unskip import UnskipError, load_recipe
 from unskip.listing import named_recipes
 from unskip.methods import method_class
 from unskip.recipe import DataRecipe, OneCycle, Recipe, TrainingRecipe, recipe_from
-from unskip.requested import check_nets
+from unskip.recipe_nets import check_nets
 
 SMALL = {"teacher": {"net": "resnet14"}, "training": {"epochs": 3}}
 

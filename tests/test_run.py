@@ -157,17 +157,17 @@ def test_a_teacher_is_found_again_when_what_made_it_is_the_same(finished, runs, 
 def test_snapshots_are_kept_and_found_again_with_the_teacher(finished, runs):
     """A teacher that was kept without them is trained again, ends with the same bytes, and has them from then on."""
     wanted = ["methods={ce: {}}", "measure.latency=false", "training.snapshots=[0, 1]"]
-    made, again = runs / "snapshots", runs / "snapshots again"
-    assert not run_recipe(recipe_from(SMALL, wanted), made).teacher.reused
+    first, again = runs / "snapshots", runs / "snapshots again"
+    assert not run_recipe(recipe_from(SMALL, wanted), first).teacher.reused
     assert run_recipe(recipe_from(SMALL, wanted), again).teacher.reused
-    assert {path.name for path in (made / "snapshots").iterdir()} == {"teacher", "ce"}
+    assert {path.name for path in (first / "snapshots").iterdir()} == {"teacher", "ce"}
     for place in ("trained/teacher", "snapshots/teacher/epoch-0", "snapshots/teacher/epoch-1", "snapshots/ce/epoch-1"):
         file = f"{place}.safetensors"
-        assert (made / file).read_bytes() == (again / file).read_bytes()
+        assert (first / file).read_bytes() == (again / file).read_bytes()
     name = "trained/teacher.safetensors"
-    assert (made / name).read_bytes() == (finished[0] / name).read_bytes()
-    fresh, _ = load_net(made / "snapshots/ce/epoch-0.safetensors")
-    trained, _ = load_net(made / "trained/ce.safetensors")
+    assert (first / name).read_bytes() == (finished[0] / name).read_bytes()
+    fresh, _ = load_net(first / "snapshots/ce/epoch-0.safetensors")
+    trained, _ = load_net(first / "trained/ce.safetensors")
     assert fresh.spec == trained.spec
     assert int(fresh.stem[1].num_batches_tracked) == 0 < int(trained.stem[1].num_batches_tracked)
 

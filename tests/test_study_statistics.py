@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from records import samples
 from scipy.stats import t
 
-from unskip.records import Counted, Derived, Entry, Order, Study
+from unskip.records import Conclusion, Counted, Derived, Entry, Study
 from unskip.study_statistics import compare, count, derive, gap_of, matches, paired, spread_of
 
 FIGURES = some.floats(0, 100, allow_nan=False)
@@ -170,7 +170,7 @@ def test_an_order_is_compared_in_every_column_and_in_all_together():
         entry("A", "z", [], printed=80.0),
         entry("B", "z", [1.0]),
     )
-    x, y, z, together = compare(record, Order(better="A", than="B"))
+    x, y, z, together = compare(record, Conclusion(better="A", than="B"))
     assert (x.place, x.difference, x.printed) == (
         "x",
         paired({0: 1.0, 1: 0.8, 2: 1.2}, dict.fromkeys(range(3), 0)),
@@ -187,7 +187,7 @@ def test_an_order_is_compared_in_every_column_and_in_all_together():
 
 def test_where_less_is_better_the_signs_are_turned():
     record = study(entry("A", "x", [5.0, 5.1], "error", 4.0), entry("B", "x", [7.0, 7.2], "error", 6.0))
-    (x,) = compare(record, Order(better="A", than="B"))
+    (x,) = compare(record, Conclusion(better="A", than="B"))
     assert (x.difference.mean, x.printed, x.verdict) == (pytest.approx(2.05), 2.0, "holds")
 
 
@@ -197,16 +197,16 @@ def test_columns_are_compared_in_every_row():
         entry("ResNet-20", "DDNN", [91.0, 91.2]),
         entry("ResNet-32", "EKD", [93.0, 93.1]),
     )
-    assert [each.place for each in compare(record, Order(better="EKD", than="DDNN"))] == ["ResNet-20"]
+    assert [each.place for each in compare(record, Conclusion(better="EKD", than="DDNN"))] == ["ResNet-20"]
 
 
 def test_rows_are_compared_in_the_columns_of_a_pattern():
     record = study(
         *(entry(row, column, [90.0, 90.1]) for row in "AB" for column in ("20 (full)", "14 (sub)", "8 (sub)"))
     )
-    places = [each.place for each in compare(record, Order(better="A", than="B", columns="*(sub)"))]
+    places = [each.place for each in compare(record, Conclusion(better="A", than="B", columns="*(sub)"))]
     assert places == ["14 (sub)", "8 (sub)", None]
-    assert compare(record, Order(better="A", than="B", columns="nothing")) == ()
+    assert compare(record, Conclusion(better="A", than="B", columns="nothing")) == ()
 
 
 def test_units_are_not_put_together_and_what_is_not_there_is_not_compared():
@@ -216,14 +216,14 @@ def test_units_are_not_put_together_and_what_is_not_there_is_not_compared():
         entry("C", "x", [90.0]),
         entry("D", "minutes", [90.0], "minutes"),
     )
-    assert [each.place for each in compare(record, Order(better="A", than="B"))] == ["x", "minutes"]
-    assert compare(record, Order(better="C", than="D")) == ()
-    assert compare(record, Order(better="A", than="nothing")) == ()
+    assert [each.place for each in compare(record, Conclusion(better="A", than="B"))] == ["x", "minutes"]
+    assert compare(record, Conclusion(better="C", than="D")) == ()
+    assert compare(record, Conclusion(better="A", than="nothing")) == ()
 
 
 def test_an_order_may_be_of_some_columns():
     rows = [entry(row, column, [50, 60]) for row in "AB" for column in ("full", "sub 1", "sub 2")]
-    compared = compare(study(*rows), Order(better="A", than="B", columns="sub *"))
+    compared = compare(study(*rows), Conclusion(better="A", than="B", columns="sub *"))
     assert [each.place for each in compared] == ["sub 1", "sub 2", None]
 
 

@@ -101,7 +101,7 @@ def accuracy(top1, images=1000, chance=0.1):
 
 
 @pytest.mark.parametrize(
-    ("found", "given", "stated", "words"),
+    ("score", "trained_elsewhere", "stated", "words"),
     [
         (accuracy(0.1), False, None, "at chance"),
         (accuracy(0.12), False, None, None),
@@ -116,8 +116,8 @@ def accuracy(top1, images=1000, chance=0.1):
         (accuracy(0.81), True, 0.918, None),
     ],
 )
-def test_what_makes_a_teacher_worthless(found, given, stated, words):
-    said = weakness(found, given=given, stated=stated)
+def test_what_makes_a_teacher_worthless(score, trained_elsewhere, stated, words):
+    said = weakness(score, trained_elsewhere=trained_elsewhere, stated=stated)
     assert said is None if words is None else words in said
 
 

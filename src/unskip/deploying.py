@@ -96,21 +96,21 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
     tree = recipe.model_dump(mode="json", exclude=_OF_ONE_SOURCE if argument else None) if recipe else {}
     tree |= data_section(argument) if argument else {}
     tree["image_size"] = list(info.image_shape[1:])
-    wanted = recipe_from({"data": tree}, settings).data
-    if wanted.size != info.image_shape[1:]:
+    section = recipe_from({"data": tree}, settings).data
+    if section.size != info.image_shape[1:]:
         height, width = info.image_shape[1:]
         raise UnskipError(
-            f"the network reads images of {height}x{width} pixels, so data.image_size cannot be {wanted.image_size}; "
+            f"the network reads images of {height}x{width} pixels, so data.image_size cannot be {section.image_size}; "
             "leave it out, and images of other sizes are brought to that one"
         )
-    if run is not None and recipe is not None and argument is None and wanted.path == recipe.path:
-        wanted = run.located(wanted)
-        if wanted.name in ("image_folder", "images", "parquet") and not wanted.folder.exists():
+    if run is not None and recipe is not None and argument is None and section.path == recipe.path:
+        section = run.located(section)
+        if section.name in ("image_folder", "images", "parquet") and not section.folder.exists():
             raise UnskipError(
-                f"the images of the run {run.path} are not in {wanted.path}; say with `data` where they are"
+                f"the images of the run {run.path} are not in {section.path}; say with `data` where they are"
             )
     data = load_data(
-        wanted,
+        section,
         device="cpu",
         normalization=Normalization(info.mean, info.std),
         preprocessing=info.preprocessing,
@@ -126,10 +126,10 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
     return data
 
 
-def check_classes(data: Data, known: Sequence[str], who: str) -> None:
+def check_classes(data: Data, expected: Sequence[str], who: str) -> None:
     """Raise `UnskipError` where the classes of the data are not those that a network knows."""
-    if data.classes != known:
-        there, here = (f"{len(names)} classes ({', '.join(names[:4])}, ..)" for names in (known, data.classes))
+    if data.classes != expected:
+        there, here = (f"{len(names)} classes ({', '.join(names[:4])}, ..)" for names in (expected, data.classes))
         raise UnskipError(f"{who} knows {there}, the data has {here}")
 
 

@@ -27,14 +27,14 @@ _PACKAGES = (
 
 def describe_environment() -> dict[str, str | int]:
     """Versions, processor, cores and accelerator."""
-    found: dict[str, str | int] = {"unskip": version("unskip"), "python": platform.python_version()}
+    facts: dict[str, str | int] = {"unskip": version("unskip"), "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            facts[package] = version(package)
         except PackageNotFoundError:
             continue
     capabilities = torch.cpu.get_capabilities()
-    return found | {
+    return facts | {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": str(capabilities.get("cpu_name") or platform.processor() or "unknown"),
         "bf16_on_cpu": " ".join(name for name in ("amx_bf16", "avx512_bf16", "bf16") if capabilities.get(name)) or "no",

@@ -27,7 +27,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}..{text[-_LONGEST // 4 :]}"
 
 
-def nearest(word: str, known: Collection[str]) -> str:
+def nearest(word: str, words: Collection[str]) -> str:
     """``; did you mean 'X'?`` for the nearest known word, or nothing when none is near."""
-    near = difflib.get_close_matches(shortened(word), list(known), n=1)
+    near = difflib.get_close_matches(shortened(word), list(words), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -90,44 +90,44 @@ def export_target(
     if batch_size is not None:
         live = batch_size * forecast(next(iter(nets.values())), info.image_shape).peak_bytes
         check_memory(live, f"`batch_size` {batch_size}: the feature maps of so many images", "give fewer")
-    seen = data_for(file, info, data, settings)
+    network_data = data_for(file, info, data, settings)
     run = run_of(file)
     task = task_for(file, info) if info.classes or run else None  # without its teacher, the network itself is matched
     if normalization == "inside":
-        seen, task = seen.scaled(), task and task.scaled(info.mean, info.std)
+        network_data, task = network_data.scaled(), task and task.scaled(info.mean, info.std)
     recipe = load_recipe(run.recipe) if run else None
     facts = info.to_json() | {"label": name} | ({"recipe": recipe.digest()} if recipe else {})
-    shown = seen.test_images(images)
-    given: Any = {
+    shown = network_data.test_images(images)
+    arguments: Any = {
         "metadata": facts,
         "normalization": (info.mean, info.std) if normalization == "inside" else None,
         "batch_size": batch_size,
         "backend": backend,
         "task": task,
-        "test": TestPasses(seen),
+        "test": TestPasses(network_data),
     }
     seed, count = recipe.seed if recipe else 0, calibration or CALIBRATION_IMAGES
-    integers: Any = {"calibration": seen.train_images(count, seed)} if any(in_8_bits.values()) else {}
+    integers: Any = {"calibration": network_data.train_images(count, seed)} if any(in_8_bits.values()) else {}
     if max_drop is not None:
         integers["max_drop"] = max_drop
     if any(in_8_bits.values()) and run and recipe and task:
         training = QuantizedTraining(
-            run, recipe, file.stem, seen, task, given["normalization"], console or Console(quiet=True)
+            run, recipe, file.stem, network_data, task, arguments["normalization"], console or Console(quiet=True)
         )
         integers["qat"] = training.for_epochs(_QAT_EPOCHS if qat_epochs is None else qat_epochs)
     if tolerance is not None:
-        given["tolerance"] = tolerance
+        arguments["tolerance"] = tolerance
     for path in places:
         if switchable:
-            yield from export_switchable(nets, path, shown, **given)
+            yield from export_switchable(nets, path, shown, **arguments)
             continue
         compiled: Any = {"device": device} if isinstance(format_for(path).runtime, Estimator) else {}
-        exported = export_net(nets[""], path, shown, **given, **compiled, **(integers if in_8_bits[path] else {}))
+        exported = export_net(nets[""], path, shown, **arguments, **compiled, **(integers if in_8_bits[path] else {}))
         yield exported
         if in_8_bits[path] and run:
-            target_name = device.target if compiled and device else given["backend"]
+            target_name = device.target if compiled and device else arguments["backend"]
             _keep_figures(run, file.stem, exported, target_name)
-            again = {**given, **compiled, **integers, "max_drop": None, "qat": None}
+            again = {**arguments, **compiled, **integers, "max_drop": None, "qat": None}
             _compare_teacher(run, exported, target_name, shown, again)
 
 
@@ -141,8 +141,8 @@ def _keep_figures(run: RunFolder, label: str, exported: Exported, target: str | 
 
 def cost_of_8_bits(label: str, exported: Exported, target: str | None) -> EightBits:
     """What 8 bits cost a network, as its run folder keeps it; ``target`` names the device or the backend, if any."""
-    done, scores = exported.quantization, exported.scores
-    assert done is not None
+    quantization, scores = exported.quantization, exported.scores
+    assert quantization is not None
     assert scores is not None
     return EightBits(
         label=label,
@@ -151,16 +151,16 @@ def cost_of_8_bits(label: str, exported: Exported, target: str | None) -> EightB
         metric=scores.net.metric,
         images=scores.net.images,
         float32=scores.net.value,
-        post_training=done.post_training.value,
-        quantization_aware=done.quantization_aware and done.quantization_aware.value,
-        epochs=done.epochs,
-        requantized_additions=done.requantized_additions,
-        note=done.note,
+        post_training=quantization.post_training.value,
+        quantization_aware=quantization.quantization_aware and quantization.quantization_aware.value,
+        epochs=quantization.epochs,
+        requantized_additions=quantization.requantized_additions,
+        note=quantization.note,
     )
 
 
 def _compare_teacher(
-    run: RunFolder, exported: Exported, target: str | None, images: Tensor, given: Mapping[str, Any]
+    run: RunFolder, exported: Exported, target: str | None, images: Tensor, arguments: Mapping[str, Any]
 ) -> None:
     """What 8 bits cost the run's teacher after training, for the same target, where nobody has looked yet."""
     known = {(each.label, each.format, each.target) for each in read_eight_bits(run.int8)}
@@ -169,7 +169,7 @@ def _compare_teacher(
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(UnskipError):  # it is not what was asked for
         teacher = load_net(run.weights("teacher"))[0]
         ending = exported.path.name.removeprefix(exported.path.name.partition(".")[0])
-        compared = export_net(teacher, Path(folder) / f"teacher{ending}", images, **given)
+        compared = export_net(teacher, Path(folder) / f"teacher{ending}", images, **arguments)
         _keep_figures(run, "teacher", compared, target)
 
 
@@ -180,21 +180,21 @@ def _depths(target: Path, label: str | None) -> dict[str, Path]:
     named = {net.label: net.training or net.label for net in RunFolder(target).load_results().nets}
     trainings = list(named.values())
     several = list(dict.fromkeys(training for training in trainings if trainings.count(training) > 1))
-    wanted = [training for name, training in named.items() if label in (name, training)] if label else several
-    if not several or not wanted or wanted[0] not in several:
+    chosen = [training for name, training in named.items() if label in (name, training)] if label else several
+    if not several or not chosen or chosen[0] not in several:
         known = f"{', '.join(several)} did" if several else "as embedded_kd does"
         raise UnskipError(
             f"`switchable`: {label or target} is no training that gave networks of several depths; {known}"
         )
-    labels = [name for name, training in named.items() if training == wanted[0]]
-    return {name.removeprefix(f"{wanted[0]}-"): RunFolder(target).weights(name) for name in labels}
+    labels = [name for name, training in named.items() if training == chosen[0]]
+    return {name.removeprefix(f"{chosen[0]}-"): RunFolder(target).weights(name) for name in labels}
 
 
 def _places(
     out: str | Path | None, formats: Sequence[str], name: str, device: Configuration | None = None
 ) -> list[Path]:
     """The files that an export command means; `UnskipError` where they cannot be."""
-    wanted = [find_format(each) for each in dict.fromkeys(formats)]
+    chosen = [find_format(each) for each in dict.fromkeys(formats)]
     if out is not None and not str(out).strip():
         raise UnskipError("`out` is empty; name a file or a folder, or leave it out for this one")
     place = Path() if out is None else Path(out)
@@ -202,7 +202,7 @@ def _places(
     meant = ending_of(place) or nearest(place.suffix.lower(), endings)  # student.pt is a slip
     if meant and not place.is_dir() and not str(out).endswith(("/", os.sep)):
         ending = format_for(place)
-        if wanted and wanted != [ending]:
+        if chosen and chosen != [ending]:
             raise UnskipError(
                 f"`out` {place} names the format {ending.name}; give a folder to write {', '.join(formats)}"
             )
@@ -211,7 +211,7 @@ def _places(
         if place.is_file():
             raise UnskipError(f"`out` {place} is a file, and ends in none of {', '.join(endings)}; name a folder")
         usual = [find_format(device.runtime if device else "onnx")]
-        files = [place / f"{name}{_ending(format_, device)}" for format_ in wanted or usual]
+        files = [place / f"{name}{_ending(format_, device)}" for format_ in chosen or usual]
     for file in files:
         check_writable(file, "`out`")
     return files

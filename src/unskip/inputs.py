@@ -29,19 +29,19 @@ def check_inputs(folder: RunFolder, recipe: Recipe, data: Data, *, write: bool) 
 
     A run that begins keeps what it read in ``inputs.json`` if it is the process to ``write``.
     """
-    found = json.loads(json.dumps(_inputs(recipe, data)))
+    inputs = json.loads(json.dumps(_inputs(recipe, data)))
     before = _before(folder)
-    changed = [name for name in found if name in before and before[name] != found[name]]
+    changed = [name for name in inputs if name in before and before[name] != inputs[name]]
     if "training images" in changed:  # from which the normalisation follows
         changed = [name for name in changed if not name.endswith("normalisation")]
     if changed:
         raise UnskipError(
             f"{folder.path} began with other inputs, and to go on would mix the two; changed since then: "
-            f"{'; '.join(_change(name, before[name], found[name]) for name in changed)}. Bring back what was there, "
+            f"{'; '.join(_change(name, before[name], inputs[name]) for name in changed)}. Bring back what was there, "
             "or begin anew in another `folder`"
         )
     if write:
-        write_json(folder.inputs, found)
+        write_json(folder.inputs, inputs)
 
 
 def file_hash(weights: str) -> str:
@@ -70,12 +70,12 @@ def _inputs(recipe: Recipe, data: Data) -> dict[str, Any]:
 
 def _weights(recipe: Recipe) -> dict[str, str]:
     """The weights files that a recipe names, by its keys."""
-    wanted = {
+    names = {
         "teacher.weights": recipe.teacher.weights,
         "teacher.initial_weights": recipe.teacher.initial_weights,
         "student.initial_weights": recipe.student.initial_weights,
     }
-    return {key: name for key, name in wanted.items() if name is not None}
+    return {key: name for key, name in names.items() if name is not None}
 
 
 def _before(folder: RunFolder) -> dict[str, Any]:

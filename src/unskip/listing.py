@@ -54,13 +54,13 @@ def _shipped(name: str) -> Path:
 class _Folder(Mapping[str, T]):
     """Things by name, each in a file of a folder; the file's name is the thing's name everywhere.
 
-    ``package`` is the folder as a module, ``what`` what a sentence calls the kind; :func:`listed_names` says what
+    ``package`` is the folder as a module, ``noun`` what a sentence calls the kind; :func:`listed_names` says what
     counts. Adding a thing is adding a file.
     """
 
-    def __init__(self, package: str, what: str) -> None:
+    def __init__(self, package: str, noun: str) -> None:
         self.package = package
-        self._what = what
+        self._noun = noun
 
     @abstractmethod
     def _in(self, module: ModuleType, name: str) -> T:
@@ -79,7 +79,7 @@ class _Folder(Mapping[str, T]):
             known = list(self)
             if name not in known:
                 near = nearest(name, known)
-                raise UnskipError(f"no {self._what} {shortened(name)!r}{near} (known: {', '.join(known)})")
+                raise UnskipError(f"no {self._noun} {shortened(name)!r}{near} (known: {', '.join(known)})")
             module = importlib.import_module(f"{self.package}.{name}")
         return self._in(module, name)
 
@@ -90,8 +90,8 @@ class _Folder(Mapping[str, T]):
 class Listing(_Folder[type[T]], Generic[T]):
     """The classes of one kind: a file holds one public class that is a ``kind``."""
 
-    def __init__(self, package: str, kind: type[T], what: str) -> None:
-        super().__init__(package, what)
+    def __init__(self, package: str, kind: type[T], noun: str) -> None:
+        super().__init__(package, noun)
         self._kind = kind
 
     def _in(self, module: ModuleType, name: str) -> type[T]:
@@ -113,9 +113,9 @@ class Listing(_Folder[type[T]], Generic[T]):
 class Instances(_Folder[T], Generic[T]):
     """One of each class of a kind, in the order of their ``order``, those without one last."""
 
-    def __init__(self, package: str, kind: type[T], what: str) -> None:
-        super().__init__(package, what)
-        self._classes = Listing(package, kind, what)
+    def __init__(self, package: str, kind: type[T], noun: str) -> None:
+        super().__init__(package, noun)
+        self._classes = Listing(package, kind, noun)
         self._made: dict[str, T] = {}
 
     def __iter__(self) -> Iterator[str]:

@@ -78,11 +78,11 @@ def _around(mount: Path, path: str, most: str, used: str, forgettable: str) -> I
 
 def _table(path: Path) -> dict[str, int]:
     """The first number of each line by its name, in bytes; nothing of a file that cannot be read."""
-    found = {}
+    sizes = {}
     try:
         for line in path.read_text().splitlines():
             name, amount, *unit = line.replace(":", " ").split()
-            found[name] = int(amount) * (1024 if unit == ["kB"] else 1)
+            sizes[name] = int(amount) * (1024 if unit == ["kB"] else 1)
     except (OSError, ValueError):
         return {}
-    return found
+    return sizes

@@ -55,10 +55,10 @@ def own_module_of(source: str) -> str | None:
     return module if colon and module not in ("torchvision", "timm") else None
 
 
-def own_object(source: str, what: str, fits: Callable[[Any, str], bool], expected: str) -> Any:
+def own_object(source: str, noun: str, fits: Callable[[Any, str], bool], expected: str) -> Any:
     """What ``source``, ``MODULE:NAME``, names in a module of the user's own.
 
-    ``what`` a sentence calls it ("network"); ``fits`` says of an object and the module's name whether it is one, and
+    ``noun`` is its word in a sentence ("network"); ``fits`` says of an object and the module's name whether it is one,
     ``expected`` says the same in words. Raises `UnskipError` for a module that nobody allowed, before anything is
     imported, for one that cannot be imported, and for a name that stands for something else.
     """
@@ -67,7 +67,7 @@ def own_object(source: str, what: str, fits: Callable[[Any, str], bool], expecte
     parents = module.split(".")
     if not any(".".join(parents[:depth]) in _allowed for depth in range(1, len(parents) + 1)):
         raise UnskipError(
-            f"the {what} {source} is code of the module {module}, and a file alone may not have code run; "
+            f"the {noun} {source} is code of the module {module}, and a file alone may not have code run; "
             f"if you trust that module, allow it: `allow_module={module}` (in Python: unskip.allow_module({module!r}))"
         )
     imported = _imported(source, module)
@@ -78,34 +78,34 @@ def own_object(source: str, what: str, fits: Callable[[Any, str], bool], expecte
         near = nearest(name, [key for key, value in vars(imported).items() if fits(value, module)])
         if named is None:
             raise UnskipError(f"{module} has nothing named {name!r}{near}")
-        raise UnskipError(f"{source} is no {what}: expected {expected}, defined in {module}{near}")
+        raise UnskipError(f"{source} is no {noun}: expected {expected}, defined in {module}{near}")
 
 
 @contextmanager
-def running_own_code(what: str) -> Iterator[None]:
+def running_own_code(failure: str) -> Iterator[None]:
     """Turn whatever others' code raises, and its attempts to end the program, into an `UnskipError`.
 
-    ``what`` begins the sentence: "my_nets:build cannot be made with {}". Ctrl-C stays what it is.
+    ``failure`` begins the sentence: "my_nets:build cannot be made with {}". Ctrl-C stays what it is.
     """
     try:
         yield
     except (UnskipError, KeyboardInterrupt):
         raise
     except SystemExit as stop:
-        raise UnskipError(f"{what}: it ends the program (SystemExit: {stop.code})") from stop
+        raise UnskipError(f"{failure}: it ends the program (SystemExit: {stop.code})") from stop
     except BaseException as error:
         said = first_line(error)
         kind = type(error).__name__
-        raise UnskipError(f"{what}: {said if said == kind else f'{kind}: {said}'}") from error
+        raise UnskipError(f"{failure}: {said if said == kind else f'{kind}: {said}'}") from error
 
 
-def _check_name(module: str, said: str) -> None:
+def _check_name(module: str, origin: str) -> None:
     if not _NAME.fullmatch(module):
-        raise UnskipError(f"{said}: {module!r} is no module's name; expected PACKAGE.MODULE, as in an import")
+        raise UnskipError(f"{origin}: {module!r} is no module's name; expected PACKAGE.MODULE, as in an import")
     top = module.partition(".")[0]
     if top in _OF_OTHERS:
         hint = f"; its networks are named {top}:NAME" if top in ("torchvision", "timm") else ""
-        raise UnskipError(f"{said}: {top} is not a module of your own{hint}")
+        raise UnskipError(f"{origin}: {top} is not a module of your own{hint}")
 
 
 def _imported(source: str, module: str) -> types.ModuleType:

@@ -101,8 +101,8 @@ def _trainings(folder: RunFolder, recipe: Recipe, results: Run | None) -> tuple[
 
 def _so_far(folder: RunFolder) -> dict[str, list[Epoch]]:
     """The epochs that a run has behind it, by training; lines that are none are passed over."""
-    found: dict[str, list[Epoch]] = {}
+    epochs: dict[str, list[Epoch]] = {}
     for row in read_json_lines(folder.metrics):
         with suppress(ValidationError):
-            found.setdefault(str(row.get("net")), []).append(Epoch.model_validate(row))
-    return found
+            epochs.setdefault(str(row.get("net")), []).append(Epoch.model_validate(row))
+    return epochs

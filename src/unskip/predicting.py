@@ -113,18 +113,18 @@ def load_classifier(target: Path, *, label: str | None = None, depth: str | None
 
 def images_in(paths: Sequence[Path]) -> list[Path]:
     """The images that paths name, those of folders at any depth; `UnskipError` where there are none."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = Scan(path).images(path)
             if not inside:
                 raise UnskipError(f"{shown(path)} has no images, and no folder in it has any")
-            found += [path / name for name in inside]
+            files += [path / name for name in inside]
         elif path.exists():
-            found.append(path)
+            files.append(path)
         else:
             raise UnskipError(f"no image or folder {shown(path)}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def _check_says_all(file: Path, info: DataInfo) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from lightning_fabric import Fabric
 from rich.console import Console
 
-from unskip.compare import Trained, machine_load, results_of
+from unskip.compare import TrainedNet, machine_load, results_of
 from unskip.compare.runs import settings_of
 from unskip.errors import UnskipError
 from unskip.files import write_bytes, write_json
@@ -18,7 +18,19 @@ from unskip.inputs import check_files, check_inputs
 from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
-from unskip.planned import (
+from unskip.recipe import Recipe, TrainingRecipe
+from unskip.recipe_nets import (
+    batches_seed,
+    check_image_size,
+    check_nets,
+    requested_student,
+    requested_teacher,
+    seed_for,
+)
+from unskip.records import Run
+from unskip.report import write_report, write_report_so_far
+from unskip.run_folder import RunFolder, only_process, open_run_folder
+from unskip.run_plan import (
     data_of_run,
     described,
     kept_snapshots,
@@ -28,18 +40,6 @@ from unskip.planned import (
     total_seconds,
     trains_teacher,
 )
-from unskip.recipe import Recipe, TrainingRecipe
-from unskip.records import Run
-from unskip.report import write_report, write_report_so_far
-from unskip.requested import (
-    batches_seed,
-    check_image_size,
-    check_nets,
-    requested_student,
-    requested_teacher,
-    seed_for,
-)
-from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.tasks import make_task
 from unskip.teacher_check import look_at_teacher
 from unskip.training import (
@@ -170,21 +170,21 @@ class _Run:
 
     # Teacher
 
-    def _teacher(self) -> Trained:
-        wanted = self.recipe.teacher
+    def _teacher(self) -> TrainedNet:
+        section = self.recipe.teacher
         net = requested_teacher(self.recipe, self.data)
         if not trains_teacher(self.recipe):
             origin = "as it is made, since without labels none is trained"
-            if wanted.weights is not None:
-                load_weights(net, Path(wanted.weights))
-                origin = f"from {wanted.weights}"
-            self._say(f"teacher: {wanted.net} {origin}")
-            return self._looked_at(Trained("teacher", "teacher", net.eval(), None, [], reused=True))
-        if wanted.initial_weights is not None:
-            load_initial_weights(net, Path(wanted.initial_weights))
+            if section.weights is not None:
+                load_weights(net, Path(section.weights))
+                origin = f"from {section.weights}"
+            self._say(f"teacher: {section.net} {origin}")
+            return self._looked_at(TrainedNet("teacher", "teacher", net.eval(), None, [], reused=True))
+        if section.initial_weights is not None:
+            load_initial_weights(net, Path(section.initial_weights))
         home = teacher_home(self.recipe, self.data, self.folder, net, processes=self.fabric.world_size)
         training = self.recipe.teacher_training()
-        kept = teacher_is_kept(home, training)
+        is_kept = teacher_is_kept(home, training)
         shared = {
             path: self.folder.snapshot("teacher", epochs) for epochs, path in kept_snapshots(home, training).items()
         }
@@ -192,18 +192,18 @@ class _Run:
             home / "teacher.json": self.folder.history("teacher"),
             home / "teacher.safetensors": self.folder.trained("teacher"),  # the last, which says that all are there
         }
-        if kept and not self.folder.trained("teacher").exists():
-            self._say(f"teacher: {wanted.net}, found again in {home}")
+        if is_kept and not self.folder.trained("teacher").exists():
+            self._say(f"teacher: {section.net}, found again in {home}")
             for there, here in shared.items():
                 write_bytes(here, there.read_bytes())
         net, history = self._trained("teacher", net, CE(), None, training)
-        if not kept and self.fabric.is_global_zero:
+        if not is_kept and self.fabric.is_global_zero:
             for there, here in shared.items():
                 write_bytes(there, here.read_bytes())
         reused = not self.folder.trained_here("teacher")
-        return self._looked_at(Trained("teacher", "teacher", net, None, history, reused=reused))
+        return self._looked_at(TrainedNet("teacher", "teacher", net, None, history, reused=reused))
 
-    def _looked_at(self, teacher: Trained) -> Trained:
+    def _looked_at(self, teacher: TrainedNet) -> TrainedNet:
         """The teacher with its accuracy, saved. `UnskipError` for one that nobody should learn from."""
         net = teacher.net.to(self.fabric.device)
         teacher.score = look_at_teacher(net, self.data, self.recipe, epochs=len(teacher.history), say=self._say)
@@ -213,7 +213,7 @@ class _Run:
 
     # Students
 
-    def _students(self, label: str, teacher: StagedNet) -> list[Trained]:
+    def _students(self, label: str, teacher: StagedNet) -> list[TrainedNet]:
         method = method_from(label, self.recipe.methods[label])
         requested = requested_student(self.recipe, self.data, teacher)
         trained, history = self._trained(label, requested, method, teacher, self.recipe.training)
@@ -226,7 +226,7 @@ class _Run:
             if place != label and place in self.recipe.methods:
                 raise UnskipError(f"methods.{place}: the network {name} of methods.{label} is called so; rename one")
             self._save(place, net)
-            students.append(Trained(place, "student", net, method.name, history, training=label))
+            students.append(TrainedNet(place, "student", net, method.name, history, training=label))
         return students
 
     # Both

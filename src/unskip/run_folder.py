@@ -223,11 +223,11 @@ def only_process(folder: Path) -> Iterator[None]:
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """The keys in which two recipes as plain data differ, with their values."""
-    found = []
+    changes = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            found += differences(old, new, f"{prefix}{key}.")
+            changes += differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key} ({old!r} there, {new!r} now)")
-    return found
+            changes.append(f"{prefix}{key} ({old!r} there, {new!r} now)")
+    return changes

@@ -55,11 +55,11 @@ def arguments_of(function: Callable[..., Any]) -> type[Section]:
     return create_model(named.__name__, __base__=_OpenSection if is_open else Section, **fields)
 
 
-def checked_arguments(function: Callable[..., Any], given: Mapping[str, Any], origin: str) -> dict[str, Any]:
+def checked_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """All keyword-only arguments of a function, the defaults filled in. `UnskipError` for what does not fit."""
     model = arguments_of(function)
     try:
-        return model.model_validate(dict(given)).model_dump(mode="json")
+        return model.model_validate(dict(arguments)).model_dump(mode="json")
     except ValidationError as error:
         raise UnskipError(explain(error, model, origin)) from error
 
@@ -72,9 +72,9 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
         key, owners = _resolve(model, parents)
         if item["type"] == "union_tag_invalid":
             tags = str(item["ctx"]["expected_tags"]).replace("'", "").split(", ")
-            given = str(item["ctx"]["tag"])
+            stated = str(item["ctx"]["tag"])
             key = _resolve(model, [*parents, last])[0]
-            lines.append(f"{key}.name: no {shortened(given)!r}{nearest(given, tags)} (known: {', '.join(tags)})")
+            lines.append(f"{key}.name: no {shortened(stated)!r}{nearest(stated, tags)} (known: {', '.join(tags)})")
         elif item["type"] == "extra_forbidden":
             fields = sorted({name for owner in owners for name in owner.model_fields})
             near = nearest(last, fields) or f"; known here: {', '.join(fields)}"
@@ -82,9 +82,11 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
         elif isinstance(item.get("ctx", {}).get("error"), UnskipError):
             lines.append(str(item["ctx"]["error"]))  # it names its place itself
         else:
-            given = "" if isinstance(item["input"], dict | BaseModel) else f" (given: {shortened(repr(item['input']))})"
+            stated = (
+                "" if isinstance(item["input"], dict | BaseModel) else f" (given: {shortened(repr(item['input']))})"
+            )
             where = _resolve(model, [*parents, last])[0]
-            lines.append(f"{where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}{given}")
+            lines.append(f"{where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}{stated}")
     more = f"; and {len(lines) - _MOST_MISTAKES:,} more" if len(lines) > _MOST_MISTAKES else ""
     return f"{origin}: " + "; ".join(lines[:_MOST_MISTAKES]) + more
 

@@ -137,16 +137,16 @@ def best_fitting(content: Any, fit: Callable[[Mapping[str, Tensor]], int], path:
     The network's own weights come before averaged ones. A warning names what was taken where several fit alike. Raises
     `UnskipError`, with the keys that are there, for a file without any.
     """
-    found = list(state_dicts_in(content))
-    if not found:
+    candidates = list(state_dicts_in(content))
+    if not candidates:
         some = isinstance(content, Mapping) and content
         held = ", ".join(map(str, list(content)[:8])) if some else f"a {type(content).__name__}"
         raise UnskipError(f"{path} is no state dict: expected names and tensors; it holds {held}")
-    scores = [fit(candidate.tensors) for candidate in found]
+    scores = [fit(candidate.tensors) for candidate in candidates]
     best = max(scores)
     if not best:
-        return max(found, key=lambda candidate: len(candidate.tensors))
-    fitting = [candidate for candidate, score in zip(found, scores, strict=True) if score == best]
+        return max(candidates, key=lambda candidate: len(candidate.tensors))
+    fitting = [candidate for candidate, score in zip(candidates, scores, strict=True) if score == best]
     fitting.sort(key=lambda candidate: candidate.is_another_copy)
     taken, *others = fitting
     places = ", ".join(other.place or "its top level" for other in others if not _same(other, taken))

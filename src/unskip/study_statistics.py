@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from unskip.records import Counted, Derived, Entry, Order, Study
+from unskip.records import Conclusion, Counted, Derived, Entry, Study
 from unskip.records.study import Value
 
 Verdict = Literal["holds", "reversed", "not shown"]
@@ -95,9 +95,9 @@ def gap_of(entry: Entry | Derived) -> float | None:
     return None if spread is None or entry.printed is None else spread.mean - entry.printed
 
 
-def paired(figures: Mapping[int, float], others: Mapping[int, float]) -> Difference | None:
-    """By how much ``figures`` are above ``others``, within the seeds that both have; None where there is none."""
-    return _difference([value - others[seed] for seed, value in figures.items() if seed in others])
+def paired(figures: Mapping[int, float], minus: Mapping[int, float]) -> Difference | None:
+    """By how much ``figures`` are above ``minus``, within the seeds that both have; None where there is none."""
+    return _difference([value - minus[seed] for seed, value in figures.items() if seed in minus])
 
 
 def _difference(differences: Sequence[float]) -> Difference | None:
@@ -187,7 +187,7 @@ def _is_within(value: float, counted: Counted) -> bool:
     return below and (counted.above is None or value > counted.above)
 
 
-def compare(study: Study, order: Order) -> tuple[Compared, ...]:
+def compare(study: Study, order: Conclusion) -> tuple[Compared, ...]:
     """An order in every column, then in all of them together; between columns, in every row.
 
     Together: within each seed the mean over those columns that have figures of both rows, in the seeds that all of
@@ -206,7 +206,7 @@ def compare(study: Study, order: Order) -> tuple[Compared, ...]:
     return tuple(compared)
 
 
-def _pairs(study: Study, order: Order) -> dict[str, tuple[Entry | Derived, Entry | Derived]]:
+def _pairs(study: Study, order: Conclusion) -> dict[str, tuple[Entry | Derived, Entry | Derived]]:
     """What is compared by where it stands; empty where the study has no such rows, and no such columns."""
     by_rows = {order.better, order.than} <= set(study.rows)
     pairs = {}
@@ -232,10 +232,10 @@ def _together(value: Value, those: Sequence[tuple[Entry | Derived, Entry | Deriv
         statistics.fmean(sign_of(better) * (better.measured[seed] - than.measured[seed]) for better, than in those)
         for seed in sorted(seeds)
     ]
-    known = [
+    printed_values = [
         sign_of(better) * (better.printed - than.printed)
         for better, than in those
         if better.printed is not None and than.printed is not None
     ]
-    printed = statistics.fmean(known) if len(known) == len(those) else None
+    printed = statistics.fmean(printed_values) if len(printed_values) == len(those) else None
     return Compared(None, len(those), value, _difference(means), printed)

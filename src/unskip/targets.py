@@ -72,26 +72,26 @@ def recognised(file: Path) -> Recognition | None:
     if has_spec(file):
         return None
     status = file.stat()
-    found = _recognised(file, status.st_size, status.st_mtime_ns)
-    if found is not None and found.is_certain:
-        return found
+    recognition = _recognised(file, status.st_size, status.st_mtime_ns)
+    if recognition is not None and recognition.is_certain:
+        return recognition
     ask = (
         "name the network, such as resnet50, torchvision:NAME, timm:NAME or PACKAGE.MODULE:FACTORY, where one is asked "
         "for; a recipe has the file as teacher.weights"
     )
-    if found is None:
+    if recognition is None:
         raise UnskipError(f"{file} does not say which network it holds, and its tensors are no known one's; {ask}")
-    if found.fits:
-        others = ", ".join((found.source, *found.others))
+    if recognition.fits:
+        others = ", ".join((recognition.source, *recognition.others))
         raise UnskipError(f"{file} may be of any of {others}, which have the same tensors and compute otherwise; {ask}")
     apart = [
         f"{what} {len(names)} ({', '.join(names[:_NAMED])}{', ..' if len(names) > _NAMED else ''})"
-        for what, names in (("it lacks", found.missing), ("it has besides", found.extra))
+        for what, names in (("it lacks", recognition.missing), ("it has besides", recognition.extra))
         if names
     ]
     raise UnskipError(
-        f"{file} looks most like {found}, of which it has {found.fitting} of {found.of} tensors in their shapes, but "
-        f"is of another network: {'; '.join(apart)}; {ask}"
+        f"{file} looks most like {recognition}, of which it has {recognition.fitting} of {recognition.of} tensors in "
+        f"their shapes, but is of another network: {'; '.join(apart)}; {ask}"
     )
 
 
@@ -107,13 +107,13 @@ def _trained(file: Path, image_size: tuple[int, int] | None) -> tuple[StagedNet,
     """The network with its weights, in eval mode, and the shape of its images."""
     from unskip.weights import load_net, load_weights
 
-    found = recognised(file)
-    if found is None:
+    recognition = recognised(file)
+    if recognition is None:
         net, info = load_net(file)
         return net, (info.image_shape[0], *(image_size or info.image_shape[1:]))
-    net = make_net(found.source, found.options)
+    net = make_net(recognition.source, recognition.options)
     load_weights(net, file)
-    return net.eval(), _usual_shape(net, found.source, image_size)
+    return net.eval(), _usual_shape(net, recognition.source, image_size)
 
 
 def _usual_shape(net: StagedNet, source: str, image_size: tuple[int, int] | None) -> Shape:

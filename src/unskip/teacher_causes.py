@@ -42,14 +42,16 @@ class _Sample:
         images, labels = data.scaled().labelled_test_images(min(max(fewest, 4 * len(data.classes)), most))
         return cls(images, labels.cpu(), len(data.classes))
 
-    def read(self, net: nn.Module, setting: str | None, known: Normalization, *, bgr: bool = False) -> _Reading:
+    def read(self, net: nn.Module, setting: str | None, normalization: Normalization, *, bgr: bool = False) -> _Reading:
         """What a network in eval mode, on the images' device, makes of them."""
-        mean, std = (torch.tensor(numbers, device=self.images.device) for numbers in (known.mean, known.std))
+        mean, std = (
+            torch.tensor(numbers, device=self.images.device) for numbers in (normalization.mean, normalization.std)
+        )
         with torch.inference_mode():
             batches = (batch.flip(1) if bgr else batch for batch in self.images.split(_BATCH))
             normalized = (batch.sub(mean[:, None, None]).div(std[:, None, None]) for batch in batches)
             answers = torch.cat([net(batch).argmax(1) for batch in normalized]).cpu()
-        return _Reading(setting, known, answers, answers == self.labels)
+        return _Reading(setting, normalization, answers, answers == self.labels)
 
     def meaning(self, answers: Tensor, among: Tensor | slice = slice(None)) -> Tensor:
         """(classes,) the label that each answer most often goes with; -1 for answers that are never given."""
@@ -131,27 +133,27 @@ def examine(net: nn.Module, data: Data, *, thoroughly: bool) -> Finding:
     now = Normalization(data.mean, data.std)
     others = [(setting, known) for setting, known in _usual(data).items() if known != now]
     readings = [sample.read(net, setting, known) for setting, known in [(None, now), *others]]
-    found = _best(readings)
-    cause = "its images are normalised in another way than it expects" if found.setting else ""
+    best = _best(readings)
+    cause = "its images are normalised in another way than it expects" if best.setting else ""
     if data.image_shape[0] == 3:
-        tried = readings if thoroughly else [found]
+        tried = readings if thoroughly else [best]
         flipped = [sample.read(net, reading.setting, reading.normalization, bgr=True) for reading in tried]
-        best = max(flipped, key=lambda reading: reading.top1)
-        if _clearly_better(best, found):
-            cause, found = "it expects the channels in the order blue, green, red", best
+        flipped_best = max(flipped, key=lambda reading: reading.top1)
+        if _clearly_better(flipped_best, best):
+            cause, best = "it expects the channels in the order blue, green, red", flipped_best
     reordered = _best([sample.reordered(reading) for reading in readings])
     meaning = sample.meaning(reordered.answers)
     distinct = len(meaning[meaning >= 0].unique())  # few where features of other classes stand for several of these
-    if _clearly_better(reordered, found) and distinct >= 0.8 * len(meaning):
-        cause, found = "its classes are in another order than the data's", reordered
-    remedy = [f"add `teacher.normalization={found.setting}`"] if found.setting else []
+    if _clearly_better(reordered, best) and distinct >= 0.8 * len(meaning):
+        cause, best = "its classes are in another order than the data's", reordered
+    remedy = [f"add `teacher.normalization={best.setting}`"] if best.setting else []
     if "channels" in cause:
         remedy.append("turn the input channels of its first convolution around")
     if "classes" in cause:
         rows = f": {meaning.argsort().tolist()}" if distinct == len(meaning) <= 20 else ""
         remedy.append(f"put the rows of its last layer into the order of the data's classes{rows}")
     shares = ", ".join(f"{_name(reading)} {_percent(reading.top1)}" for reading in readings)
-    return Finding(len(sample.labels), readings[0].top1, found.top1, shares, cause, " and ".join(remedy))
+    return Finding(len(sample.labels), readings[0].top1, best.top1, shares, cause, " and ".join(remedy))
 
 
 def _name(reading: _Reading) -> str:

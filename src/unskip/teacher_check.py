@@ -35,30 +35,30 @@ def load_images(recipe: Recipe, *, device: torch.device | str, progress: Progres
     Raises `UnskipError` for images that cannot be used, and where they are not of the classes that the teacher knows.
     """
     weights = recipe.teacher.weights or recipe.teacher.initial_weights
-    known = read_data_info(Path(weights)) if weights is not None else None
+    data_info = read_data_info(Path(weights)) if weights is not None else None
     entry = find_net(recipe.teacher.net)
-    expected: Any = entry.published if weights == PRETRAINED else known
-    wanted = recipe.teacher.normalization
+    expected: Any = entry.published if weights == PRETRAINED else data_info
+    normalization = recipe.teacher.normalization
     data = load_data(
         recipe.data,
         labelled=make_task(**dict(recipe.task)).has_labels,
         device=device,
         default_size=entry.image_size,
-        normalization=Normalization(expected.mean, expected.std) if expected and wanted is None else None,
+        normalization=Normalization(expected.mean, expected.std) if expected and normalization is None else None,
         progress=progress,
     )
-    data = _normalized(data, wanted)
-    if recipe.teacher.weights is not None and known is not None and known.classes and data.classes:
-        check_classes(data, known.classes, f"the teacher in {weights}")
+    data = _normalized(data, normalization)
+    if recipe.teacher.weights is not None and data_info is not None and data_info.classes and data.classes:
+        check_classes(data, data_info.classes, f"the teacher in {weights}")
     return data
 
 
-def _normalized(data: Data, wanted: str | dict[str, tuple[float, ...]] | None) -> Data:
+def _normalized(data: Data, setting: str | dict[str, tuple[float, ...]] | None) -> Data:
     """The images as ``teacher.normalization`` asks for them; `UnskipError` where it is of other channels."""
-    if wanted is None or wanted == "data":
+    if setting is None or setting == "data":
         return data
     channels = data.image_shape[0]
-    normalization = named_normalization(wanted, channels) if isinstance(wanted, str) else Normalization(**wanted)
+    normalization = named_normalization(setting, channels) if isinstance(setting, str) else Normalization(**setting)
     try:
         return data.normalized(normalization)
     except UnskipError as error:
@@ -71,31 +71,31 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     Raises `UnskipError`, with the likely cause, for one that nobody should learn from, unless the recipe goes on all
     the same or no method of it learns from a teacher; then it is only said. Without labels nobody can tell.
     """
-    wanted = recipe.teacher
+    section = recipe.teacher
     task = make_task(**dict(recipe.task)).with_teacher(net)
     score = evaluate(net, data.test_batches().epoch(0), task)
     if not task.has_labels:
         return score
     metric = score.metric.replace("top", "top-")
-    found = f"{100 * score.value:.2f} % {metric} on {score.images:,} test images"
-    say(f"teacher: {found}")
-    if wanted.weights is None:
+    accuracy = f"{100 * score.value:.2f} % {metric} on {score.images:,} test images"
+    say(f"teacher: {accuracy}")
+    if section.weights is None:
         weak = weakness(score)
         length = f"{epochs} epoch{'s' * (epochs != 1)}"
         cause = f"its training, {length}, was too short or failed; see its loss and training.epochs, teacher.training"
     else:
         weak, cause = _given_teacher(net, data, recipe, score)
     if weak is None:
-        if wanted.weights and cause:
+        if section.weights and cause:
             say(f"teacher: {cause}")
         if score.chance is not None and score.at_chance:
             limit = f"{100 * score.chance:.1f} %"
             say(f"teacher: within noise of chance ({limit}), and so will be who learns from it")
         return score
     learns = any(method_from(label, fields).needs_teacher for label, fields in recipe.methods.items())
-    if learns and not wanted.accept_weak:
+    if learns and not section.accept_weak:
         raise UnskipError(
-            f"the teacher has {found}, and {weak}, so nobody should learn from it; {cause}; "
+            f"the teacher has {accuracy}, and {weak}, so nobody should learn from it; {cause}; "
             "`teacher.accept_weak=true` goes on all the same"
         )
     say(f"teacher: {weak}; {cause}")
@@ -107,21 +107,21 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, score: Score) -> 
     weights = recipe.teacher.weights
     assert weights is not None
     file = None if weights == PRETRAINED else Path(weights)
-    weak = weakness(score, given=True, stated=None if file is None else stated_accuracy(file))
+    weak = weakness(score, trained_elsewhere=True, stated=None if file is None else stated_accuracy(file))
     known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
     if not tells_chance(score.images) or (weak is None and known):
         return None, ""
-    found = examine(net, data, thoroughly=weak is not None)
+    finding = examine(net, data, thoroughly=weak is not None)
     guessed = 1 / len(data.classes)  # what is tried on has as many images of every class
-    if weak is None and found.cause and found.now < guessed + _KEPT * (found.then - guessed):
+    if weak is None and finding.cause and finding.now < guessed + _KEPT * (finding.then - guessed):
         weak = "it would be far better if its images or answers were taken otherwise"
-    return weak, str(found) if weak or found.cause else ""
+    return weak, str(finding) if weak or finding.cause else ""
 
 
-def weakness(score: Score, *, given: bool = False, stated: float | None = None) -> str | None:
+def weakness(score: Score, *, trained_elsewhere: bool = False, stated: float | None = None) -> str | None:
     """What makes a teacher worthless, in words, or None.
 
-    It is no better than an answer without a look at the image; if it was ``given`` and not trained here, it is near
+    It is no better than an answer without a look at the image; if it was ``trained_elsewhere``, it is near
     that, or far below the share of right answers that its file states. With fewer than 100 test images nothing can be
     told.
     """
@@ -129,12 +129,12 @@ def weakness(score: Score, *, given: bool = False, stated: float | None = None) 
     if chance is None or not tells_chance(images):
         return None
     guessing = f"always naming the most frequent class gives {100 * chance:.1f} %"
-    if top1 <= chance or (given and score.at_chance):
+    if top1 <= chance or (trained_elsewhere and score.at_chance):
         return f"it is at chance ({guessing})"
-    if given and top1 - chance <= min(chance, _NEAR * (1 - chance)):
+    if trained_elsewhere and top1 - chance <= min(chance, _NEAR * (1 - chance)):
         return f"it is near chance ({guessing})"
     noise = chance_limit(top1, images) - top1
-    if given and stated is not None and top1 + noise < chance + _KEPT * (stated - chance):
+    if trained_elsewhere and stated is not None and top1 + noise < chance + _KEPT * (stated - chance):
         return f"its file states {100 * stated:.1f} %"
     return None
 
@@ -145,13 +145,13 @@ def stated_accuracy(path: Path) -> float | None:
         if path.suffix == ".safetensors":
             run = Run.read(path.resolve().parent.parent)
             scores = {net.label: run.score(net) for net in run.nets}
-            found = scores.get(path.stem) if path.parent.name == "nets" else None
+            accuracy = scores.get(path.stem) if path.parent.name == "nets" else None
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-            found = next((loaded[key] for key in _STATED if key in loaded), None)
-        if found is None or isinstance(found, bool):
+            accuracy = next((loaded[key] for key in _STATED if key in loaded), None)
+        if accuracy is None or isinstance(accuracy, bool):
             return None
-        value = float(found)
+        value = float(accuracy)
     except Exception:  # it is a hint; whether the file can be used is said where it is loaded
         return None
     share = value / 100 if value > 1 else value

@@ -221,21 +221,25 @@ def _other_classes(net: StagedNet, tensors: Mapping[str, Tensor]) -> str:
 
 def _looks_like(net: StagedNet, content: Any) -> str:
     """The network that a file looks like, where that is known and another one."""
-    found = recognise(content)
-    if found is None or (net.spec is not None and net.spec.source == found.source and not found.options):
+    recognition = recognise(content)
+    if recognition is None or (
+        net.spec is not None and net.spec.source == recognition.source and not recognition.options
+    ):
         return ""
-    how = "looks like" if found.fits else f"looks, by {found.fitting} of {found.of} tensors, most like"
-    return f", but {how} {found}"
+    how = (
+        "looks like" if recognition.fits else f"looks, by {recognition.fitting} of {recognition.of} tensors, most like"
+    )
+    return f", but {how} {recognition}"
 
 
 def _check_values(name: str, tensor: Tensor, own: Tensor, path: Path) -> None:
     """Raise `UnskipError` for what cannot be a network's weights: integers, complex numbers, NaN and infinities."""
-    wanted = own.is_floating_point()
+    is_float = own.is_floating_point()
     if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
         kind = "without values" if tensor.is_meta else f"{tensor.dtype}, {tensor.layout}"
-    elif wanted and not tensor.is_floating_point():
+    elif is_float and not tensor.is_floating_point():
         kind = str(tensor.dtype)
-    elif wanted and not tensor.to(own.dtype).isfinite().all() and (own.is_meta or own.isfinite().all()):
+    elif is_float and not tensor.to(own.dtype).isfinite().all() and (own.is_meta or own.isfinite().all()):
         raise UnskipError(f"{path}: {name} holds NaN or infinity; the training that wrote it diverged")
     else:
         return
@@ -247,12 +251,12 @@ def _read_safetensors(path: Path, *, tensors: bool = True) -> tuple[dict[str, Te
     _check_exists(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            found = {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}
+            loaded = {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}
             header = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise UnskipError(f"{path} is no safetensors file: {error}") from error
     facts = parse_json(header["unskip"], f"the header of {path}") or {} if "unskip" in header else None
-    return found, facts
+    return loaded, facts
 
 
 def _check_exists(path: Path) -> None:

@@ -13,7 +13,7 @@ from unskip import make_net
 from unskip.analyses import Target, inspect_net
 from unskip.analyses._layers import cut_blocks, holding_blocks, layer_parts
 from unskip.records import Layer
-from unskip.search import whole
+from unskip.search import device_plan
 
 SHAPE = (3, 16, 16)
 KIB = 1024
@@ -49,7 +49,7 @@ def cost(edits, device):
 
 @pytest.fixture(autouse=True)
 def compiler(monkeypatch):
-    monkeypatch.setattr(whole, "compile_all", Compiler(cost))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(cost))
 
 
 def inspected(sram=None, **more):
@@ -110,26 +110,28 @@ def test_the_first_lines_say_whether_it_fits(sram, fits, words):
 
 
 def test_a_cache_fits_whatever_it_holds(monkeypatch):
-    monkeypatch.setattr(whole, "compile_all", Compiler(lambda edits, device: estimated(1000, 7 * KIB, cache=8 * KIB)))
+    monkeypatch.setattr(
+        device_plan, "compile_all", Compiler(lambda edits, device: estimated(1000, 7 * KIB, cache=8 * KIB))
+    )
     device = inspected(8 * KIB).analyses["device"]
     assert device.fits
     assert device.text == "Fits 8.00 KiB of SRAM, a cache in front of the DRAM: 7.00 KiB of it are used."
 
 
 def test_json_has_every_group_with_edits_as_recipes_take_them():
-    found = json.loads(json.dumps(inspected(8 * KIB).to_json()))["device"]
-    assert (found["fits"], found["sram_bytes"], found["available_bytes"]) == (False, 9 * KIB, 8 * KIB)
-    assert (found["peak_at"], found["peak"]["operation"], found["holding"]) == (
+    record = json.loads(json.dumps(inspected(8 * KIB).to_json()))["device"]
+    assert (record["fits"], record["sram_bytes"], record["available_bytes"]) == (False, 9 * KIB, 8 * KIB)
+    assert (record["peak_at"], record["peak"]["operation"], record["holding"]) == (
         "stage1.block1",
         "Conv2D",
         ["stage1.block1"],
     )
-    last = found["groups"][-1]
+    last = record["groups"][-1]
     assert (last["edits"], last["figures"]["cycles"], last["shortcuts"]) == (["without_shortcuts"], 500, 0)
 
 
 def test_without_a_device_nothing_is_asked(monkeypatch):
-    monkeypatch.setattr(whole, "compile_all", None)
+    monkeypatch.setattr(device_plan, "compile_all", None)
     assert "device" not in inspect_net(net(), SHAPE).analyses
 
 

@@ -19,16 +19,16 @@ def printed(inspection):
 def test_peaks_of_a_bottleneck_network():
     net = make_net("resnet50")
     nets = (net, without_shortcuts(net))
-    found = [peaks_by_schedule(each, IMAGENET) for each in nets]
-    for peaks, each in zip(found, nets, strict=True):
+    peaks_of = [peaks_by_schedule(each, IMAGENET) for each in nets]
+    for peaks, each in zip(peaks_of, nets, strict=True):
         assert peaks.layer_by_layer == forecast(each, IMAGENET).peak_bytes
         assert peaks.reordering_is_exact
         assert max(peaks.in_stripes, peaks.by_patches) < peaks.reordered <= peaks.layer_by_layer
         assert 0 < peaks.extra_macs < 0.1
         assert peaks.patch_grid > 1
     # No order of the operations helps here, and shortcuts cost most where layers run in stripes.
-    assert found[0].layer_by_layer / found[1].layer_by_layer == pytest.approx(1.5)
-    assert found[0].in_stripes / found[1].in_stripes == pytest.approx(3.21, abs=0.01)
+    assert peaks_of[0].layer_by_layer / peaks_of[1].layer_by_layer == pytest.approx(1.5)
+    assert peaks_of[0].in_stripes / peaks_of[1].in_stripes == pytest.approx(3.21, abs=0.01)
 
 
 def test_with_and_without_shortcuts():

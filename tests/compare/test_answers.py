@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from unskip.compare.answers import NUM_SHOWN, Answered, compare_answers, compared
+from unskip.compare.answers import NUM_SHOWN, AnsweredBatch, compare_answers, compared
 from unskip.data import load_data
 from unskip.errors import UnskipError
 from unskip.export import export_net
@@ -32,7 +32,7 @@ def batches_of(teacher, winner, labels, size, shape=(1, 2, 2)):
             return torch.full(shape, (start + place) % 256, dtype=torch.uint8)
 
         part = slice(start, start + size)
-        yield Answered(teacher[part], winner[part], labels[part], pixels)
+        yield AnsweredBatch(teacher[part], winner[part], labels[part], pixels)
 
 
 def softmax(row):
@@ -72,14 +72,14 @@ def test_equals_the_slow_reference(images, num_classes, size):
     labels = torch.randint(num_classes - 1, (images,), generator=random)  # the last class has no images
     teacher = torch.randn(images, num_classes, generator=random)
     winner = teacher + torch.randn(images, num_classes, generator=random)
-    found = compared(batches_of(teacher, winner, labels, size), [f"class {n}" for n in range(num_classes)])
+    answers = compared(batches_of(teacher, winner, labels, size), [f"class {n}" for n in range(num_classes)])
     right, changes, apart, furthest = slowly(teacher, winner, labels, num_classes)
-    assert [(each.teacher, each.winner) for each in found.classes] == right
-    assert [each.images for each in found.classes] == torch.bincount(labels, minlength=num_classes).tolist()
-    assert [(each.true, each.answered, each.teacher, each.winner) for each in found.confusions] == changes
-    assert (found.images, found.differing) == (images, apart)
-    assert [each.index for each in found.disagreements] == furthest
-    for each in found.disagreements:
+    assert [(each.teacher, each.winner) for each in answers.classes] == right
+    assert [each.images for each in answers.classes] == torch.bincount(labels, minlength=num_classes).tolist()
+    assert [(each.true, each.answered, each.teacher, each.winner) for each in answers.confusions] == changes
+    assert (answers.images, answers.differing) == (images, apart)
+    assert [each.index for each in answers.disagreements] == furthest
+    for each in answers.disagreements:
         assert each.true == labels[each.index]
         assert each.teacher.answered == teacher[each.index].argmax() != each.winner.answered
         p, q = (logits[each.index].double().softmax(0) for logits in (teacher, winner))

@@ -26,7 +26,7 @@ def _at_home(home, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def found(home):
+def comparison(home):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         targets = ["run:teacher", "run", "plain.onnx", "inside.onnx", "fixed.onnx"]
@@ -34,14 +34,14 @@ def found(home):
         return bench(targets, settings, data="digits", data_settings=("data.test_limit=60",))
 
 
-def cells(found, group=0):
-    return {cell.subject: cell for cell in found.groups[group].cells}
+def cells(comparison, group=0):
+    return {cell.subject: cell for cell in comparison.groups[group].cells}
 
 
-def test_every_target_is_measured_in_every_setting(found):
-    assert [(group.threads, group.batch_size) for group in found.groups] == [(1, 1), (1, 2)]
-    for group in found.groups:
-        assert [cell.subject for cell in group.cells] == [subject.label for subject in found.subjects]
+def test_every_target_is_measured_in_every_setting(comparison):
+    assert [(group.threads, group.batch_size) for group in comparison.groups] == [(1, 1), (1, 2)]
+    for group in comparison.groups:
+        assert [cell.subject for cell in group.cells] == [subject.label for subject in comparison.subjects]
         for cell in group.cells:
             if cell.refused is None:
                 latency = cell.figures["latency"]
@@ -51,16 +51,16 @@ def test_every_target_is_measured_in_every_setting(found):
                 assert images == pytest.approx(1e3 * group.batch_size / latency.value)
 
 
-def test_a_file_for_another_batch_size_is_refused_alone(found):
-    assert cells(found)["fixed.onnx"].refused == "fixed.onnx takes batches of 2, not of 1"
-    assert cells(found)["fixed.onnx"].figures == {}
-    assert [cell.refused for cell in cells(found).values()].count(None) == 4
-    assert cells(found, 1)["fixed.onnx"].figures["latency"].value > 0
+def test_a_file_for_another_batch_size_is_refused_alone(comparison):
+    assert cells(comparison)["fixed.onnx"].refused == "fixed.onnx takes batches of 2, not of 1"
+    assert cells(comparison)["fixed.onnx"].figures == {}
+    assert [cell.refused for cell in cells(comparison).values()].count(None) == 4
+    assert cells(comparison, 1)["fixed.onnx"].figures["latency"].value > 0
 
 
-def test_ratios_are_to_the_first(found):
+def test_ratios_are_to_the_first(comparison):
     """Of what these files take, whichever is faster: times as fast is the first one's time over this one's."""
-    group = found.groups[0]
+    group = comparison.groups[0]
     first, second, *_ = group.cells
     assert first.speedup is None
     pairs = zip(first.figures["latency"].samples, second.figures["latency"].samples, strict=True)
@@ -88,42 +88,46 @@ def test_a_difference_is_shown_where_the_rounds_show_one(monkeypatch, times, med
     assert cells(comparison)["inside.onnx"].figures["resident"].unknown == "this system does not tell"
 
 
-def test_memory_by_three_definitions(found, home):
+def test_memory_by_three_definitions(comparison, home):
     teacher, _ = load_net(home / "run/nets/teacher.safetensors")
     for number, batch in enumerate((1, 2)):
-        figures = cells(found, number)["run:teacher"].figures
+        figures = cells(comparison, number)["run:teacher"].figures
         assert figures["peak"].value == batch * forecast(teacher, (1, 8, 8)).peak_bytes
         assert figures["resident"].value > figures["file_bytes"].value
         if find_runtime("executorch").installed:
             assert figures["arena"].value == planned_arena(teacher, (1, 8, 8), batch)
         else:
             assert "not installed" in figures["arena"].unknown
-    assert cells(found)["run"].figures["peak"] == cells(found)["plain.onnx"].figures["peak"]
-    assert found.first.figures["peak"].value == found.first.memory.peak_bytes == forecast(teacher, (1, 8, 8)).peak_bytes
+    assert cells(comparison)["run"].figures["peak"] == cells(comparison)["plain.onnx"].figures["peak"]
+    assert (
+        comparison.first.figures["peak"].value
+        == comparison.first.memory.peak_bytes
+        == forecast(teacher, (1, 8, 8)).peak_bytes
+    )
 
 
-def test_the_accuracy_is_that_of_the_file(found, home):
+def test_the_accuracy_is_that_of_the_file(comparison, home):
     file = home / "run/nets/ce.safetensors"
     net, info = load_net(file)
     data = data_for(file, info, "digits", ("data.test_limit=60",))
     expected = evaluate(net, data.test_batches(60).epoch(0))
     for name in ("run", "plain.onnx", "inside.onnx"):
-        top1 = cells(found)[name].figures["top1"]
+        top1 = cells(comparison)[name].figures["top1"]
         assert (top1.value, top1.images) == (pytest.approx(expected.value, abs=0.02), 60), name
 
 
-def test_an_export_is_compared_with_its_net_on_test_images(found):
-    figures = cells(found)["run"].figures
+def test_an_export_is_compared_with_its_net_on_test_images(comparison):
+    figures = cells(comparison)["run"].figures
     assert figures["parity"].value < 1e-4
     assert (figures["parity"].allowed, figures["parity"].images, figures["parity"].remark) == (1e-3, 16, None)
     assert figures["same_answer"].value == 1
-    assert cells(found)["plain.onnx"].figures["parity"].unknown == "the file was not exported here"
+    assert cells(comparison)["plain.onnx"].figures["parity"].unknown == "the file was not exported here"
 
 
-def test_the_json_is_complete_and_reads_back(found):
-    text = json.dumps(found.model_dump(mode="json"), allow_nan=False)
+def test_the_json_is_complete_and_reads_back(comparison):
+    text = json.dumps(comparison.model_dump(mode="json"), allow_nan=False)
     again = Comparison.model_validate_json(text)
-    assert again == found
+    assert again == comparison
     assert {"python", "torch", "onnxruntime", "cores", "cpu"} <= again.environment.keys()
     assert again.load.cores >= 1
     assert (again.repeats, again.processes) == (4, 2)
@@ -131,13 +135,13 @@ def test_the_json_is_complete_and_reads_back(found):
 
 
 def test_accuracies_that_are_not_known_have_a_reason():
-    found = bench(["resnet8+width=2", "plain.onnx"], Settings(**QUICK), image_size=(16, 16))
-    figures = {name: cell.figures for name, cell in cells(found).items()}
+    comparison = bench(["resnet8+width=2", "plain.onnx"], Settings(**QUICK), image_size=(16, 16))
+    figures = {name: cell.figures for name, cell in cells(comparison).items()}
     assert figures["resnet8+width=2"]["top1"].unknown == "the weights are random"
     assert "say with" in figures["plain.onnx"]["top1"].unknown
     assert figures["resnet8+width=2"]["parity"].remark == "on random images"
-    assert "differ in their shape" in found.notes[0]
-    assert "resnet8+width=2 3x16x16, plain.onnx 1x8x8" in found.notes[0]
+    assert "differ in their shape" in comparison.notes[0]
+    assert "resnet8+width=2 3x16x16, plain.onnx 1x8x8" in comparison.notes[0]
     off = bench(["run"], Settings(**QUICK), accuracy=False)
     assert cells(off)["run"].figures["top1"].unknown == "not asked for"
 
@@ -148,8 +152,8 @@ def test_data_of_other_classes_is_a_reason(home):
         for index in range(4):
             grey = 20 * index + 100 * (label == "dog")  # no image twice
             Image.new("L", (8, 8), grey).save(home / "pets" / label / f"{index}.png")
-    found = bench(["run"], Settings(**QUICK), data="pets")
-    assert "the network" in cells(found)["run"].figures["top1"].unknown
+    comparison = bench(["run"], Settings(**QUICK), data="pets")
+    assert "the network" in cells(comparison)["run"].figures["top1"].unknown
 
 
 def test_equal_files_are_evaluated_once(monkeypatch):
@@ -157,17 +161,17 @@ def test_equal_files_are_evaluated_once(monkeypatch):
     monkeypatch.setattr(
         workbench, "evaluate_file", lambda path, *images: seen.append(path) or evaluate_file(path, *images)
     )
-    found = bench(["inside.onnx", "inside.onnx"], Settings(threads=(1, 2), **QUICK), data="digits")
+    comparison = bench(["inside.onnx", "inside.onnx"], Settings(threads=(1, 2), **QUICK), data="digits")
     assert len(seen) == 1
-    assert all(cell.figures["top1"].value for group in found.groups for cell in group.cells)
+    assert all(cell.figures["top1"].value for group in comparison.groups for cell in group.cells)
 
 
 def test_a_file_is_judged_by_its_own_test_images(home):
     """Also beside an equal one that belongs to no run."""
     (home / "run/export").mkdir(exist_ok=True)
     shutil.copy("plain.onnx", "run/export/plain.onnx")
-    found = bench(["plain.onnx", "run/export/plain.onnx"], Settings(timed=False, quick=True))
-    alone, of_run = (cell.figures["top1"] for cell in found.groups[0].cells)
+    comparison = bench(["plain.onnx", "run/export/plain.onnx"], Settings(timed=False, quick=True))
+    alone, of_run = (cell.figures["top1"] for cell in comparison.groups[0].cells)
     assert "say with" in alone.unknown
     assert of_run.images == 100
 
@@ -218,8 +222,8 @@ def test_a_runtime_that_cannot_run_a_file_is_said():
 def test_a_busy_machine_is_warned_about(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr("os.getloadavg", lambda: (2.5, 0, 0))
-    found = bench(["plain.onnx"], Settings(repeats=1, processes=1), accuracy=False)
-    assert "load average 2.5 on 4 cores" in found.load.warning
+    comparison = bench(["plain.onnx"], Settings(repeats=1, processes=1), accuracy=False)
+    assert "load average 2.5 on 4 cores" in comparison.load.warning
 
 
 def test_no_file_is_left_behind(tmp_path, monkeypatch):

@@ -79,11 +79,11 @@ def test_a_part_of_a_split_is_said_to_be_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "found",
+    "names",
     [("train", "train/0000"), ("train/0000", "partial-train/0000"), ("train", "training"), ("train", "train/more")],
 )
-def test_a_split_that_stands_there_twice_is_refused(tmp_path, found):
-    for name in found:
+def test_a_split_that_stands_there_twice_is_refused(tmp_path, names):
+    for name in names:
         write_parquet(tmp_path / f"{name}.parquet", [0, 1])
     with pytest.raises(UnskipError, match=r"has its train images more than once: .*; remove all but one"):
         parquet_files(tmp_path)

@@ -49,21 +49,21 @@ def test_near_to_the_compiler(name, shape, device, optimise, mcycles, kib):
 
 
 @pytest.mark.parametrize(
-    ("moved", "made"),
+    ("moved", "size"),
     [
         (lambda maps: functional.pad(maps[:, :, ::2, ::2], (0, 0, 0, 0, 8, 8)), "a padding shortcut"),
         (lambda maps: torch.cat([maps, maps], 1), "a joined map"),
         (lambda maps: functional.interpolate(maps, scale_factor=2.0), "a larger map"),
     ],
 )
-def test_what_moves_a_map_is_no_pooling_of_all_of_it(moved, made):
+def test_what_moves_a_map_is_no_pooling_of_all_of_it(moved, size):
     class Net(torch.nn.Sequential):
         def forward(self, images):
             return moved(super().forward(images))
 
     convolution = torch.nn.Conv2d(3, 16, 3, padding=1)
     alone, more = (estimated_cost(net, CIFAR, U55).cycles for net in (convolution, Net(convolution)))
-    assert 0 < more - alone < 4 * alone, made
+    assert 0 < more - alone < 4 * alone, size
 
 
 def test_nine_kib_turn_the_sign():

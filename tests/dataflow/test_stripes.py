@@ -63,14 +63,14 @@ def _lives(dataflow, first, last, resident):
 @settings(max_examples=150, deadline=None)
 def test_no_cascades_need_less(dataflow, resident):
     dataflow = fused(dataflow)
-    found = striped(dataflow, resident_weights=resident)
+    stripes = striped(dataflow, resident_weights=resident)
     peaks = [
         max(_lives(dataflow, *run, resident) for run in runs)
         for runs in _partitions(len(dataflow.operations))
         if all(_can_be(dataflow, *run) for run in runs)
     ]
-    assert found.peak_elements == min(peaks)
-    cascades = [(cascade.first, cascade.last) for cascade in found.cascades]
+    assert stripes.peak_elements == min(peaks)
+    cascades = [(cascade.first, cascade.last) for cascade in stripes.cascades]
     assert cascades in [list(runs) for runs in _partitions(len(dataflow.operations))]
     assert max(_lives(dataflow, *run, resident) for run in cascades) == min(peaks)
 

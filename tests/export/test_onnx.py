@@ -50,13 +50,13 @@ def test_file_tells_nothing_of_this_machine_and_is_reproducible(net, images, wri
 
 
 def test_the_translations_are_made_once_for_all_exports(net, images, written, tmp_path, monkeypatch):
-    made = []
+    registered = []
     from torch.onnx._internal.exporter import _registration
 
-    monkeypatch.setattr(_registration.ONNXRegistry, "_register", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(_registration.ONNXRegistry, "_register", lambda *arguments: registered.append(arguments))
     again = export_net(net, tmp_path / "again.onnx", images, metadata={"classes": '["a", "b"]', "mean": "[0.5]"})
     assert again.path.read_bytes() == written.path.read_bytes()
-    assert not made
+    assert not registered
 
 
 def test_a_net_that_was_trained_channels_last_gives_the_same_file(images, tmp_path):

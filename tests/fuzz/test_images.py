@@ -65,39 +65,39 @@ def folders(draw: st.DrawFn) -> Files:
     mode, ending = draw(MODES), draw(ENDINGS)
     size = draw(st.none() | st.tuples(SIDES, SIDES))
     splits = draw(st.sampled_from([["train/", "test/"], [""], ["Train/", "valid/"]]))
-    found = Files()
-    found |= {
+    files = Files()
+    files |= {
         f"{split}{name}/{number}.{ending}": encoded(mode, size or (draw(SIDES), draw(SIDES)), ending, number)
         for split in splits
         for name in "ab"
         for number in range(4)
     }
     for _ in range(draw(st.integers(0, 3))):
-        path = draw(st.sampled_from(sorted(found)))
+        path = draw(st.sampled_from(sorted(files)))
         folder, _, name = path.rpartition("/")
         match draw(st.sampled_from(["damage", "other", "mode", "size", "gone", "class", "name", "beside"])):
             case "damage":
-                found[path] = draw(damaged(found[path]))
+                files[path] = draw(damaged(files[path]))
             case "other":
-                found[path] = draw(OTHER)
+                files[path] = draw(OTHER)
             case "mode":
-                found[path] = encoded(draw(MODES), size or (8, 8), ending)
+                files[path] = encoded(draw(MODES), size or (8, 8), ending)
             case "size":
-                found[path] = encoded(mode, (draw(SIDES), draw(SIDES)), ending)
-            case "gone" if len(found) > 1:
-                del found[path]
+                files[path] = encoded(mode, (draw(SIDES), draw(SIDES)), ending)
+            case "gone" if len(files) > 1:
+                del files[path]
             case "class":
                 parent = folder.rpartition("/")[0]
-                found[f"{parent + '/' if parent else ''}{draw(CLASSES)}/{name}"] = found.pop(path)
+                files[f"{parent + '/' if parent else ''}{draw(CLASSES)}/{name}"] = files.pop(path)
             case "name":
                 stem = name.partition(".")[0]
                 new = draw(
                     st.sampled_from([name.upper(), stem, f"{stem}.txt", f".{name}", f"{stem}.png", f"{stem}.jfif"])
                 )
-                found[f"{folder}/{new}"] = found.pop(path)
+                files[f"{folder}/{new}"] = files.pop(path)
             case "beside":
-                found[draw(st.sampled_from(["x.png", "readme.txt", "train.parquet"]))] = found[path]
-    return found
+                files[draw(st.sampled_from(["x.png", "readme.txt", "train.parquet"]))] = files[path]
+    return files
 
 
 SETTINGS = st.fixed_dictionaries(
@@ -175,7 +175,7 @@ def tables(draw: st.DrawFn) -> Files:
         st.sampled_from(["nothing", "bytes", "cells", "labels", "columns", "binary", "empty", "gone", "order"])
     )
     where, place = draw(st.sampled_from(["train", "test"])), draw(PLACES)
-    found = Files()
+    files = Files()
     for split in ("train", "test"):
         hit = change if split == where else "nothing"
         count = 0 if hit == "empty" else 8
@@ -191,8 +191,8 @@ def tables(draw: st.DrawFn) -> Files:
         pq.write_table(table, buffer)
         content = buffer.getvalue()
         if hit != "gone":
-            found[place.format(split)] = draw(damaged(content)) if hit == "bytes" else content
-    return found
+            files[place.format(split)] = draw(damaged(content)) if hit == "bytes" else content
+    return files
 
 
 @fuzz(40, 500, contents=tables(), fields=SETTINGS)

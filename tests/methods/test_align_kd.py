@@ -158,14 +158,14 @@ def test_a_connector_is_a_1x1_convolution_and_batchnorm_from_student_to_teacher(
     assert shapes["1.conv.weight"] == (32, 16, 1, 1)
     assert shapes["1.bn.weight"] == (32,)
     phase.objective.eval()
-    found = float(phase.objective(IMAGES, LABELS, 0.0)["feature"].detach())
+    feature_loss = float(phase.objective(IMAGES, LABELS, 0.0)["feature"].detach())
     expected = 0.0
     for place, end in enumerate((2, 4)):
         ours, theirs = student[:end](IMAGES), teacher[:end](IMAGES)
         mixed = torch.einsum("oi,bihw->bohw", phase.objective.connectors[place].conv.weight[:, :, 0, 0], ours)
         mixed = phase.objective.connectors[place].bn(mixed)
         expected += float(((mixed - theirs) ** 2).mean().detach())
-    assert found == pytest.approx(expected, rel=1e-4)
+    assert feature_loss == pytest.approx(expected, rel=1e-4)
 
 
 def test_connectors_start_from_the_trainings_seed():

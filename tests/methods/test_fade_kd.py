@@ -97,7 +97,7 @@ def test_it_starts_as_the_teacher():
 def test_the_loss_is_alignkds_with_the_formulas_student(order, progress):
     teacher = trained()
     fading, _ = objective_of(teacher, order=order)
-    found = {name: float(term.detach()) for name, term in fading.eval()(IMAGES, LABELS, progress).items()}
+    terms = {name: float(term.detach()) for name, term in fading.eval()(IMAGES, LABELS, progress).items()}
     maps, x = [], teacher.stem(IMAGES)
     blocks = list(residual_blocks(teacher))
     for name in teacher.stage_names:
@@ -117,7 +117,7 @@ def test_the_loss_is_alignkds_with_the_formulas_student(order, progress):
         "feature": eta * sum(((s - t) ** 2).mean() for s, t in zip(maps, targets, strict=True)),
     }
     expected = {name: float(value.detach()) for name, value in expected.items()}
-    assert found == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert terms == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_the_fields_are_alignkds():

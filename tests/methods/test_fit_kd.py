@@ -126,7 +126,7 @@ def test_blocks_that_cannot_be_fitted_are_named():
 
 
 @pytest.mark.parametrize(
-    ("given", "optimizer", "rate"),
+    ("tree", "optimizer", "rate"),
     [
         ({"methods": {"fit_kd": {}}}, "adamw", 0.0003),
         ({"methods": {"a": {"method": "fit_kd"}, "b": {"method": "fit_kd", "images": 64}}}, "adamw", 0.0003),
@@ -135,8 +135,8 @@ def test_blocks_that_cannot_be_fitted_are_named():
         ({"methods": {"fit_kd": {}}, "training": {"optimizer": {"name": "adam"}}}, "adam", 0.01),
     ],
 )
-def test_a_recipe_that_fits_has_an_optimiser_for_it(given, optimizer, rate):
-    recipe = recipe_from(given)
+def test_a_recipe_that_fits_has_an_optimiser_for_it(tree, optimizer, rate):
+    recipe = recipe_from(tree)
     assert recipe.training.optimizer.name == optimizer
     assert recipe.training.schedule.max_lr == rate
     assert recipe.teacher_training().optimizer.name == ("adam" if optimizer == "adam" else "sgd"), "not the teacher's"

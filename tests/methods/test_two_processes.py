@@ -84,11 +84,11 @@ def shared(tmp_path_factory):
 @pytest.mark.parametrize("name", list(METHODS))
 def test_gradients_are_those_of_one_process(name, shared):
     images, labels = batch()
-    for phase, found in zip(phases_of(name), shared[name], strict=True):
+    for phase, gradients in zip(phases_of(name), shared[name], strict=True):
         alone = gradients_of(phase, images, labels)
         halves = [gradients_of(phase, images[half(rank)], labels[half(rank)]) for rank in (0, 1)]
-        assert alone.keys() == found.keys()
+        assert alone.keys() == gradients.keys()
         assert any(bool(gradient.any()) for gradient in alone.values())
         for key, gradient in alone.items():
-            assert torch.equal(found[key], (halves[0][key] + halves[1][key]) / 2), f"{phase.name} {key}"
-            assert (found[key] - gradient).abs().max() <= 1e-5 * gradient.abs().max() + 1e-9, f"{phase.name} {key}"
+            assert torch.equal(gradients[key], (halves[0][key] + halves[1][key]) / 2), f"{phase.name} {key}"
+            assert (gradients[key] - gradient).abs().max() <= 1e-5 * gradient.abs().max() + 1e-9, f"{phase.name} {key}"

@@ -23,8 +23,12 @@ def test_it_gives_what_pytorch_gives(layer, shape, affine):
         maps = maps.contiguous(memory_format=torch.channels_last)
     expected = norm(maps)
     with CheapShapes():
-        found = norm(maps)
-    assert (found.shape, found.dtype, found.stride()) == (expected.shape, expected.dtype, expected.stride())
+        result = norm(maps)
+    assert (result.shape, result.dtype, result.stride()) == (
+        expected.shape,
+        expected.dtype,
+        expected.stride(),
+    )
 
 
 def test_what_does_not_fit_is_refused_as_ever():
@@ -57,7 +61,7 @@ def test_operators_are_still_counted():
     assert on_one_image(net, (3, 8, 8), run)[rule] == 7
 
 
-def found(run: Any) -> Any:
+def outcome_of(run: Any) -> Any:
     """What a computation gives, without values, as far as it can be compared; or that it is refused."""
     try:
         result = run()
@@ -96,8 +100,8 @@ def test_convolutions_without_values(data):
             return layer(maps)
 
     with CheapShapes():
-        cheap = found(run)
-    assert cheap == found(run)
+        cheap = outcome_of(run)
+    assert cheap == outcome_of(run)
 
 
 @given(st.data())
@@ -112,8 +116,8 @@ def test_poolings_without_values(data):
     }
     pool = nn.MaxPool2d(kernel, **settings)
     with CheapShapes():
-        cheap = found(lambda: pool(maps))
-    assert cheap == found(lambda: pool(maps))
+        cheap = outcome_of(lambda: pool(maps))
+    assert cheap == outcome_of(lambda: pool(maps))
 
 
 @given(st.data())
@@ -135,9 +139,9 @@ def test_everything_else_without_values(data):
     }
     for name, run in runs.items():
         with torch.no_grad(), CheapShapes():
-            cheap = found(run)
+            cheap = outcome_of(run)
         with torch.no_grad():
-            assert cheap == found(run), name
+            assert cheap == outcome_of(run), name
 
 
 def test_a_sum_in_place_is_the_map_itself():

@@ -78,18 +78,18 @@ def test_the_cifar_stem_makes_34_pixels_of_32():
 def test_a_shortcut_stands_where_the_shape_stays(name, width_mult):
     """Table 2: in every block of a stage but the first; in narrow nets also where the rounded channels are equal."""
     net = make_net(name, {"width_mult": width_mult}).eval()
-    found, expected = [], []
+    places, expected = [], []
     x = torch.zeros(1, 3, 64, 64)
     for part_name, part in net.named_parts():
         blocks = part.named_children() if part_name.startswith("stage") else []
         for block_name, block in blocks:
             out = block(x)
-            found += [f"{part_name}.{block_name}"] * isinstance(block, Residual)
+            places += [f"{part_name}.{block_name}"] * isinstance(block, Residual)
             expected += [f"{part_name}.{block_name}"] * (out.shape == x.shape)
             x = out
         x = x if blocks else part(x)
-    assert found == expected
-    assert len(found) == (10 if width_mult == 1 else 11)
+    assert places == expected
+    assert len(places) == (10 if width_mult == 1 else 11)
 
 
 @pytest.mark.parametrize(

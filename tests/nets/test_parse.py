@@ -245,7 +245,7 @@ def zeros(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
     return norm
 
 
-def made(name: str) -> nn.Module:
+def network_of(name: str) -> nn.Module:
     torch.manual_seed(2)
     run, layers, _ = BLOCKS[name]
     block = Block(run, **{key: make() for key, make in layers.items() if make})
@@ -258,7 +258,7 @@ def made(name: str) -> nn.Module:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks(name):
-    model = made(name)
+    model = network_of(name)
     net = parse(model, EXAMPLE)
     if name == "layer-scale":
         assert [place for place in net.original_names.values() if "gamma" in place] == ["blocks.0.gamma"]
@@ -546,7 +546,7 @@ def test_a_network_that_keeps_its_batchnorms_in_eval_mode_is_refused():
 
 
 def test_unused_layers_and_constants_are_no_part_of_the_state():
-    model = made("constant")
+    model = network_of("constant")
     model.never = conv(CHANNELS)
     net = parse(model, EXAMPLE)
     assert net.unused_names == ("never.weight",)
@@ -613,13 +613,13 @@ def test_our_own_networks_come_out_as_they_are(name, options):
     images = torch.randn(2, 3, 48, 48)
     net = parse(own, images)
     assert_same(own, net, images)
-    ours, found = residual_blocks(own), residual_blocks(net)
-    assert len(found) == len(ours)
-    assert [block.kind for block in found.values()] == [block.kind for block in ours.values()]
+    ours, blocks = residual_blocks(own), residual_blocks(net)
+    assert len(blocks) == len(ours)
+    assert [block.kind for block in blocks.values()] == [block.kind for block in ours.values()]
     if name.startswith("resnet"):
         assert net.part_names == own.part_names
-        assert list(found) == list(ours)
-    for (place, block), (theirs, _) in zip(found.items(), ours.items(), strict=True):
+        assert list(blocks) == list(ours)
+    for (place, block), (theirs, _) in zip(blocks.items(), ours.items(), strict=True):
         assert {net.original_names[f"{place}.body.{name}"] for name, _ in block.body.named_parameters()} == {
             f"{theirs}.body.{name}" for name, _ in ours[theirs].body.named_parameters()
         }
@@ -684,9 +684,9 @@ def layer_of(kind, body=(), shortcut="identity"):
         case "gate" | "three":
             return conv(CHANNELS, kernel=1)
         case "block":
-            made = {"identity": lambda: None, "conv": one_by_one, "norm": lambda: nn.BatchNorm2d(CHANNELS)}[shortcut]()
+            span = {"identity": lambda: None, "conv": one_by_one, "norm": lambda: nn.BatchNorm2d(CHANNELS)}[shortcut]()
             learned = [*body, ("functional relu",), ("conv",)]
-            return Added(Program(learned), made, in_place=len(body) % 2 == 1)
+            return Added(Program(learned), span, in_place=len(body) % 2 == 1)
     return nn.Identity()
 
 

@@ -62,12 +62,12 @@ def test_a_side_that_timm_notes_comes_first():
 
 
 @pytest.mark.parametrize(
-    ("given", "word"),
+    ("value", "word"),
     [(3, "Module"), ("resnet14", "Module"), (nn.LazyConv2d(3, 3), "lazy"), (nn.Linear(3, 3), "Linear")],
 )
-def test_what_is_no_network_is_refused_in_a_sentence(given, word):
+def test_what_is_no_network_is_refused_in_a_sentence(value, word):
     with pytest.raises(UnskipError, match=word) as refusal:
-        staged(given)
+        staged(value)
     assert "\n" not in str(refusal.value)
 
 

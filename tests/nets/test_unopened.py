@@ -13,7 +13,7 @@ from torch import nn
 from unskip import Budget, NetSpec, UnskipError, fit_budget, forecast, inspect_net, make_net, parse
 from unskip.edits import without_shortcuts, without_shortcuts_exactly
 from unskip.nets import image_channels, num_kept_additions, unknown_shortcuts, unopened_modules
-from unskip.planned import described
+from unskip.run_plan import described
 from unskip.search import plan, render_answer
 from unskip.surgery import extract, residual_blocks, with_fading_shortcuts, with_shortened_shortcuts
 from unskip.targets import resolve_net

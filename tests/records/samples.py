@@ -12,6 +12,7 @@ from unskip.records import (
     Cell,
     ClassAnswers,
     Comparison,
+    Conclusion,
     Confusion,
     Counted,
     Data,
@@ -26,7 +27,6 @@ from unskip.records import (
     Load,
     Net,
     Operation,
-    Order,
     PastRun,
     PastRuns,
     Run,
@@ -684,7 +684,7 @@ def study(**other: Any) -> Study:
         "entries": [*entries, minutes],
         "derived": [drop],
         "counted": [Counted(name="negative drops", row="drop", below=0)],
-        "orders": [Order(better="AlignKD", than="JointRD", said="AlignKD is as good as JointRD in less time")],
+        "orders": [Conclusion(better="AlignKD", than="JointRD", said="AlignKD is as good as JointRD in less time")],
         "seconds": 377.0,
     }
     return Study(**{**fields, **other})

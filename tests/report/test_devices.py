@@ -18,7 +18,7 @@ RECORD = devices()
 
 
 def entries(table, label: str) -> dict[str, tuple[str, ...]]:
-    (row,) = [row for row in table.rows if row.line.label == label]
+    (row,) = [row for row in table.rows if row.content.label == label]
     return {column.title: entry for column, entry in zip(table.columns, row.entries, strict=True)}
 
 

@@ -21,8 +21,8 @@ from unskip.report.class_answers import changed_most, disagreements
 from unskip.report.model_card import model_card
 from unskip.report.pages import render_shrink
 from unskip.report.sentences import sentences
+from unskip.report.shrink_trials import ordered, steps_further, tried_table
 from unskip.report.shrinks import limited, side_by_side
-from unskip.report.tried import ordered, steps_further, tried_table
 
 RECORDS = samples.shrinks()
 MADE = {name: record for name, record in RECORDS.items() if record.winner}
@@ -106,11 +106,11 @@ def test_what_would_meet_a_budget_is_named_with_its_figures():
 
 def test_teacher_and_winner_stand_side_by_side_with_the_limits():
     record = RECORDS["met"]
-    rows = {row.line.label: row.entries for row in side_by_side(record).rows}
+    rows = {row.content.label: row.entries for row in side_by_side(record).rows}
     assert rows["Cycles, million"] == (("1.86",), ("1.29", "1.44× less"), ("",))
     assert rows["Cycles ratio"][2] == ("0.70", "kept")
     assert rows["Top-1 of the file, int8, %"] == (("–",), ("92.90", "−0.90 points"), ("at least 92.30", "kept"))
-    assert {row.line.label: row.entries for row in side_by_side(RECORDS["not met"]).rows}["Cycles ratio"][2] == (
+    assert {row.content.label: row.entries for row in side_by_side(RECORDS["not met"]).rows}["Cycles ratio"][2] == (
         "0.70",
         "exceeded",
     )
@@ -128,7 +128,7 @@ def test_everything_tried_has_its_rungs_its_costs_and_why_it_was_dropped():
     record = RECORDS["met"]
     assert [trial.label for trial in ordered(record)] == ["plain", "shortened", "fewer", "narrow", "lean"]
     rows = tried_table(record).rows
-    assert [row.line.label for row in rows] == [
+    assert [row.content.label for row in rows] == [
         "teacher",
         *(f"{n}: {t.words}" for n, t in enumerate(ordered(record), 1)),
     ]
@@ -285,7 +285,9 @@ def test_a_card_says_how_images_are_given_without_unskip():
 def test_figures_that_nobody_knows_are_no_rows():
     figures = {**RECORDS["met"].winner.figures, "sram": Figure(unknown="nobody said")}
     record = changed(RECORDS["met"], "winner", figures=figures)
-    rows = {row.line.label: row.entries for row in side_by_side(record).rows}
+    rows = {row.content.label: row.entries for row in side_by_side(record).rows}
     assert rows["SRAM, KiB"][1] == ("–",)
     teacher = {"cycles": RECORDS["met"].teacher.figures["cycles"]}
-    assert not any("SRAM" in row.line.label for row in side_by_side(changed(record, "teacher", figures=teacher)).rows)
+    assert not any(
+        "SRAM" in row.content.label for row in side_by_side(changed(record, "teacher", figures=teacher)).rows
+    )

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from report.pages import Page
 from unskip.cli import app
 from unskip.errors import UnskipError
-from unskip.records import Counted, Entry, Order, Study, StudyCell
+from unskip.records import Conclusion, Counted, Entry, Study, StudyCell
 from unskip.report.sentences import sentences
 from unskip.report.studies import render_study, show_study, write_study
 from unskip.report.study_curves import curve_drawings, mean_curve
@@ -32,7 +32,7 @@ LABELS = some.one_of(
 ).filter(str.strip)
 
 
-def made(rows, columns, seeds, *, missing=(), printed=None, **other):
+def study_with(rows, columns, seeds, *, missing=(), printed=None, **other):
     """A study whose every cell is one run; ``missing`` are places in it that have no results."""
     cells, entries = [], []
     for place, column in enumerate(columns):
@@ -67,18 +67,18 @@ def studies():
     return {
         "whole": whole,
         "quick": study(quick=True, reduced="14 layers for 18, 8 epochs"),
-        "one seed": made(["A", "B"], ["x"], (4,), orders=(Order(better="A", than="B"),), printed=91.0),
+        "one seed": study_with(["A", "B"], ["x"], (4,), orders=(Conclusion(better="A", than="B"),), printed=91.0),
         "nothing yet": whole.model_copy(update=unmeasured),
         "no rows": study(entries=[], derived=[], cells=[], orders=[], counted=[]),
-        "wide": made(rows, columns, (0, 1), missing={(2, 0), (2, 1)}),
-        "hostile": made(
+        "wide": study_with(rows, columns, (0, 1), missing={(2, 0), (2, 1)}),
+        "hostile": study_with(
             [HOSTILE, SIGNS, "[1]", "*"],
             [SIGNS, "a\nb", HOSTILE],
             (0, 1),
             printed=5.25,
             title=HOSTILE,
             source=SIGNS,
-            orders=(Order(better="[1]", than="*", said=HOSTILE),),
+            orders=(Conclusion(better="[1]", than="*", said=HOSTILE),),
             counted=(Counted(name=SIGNS, row=HOSTILE, above=80.0, below=95.5),),
         ),
     }
@@ -147,7 +147,7 @@ def test_a_net_at_chance_is_marked_wherever_its_figure_stands():
     whole = study()
     entries = [each.model_copy(update={"at_chance": (0, 2)} if each.row == "JointRD" else {}) for each in whole.entries]
     lost = whole.model_copy(update={"entries": tuple(entries[:3])})
-    (entry,) = [row.entries[0] for row in figures_table(lost).rows if row.line.label == "JointRD"]
+    (entry,) = [row.entries[0] for row in figures_table(lost).rows if row.content.label == "JointRD"]
     assert entry[-1] == "at chance in 2 of 3"
     for text in (render_study(lost), " ".join(printed(lost).split()), as_tex(lost), as_markdown(lost)):
         assert "JointRD, 18 layers (in 2 of 3)" in text
@@ -157,7 +157,7 @@ def test_a_net_at_chance_is_marked_wherever_its_figure_stands():
 
 
 def test_an_order_in_some_columns_says_in_which():
-    some_columns = study(orders=[Order(better="AlignKD", than="JointRD", columns="18*")])
+    some_columns = study(orders=[Conclusion(better="AlignKD", than="JointRD", columns="18*")])
     assert "AlignKD better than JointRD in 18…, 18 layers: holds" in told(some_columns, "orders")
 
 
@@ -261,7 +261,7 @@ def markdown_rows(text):
 @example(["<", "0\r"], ["a\rb"])
 @given(some.lists(LABELS, min_size=2, max_size=3, unique=True), some.lists(LABELS, min_size=1, max_size=3, unique=True))
 def test_labels_are_labels_whatever_is_in_them(rows, columns):
-    record = made(rows, columns, (0, 1), orders=(Order(better=rows[0], than=rows[1], said=columns[0]),))
+    record = study_with(rows, columns, (0, 1), orders=(Conclusion(better=rows[0], than=rows[1], said=columns[0]),))
     assert all(len(row) == 1 + len(columns) for row in markdown_rows(as_markdown(record)))
     page = Page(render_study(record))
     assert page.open == []

@@ -22,14 +22,14 @@ FEW = {
 
 
 @pytest.fixture(scope="module")
-def found(two_seeds):
+def analyses(two_seeds):
     return {name: analyze(two_seeds, name, FEW.get(name, {})) for name in RUN_ANALYSES}
 
 
 @pytest.mark.parametrize("name", list(RUN_ANALYSES))
-def test_its_record_is_plain_data_that_comes_back(name, found):
-    record = found[name].record()
-    text = json.dumps(found[name].to_json(), allow_nan=False)
+def test_its_record_is_plain_data_that_comes_back(name, analyses):
+    record = analyses[name].record()
+    text = json.dumps(analyses[name].to_json(), allow_nan=False)
     assert RunAnalysis.model_validate(json.loads(text)) == RunAnalysis.model_validate(record.model_dump(mode="json"))
     assert record.name == name
     assert record.seeds == (0, 1)
@@ -38,8 +38,8 @@ def test_its_record_is_plain_data_that_comes_back(name, found):
 
 
 @pytest.mark.parametrize("name", list(RUN_ANALYSES))
-def test_every_claim_has_a_source_and_an_interval_or_a_reason(name, found):
-    claims = found[name].record().claims
+def test_every_claim_has_a_source_and_an_interval_or_a_reason(name, analyses):
+    claims = analyses[name].record().claims
     assert claims
     for claim in claims:
         assert claim.source
@@ -58,8 +58,8 @@ def test_nothing_shows_in_one_seed(name, two_seeds):
 
 
 @pytest.mark.parametrize("name", list(RUN_ANALYSES))
-def test_its_page_has_every_plot_and_every_id_once(name, found):
-    record = found[name].record()
+def test_its_page_has_every_plot_and_every_id_once(name, analyses):
+    record = analyses[name].record()
     page = render_run_analysis(record)
     assert page.count("<svg") == sum(len(group.plots) for group in record.plots)
     ids = re.findall(r' id="([^"]+)"', page)
@@ -68,9 +68,9 @@ def test_its_page_has_every_plot_and_every_id_once(name, found):
 
 
 @pytest.mark.parametrize("name", list(RUN_ANALYSES))
-def test_it_is_shown_within_the_terminals_width(name, found):
+def test_it_is_shown_within_the_terminals_width(name, analyses):
     file = io.StringIO()
-    found[name].show(Console(width=100, file=file))
+    analyses[name].show(Console(width=100, file=file))
     assert all(len(line) <= 100 for line in file.getvalue().splitlines())
 
 

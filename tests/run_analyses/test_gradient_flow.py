@@ -9,7 +9,7 @@ from unskip import make_net, run_recipe
 from unskip.edits import without_shortcuts
 from unskip.methods import METHODS, method_from
 from unskip.recipe import recipe_from
-from unskip.requested import batches_seed
+from unskip.recipe_nets import batches_seed
 from unskip.run_analyses import read_runs
 from unskip.run_analyses.gradient_flow import GradientFlow, gradient_norms
 
@@ -59,15 +59,15 @@ def test_what_a_phase_does_not_train_has_none():
 def test_the_first_gradient_is_that_of_the_first_step(two_seeds):
     """Before the first step: the run's own first batch, its own loss, its own fresh student."""
     runs = read_runs(two_seeds[:1], nets=["ce", "joint_rd"])
-    found = GradientFlow.of(runs, batches=1, epochs=(0,))
+    flow = GradientFlow.of(runs, batches=1, epochs=(0,))
     run = runs[0]
     images, labels = next(run.data.train_batches(50, batches_seed(run.recipe, "ce")).epoch(0))
     student = run.net("ce", 0).train()
     expected = by_hand(student, F.cross_entropy(student(images), labels))
-    (ce,) = [each for each in found.norms if each.label == "ce"]
+    (ce,) = [each for each in flow.norms if each.label == "ce"]
     for part, norm in expected.items():
         assert ce.parts[part][0][0] == pytest.approx(norm, rel=1e-4)
-    (ratio,) = [each for each in found.ratio if each.label == "ce"]
+    (ratio,) = [each for each in flow.ratio if each.label == "ce"]
     assert ratio.figures[0][0] == pytest.approx(expected["stage1"] / expected["stage3"], rel=1e-4)
 
 

@@ -52,9 +52,9 @@ def test_products_with_the_hessian_of_a_network_are_autograds():
     x, y = torch.randn(7, 4).double(), torch.randint(2, (7,))
     weights = list(net.parameters())
 
-    def whole(*given):
+    def whole(*values):
         names = [name for name, _ in net.named_parameters()]
-        return nn.functional.cross_entropy(torch.func.functional_call(net, dict(zip(names, given, strict=True)), x), y)
+        return nn.functional.cross_entropy(torch.func.functional_call(net, dict(zip(names, values, strict=True)), x), y)
 
     blocks = torch.autograd.functional.hessian(whole, tuple(weights))
     rows = [torch.cat([b.reshape(w.numel(), -1) for b in row], 1) for w, row in zip(weights, blocks, strict=True)]

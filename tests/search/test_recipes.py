@@ -14,7 +14,7 @@ from unskip.cli.run import asked_recipe
 from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
 from unskip.recipe import recipe_from
-from unskip.requested import check_nets
+from unskip.recipe_nets import check_nets
 from unskip.run import run_recipe
 from unskip.search.recipes import command, method_for, recipe_tree
 from unskip.search.students import StudentSearch

@@ -3,7 +3,7 @@
 import pytest
 
 import unskip
-from unskip.requested import check_nets, requested_student
+from unskip.recipe_nets import check_nets, requested_student
 from unskip.search import Budget, fit_budget
 from unskip.shrink import base_recipe
 from unskip.shrink.candidates import STUDENT, candidates_of, recipe_of

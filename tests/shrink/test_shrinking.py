@@ -23,13 +23,13 @@ BUDGET = {"memory": "5KiB", "parameters": "12k"}
 
 
 @pytest.fixture(scope="module")
-def made(ask, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shrink") / "made"
+def shrunk(ask, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shrink") / "shrunk"
     return shrink(ask(BUDGET), folder, command="unskip shrink NET"), folder
 
 
-def test_the_file_keeps_the_budget_and_does_what_the_record_says(made):
-    record, folder = made
+def test_the_file_keeps_the_budget_and_does_what_the_record_says(shrunk):
+    record, folder = shrunk
     winner = record.winner
     assert record.outcome == "met"
     net, info = load_net(folder / winner.weights)
@@ -46,8 +46,8 @@ def test_the_file_keeps_the_budget_and_does_what_the_record_says(made):
     assert (folder / "README.md").is_file()
 
 
-def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made):
-    record, folder = made
+def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(shrunk):
+    record, folder = shrunk
     assert len(record.trials) > 1
     assert all(trial.rungs for trial in record.trials)
     assert [not trial.dropped for trial in record.trials] == [
@@ -63,13 +63,13 @@ def test_what_was_tried_is_in_the_record_with_the_reason_why_it_was_dropped(made
             assert sum(weight.numel() for weight in net.parameters()) <= 12_000
 
 
-def test_the_record_is_read_back(made):
-    record, folder = made
+def test_the_record_is_read_back(shrunk):
+    record, folder = shrunk
     assert Shrink.read(folder) == record
 
 
-def test_the_lines_of_the_model_card_answer_an_image(made, monkeypatch, capsys):
-    _, folder = made
+def test_the_lines_of_the_model_card_answer_an_image(shrunk, monkeypatch, capsys):
+    _, folder = shrunk
     monkeypatch.chdir(folder)
     Image.fromarray(np.full((30, 40), 90, np.uint8)).save("photograph.jpg")
     (lines,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
@@ -78,37 +78,37 @@ def test_the_lines_of_the_model_card_answer_an_image(made, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() in "0123456789"
 
 
-def test_the_answers_are_those_of_the_file(made):
-    record, _ = made
+def test_the_answers_are_those_of_the_file(shrunk):
+    record, _ = shrunk
     right = sum(each.winner for each in record.answers.classes)
     assert right / record.answers.images == record.winner.file_score
     assert sum(each.teacher for each in record.answers.classes) / record.answers.images == record.teacher.score
     assert all(each.teacher.answered != each.winner.answered for each in record.answers.disagreements)
 
 
-def test_the_same_call_returns_what_is_complete(made, ask):
-    record, folder = made
+def test_the_same_call_returns_what_is_complete(shrunk, ask):
+    record, folder = shrunk
     before = (folder / "shrink.json").read_bytes()
     assert shrink(ask(BUDGET), folder) == record
     assert (folder / "shrink.json").read_bytes() == before
 
 
-def test_the_folder_of_another_request_is_refused(made, ask):
-    _, folder = made
+def test_the_folder_of_another_request_is_refused(shrunk, ask):
+    _, folder = shrunk
     with pytest.raises(UnskipError, match="limits"):
         shrink(ask({"memory": "6KiB"}), folder)
 
 
-def test_the_recipe_makes_the_winner_alone(made, tmp_path):
-    record, folder = made
+def test_the_recipe_makes_the_winner_alone(shrunk, tmp_path):
+    record, folder = shrunk
     unskip.run_recipe(load_recipe(folder / "recipe.yaml"), tmp_path / "run")
     again = tmp_path / "run" / "nets" / "student.safetensors"
     states = [load_net(place)[0].state_dict() for place in (folder / record.winner.weights, again)]
     assert all(torch.equal(one, other) for one, other in zip(*(state.values() for state in states), strict=True))
 
 
-def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(made, ask, tmp_path, monkeypatch):
-    record, folder = made
+def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(shrunk, ask, tmp_path, monkeypatch):
+    record, folder = shrunk
     count = 0
 
     class Stop(BaseException):

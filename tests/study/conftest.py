@@ -16,10 +16,10 @@ def tiny():
 def study_of(tmp_path):
     """A study from plain data."""
 
-    def made(tree, quick=False):
+    def study(tree, quick=False):
         form = reading.study_form(tree, origin="mine")
         if quick:
             form = reading._small(form, form.quick)
         return reading.Study("mine", form, quick, tmp_path)
 
-    return made
+    return study

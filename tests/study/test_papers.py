@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from unskip.listing import named_studies
-from unskip.requested import check_nets
+from unskip.recipe_nets import check_nets
 from unskip.study.cells import cells_of
 from unskip.study.form import combinations, filled
 from unskip.study.printed import METRICS, printed_facts

@@ -92,10 +92,10 @@ def test_cells_that_need_one_teacher_wait_until_it_is_there(carried):
         assert second["at"] > trained["at"]
 
 
-@pytest.mark.parametrize(("given", "at_once"), [({}, 2), ({"teacher.weights": "mine.pth"}, 4)])
-def test_only_cells_that_train_a_teacher_are_waited_for(tiny, study_of, tmp_path, given, at_once):
+@pytest.mark.parametrize(("settings", "at_once"), [({}, 2), ({"teacher.weights": "mine.pth"}, 4)])
+def test_only_cells_that_train_a_teacher_are_waited_for(tiny, study_of, tmp_path, settings, at_once):
     """Of four cells with two teachers two begin, and all four where their teachers are given."""
-    tiny["set"] |= given
+    tiny["set"] |= settings
     carried = Carried(study_of(tiny), tmp_path, 0.0)
     nobody = {"ended": lambda *told: None, "lost": lambda cell: None}
     cells = running._Running(carried.cells, carried.home, make_engine("local"), LAUNCH, **nobody)

@@ -59,17 +59,17 @@ def subject(name):
 def test_an_edit_changes_nothing_but_its_copy_and_records_itself(name):
     net = subject(name)
     before, spec, shape = {key: value.clone() for key, value in net.state_dict().items()}, net.spec, str(net)
-    made = EDITS[name](net, **GIVEN.get(name, {}))
-    assert made is not net
-    assert str(made) != shape or name == "at_depth"
+    student = EDITS[name](net, **GIVEN.get(name, {}))
+    assert student is not net
+    assert str(student) != shape or name == "at_depth"
     assert (net.spec, str(net)) == (spec, shape)
     assert all(module.training for module in net.modules())
-    for tensor in made.state_dict().values():
+    for tensor in student.state_dict().values():
         if tensor.is_floating_point():
             tensor.fill_(7)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
-    *earlier, (recorded, arguments) = made.spec.edits
+    *earlier, (recorded, arguments) = student.spec.edits
     assert tuple(earlier) == spec.edits
     assert recorded == name
     full = edit_arguments(name, GIVEN.get(name, {}))
@@ -78,15 +78,15 @@ def test_an_edit_changes_nothing_but_its_copy_and_records_itself(name):
 
 @pytest.mark.parametrize("name", EDITS)
 def test_the_spec_alone_builds_the_net_again(name):
-    made = EDITS[name](subject(name), **GIVEN.get(name, {}))
-    again = build(NetSpec.from_json(json.loads(json.dumps(made.spec.to_json()))), seed=3)
-    assert again.spec == made.spec
+    student = EDITS[name](subject(name), **GIVEN.get(name, {}))
+    again = build(NetSpec.from_json(json.loads(json.dumps(student.spec.to_json()))), seed=3)
+    assert again.spec == student.spec
     assert {key: value.shape for key, value in again.state_dict().items()} == {
-        key: value.shape for key, value in made.state_dict().items()
+        key: value.shape for key, value in student.state_dict().items()
     }
-    again.load_state_dict(made.state_dict())
+    again.load_state_dict(student.state_dict())
     images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(again.eval()(images), made.eval()(images))
+    assert torch.equal(again.eval()(images), student.eval()(images))
 
 
 @pytest.mark.parametrize("name", EDITS)

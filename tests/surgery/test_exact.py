@@ -45,9 +45,9 @@ def images(*shape: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def relative_difference(found: torch.Tensor, expected: torch.Tensor) -> float:
-    assert found.shape == expected.shape
-    return float((found - expected).abs().max() / expected.abs().max())
+def relative_difference(outputs: torch.Tensor, expected: torch.Tensor) -> float:
+    assert outputs.shape == expected.shape
+    return float((outputs - expected).abs().max() / expected.abs().max())
 
 
 def partial_activations(net: nn.Module) -> list[PartialActivation]:

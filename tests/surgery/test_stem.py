@@ -125,13 +125,13 @@ def deep(*strides: int, kernel_size: int = 3) -> StagedNet:
 
 
 @pytest.mark.parametrize(
-    ("strides", "kernel_size", "made"),
+    ("strides", "kernel_size", "lean_strides"),
     [((2, 1, 1), 3, [2, 2, 1]), ((2, 1, 1), 5, [4, 1, 1]), ((1, 2, 1), 3, [1, 2, 2]), ((2, 2), 7, [2, 4])],
 )
-def test_in_a_deep_stem_the_first_that_still_reads_every_pixel(strides, kernel_size, made):
+def test_in_a_deep_stem_the_first_that_still_reads_every_pixel(strides, kernel_size, lean_strides):
     net = deep(*strides, kernel_size=kernel_size)
     lean = with_lean_stem(net)
-    assert [module.stride[0] for module in lean.stem.modules() if isinstance(module, nn.Conv2d)] == made
+    assert [module.stride[0] for module in lean.stem.modules() if isinstance(module, nn.Conv2d)] == lean_strides
     for side in (*USUAL, 75, 131):
         assert stage_shapes(lean, side) == stage_shapes(net, side)
     seen = torch.zeros(1, 3, 32, 32, requires_grad=True)

@@ -9,7 +9,7 @@ from unskip import TrainingRecipe, distill, make_net
 from unskip.methods import METHODS
 from unskip.recipe import OneCycle
 from unskip.training.duration import Estimate, estimate, estimate_of, seconds_per_step
-from unskip.training.prepared import prepare_training
+from unskip.training.prepared_training import prepare_training
 
 SETTINGS = TrainingRecipe(epochs=5, batch_size=50, validate_every=2)
 
@@ -33,13 +33,13 @@ def test_asking_changes_no_network_and_no_generator(name, teacher, data):
     method = METHODS[name]()
     ready = prepare_training(teacher, data, method, student=None, test=None, training=SETTINGS, task=None, seed=3)
     before, generator = states(ready.loss, teacher), torch.get_rng_state()
-    found = estimate_of(ready, within=0.2)
+    estimated = estimate_of(ready, within=0.2)
     assert all(map(same, before, states(ready.loss, teacher)))
     assert torch.equal(generator, torch.get_rng_state())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in ready.loss.parameters())
-    assert found.steps == 5 * 4
-    assert found.validations == 3  # after epochs 2 and 4, and the last
-    assert found.seconds_per_step > 0 < found.seconds_per_validation
+    assert estimated.steps == 5 * 4
+    assert estimated.validations == 3  # after epochs 2 and 4, and the last
+    assert estimated.seconds_per_step > 0 < estimated.seconds_per_validation
 
 
 def test_a_training_after_the_question_is_the_same_bit_by_bit(teacher, data):

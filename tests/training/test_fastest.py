@@ -11,7 +11,7 @@ from unskip.training import Checkpoint, train_student
 from unskip.training import fastest as module
 from unskip.training.device import describe_numerics, make_fabric
 from unskip.training.fastest import decided, usual
-from unskip.training.prepared import prepare_training
+from unskip.training.prepared_training import prepare_training
 
 CPU = torch.device("cpu")
 FLOAT32 = TrainingRecipe(epochs=2, batch_size=50, precision="float32", validate_every=2)
@@ -226,7 +226,7 @@ def test_a_compiled_training_is_the_same_up_to_rounding(name, teacher, data, mon
         how: distill(teacher, data, METHODS[name](), training=training.model_copy(update={"compile": how}))
         for how in (False, True)
     }
-    losses = [[row["loss"] for row in found.history] for found in nets.values()]
+    losses = [[row["loss"] for row in net.history] for net in nets.values()]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert nets[True].history[0]["numerics"].endswith("compiled")
 
@@ -256,8 +256,8 @@ def test_a_training_whose_step_is_generated_code_resumes_bit_by_bit(teacher, dat
 
     with pytest.raises(StoppingError):
         distill(teacher, data, KD(), training=training, checkpoint=checkpoint, on_epoch=stop)
-    found = distill(teacher, data, KD(), training=training, checkpoint=checkpoint)["student"].state_dict()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    weights = distill(teacher, data, KD(), training=training, checkpoint=checkpoint)["student"].state_dict()
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
 def test_what_pytorch_cannot_compile_is_said(teacher, data, monkeypatch):
@@ -285,16 +285,16 @@ def test_on_a_gpu_compiling_is_tried_where_it_pays_and_failing_is_no_end(teacher
 
     monkeypatch.setattr(module, "_in_turn", in_turn)
 
-    def found(steps):
+    def fastest_after(steps):
         batches = iter([(torch.randn(4, 1, 32, 32), torch.zeros(4, dtype=torch.int64))])
         for kept in cache.glob("*"):
             kept.unlink()
         return describe_numerics(decided(FLOAT32, loss, batches, fabric=fabric, steps=steps))
 
     fails = False
-    assert found(3000) == "cpu float32 channels-last"  # 5 minutes
+    assert fastest_after(3000) == "cpu float32 channels-last"  # 5 minutes
     assert asked == [[False]]
-    assert found(30_000) == "cpu float32 channels-last compiled"
+    assert fastest_after(30_000) == "cpu float32 channels-last compiled"
     fails = True
     with pytest.warns(UserWarning, match="no Triton"):
-        assert found(30_000) == "cpu float32 channels-last"
+        assert fastest_after(30_000) == "cpu float32 channels-last"

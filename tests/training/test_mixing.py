@@ -172,10 +172,10 @@ def test_labels_that_are_no_classes_are_refused_when_they_are_mixed():
 
 def test_a_training_is_another_with_each_of_them():
     data = load_data(DataRecipe(limit=100, test_limit=50))
-    found = []
+    weights_of = []
     for settings in ({}, {"mixup": 0.2}, {"cutmix": 1.0}, {"label_smoothing": 0.1}):
         torch.manual_seed(0)
         net = make_net("resnet14", {"width": 4, "in_channels": 1})
         distill(None, data, CE(), student=net, training=TrainingRecipe(epochs=1, batch_size=50, **settings))
-        found.append(torch.cat([parameter.detach().flatten() for parameter in net.parameters()]))
-    assert not any(torch.equal(one, other) for place, one in enumerate(found) for other in found[:place])
+        weights_of.append(torch.cat([parameter.detach().flatten() for parameter in net.parameters()]))
+    assert not any(torch.equal(one, other) for place, one in enumerate(weights_of) for other in weights_of[:place])

@@ -17,13 +17,13 @@ def rates(schedule, lr=0.01, warmup_epochs=0.0):
     settings = TrainingRecipe(schedule=schedule, warmup_epochs=warmup_epochs)
     optimizer = make_optimizer(SGD(lr=lr), torch.nn.Linear(1, 1))
     scheduler = make_schedule(settings, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
-    found = []
+    used = []
     for _ in range(TOTAL):
-        found.append(optimizer.param_groups[0]["lr"])
+        used.append(optimizer.param_groups[0]["lr"])
         assert optimizer.param_groups[0]["momentum"] == 0.9, "momentum must not cycle"
         optimizer.step()
         scheduler.step()
-    return found
+    return used
 
 
 def half_cosine(start, end, share):
@@ -31,18 +31,18 @@ def half_cosine(start, end, share):
 
 
 def test_onecycle_starts_at_the_optimisers_rate_of_the_paper_and_peaks_at_ten_times_that():
-    found = rates(OneCycle())
+    used = rates(OneCycle())
     up = 0.3 * (TOTAL + 1) - 1
-    for step, rate in enumerate(found):
+    for step, rate in enumerate(used):
         expected = (
             half_cosine(0.01, 0.1, step / up)
             if step <= up
             else half_cosine(0.1, 0.01 / 1e4, (step - up) / (TOTAL - up))
         )
         assert rate == pytest.approx(expected), step
-    assert found[0] == pytest.approx(0.01)
-    assert max(found) == pytest.approx(0.1, rel=0.01)
-    assert found[-1] < 1e-3
+    assert used[0] == pytest.approx(0.01)
+    assert max(used) == pytest.approx(0.1, rel=0.01)
+    assert used[-1] < 1e-3
 
 
 def test_step_exponential_cosine_constant():
@@ -89,7 +89,7 @@ def test_a_warm_up_multiplies_every_schedule_by_a_line(schedule):
 def test_a_warm_up_goes_on_where_it_was():
     settings = TrainingRecipe(schedule=Exponential(gamma=0.9), warmup_epochs=4)
 
-    def made():
+    def warmed_up():
         optimizer = make_optimizer(SGD(lr=0.1), torch.nn.Linear(1, 1))
         return optimizer, make_schedule(settings, optimizer, epochs=EPOCHS, steps_per_epoch=STEPS)
 
@@ -99,10 +99,10 @@ def test_a_warm_up_goes_on_where_it_was():
             schedule.step()
         return optimizer.param_groups[0]["lr"]
 
-    expected = stepped(*made(), 13)
-    optimizer, schedule = made()
+    expected = stepped(*warmed_up(), 13)
+    optimizer, schedule = warmed_up()
     stepped(optimizer, schedule, 7)
-    other, resumed = made()
+    other, resumed = warmed_up()
     other.load_state_dict(optimizer.state_dict())
     resumed.load_state_dict(schedule.state_dict())
     assert stepped(other, resumed, 6) == expected

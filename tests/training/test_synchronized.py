@@ -48,7 +48,7 @@ def test_they_are_what_they_were_after_an_error():
 def one_of_two(rank, folder):
     dist.init_process_group("nccl", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     torch.cuda.set_device(rank)
-    found = {}
+    results = {}
     for name, net in nets().items():
         net.double().train().cuda()
         mine = IMAGES.double()[4 * rank : 4 * rank + 4].cuda()
@@ -57,9 +57,9 @@ def one_of_two(rank, folder):
                 mine
             ).square().mean().backward()
         gradients = {key: p.grad.cpu() for key, p in net.named_parameters() if p.grad is not None}
-        found[name] = gradients, {key: tensor.cpu() for key, tensor in net.state_dict().items()}
+        results[name] = gradients, {key: tensor.cpu() for key, tensor in net.state_dict().items()}
     if rank == 0:
-        torch.save(found, os.path.join(folder, "found.pt"))
+        torch.save(results, os.path.join(folder, "found.pt"))
     dist.barrier()
     dist.destroy_process_group()
 

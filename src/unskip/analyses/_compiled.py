@@ -18,7 +18,7 @@ def compiled_table(
     students: Sequence[CompiledStudent], labels: Sequence[str], console: Console, sram_bytes: int | None = None
 ) -> Iterator[RenderableType]:
     """A row for every student, compared with the first; where ``sram_bytes`` are there, it says which do not fit."""
-    from unskip.report.table import Line, build
+    from unskip.report.table import RowContent, build
     from unskip.report.terminal import table_parts
 
     shown = {
@@ -27,7 +27,7 @@ def compiled_table(
         if isinstance(measure, DeviceMeasure) and measure.headline
     }
     lines = [
-        Line(f"{label}{_too_large(each, sram_bytes)}", figures=each.figures, refused=each.refused or None)
+        RowContent(f"{label}{_too_large(each, sram_bytes)}", figures=each.figures, refused=each.refused or None)
         for label, each in zip(labels, students, strict=True)
     ]
     return table_parts(build("", shown, lines), console)

@@ -58,24 +58,24 @@ def device_plan_tables(plan: DevicePlan, console: Console) -> Iterator[Renderabl
 def device_advice(plan: DevicePlan) -> str:
     """Which lines need the least, and which keep shortcuts and need hardly more."""
     every = measures()
-    said = []
+    sentences = []
     for name, words in _ADVISED.items():
         if name not in plan.lines[0].figures or (name == "sram" and _is_cache(plan.lines[0])):
             continue
         best = plan.best(name)
         if best is None:
-            said.append(f"{words}: the network as it is; no edit here that was compiled needs 2 % less.")
+            sentences.append(f"{words}: the network as it is; no edit here that was compiled needs 2 % less.")
             continue
         values = [line.figures[name].value or 0 for line in (plan.lines[0], best)]
         unit, write = writer(every[name].about.unit, values)
         least, ratio = f"{write(values[1])} {unit}".rstrip(), f"{values[0] / values[1]:.2f}x"
-        said.append(f"{words}: line {plan.lines.index(best)}, {least}, {ratio} less than as it is.")
+        sentences.append(f"{words}: line {plan.lines.index(best)}, {least}, {ratio} less than as it is.")
         near = plan.as_good(best, name)
         if near is not None:
-            said.append(
+            sentences.append(
                 f"Line {plan.lines.index(near)} comes within 2 % of it and keeps {near.student.shortcuts} shortcuts."
             )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def shortcuts(line: CompiledStudent) -> str:

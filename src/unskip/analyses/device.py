@@ -82,34 +82,34 @@ class Device(Analysis):
         size = byte_unit([max(self.sram_bytes, self.available_bytes or 0)]).text
         needed, there = size(self.sram_bytes), size(self.available_bytes or 0)
         if self.available_bytes is None:
-            said = f"Needs {needed} of SRAM."
+            sentence = f"Needs {needed} of SRAM."
         elif not self.fits:
             more = size(self.sram_bytes - self.available_bytes)
             ratio = self.sram_bytes / self.available_bytes
-            said = f"Does not fit {there} of SRAM: needs {needed}, {more} too much ({ratio:.2f}x of what there is)."
+            sentence = f"Does not fit {there} of SRAM: needs {needed}, {more} too much ({ratio:.2f}x of what there is)."
         elif self.is_cache:
-            said = f"Fits {there} of SRAM, a cache in front of the DRAM: {needed} of it are used."
+            sentence = f"Fits {there} of SRAM, a cache in front of the DRAM: {needed} of it are used."
         else:
-            said = f"Fits {there} of SRAM: needs {needed}, {size(self.available_bytes - self.sram_bytes)} are left."
+            sentence = f"Fits {there} of SRAM: needs {needed}, {size(self.available_bytes - self.sram_bytes)} are left."
         if self.peak is not None:
             at = (
                 f"{self.peak_at} ({self.peak.operation})"
                 if self.peak_at
                 else f"{self.peak.name} ({self.peak.operation})"
             )
-            said += f" Most is in use at {at}."
-        return said
+            sentence += f" Most is in use at {at}."
+        return sentence
 
     @property
     def shortcuts_text(self) -> str:
         """Which shortcuts hold the most SRAM, and which end cascades."""
-        said = ""
+        sentence = ""
         if self.peak is not None:
             held = ", ".join(self.holding)
-            said = f"A shortcut holds a map there: {held}." if held else "No shortcut holds a map there."
+            sentence = f"A shortcut holds a map there: {held}." if held else "No shortcut holds a map there."
         if self.cut:
-            said += f" Cascades that go on without shortcuts end where these blocks begin: {', '.join(self.cut)}."
-        return said.strip()
+            sentence += f" Cascades that go on without shortcuts end where these blocks begin: {', '.join(self.cut)}."
+        return sentence.strip()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the layers, of which the one with the most SRAM in use is there."""

@@ -39,10 +39,10 @@ class Plan(Analysis):
         target = network.target
         if target is not None:
             compiles = target.compiles or MAX_COMPILED
-            found = plan_for_device(
+            device_plan = plan_for_device(
                 network.net, network.input_shape, target.device, compiles=compiles, compiled=target.compiled
             )
-            return cls(on_device=found)
+            return cls(on_device=device_plan)
         return cls(tuple(plan(network.net, network.input_shape)))
 
     @property
@@ -56,21 +56,21 @@ class Plan(Analysis):
         size = byte_unit([own.peak_bytes]).text
         if last is own:
             what = "lowers it" if len(self.lines) > 1 else "fits"
-            said = f"The peak is {size(own.peak_bytes)} at {end.peak_at}; no edit here {what}."
+            sentence = f"The peak is {size(own.peak_bytes)} at {end.peak_at}; no edit here {what}."
         else:
-            said = (
+            sentence = (
                 f"The peak falls from {size(own.peak_bytes)} to {size(last.peak_bytes)} ({last.ratio:.2f}x) "
                 f"with the edits of line {self.lines.index(last)}. "
             )
             lowest = min(line.peak_bytes for line in self.lines)
             if lowest < last.peak_bytes:
-                said += f"More steps would follow: all edits together give {size(lowest)}."
+                sentence += f"More steps would follow: all edits together give {size(lowest)}."
             else:
-                said += f"It is at {end.peak_at} then; no further edit here lowers it."
+                sentence += f"It is at {end.peak_at} then; no further edit here lowers it."
         for number, line in reversed([*enumerate(self.lines)]):
             if line.kind == "shortened" and line.peak_bytes <= last.peak_bytes:
-                return f"{said} Line {number} gets as low with shortcuts shortened instead of removed."
-        return said
+                return f"{sentence} Line {number} gets as low with shortcuts shortened instead of removed."
+        return sentence
 
     def to_json(self) -> dict[str, Any]:
         """The lines and the advice."""

@@ -47,7 +47,7 @@ class Progress:
         self._bars.columns = self._bars.columns[:2]
         self._bars.update(self._task, description=words, total=None)
 
-    def done(self, done: int, of: int) -> None:
+    def counted(self, done: int, of: int) -> None:
         """Say how many of how many are done."""
         if len(self._bars.columns) == 2:
             self._bars.columns = (*self._bars.columns, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

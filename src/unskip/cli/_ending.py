@@ -128,13 +128,13 @@ def _one_line(text: str) -> str:
 
 def _own_code(trace: TracebackType | None) -> str | None:
     """The innermost place in a user's own file, if a traceback leads through one."""
-    found = None
+    line_of_code = None
     for frame, line in traceback.walk_tb(trace):
         file = os.path.realpath(frame.f_code.co_filename)
         generated = frame.f_code.co_filename.startswith("<")
         if not generated and not file.startswith((f"{_HERE}{os.sep}", *(f"{path}{os.sep}" for path in _LIBRARIES))):
-            found = f"{frame.f_code.co_filename}, line {line}"
-    return found
+            line_of_code = f"{frame.f_code.co_filename}, line {line}"
+    return line_of_code
 
 
 def _keep_traceback(error: BaseException) -> Path | None:

@@ -168,12 +168,12 @@ def devices_in(
     """
     from unskip.runtimes import configured
 
-    given = {"system_config": system_config, "memory_mode": memory_mode, "optimise": optimise, "sram": sram}
+    setting_texts = {"system_config": system_config, "memory_mode": memory_mode, "optimise": optimise, "sram": sram}
     if sram is not None:
         from unskip.units import bytes_from
 
-        given["sram"] = str(int(bytes_from(sram, "sram")))
-    setting = {name: value for name, value in given.items() if value is not None}
+        setting_texts["sram"] = str(int(bytes_from(sram, "sram")))
+    setting = {name: value for name, value in setting_texts.items() if value is not None}
     if targets is None:
         if setting:
             raise UnskipError(f"`{next(iter(setting))}` belongs to `target`")

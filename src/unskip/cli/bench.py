@@ -86,7 +86,7 @@ def bench(
     from unskip.files import check_writable, write_json
     from unskip.report import show_bench, write_bench_report
 
-    wanted = Settings(
+    comparison_settings = Settings(
         runtimes=names_in(runtime or ("" if target_devices else "onnxruntime")),
         devices=devices_in(target_devices, system_config, memory_mode, optimise, sram),
         threads=numbers_in("--threads", threads, 1024),
@@ -101,7 +101,7 @@ def bench(
     with out.status("reading the targets") as status:
         comparison = compare(
             targets,
-            wanted,
+            comparison_settings,
             image_size=parse_size(image_size),
             accuracy=accuracy,
             data=data,

@@ -112,7 +112,7 @@ def fit_budget(
             compiles=compiles or MAX_COMPILED,
             weights=weights,
             progress=progress.say,
-            compiled=progress.done,
+            compiled=progress.counted,
         )
     written = answer.write_recipes(folder) if folder else []
     if as_json:

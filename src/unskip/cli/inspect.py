@@ -99,19 +99,21 @@ def inspect(
     device = _target(target, system_config, memory_mode, optimise, sram, compiles)
     file = trained_file(net)
     with out.status(f"looking whose weights {net} holds") if file else nullcontext():
-        found = recognised(file) if file else None
+        recognition = recognised(file) if file else None
     named = ":" not in net and file is None  # one of ours, of which nothing that is said here depends on its weights
     with torch.device("meta") if named and not edits and device is None else nullcontext():
         network = resolve_net(net, *_changes(settings, edits), parse_size(image_size))
     with Progress() as progress:
-        on = None if device is None else replace(device, compiled=progress.done)
+        on = None if device is None else replace(device, compiled=progress.counted)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
         inspection = inspect_net(*network, also=also or (), target=on)
     if as_json:
-        typer.echo(json.dumps(inspection.to_json() | ({"recognised": found.to_json()} if found else {}), indent=1))
+        typer.echo(
+            json.dumps(inspection.to_json() | ({"recognised": recognition.to_json()} if recognition else {}), indent=1)
+        )
     else:
-        if found:
-            out.print(f"{net} holds the weights of {found}: all of its {found.of} tensors", highlight=False)
+        if recognition:
+            out.print(f"{net} holds the weights of {recognition}: all of its {recognition.of} tensors", highlight=False)
         inspection.show(out, details=details)
         if not details:
             out.print("[dim]Every shortcut, the memory of every part, and other schedules: --details[/dim]")

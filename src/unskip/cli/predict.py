@@ -37,10 +37,10 @@ def predict(
     from unskip.images import shown
     from unskip.predicting import images_in, load_classifier
 
-    found = images_in(images)
+    files = images_in(images)
     classifier = load_classifier(target, label=label, depth=depth)
     unread, records = 0, []
-    for prediction in classifier.predict(found):
+    for prediction in classifier.predict(files):
         unread += prediction.unreadable is not None
         if as_json:
             records.append(prediction.to_json())
@@ -53,4 +53,4 @@ def predict(
     if as_json:
         typer.echo(json.dumps(records, indent=1))
     if unread:
-        raise UnskipError(f"{unread} of {len(found)} images could not be read")
+        raise UnskipError(f"{unread} of {len(files)} images could not be read")

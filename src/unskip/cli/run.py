@@ -210,7 +210,7 @@ def _as_settings(options: Mapping[str, tuple[str, Any]], settings: Mapping[str, 
 
 def _show_plan(recipe: Recipe, folder: Path) -> None:
     """What a run would do."""
-    from unskip.planned import described, planned_run, total_seconds
+    from unskip.run_plan import described, planned_run, total_seconds
     from unskip.runtimes import find_runtime
     from unskip.units import duration
 

@@ -157,7 +157,7 @@ def shrink(
     )
     if dry_run:
         with Progress() as progress:
-            plan = plan_shrink(request, console=out, say=progress.say, compiled=progress.done)
+            plan = plan_shrink(request, console=out, say=progress.say, compiled=progress.counted)
         show_plan(plan, request, out)
         if not (plan.meets or plan.trials):
             raise typer.Exit(ExitCode.NOT_MET)
@@ -166,7 +166,7 @@ def shrink(
     where = folder or Path("shrinks") / f"{name}-{digest(request.to_json())[:6]}"
     command = shlex.join(["unskip", *sys.argv[1:]])
     with Progress() as progress:
-        record = make(request, where, command=command, console=out, say=progress.say, compiled=progress.done)
+        record = make(request, where, command=command, console=out, say=progress.say, compiled=progress.counted)
     show_shrink(record, out)
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)
     if record.outcome in ("not met", "cannot be met"):

@@ -103,12 +103,14 @@ def study(
     if dry_run:
         with Progress() as progress:
             progress.say("reading the images, and taking a few steps of every kind of training")
-            plan = planned(prepared, engine=engine, measured=progress.done)
+            plan = planned(prepared, engine=engine, measured=progress.counted)
         show_plan(asked, plan, prepared.chosen, engine, out)
         out.print("nothing was trained or written", highlight=False)
         return
     with Progress() as progress:
-        record, outcome = conduct(prepared, engine, launch=start, console=out, say=progress.say, done=progress.done)
+        record, outcome = conduct(
+            prepared, engine, launch=start, console=out, say=progress.say, measured=progress.counted
+        )
     out.print()
     show_study(record, out)
     out.print(f"\npage: {where / 'study.html'}", highlight=False, soft_wrap=True)
@@ -121,10 +123,10 @@ def study(
 
 def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
     """The runs that failed, by why they did."""
-    found: dict[str, list[str]] = {}
+    runs_of: dict[str, list[str]] = {}
     for run, why in failed.items():
-        found.setdefault(why, []).append(run)
-    return found
+        runs_of.setdefault(why, []).append(run)
+    return runs_of
 
 
 def _list() -> None:

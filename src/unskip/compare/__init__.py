@@ -2,7 +2,7 @@
 
 from unskip.compare.answers import compare_answers
 from unskip.compare.benchmark import bench
-from unskip.compare.runs import Trained, record_of_data, results_of
+from unskip.compare.runs import TrainedNet, record_of_data, results_of
 from unskip.compare.settings import Settings
 from unskip.compare.targets import Target, find_targets
 from unskip.compare.workbench import Workbench, machine_load
@@ -10,7 +10,7 @@ from unskip.compare.workbench import Workbench, machine_load
 __all__ = [
     "Settings",
     "Target",
-    "Trained",
+    "TrainedNet",
     "Workbench",
     "bench",
     "compare_answers",

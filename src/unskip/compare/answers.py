@@ -36,7 +36,7 @@ _Batch = tuple[Tensor, Tensor]  # images and labels
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredBatch:
     """A batch: the logits of both (batch, classes), the labels (batch,), and ``pixels``, which gives one of its images.
 
     That is uint8 (channels, height, width).
@@ -63,13 +63,13 @@ def compare_answers(
     several. Networks run where they are, in eval mode. Raises `UnskipError` for answers that are none of these classes,
     and where the two sets of test images are not the same.
     """
-    seen = winner_data or data
+    winner_images = winner_data or data
     if isinstance(winner, Path) and normalizes(winner, read_metadata(winner)):
-        seen = seen.scaled()
-    if (seen.num_test, seen.classes) != (data.num_test, data.classes):
+        winner_images = winner_images.scaled()
+    if (winner_images.num_test, winner_images.classes) != (data.num_test, data.classes):
         raise UnskipError(
-            f"`winner_data` has {seen.num_test:,} test images of {len(seen.classes)} classes, `data` {data.num_test:,} "
-            f"of {len(data.classes)}; give the same images"
+            f"`winner_data` has {winner_images.num_test:,} test images of {len(winner_images.classes)} classes, `data` "
+            f"{data.num_test:,} of {len(data.classes)}; give the same images"
         )
     task = Classification(num_classes=len(data.classes))
     after = file_predict(winner, task, depth=depth) if isinstance(winner, Path) else _net_predict(winner, task)
@@ -79,8 +79,8 @@ def compare_answers(
                 afterwards.enter_context(modes_kept(net))
                 net.eval()
         own = data.test_batches().epoch(0)
-        others = None if seen is data else seen.test_batches().epoch(0)
-        return compared(_answered(_net_predict(teacher, task), after, data, own, others), data.classes)
+        winner_batches = None if winner_images is data else winner_images.test_batches().epoch(0)
+        return compared(_answered(_net_predict(teacher, task), after, data, own, winner_batches), data.classes)
 
 
 def _net_predict(net: nn.Module, task: Classification) -> Predict:
@@ -95,10 +95,10 @@ def _net_predict(net: nn.Module, task: Classification) -> Predict:
 
 
 def _answered(
-    teacher: Predict, winner: Predict, data: Data, own: Iterable[_Batch], others: Iterable[_Batch] | None
-) -> Iterator[Answered]:
+    teacher: Predict, winner: Predict, data: Data, own: Iterable[_Batch], winner_batches: Iterable[_Batch] | None
+) -> Iterator[AnsweredBatch]:
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (data.mean, data.std))
-    pairs = ((batch, batch) for batch in own) if others is None else zip(own, others, strict=True)
+    pairs = ((batch, batch) for batch in own) if winner_batches is None else zip(own, winner_batches, strict=True)
     for (images, labels), (others_images, others_labels) in pairs:
         if not torch.equal(labels.cpu(), others_labels.cpu()):
             raise UnskipError("the test images of `winner_data` come in another order than those of `data`")
@@ -106,10 +106,10 @@ def _answered(
         def pixels(place: int, images: Tensor = images) -> Tensor:
             return (255 * (images[place].cpu() * std + mean)).round().clamp(0, 255).to(torch.uint8)
 
-        yield Answered(teacher(images).cpu(), winner(others_images).cpu(), labels.cpu(), pixels)
+        yield AnsweredBatch(teacher(images).cpu(), winner(others_images).cpu(), labels.cpu(), pixels)
 
 
-def compared(batches: Iterable[Answered], classes: Sequence[str]) -> Answers:
+def compared(batches: Iterable[AnsweredBatch], classes: Sequence[str]) -> Answers:
     """The comparison itself, batch by batch.
 
     Images to which the two name different classes are ranked by the total variation between their probabilities,
@@ -151,7 +151,7 @@ def compared(batches: Iterable[Answered], classes: Sequence[str]) -> Answers:
 
 
 def _furthest(
-    batch: Answered, apart: Tensor, first: int, full: tuple[float, int, Disagreement] | None
+    batch: AnsweredBatch, apart: Tensor, first: int, full: tuple[float, int, Disagreement] | None
 ) -> Iterator[tuple[float, int, Disagreement]]:
     """The images of a batch that may be among the furthest, the key to sort them by in front.
 

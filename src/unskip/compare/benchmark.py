@@ -31,7 +31,7 @@ def bench(
 
     Raises `UnskipError` where nothing can be measured, and for a runtime, a device or a target that is not there.
     """
-    tests = test_sets(wanted=accuracy, data=data, settings=data_settings)
+    tests = test_sets(accuracy=accuracy, data=data, settings=data_settings)
     with Workbench(settings or Settings(), test_set=tests, say=say) as workbench:
         comparison = workbench.measure(find_targets(targets, image_size))
     cells = [cell for group in comparison.groups for cell in group.cells]

@@ -29,7 +29,7 @@ from unskip.tasks import Classification, Score, Task
 
 
 @dataclass
-class Trained:
+class TrainedNet:
     """A network that is ready to be exported and measured.
 
     ``training`` is the label of the training that it comes out of, by default its own: several networks may share one,
@@ -50,7 +50,7 @@ class Trained:
 
 
 def results_of(
-    nets: Sequence[Trained],
+    nets: Sequence[TrainedNet],
     recipe: Recipe,
     data: Data,
     task: Task,
@@ -108,7 +108,7 @@ def results_of(
     )
 
 
-def _answers(nets: Sequence[Trained], best: str, data: Data, task: Task, device: torch.device) -> Answers | None:
+def _answers(nets: Sequence[TrainedNet], best: str, data: Data, task: Task, device: torch.device) -> Answers | None:
     """Where the best student answers otherwise than the teacher, image by image; the networks end where they were."""
     if not (data.classes and isinstance(task, Classification)):
         return None
@@ -135,7 +135,7 @@ def record_of_data(data: Data, recipe: Recipe, chance: float | None) -> DataReco
 
 
 def _compared(
-    nets: Sequence[Trained],
+    nets: Sequence[TrainedNet],
     recipe: Recipe,
     tests: TestSet,
     folder: RunFolder,

@@ -28,7 +28,7 @@ class TestSet:
 TestSetOf = Callable[[Target], TestSet | str]  # a target's test images, or the sentence that says why there are none
 
 
-def test_sets(*, wanted: bool, data: str | None, settings: Sequence[str]) -> TestSetOf:
+def test_sets(*, accuracy: bool, data: str | None, settings: Sequence[str]) -> TestSetOf:
     """What gives targets their test images: those of the run that a file or its network lies in, or of ``data``.
 
     They are read once for all that share them. ``settings`` change fields of the data section. What is not known is
@@ -38,22 +38,22 @@ def test_sets(*, wanted: bool, data: str | None, settings: Sequence[str]) -> Tes
         if not setting.startswith("data."):
             raise UnskipError(f"{setting!r}: only the data can change here, such as `data.test_limit=1000`")
     recipe_from({"data": data_section(data or "digits")}, settings, origin="command line")
-    known: dict[tuple[Path, DataInfo], TestSet | str] = {}
+    loaded: dict[tuple[Path, DataInfo], TestSet | str] = {}
 
     def of(target: Target) -> TestSet | str:
         home, info = target.home, target.info
-        if not wanted:
+        if not accuracy:
             return "not asked for"
         if home is None:
             return "the weights are random"
         if info is None:
             return "the file does not say which classes it knows"
         place = home.resolve().parent.parent, info
-        if place not in known:
+        if place not in loaded:
             try:
-                known[place] = TestSet(data_for(home, info, data, settings), task_for(home, info))
+                loaded[place] = TestSet(data_for(home, info, data, settings), task_for(home, info))
             except UnskipError as error:
-                known[place] = str(error)
-        return known[place]
+                loaded[place] = str(error)
+        return loaded[place]
 
     return of

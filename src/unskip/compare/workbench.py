@@ -125,13 +125,13 @@ class Workbench:
             timings = measure_files(jobs, repeats=settings.repeats, processes=settings.processes)
         cells: list[Cell] = []
         for target in targets:
-            given, timing = files[target.label], timings.get(target.label)
-            if isinstance(given, UnskipError) or isinstance(timing, UnskipError):
-                refused = given if isinstance(given, UnskipError) else timing
+            exported, timing = files[target.label], timings.get(target.label)
+            if isinstance(exported, UnskipError) or isinstance(timing, UnskipError):
+                refused = exported if isinstance(exported, UnskipError) else timing
                 cells.append(Cell(subject=target.label, refused=str(refused)))
             else:
                 first = cells[0].figures.get("latency") if cells else None
-                cells.append(self._cell(target, given, timing, batch_size, first))
+                cells.append(self._cell(target, exported, timing, batch_size, first))
         return Group(
             runtime=runtime.version,
             threads=threads,

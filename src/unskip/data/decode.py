@@ -22,7 +22,7 @@ _CHUNK = 256
 
 
 def decode(
-    images: ImageSet, how: Preprocessing, what: str, *, skip_unreadable: bool, progress: Progress | None
+    images: ImageSet, how: Preprocessing, kind: str, *, skip_unreadable: bool, progress: Progress | None
 ) -> tuple[ImageSet, Pixels]:
     """The images that could be read, and their pixels as tests see them: uint8 (images, channels, height, width).
 
@@ -33,17 +33,17 @@ def decode(
     def put(index: int) -> None:
         pixels[index] = how.pixels(images.image(index))
 
-    failures = _for_each(images, put, what, skip_unreadable, progress)
+    failures = _for_each(images, put, kind, skip_unreadable, progress)
     if not failures:
         return images, pixels
-    kept = _left_out(images, failures, what)
+    kept = _left_out(images, failures, kind)
     return images.take(kept), pixels[kept]
 
 
-def readable(images: ImageSet, what: str, *, progress: Progress | None) -> ImageSet:
+def readable(images: ImageSet, kind: str, *, progress: Progress | None) -> ImageSet:
     """The images that can be decoded; the others are left out with a warning. Decodes all of them once."""
-    failures = _for_each(images, lambda index: images.image(index), what, True, progress)
-    return images.take(_left_out(images, failures, what)) if failures else images
+    failures = _for_each(images, lambda index: images.image(index), kind, True, progress)
+    return images.take(_left_out(images, failures, kind)) if failures else images
 
 
 def chunks(count: int) -> list[range]:
@@ -52,7 +52,7 @@ def chunks(count: int) -> list[range]:
 
 
 def _for_each(
-    images: ImageSet, work: Callable[[int], object], what: str, skip_unreadable: bool, progress: Progress | None
+    images: ImageSet, work: Callable[[int], object], kind: str, skip_unreadable: bool, progress: Progress | None
 ) -> dict[int, UnskipError]:
     """Call ``work`` with every index; the failures by index, when they may be skipped."""
     failures: dict[int, UnskipError] = {}
@@ -70,15 +70,15 @@ def _for_each(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done in pool.map(run, chunks(len(images))):
             if progress:
-                progress(what, done, len(images))
+                progress(kind, done, len(images))
     return failures
 
 
-def _left_out(images: ImageSet, failures: dict[int, UnskipError], what: str) -> Rows:
-    kept = np.setdiff1d(np.arange(len(images)), list(failures))
+def _left_out(images: ImageSet, failures: dict[int, UnskipError], kind: str) -> Rows:
+    readable_rows = np.setdiff1d(np.arange(len(images)), list(failures))
     names = ", ".join(images.where(index) for index in sorted(failures)[:3])
     more = ", ..." if len(failures) > 3 else ""
-    warnings.warn(f"left out {len(failures)} of {len(images)} {what} that cannot be read: {names}{more}", stacklevel=5)
-    if len(np.unique(images.labels[kept])) < len(np.unique(images.labels)):
-        raise UnskipError(f"no image of some class can be read among the {what}; the first unreadable ones are {names}")
-    return kept
+    warnings.warn(f"left out {len(failures)} of {len(images)} {kind} that cannot be read: {names}{more}", stacklevel=5)
+    if len(np.unique(images.labels[readable_rows])) < len(np.unique(images.labels)):
+        raise UnskipError(f"no image of some class can be read among the {kind}; the first unreadable ones are {names}")
+    return readable_rows

@@ -68,11 +68,11 @@ def _layout(path: Path) -> _Layout:
     holding = [folder for folder in top if scan.holds_images(folder)]
     if not holding:
         loose = loose_images(path)
-        found = (
+        contents = (
             f"its images lie directly in it ({few([image.name for image in loose])})" if loose else "it has no images"
         )
         hint = "; `task: matching` learns from images without classes" if loose else ""
-        raise UnskipError(f"{path} has no class folders: {_EXPECTED}; {found}{hint}")
+        raise UnskipError(f"{path} has no class folders: {_EXPECTED}; {contents}{hint}")
     splits = [folder for folder in holding if split_named(folder.name)]
     others = [folder for folder in holding if folder not in splits]
     with_classes = [folder for folder in splits if _class_folders(folder, scan)]
@@ -138,28 +138,28 @@ def _of_splits(
 
 def _only(path: Path, splits: Sequence[Path], kind: Split | str) -> Path | None:
     """The one folder of a split; links to it do not count."""
-    found = {os.path.realpath(folder): folder for folder in reversed(splits) if split_named(folder.name) == kind}
-    if len(found) > 1:
-        names = few(_names(sorted(found.values())))
+    folders = {os.path.realpath(folder): folder for folder in reversed(splits) if split_named(folder.name) == kind}
+    if len(folders) > 1:
+        names = few(_names(sorted(folders.values())))
         raise UnskipError(
             f"{path} has more than one folder of {kind} images: {names}; join them, or remove all but one"
         )
-    return next(iter(found.values()), None)
+    return next(iter(folders.values()), None)
 
 
 def _matched(train: Path, classes: Sequence[Path], test: Path, tested: Sequence[Path]) -> dict[int, Path]:
     """The test folder of every class, by label; names may differ in case, spaces around them and Unicode form."""
     for key in (str, _plain):
         labels = {key(folder.name): label for label, folder in enumerate(classes)}
-        found = {labels[name]: folder for folder in tested if (name := key(folder.name)) in labels}
-        if len(labels) == len(classes) and len(found) == len(tested):
+        by_label = {labels[name]: folder for folder in tested if (name := key(folder.name)) in labels}
+        if len(labels) == len(classes) and len(by_label) == len(tested):
             break
     else:
         raise UnskipError(_mismatch(train, classes, test, tested))
-    missing = [classes[label].name for label in range(len(classes)) if label not in found]
+    missing = [classes[label].name for label in range(len(classes)) if label not in by_label]
     if missing:
         warnings.warn(f"{test} has no images of {len(missing)} of {len(classes)} classes: {few(missing)}", stacklevel=5)
-    return dict(sorted(found.items()))
+    return dict(sorted(by_label.items()))
 
 
 def _mismatch(train: Path, classes: Sequence[Path], test: Path, tested: Sequence[Path]) -> str:
@@ -200,11 +200,11 @@ def _labelled(folder: Path, classes: Mapping[int, Path], scan: Scan) -> FileSet:
     files: list[str] = []
     labels: list[int] = []
     for label, inner in classes.items():
-        found = scan.images(inner)
-        if not found:
+        in_class = scan.images(inner)
+        if not in_class:
             raise UnskipError(f"the class folder {inner} holds no images: add some, or remove the folder")
-        files += (os.path.join(inner.name, file) for file in found)
-        labels += [label] * len(found)
+        files += (os.path.join(inner.name, file) for file in in_class)
+        labels += [label] * len(in_class)
     return FileSet(np.array(labels, np.int64), folder, files)
 
 

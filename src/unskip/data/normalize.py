@@ -44,13 +44,13 @@ _CIFAR10 = Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 def named_normalization(name: str, channels: int) -> Normalization:
     """``imagenet`` or ``cifar10``, for three channels; ``none``: pixels from 0 to 1; ``pixels``: from 0 to 255."""
-    known = {
+    normalizations = {
         "imagenet": IMAGENET,
         "cifar10": _CIFAR10,
         "none": Normalization((0.0,) * channels, (1.0,) * channels),
         "pixels": Normalization((0.0,) * channels, (1 / 255,) * channels),
     }
-    return known[name]
+    return normalizations[name]
 
 
 def measured(pixels: Pixels) -> Normalization:

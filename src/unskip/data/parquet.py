@@ -48,8 +48,8 @@ def parquet_folder(
             f"the column {label!r} of {_shown(splits['train'])} has {labels.null_count} rows without "
             f"a label; remove them"
         )
-    found = sorted(labels.unique().to_pylist())
-    values = pa.array(range(len(names)) if names else found, labels.type)
+    in_files = sorted(labels.unique().to_pylist())
+    values = pa.array(range(len(names)) if names else in_files, labels.type)
     train = ParquetListing(_indexed(labels, values, splits["train"]), splits["train"], image, path, memory)
     test, used = None, None
     for split in (split for split in TEST_SPLITS if split in splits and test is None):
@@ -58,7 +58,7 @@ def parquet_folder(
             test = ParquetListing(_indexed(tested, values, splits[split]), splits[split], image, path, memory)
             used = split
     _warn(path, splits, used)
-    return names or tuple(map(str, found)), train, test
+    return names or tuple(map(str, in_files)), train, test
 
 
 @dataclass(frozen=True)
@@ -108,14 +108,14 @@ def _labels_of(file: Path, columns: tuple[str, str], names: tuple[str, ...]) -> 
 
 def _indexed(labels: pa.ChunkedArray, values: pa.Array, files: Sequence[Path]) -> Rows:
     """Labels as places in the list of known values."""
-    known = pc.index_in(labels, value_set=values.cast(labels.type)) if labels.type == values.type else None
-    if known is None or known.null_count:
-        wrong = labels if known is None else labels.filter(known.is_null())
+    indices = pc.index_in(labels, value_set=values.cast(labels.type)) if labels.type == values.type else None
+    if indices is None or indices.null_count:
+        wrong = labels if indices is None else labels.filter(indices.is_null())
         shown = [str(value) for value in wrong.unique().slice(0, 6).to_pylist()]
         raise UnskipError(
             f"{files[0].parent}: labels in {files[0].name} are outside the {len(values)} classes: {few(shown, 5)}"
         )
-    return known.to_numpy().astype(np.int64)
+    return indices.to_numpy().astype(np.int64)
 
 
 def _hidden(labels: pa.ChunkedArray) -> bool:

@@ -81,7 +81,7 @@ def _is_image(kind: pa.StructType) -> bool:
 
 def _chosen(
     kind: str,
-    what: str,
+    content: str,
     tiers: Sequence[Sequence[str]],
     preferred: Sequence[str],
     asked: str | None,
@@ -94,7 +94,8 @@ def _chosen(
         return asked
     if asked is not None:
         raise UnskipError(
-            f"data.{kind}_column: {asked!r} is no column of {what} in {file}; its columns are {_listed(list(schema))}"
+            f"data.{kind}_column: {asked!r} is no column of {content} in {file}; its columns are "
+            f"{_listed(list(schema))}"
         )
     for name in preferred:
         if name in possible:
@@ -104,10 +105,10 @@ def _chosen(
         return first[0]
     if first:
         raise UnskipError(
-            f"{file} has more than one column of {what}; name the {kind} column with data.{kind}_column: "
+            f"{file} has more than one column of {content}; name the {kind} column with data.{kind}_column: "
             f"{_listed([field for field in schema if field.name in first])}"
         )
-    raise UnskipError(f"{file} has no column of {what}; its columns are {_listed(list(schema))}")
+    raise UnskipError(f"{file} has no column of {content}; its columns are {_listed(list(schema))}")
 
 
 def _listed(fields: Sequence[pa.Field]) -> str:

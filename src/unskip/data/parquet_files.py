@@ -94,11 +94,11 @@ def _by_split(folder: Path, shards: Sequence[_Shard]) -> dict[Split, list[Path]]
 
 def _check_series(folder: Path, series: Mapping[Split, Mapping[str, Sequence[Path]]]) -> None:
     """Raise `UnskipError` for a split that stands there twice, or that lacks files."""
-    for split, found in series.items():
-        if len(found) > 1:
-            names = few([str(files[0].relative_to(folder)) for files in found.values()])
+    for split, by_prefix in series.items():
+        if len(by_prefix) > 1:
+            names = few([str(files[0].relative_to(folder)) for files in by_prefix.values()])
             raise UnskipError(f"{folder} has its {split} images more than once: {names}; remove all but one")
-        for files in found.values():
+        for files in by_prefix.values():
             _check_numbers(files)
 
 

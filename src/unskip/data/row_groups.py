@@ -47,15 +47,15 @@ class _Loaded:
 
 
 class RowGroups:
-    """The images at some rows of a split's files, ``wanted``, of which at most ``memory`` bytes are held.
+    """The images at some ``rows`` of a split's files, of which at most ``memory`` bytes are held.
 
     Where all of them take no more, they are read at once, and damage shows; else when they are needed, and those that
     were not for the longest time are forgotten. Several threads may use it. `UnskipError` for damage.
     """
 
-    def __init__(self, files: Sequence[Path], image_column: str, wanted: Rows, num_rows: int, memory: float) -> None:
+    def __init__(self, files: Sequence[Path], image_column: str, rows: Rows, num_rows: int, memory: float) -> None:
         self.image_column, self.memory = image_column, memory
-        self.wanted = np.unique(wanted)
+        self.rows = np.unique(rows)
         self._groups: list[_Group] = []
         self._loaded: OrderedDict[int, Future[_Loaded]] = OrderedDict()
         self._lock = threading.Lock()
@@ -74,9 +74,9 @@ class RowGroups:
             raise UnskipError(f"{names} changed while they were read: {first} of {num_rows} rows")
         self._ends = np.array([group.first for group in self._groups[1:]] + [num_rows], np.int64)
         self.fits = total <= memory
-        self.rows_at_once = len(self.wanted) if self.fits else int(len(self.wanted) * memory / total)
+        self.rows_at_once = len(self.rows) if self.fits else int(len(self.rows) * memory / total)
         if self.fits:
-            for number in np.unique(self.group_of(self.wanted)):
+            for number in np.unique(self.group_of(self.rows)):
                 self._load(int(number))
 
     def group_of(self, rows: Rows) -> Rows:
@@ -95,7 +95,7 @@ class RowGroups:
         return group.file, row - group.first + group.first_in_file
 
     def _inside(self, first: int, end: int) -> Rows:
-        return self.wanted[np.searchsorted(self.wanted, first) : np.searchsorted(self.wanted, end)]
+        return self.rows[np.searchsorted(self.rows, first) : np.searchsorted(self.rows, end)]
 
     def _load(self, number: int) -> _Loaded:
         """A row group that is in memory, or that this thread or another one reads."""

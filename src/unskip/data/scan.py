@@ -31,7 +31,7 @@ class Scan:
 
         `UnskipError` where a link leads to images that a folder scanned before holds, and for what the system refuses.
         """
-        found: list[str] = []
+        images: list[str] = []
         for path, real in self._files(folder):
             if not _is_image_file(path):
                 self.passed_over.append(self._name(path))
@@ -42,8 +42,8 @@ class Scan:
                     f"{shown(path)} is an image that {shown(owner)} holds too, by a link; an image has one class and "
                     f"one split: remove the link"
                 )
-            found.append(os.path.relpath(path, folder))
-        return sorted(found)
+            images.append(os.path.relpath(path, folder))
+        return sorted(images)
 
     def holds_images(self, folder: Path) -> bool:
         """Whether there is an image in a folder, at any depth. Stops at the first one."""

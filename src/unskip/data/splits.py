@@ -29,9 +29,9 @@ def look_like_splits(names: Iterable[str]) -> list[str]:
 
     None where the names hold a word for training only, or for testing only, as classes may.
     """
-    found = {
+    kinds_of = {
         name: {_SPELLINGS[word] for part in _WORD.findall(name) if (word := part.lower()) in _SPELLINGS}
         for name in names
     }
-    kinds = set().union(*found.values())
-    return [name for name, splits in found.items() if splits] if "train" in kinds and len(kinds) > 1 else []
+    kinds = set().union(*kinds_of.values())
+    return [name for name, splits in kinds_of.items() if splits] if "train" in kinds and len(kinds) > 1 else []

@@ -21,7 +21,7 @@ from unskip.data.augment import PadCropFlip, padded
 from unskip.data.batches import Steps, random_for
 from unskip.data.decode import Pixels, chunks
 from unskip.data.image_set import ImageSet, Rows
-from unskip.data.kept import KeptPixels
+from unskip.data.kept_pixels import KeptPixels
 from unskip.data.normalize import IMAGENET, Normalization
 from unskip.preprocessing import Preprocessing
 

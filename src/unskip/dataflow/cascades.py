@@ -53,16 +53,16 @@ class Cascades:
         alone = Run(first, first, (layers[first].output.height,))
         if not self._in_stripes(first, rows):
             return alone
-        best, kept, buffered = alone, 0, weights[first]
+        best, kept_bytes, buffered = alone, 0, weights[first]
         for index in range(first + 1, end + 1):
             if not (self._hands_on(index) and self._in_stripes(index, rows)):
                 break
-            kept += self._kept(index, rows)
+            kept_bytes += self._kept(index, rows)
             buffered += weights[index]
             whole = layers[index].source.bytes + layers[index].output.bytes
-            if whole < self.device.sram_bytes or kept + buffered > self.device.sram_bytes:
+            if whole < self.device.sram_bytes or kept_bytes + buffered > self.device.sram_bytes:
                 break
-            best = Run(first, index, rows[first : index + 1], kept, weights[first : index + 1])
+            best = Run(first, index, rows[first : index + 1], kept_bytes, weights[first : index + 1])
         return best
 
     def grown(self, run: Run, most: int) -> Run:

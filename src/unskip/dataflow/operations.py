@@ -67,12 +67,12 @@ def trace(net: nn.Module, input_shape: tuple[int, int, int]) -> Dataflow:
 
     Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
     """
-    kept = _kept.get()
-    if kept is None:
+    traced = _kept.get()
+    if traced is None:
         return _traced(net, input_shape)
-    if (id(net), input_shape) not in kept:
-        kept[id(net), input_shape] = net, _traced(net, input_shape)
-    return kept[id(net), input_shape][1]
+    if (id(net), input_shape) not in traced:
+        traced[id(net), input_shape] = net, _traced(net, input_shape)
+    return traced[id(net), input_shape][1]
 
 
 @contextmanager

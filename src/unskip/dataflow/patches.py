@@ -87,8 +87,8 @@ def _parts(dataflow: Dataflow, until: int, axis: int, grid: int) -> list[Lengths
     return [_lengths(dataflow, until, axis, (edges[part], edges[part + 1] - 1)) for part in range(grid)]
 
 
-def _lengths(dataflow: Dataflow, until: int, axis: int, wanted: tuple[int, int]) -> Lengths:
-    needed = {until: wanted}
+def _lengths(dataflow: Dataflow, until: int, axis: int, last_rows: tuple[int, int]) -> Lengths:
+    needed = {until: last_rows}
     for index in reversed(range(until)):
         operation = dataflow.operations[index]
         if index + 1 not in needed:

@@ -93,7 +93,7 @@ def buffers_of(layers: Layers, runs: Sequence[Run], device: Device, room_in: Seq
     buffers: list[Buffer] = []
     before, free = float("inf"), device.sram_bytes  # cycles of the layer before, and what it leaves of the SRAM
     for run, room in zip(runs, room_in, strict=True):
-        left = room
+        room_left = room
         for place, index in enumerate(range(run.first, run.last + 1)):
             layer, rows = layers.layers[index], run.rows[place]
             thinnest = run.last > run.first and run.rows == layers.thinnest[run.first : run.last + 1]
@@ -102,11 +102,11 @@ def buffers_of(layers: Layers, runs: Sequence[Run], device: Device, room_in: Seq
             else:
                 before = before if place == 0 else 0.0
                 alone = run.last == run.first
-                buffer = _buffer(layer, rows, device, before, free, left, behind=device.behind, alone=alone)
+                buffer = _buffer(layer, rows, device, before, free, room_left, behind=device.behind, alone=alone)
             buffers.append(buffer)
-            left -= buffer.bytes
+            room_left -= buffer.bytes
             before = compute_cycles(layer, block_of(layer, rows, device), device)
-            free = left + buffer.bytes - (buffer.parts[-1] if buffer.parts else 0)
+            free = room_left + buffer.bytes - (buffer.parts[-1] if buffer.parts else 0)
     return buffers
 
 
@@ -173,8 +173,8 @@ def kept_maps(layers: Layers, runs: Sequence[Run], room_in: Sequence[int], devic
         room = device.sram_bytes if number < 0 else room_in[number]
         begin = [index for index, place in enumerate(places) if place.start == number]
         following: dict[frozenset[int], tuple[float, frozenset[int]]] = {}
-        for alive, (score, kept) in best.items():
-            choices = [(alive, score, kept)]
+        for alive, (score, chosen) in best.items():
+            choices = [(alive, score, chosen)]
             for index in begin:
                 choices += [(a | {index}, s + worth[index], k | {index}) for a, s, k in choices]
             for a, s, k in choices:
@@ -185,8 +185,8 @@ def kept_maps(layers: Layers, runs: Sequence[Run], room_in: Sequence[int], devic
         ranked = sorted(following.items(), key=lambda each: -each[1][0])
         emptiest = min(ranked, key=lambda each: len(each[0]))  # fits whatever comes
         best = dict([*ranked[:_MOST_CHOICES], emptiest])
-    _, kept = max(best.values(), key=lambda each: each[0])
-    return _together(layers, runs, frozenset(map_ for index in kept for map_ in places[index].maps))
+    _, chosen = max(best.values(), key=lambda each: each[0])
+    return _together(layers, runs, frozenset(map_ for index in chosen for map_ in places[index].maps))
 
 
 def never_kept(layers: Layers, runs: Sequence[Run]) -> set[int]:
@@ -205,10 +205,10 @@ def _moved(layers: Layers, runs: Sequence[Run], map_: int, device: Device) -> fl
     return moved
 
 
-def _together(layers: Layers, runs: Sequence[Run], kept: frozenset[int]) -> frozenset[int]:
+def _together(layers: Layers, runs: Sequence[Run], maps: frozenset[int]) -> frozenset[int]:
     """Without the operands of additions whose other operand lies behind."""
     for run in runs:
         inputs = layers.layers[run.first].inputs
-        if len(inputs) > 1 and not kept.issuperset(inputs):
-            kept = kept.difference(inputs)
-    return kept
+        if len(inputs) > 1 and not maps.issuperset(inputs):
+            maps = maps.difference(inputs)
+    return maps

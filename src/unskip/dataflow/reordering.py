@@ -31,13 +31,13 @@ def reordered(dataflow: Dataflow, *, inplace: bool = True, most_states: int = _M
     for networks with shortcuts.
     """
     steps = _Steps(dataflow, inplace)
-    done = (1 << len(dataflow.operations)) - 1
+    all_written = (1 << len(dataflow.operations)) - 1
     heap: list[tuple[int, int, int]] = [(dataflow.elements[0], 0, 0)]  # peak, operations still to come, those that ran
     way: dict[int, tuple[int, int]] = {0: (0, -1)}
     settled: set[int] = set()
     while heap and len(settled) < most_states:
         peak, _, state = heappop(heap)
-        if state == done:
+        if state == all_written:
             return Reordered(_order(way, state), peak, exact=True)
         if state in settled:
             continue

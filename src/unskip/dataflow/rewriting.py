@@ -20,12 +20,12 @@ def bypassed(dataflow: Dataflow, bypass: Mapping[int, int]) -> Dataflow:
         return number
 
     read = {source(number) for number in dataflow.outputs}
-    kept: list[int] = []
+    indices: list[int] = []
     for index in reversed(range(len(dataflow.operations))):
         if index + 1 in read and index not in bypass:
             read.update(source(number) for number in dataflow.operations[index].inputs)
-            kept.append(index)
-    return _renumbered(dataflow, kept[::-1], source, {})
+            indices.append(index)
+    return _renumbered(dataflow, indices[::-1], source, {})
 
 
 def fused(dataflow: Dataflow) -> Dataflow:
@@ -73,15 +73,15 @@ def readers_of(dataflow: Dataflow) -> list[list[int]]:
 
 
 def _renumbered(
-    dataflow: Dataflow, kept: Sequence[int], source: Callable[[int], int], writes: Mapping[int, int]
+    dataflow: Dataflow, indices: Sequence[int], source: Callable[[int], int], writes: Mapping[int, int]
 ) -> Dataflow:
-    """The operations ``kept``, which read ``source`` of what they read and write what those in ``writes`` wrote."""
-    places = {0: 0} | {index + 1: place + 1 for place, index in enumerate(kept)}
-    maps = [0, *(writes.get(index, index) + 1 for index in kept)]
+    """The operations at ``indices``, which read ``source`` of what they read and write what those of ``writes`` did."""
+    places = {0: 0} | {index + 1: place + 1 for place, index in enumerate(indices)}
+    maps = [0, *(writes.get(index, index) + 1 for index in indices)]
     return Dataflow(
         operations=tuple(
             replace(operation, inputs=tuple(places[source(number)] for number in operation.inputs))
-            for operation in map(dataflow.operations.__getitem__, kept)
+            for operation in map(dataflow.operations.__getitem__, indices)
         ),
         elements=tuple(dataflow.elements[number] for number in maps),
         shapes=tuple(dataflow.shapes[number] for number in maps),

@@ -75,14 +75,14 @@ class Stripes:
     def inside(self, cascade: Cascade) -> int:
         """Elements of the rows that are kept inside of a cascade, and of its weights where they are resident."""
         operations, shapes = self.dataflow.operations, self.dataflow.shapes
-        kept = 0
+        kept_elements = 0
         for index in range(cascade.first + 1, cascade.last + 1):
             window = operations[index].window
             assert window is not None
-            kept += rows(shapes[index], self._windows_kept * window.size[0])
+            kept_elements += rows(shapes[index], self._windows_kept * window.size[0])
         if self._resident_weights and cascade.last > cascade.first:
-            kept += sum(operations[index].weights for index in range(cascade.first, cascade.last + 1))
-        return kept
+            kept_elements += sum(operations[index].weights for index in range(cascade.first, cascade.last + 1))
+        return kept_elements
 
     def live(self, cascade: Cascade) -> int:
         """Elements that are alive while a cascade runs."""

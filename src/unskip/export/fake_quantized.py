@@ -89,7 +89,7 @@ def _parts(whole: fx.GraphModule, names: Sequence[str]) -> dict[str, nn.Module]:
     """The graph cut where the parts of the network end, by their names; its layers are shared."""
     places = _places(whole.graph, names)
     parts: dict[str, nn.Module] = {}
-    (given,) = (node for node in whole.graph.nodes if node.op == "placeholder")
+    (start,) = (node for node in whole.graph.nodes if node.op == "placeholder")
     for place, name in enumerate(names):
         (answers,) = whole.graph.output_node().all_input_nodes
         last = place == len(names) - 1
@@ -97,8 +97,8 @@ def _parts(whole: fx.GraphModule, names: Sequence[str]) -> dict[str, nn.Module]:
         if len(handed_on) != 1:
             raise UnskipError(f"{name} hands on {len(handed_on)} maps in 8 bits, and one is expected")
         (result,) = handed_on
-        parts[name] = _FakeQuantizedPart(_part(whole, given, result))
-        given = result
+        parts[name] = _FakeQuantizedPart(_part(whole, start, result))
+        start = result
     return parts
 
 
@@ -125,15 +125,15 @@ def _read_behind(places: dict[fx.Node, int], place: int) -> set[fx.Node]:
     }
 
 
-def _part(whole: fx.GraphModule, given: fx.Node, result: fx.Node) -> fx.GraphModule:
+def _part(whole: fx.GraphModule, start: fx.Node, result: fx.Node) -> fx.GraphModule:
     """What leads from one node to another, as a module of its own."""
     graph = fx.Graph()
-    copies = {given: graph.placeholder("x")}
+    copies = {start: graph.placeholder("x")}
     needed, stack = set(), [result]
     while stack:
         node = stack.pop()
         if node.target is _SIZE:
-            copies[node] = graph.call_function(_SIZE, (copies[given], *node.args[1:]))  # every map has the batch's size
+            copies[node] = graph.call_function(_SIZE, (copies[start], *node.args[1:]))  # every map has the batch's size
         elif node not in copies and node not in needed:
             needed.add(node)
             stack.extend(node.all_input_nodes)

@@ -184,23 +184,25 @@ def for_cpu(net: StagedNet) -> StagedNet:
     return copied.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _backend(format_: Format, wanted: str | None) -> str | None:
-    if wanted is None:
+def _backend(format_: Format, backend: str | None) -> str | None:
+    if backend is None:
         return format_.backends[0] if format_.backends else None
-    if wanted not in format_.backends:
+    if backend not in format_.backends:
         known = ", ".join(f"{name}: {' or '.join(other.backends)}" for name, other in FORMATS.items() if other.backends)
-        raise UnskipError(f"{format_.name} has no backend {wanted!r}; there are {known}")
-    return wanted
+        raise UnskipError(f"{format_.name} has no backend {backend!r}; there are {known}")
+    return backend
 
 
-def _device(path: Path, format_: Format, wanted: Configuration | None) -> Configuration | None:
+def _device(path: Path, format_: Format, configuration: Configuration | None) -> Configuration | None:
     """The device that a file is compiled for, None where its format is for any; `UnskipError` for another one."""
     runtime = format_.runtime
     if not isinstance(runtime, Estimator):
-        if wanted is not None:
-            raise UnskipError(f"{path.name} is a file for no device in particular; leave out `target` {wanted.target}")
+        if configuration is not None:
+            raise UnskipError(
+                f"{path.name} is a file for no device in particular; leave out `target` {configuration.target}"
+            )
         return None
     target = next(each for each in runtime.targets if path.name.lower().endswith(runtime.ending(each)))
-    if wanted is not None and wanted.target != target:
-        raise UnskipError(f"{path.name} is a file for {target}, and `target` is {wanted.target}")
-    return wanted or configured(target)
+    if configuration is not None and configuration.target != target:
+        raise UnskipError(f"{path.name} is a file for {target}, and `target` is {configuration.target}")
+    return configuration or configured(target)

@@ -156,5 +156,5 @@ def _different_bytes(nets: Sequence[StagedNet]) -> int:
     return sum(map(len, contents))
 
 
-def _able(what: str) -> str:
-    return ", ".join(name for name, format_ in FORMATS.items() if getattr(format_, what))
+def _able(ability: str) -> str:
+    return ", ".join(name for name, format_ in FORMATS.items() if getattr(format_, ability))

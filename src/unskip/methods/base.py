@@ -98,13 +98,13 @@ class Method(Section, ABC):
         if source is None and self.needs_teacher:
             raise UnskipError(f"the method {self.name} needs a teacher")
         if student is not None:
-            wanted = staged(student)
+            edited = staged(student)
         elif source is not None:
-            wanted = without_shortcuts(source)
+            edited = without_shortcuts(source)
         else:
             raise UnskipError(f"the method {self.name} needs a `student` to train")
-        source = wanted if source is None else source
-        trained = self.student_of(source, wanted)
+        source = edited if source is None else source
+        trained = self.student_of(source, edited)
         phases = self.phases(source, trained, epochs, task)
         return DistillationLoss(trained, phases, self.deployables, functools.partial(self.prepare, source, trained))
 

@@ -76,22 +76,22 @@ class FitKD(AlignKD):
 
         Raises `UnskipError` where none can be fitted.
         """
-        seen = images(self.images)[: self.images].to(next(student.parameters()).device)
-        batches = seen.split(max(1, min(_BATCH, len(seen) // 2)))
+        shown = images(self.images)[: self.images].to(next(student.parameters()).device)
+        batches = shown.split(max(1, min(_BATCH, len(shown) // 2)))
         fitted = fit_without_shortcuts(teacher, batches, keep=list(residual_blocks(student)))
         if not fitted.unexplained:
             place, reason = next(iter(fitted.left.items()))
             raise UnskipError(f"fit_kd can fit none of the blocks: {place}: {reason}; take fade_kd")
         student.load_state_dict(fitted.net.state_dict())
         errors = sorted(100 * error for error in fitted.unexplained.values())
-        said = (
-            f"{len(errors)} block{'s' * (len(errors) > 1)} fitted on {len(seen)} images; without their shortcuts they "
+        sentence = (
+            f"{len(errors)} block{'s' * (len(errors) > 1)} fitted on {len(shown)} images; without their shortcuts they "
             f"miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance of what they answered"
         )
         if fitted.left:
             place, reason = next(iter(fitted.left.items()))
-            said += f"; {len(fitted.left)} could not be, {place} first: {reason}"
-        return said
+            sentence += f"; {len(fitted.left)} could not be, {place} first: {reason}"
+        return sentence
 
     def continued(self) -> Method:
         """AlignKD: the student is fitted."""

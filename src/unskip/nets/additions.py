@@ -38,12 +38,12 @@ def addends_of(node: fx.Node) -> tuple[Addend, Addend] | None:
     """
     if node.op not in ("call_function", "call_method"):
         return None
-    given = dict(zip(("input", "other", "alpha"), node.args, strict=False)) | _named(node)
-    if not set(given) <= {"input", "other", "alpha"}:
+    operands = dict(zip(("input", "other", "alpha"), node.args, strict=False)) | _named(node)
+    if not set(operands) <= {"input", "other", "alpha"}:
         return None
     left: Any
     right: Any
-    left, right, alpha = given.get("input"), given.get("other"), given.get("alpha", 1)
+    left, right, alpha = operands.get("input"), operands.get("other"), operands.get("alpha", 1)
     if node.target in _REVERSED:
         left, right = right, left
     elif node.target not in (*_SUMS, *_DIFFERENCES):

@@ -29,10 +29,10 @@ def connectors(student: StagedNet, teacher: StagedNet, taps: Sequence[int]) -> n
     A :func:`connector` where their numbers differ, an identity elsewhere; on the student's device.
     """
     ours, theirs = stage_shapes(student), stage_shapes(teacher)
-    made = nn.ModuleList(
+    layers = nn.ModuleList(
         nn.Identity() if ours[tap][0] == theirs[tap][0] else connector(ours[tap][0], theirs[tap][0]) for tap in taps
     )
-    return made.to(next(student.parameters()).device)
+    return layers.to(next(student.parameters()).device)
 
 
 def to_one_size(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:

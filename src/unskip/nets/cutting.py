@@ -23,7 +23,7 @@ from unskip.nets.staged_net import Residual
 from unskip.nets.stand_ins import Borrowed, Constant, Scaled
 
 
-def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) -> list[Piece]:
+def _with_block_activations(pieces: Sequence[Piece], ends: Collection[fx.Node]) -> list[Piece]:
     """The activation behind an addition belongs to the block."""
     merged: list[Piece] = []
     for piece in pieces:
@@ -32,7 +32,7 @@ def _with_block_activations(pieces: Sequence[Piece], kept: Collection[fx.Node]) 
             isinstance(block, Residual)
             and isinstance(block.activation, nn.Identity)
             and is_activation(piece.module)
-            and merged[-1].nodes[-1] not in kept
+            and merged[-1].nodes[-1] not in ends
         ):
             block.activation = piece.module
             merged[-1] = Piece("block", block, merged[-1].nodes + piece.nodes)
@@ -57,12 +57,12 @@ class Cutter:
         self.owners: dict[int, tuple[fx.Node, fx.Node | None]] = {}
         self.block: fx.Node | None = None
 
-    def pieces(self, end: fx.Node, kept: Collection[fx.Node] = ()) -> list[Piece]:
+    def pieces(self, end: fx.Node, ends: Collection[fx.Node] = ()) -> list[Piece]:
         """The pieces from the image to a value; outermost additions become `Residual` blocks.
 
-        At each of ``kept``, which are cuts, a piece ends. Raises `UnskipError` where weights would land in two pieces.
+        At each of ``ends``, which are cuts, a piece ends. Raises `UnskipError` where weights would land in two pieces.
         """
-        return _with_block_activations(self.chain(self.image, end, blocks=True), kept)
+        return _with_block_activations(self.chain(self.image, end, blocks=True), ends)
 
     def chain(self, start: fx.Node, end: fx.Node, *, blocks: bool) -> list[Piece]:
         """The pieces from one value to another; additions become blocks where ``blocks`` says so."""
@@ -219,14 +219,14 @@ class Cutter:
         owned: dict[str, Any] = {}
         empty, prefix = fx.GraphModule({}, fx.Graph()), common_place(region) + "."
         for target in (*called, *read):
-            found = self._owned(target, operator.attrgetter(target)(self.traced), region[-1])
+            item = self._owned(target, operator.attrgetter(target)(self.traced), region[-1])
             holder = next((module for module in called if target.startswith(module + ".")), None)
             if holder:  # a tensor of a module that is here itself
                 names[target] = names[holder] + target.removeprefix(holder)
             else:
                 names[target] = free_name(target.removeprefix(prefix).replace(".", "_"), empty, owned)
-            constant = not holder and isinstance(found, Tensor) and id(found) not in self.stored
-            owned[names[target]] = Constant(found) if constant else found
+            constant = not holder and isinstance(item, Tensor) and id(item) not in self.stored
+            owned[names[target]] = Constant(item) if constant else item
         return names, owned
 
     def _with_sources(self, starts: Sequence[fx.Node], region: Sequence[fx.Node]) -> list[fx.Node]:
@@ -234,21 +234,21 @@ class Cutter:
         found = reached(region, lambda node: [source for source in node.all_input_nodes if source not in starts])
         return sorted(found, key=self.order.__getitem__)
 
-    def _owned(self, target: str, found: Any, owner: fx.Node) -> Any:
+    def _owned(self, target: str, owned: Any, owner: fx.Node) -> Any:
         """A module or a tensor for one piece; what has no weights can be had again, as a copy."""
-        tensors = [found] if isinstance(found, Tensor) else [*found.parameters(), *found.buffers()]
-        if not tensors and id(found) in self.owners:
-            return copy.deepcopy(found)
-        for item in (found, *tensors):
+        tensors = [owned] if isinstance(owned, Tensor) else [*owned.parameters(), *owned.buffers()]
+        if not tensors and id(owned) in self.owners:
+            return copy.deepcopy(owned)
+        for item in (owned, *tensors):
             first, block = self.owners.setdefault(id(item), (owner, self.block))
             if first is not owner:
-                if found is item and isinstance(found, nn.Parameter) and block is self.block is not None:
-                    return Borrowed(found)
+                if owned is item and isinstance(owned, nn.Parameter) and block is self.block is not None:
+                    return Borrowed(owned)
                 raise UnskipError(
                     f"{target} is used at two places of the network, {first.name} and {owner.name}; "
                     "weights that layers share cannot be told apart"
                 )
-        return found
+        return owned
 
 
 def _has_branches(start: fx.Node, region: Sequence[fx.Node]) -> bool:

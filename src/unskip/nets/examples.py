@@ -41,14 +41,14 @@ class Examples:
             (224, 192),
         ]
         twin, own = meta_copy(self._net), self._images.to("meta")
-        others = [
+        other_sizes = [
             torch.empty(number, channels, *size, device="meta", dtype=own.dtype)
             for size in dict.fromkeys(sizes)
             if size != (height, width)
         ]
         if _runs(twin, own):  # else nobody knows which sizes it takes
-            others = [images for images in others if _runs(twin, images)]
-        return own, torch.cat([own, own[:1]]), *others
+            other_sizes = [images for images in other_sizes if _runs(twin, images)]
+        return own, torch.cat([own, own[:1]]), *other_sizes
 
 
 def _runs(net: nn.Module, images: Tensor) -> bool:
@@ -118,15 +118,15 @@ class Followed:
 
     def constant(self, node: fx.Node) -> Any:
         """What a number, a shape or a truth is for all examples; else raises `UnfollowableError` with the reason."""
-        first, *others = self.of(node)
+        first, *others_known = self.of(node)
         if first is UnfollowableError:
             raise UnfollowableError("it decides by something that is not known before it runs")
         if isinstance(first, Tensor):
             raise UnfollowableError("it decides by the values of a tensor")
         if not _reads_only_shapes(node):
             raise UnfollowableError("it decides by more than the shapes of its inputs")
-        known = [value for value in others if value is not UnfollowableError]
-        if others and others[0] is not UnfollowableError and others[0] != first:
+        known = [value for value in others_known if value is not UnfollowableError]
+        if others_known and others_known[0] is not UnfollowableError and others_known[0] != first:
             raise UnfollowableError("it decides by the number of images in the batch")
         if any(value != first for value in known):
             raise UnfollowableError("it does something else for images of another size")

@@ -60,17 +60,17 @@ class ForeignNet:
         """
         _check_options(self.source, options)
         wanted = {"num_classes": num_classes, "in_channels": in_channels}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        with running_own_code(f"{self.source} cannot be made with {given | options}"):
-            taken, rest = _split(self.model, given)
-            model = self._make(**taken, **options)
+        settings = {name: value for name, value in wanted.items() if value is not None}
+        with running_own_code(f"{self.source} cannot be made with {settings | options}"):
+            of_factory, of_network = _split(self.model, settings)
+            model = self._make(**of_factory, **options)
         if not isinstance(model, nn.Module):
             raise UnskipError(f"{self.source} gives {type(model).__name__}, which is no torch.nn.Module")
         try:
             with running_own_code("its forward fails"):
                 if _is_lazy(model):
                     images_for(model, self.image_size, in_channels)  # its layers learn their shapes from what they see
-                _adapt(model, **rest)
+                _adapt(model, **of_network)
                 return parse(model, images_for(model, self.image_size, in_channels))
         except UnskipError as error:
             raise UnskipError(f"{self.source}: {error}") from error
@@ -214,20 +214,20 @@ def _may_return_module(function: Callable[..., Any]) -> bool:
     return not isinstance(said, type) or issubclass(said, nn.Module) or issubclass(nn.Module, said)
 
 
-def _split(factory: Callable[..., Any], given: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
+def _split(factory: Callable[..., Any], settings: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:
     """What the factory takes itself, under its own names, and what has to be done to its network."""
     parameters = inspect.signature(factory).parameters
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    taken, rest = {}, {}
-    for name, value in given.items():
+    of_factory, of_network = {}, {}
+    for name, value in settings.items():
         names = [own for own in (_CHANNEL_OPTIONS if name == "in_channels" else (name,)) if own in parameters]
         if names:
-            taken[names[0]] = value
+            of_factory[names[0]] = value
         elif open_ended and name == "num_classes":
-            taken[name] = value
+            of_factory[name] = value
         else:
-            rest[name] = value
-    return taken, rest
+            of_network[name] = value
+    return of_factory, of_network
 
 
 def _adapt(model: nn.Module, *, num_classes: int | None = None, in_channels: int | None = None) -> None:

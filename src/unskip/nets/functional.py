@@ -63,13 +63,13 @@ def shape_of(node: Any) -> tuple[int, ...] | None:
 
 def reached(starts: Iterable[fx.Node], following: Callable[[fx.Node], Iterable[fx.Node]]) -> set[fx.Node]:
     """The nodes that one comes to from others, these included; ``following`` says where one may go from a node."""
-    found = set(starts)
-    waiting = list(found)
+    nodes = set(starts)
+    waiting = list(nodes)
     while waiting:
-        new = set(following(waiting.pop())) - found
-        found |= new
+        new = set(following(waiting.pop())) - nodes
+        nodes |= new
         waiting += new
-    return found
+    return nodes
 
 
 class _Values(fx.Interpreter):

@@ -103,12 +103,12 @@ class _Way:
         self.cuts = [region[-1] for region in regions]
         trunk = {cutter.image, *cutter.between(cutter.image, end)}
         shapes = {node for node in needed if _is_shape(node) and node.all_input_nodes[0] in trunk}
-        rest = needed - trunk - shapes
-        read = {source for node in rest for source in node.all_input_nodes if source in trunk | shapes}
+        behind = needed - trunk - shapes
+        read = {source for node in behind for source in node.all_input_nodes if source in trunk | shapes}
         read |= trunk.intersection(outputs)
         whole = read - shapes - {end}
         near = {node for node in read & shapes if node.all_input_nodes[0] in whole | {end}}
-        self.rest = sorted(rest | near, key=cutter.order.__getitem__)
+        self.rest = sorted(behind | near, key=cutter.order.__getitem__)
         self.read = sorted(read - near - {end}, key=cutter.order.__getitem__)
         num_blocks = sum(map(is_block, [cutter.image, *self.cuts], regions))
         self.score = num_blocks, len(self.cuts) - 2 * len(whole)

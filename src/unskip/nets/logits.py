@@ -83,5 +83,5 @@ def _made_by(graph: fx.GraphModule, node: fx.Node) -> Any:
     return node.target if node.op in ("call_function", "call_method") else None
 
 
-def _is(made: Any, kinds: tuple[Any, ...]) -> bool:
-    return any(isinstance(made, kind) if isinstance(kind, type) else made == kind for kind in kinds)
+def _is(operation: Any, kinds: tuple[Any, ...]) -> bool:
+    return any(isinstance(operation, kind) if isinstance(kind, type) else operation == kind for kind in kinds)

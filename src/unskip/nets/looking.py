@@ -40,12 +40,12 @@ def adds_nothing(module: nn.Module) -> bool:
 def _adds_nothing(module: nn.Module) -> bool:
     ways: list[list[bool]] = [[]]
     for _ in range(_MAX_WAYS):
-        tracer = _Looker(ways.pop())
+        tracer = _DecisionTracer(ways.pop())
         before = random_states()
         graph = tracer.trace(module)
         if _additions(graph) or random_states() != before:
             return False
-        ways += [[*tracer.taken[:place], True] for place in range(len(tracer.given), len(tracer.taken))]
+        ways += [[*tracer.taken[:place], True] for place in range(len(tracer.decisions), len(tracer.taken))]
         if not ways:
             return True
     return False
@@ -53,29 +53,29 @@ def _adds_nothing(module: nn.Module) -> bool:
 
 def _additions(graph: fx.Graph) -> list[fx.Node]:
     depending: set[fx.Node] = set()
-    found = []
+    additions = []
     for node in graph.nodes:
         sources = depending.intersection(node.all_input_nodes)
         if node.op == "placeholder" or sources:
             depending.add(node)
         if len(sources) > 1 and is_addition(node):
-            found.append(node)
-    return found
+            additions.append(node)
+    return additions
 
 
-class _LookedAt(Value):
+class _CpuValue(Value):
     """A value that is a float32 tensor on the CPU, should somebody ask."""
 
     def __getattr__(self, k: str) -> Any:
         return {"device": torch.device("cpu"), "dtype": torch.float32}.get(k) or super().__getattr__(k)
 
 
-class _Looker(Tracer):
-    """Takes the decisions that are given, and after these the way that is false; ``taken`` are all of them."""
+class _DecisionTracer(Tracer):
+    """Takes the ``decisions``, and after these the way that is false; ``taken`` are all of them."""
 
-    def __init__(self, given: Sequence[bool]) -> None:
+    def __init__(self, decisions: Sequence[bool]) -> None:
         super().__init__((), None)
-        self.given = given
+        self.decisions = decisions
         self.taken: list[bool] = []
 
     def call_module(
@@ -94,8 +94,8 @@ class _Looker(Tracer):
         return lambda: forward(*values), []
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
-        return _LookedAt(node, self)
+        return _CpuValue(node, self)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        self.taken.append(self.given[len(self.taken)] if len(self.taken) < len(self.given) else False)
+        self.taken.append(self.decisions[len(self.taken)] if len(self.taken) < len(self.decisions) else False)
         return self.taken[-1]

@@ -28,8 +28,8 @@ _DROPOUTS: dict[Callable[..., Any], type[_DropoutNd]] = {
 class ApartError(Exception):
     """The two modes do not come together again: in which module, and what only one of them does."""
 
-    def __init__(self, scope: str, what: str) -> None:
-        super().__init__(f"does something else in training ({what})")
+    def __init__(self, scope: str, difference: str) -> None:
+        super().__init__(f"does something else in training ({difference})")
         self.scope = scope
 
 

@@ -29,12 +29,12 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
     in_place = modules_in_place(net)
     examples = Examples(net, example_input)
     whole: dict[str, str] = {}
-    made = None
+    graph = None
     with modes_kept(net):
-        while made is None:
+        while graph is None:
             graphs = _trace_twice(net, examples, whole)
             try:
-                made = _in_both_modes(net, graphs, example_input, in_place)
+                graph = _in_both_modes(net, graphs, example_input, in_place)
             except ApartError as apart:
                 if not apart.scope or apart.scope in whole:
                     option = ", aux_logits=false" if getattr(net, "aux_logits", False) else ""
@@ -45,9 +45,9 @@ def trace_in_both_modes(net: nn.Module, example_input: Tensor) -> fx.GraphModule
                 whole[apart.scope] = f"it {apart}"
             finally:
                 for module in in_place:
-                    module.inplace = made is None  # type: ignore[assignment]
-    mark_unopened(made, whole)
-    return made
+                    module.inplace = graph is None  # type: ignore[assignment]
+    mark_unopened(graph, whole)
+    return graph
 
 
 def _in_both_modes(
@@ -91,13 +91,13 @@ def _check_nothing_lost(net: nn.Module, before: list[dict[str, str]], after: lis
 def _trace_twice(net: nn.Module, examples: Examples, whole: dict[str, str]) -> list[fx.Graph]:
     """The graphs in eval mode and in train mode, with the same modules whole."""
     while True:
-        known = len(whole)
+        num_whole = len(whole)
         graphs = [trace_graph(net.train(training), examples, whole) for training in (False, True)]
-        if len(whole) == known:  # else the graph in eval mode did not know yet
+        if len(whole) == num_whole:  # else the graph in eval mode did not know yet
             for scope in _scopes_that_differ(*graphs):
                 if scope and _takes_one_value(net.get_submodule(scope)) and not adds_inside(scope, graphs):
                     whole[scope] = ""  # nothing is hidden in it
-        if len(whole) == known:
+        if len(whole) == num_whole:
             return graphs
 
 

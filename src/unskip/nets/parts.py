@@ -78,14 +78,14 @@ def _head_start(pieces: Sequence[Piece], image: tuple[int, ...]) -> int:
 
 def _dilations(pieces: Sequence[Piece]) -> list[int]:
     """The pieces with convolutions that are dilated more than all before."""
-    found, most = [], 1
+    dilated, most = [], 1
     for place, piece in enumerate(pieces):
         convolutions = (module for module in piece.module.modules() if isinstance(module, _ConvNd))
         dilation = max((max(each.dilation) for each in convolutions), default=1)
         if dilation > most:
-            found.append(place)
+            dilated.append(place)
             most = dilation
-    return found
+    return dilated
 
 
 def _is_in(piece: Piece, module: str) -> bool:

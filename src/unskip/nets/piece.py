@@ -43,14 +43,14 @@ class Piece:
 def in_sequence(pieces: Sequence[Piece]) -> nn.Sequential:
     """Pieces under names made of their kinds: ``conv1``, ``bn1``, ``relu``, ``conv2``; blocks are always numbered."""
     total = Counter(piece.kind for piece in pieces)
-    seen: Counter[str] = Counter()
-    made = nn.Sequential()
+    counts: Counter[str] = Counter()
+    sequence = nn.Sequential()
     for piece in pieces:
-        seen[piece.kind] += 1
+        counts[piece.kind] += 1
         numbered = total[piece.kind] > 1 or piece.kind == "block"
-        name = f"{piece.kind}{seen[piece.kind]}" if numbered else piece.kind
-        made.add_module(free_name(name, made), piece.module)
-    return made
+        name = f"{piece.kind}{counts[piece.kind]}" if numbered else piece.kind
+        sequence.add_module(free_name(name, sequence), piece.module)
+    return sequence
 
 
 def free_name(name: str, owner: nn.Module, taken: Collection[str] = ()) -> str:

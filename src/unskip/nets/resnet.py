@@ -121,8 +121,8 @@ def from_torchvision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     places = {"conv1": "stem.conv", "bn1": "stem.bn", "fc": "head.fc", "linear": "head.fc"}
     for name in tensors:
         place = name.rpartition(".")[0]
-        found = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", place)
-        if found:
-            layer = _OF_PROJECTIONS.get(found[3], f"body.{found[3]}")
-            places[place] = f"stage{found[1]}.block{int(found[2]) + 1}.{layer}"
+        match = re.fullmatch(r"layer(\d+)\.(\d+)\.(.+)", place)
+        if match:
+            layer = _OF_PROJECTIONS.get(match[3], f"body.{match[3]}")
+            places[place] = f"stage{match[1]}.block{int(match[2]) + 1}.{layer}"
     return renamed(tensors, places)

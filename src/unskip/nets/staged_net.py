@@ -121,14 +121,14 @@ class Joining(nn.Sequential):
             x = layer(x)
         return join(x, *read)
 
-    def chosen(self, given: Mapping[str, Tensor]) -> list[Any]:
+    def chosen(self, maps_before: Mapping[str, Tensor]) -> list[Any]:
         """What it reads of what the parts gave; `UnskipError` in a slice without one of them."""
-        missing = sorted(self.parts_read - given.keys())
+        missing = sorted(self.parts_read - maps_before.keys())
         if missing:
             raise UnskipError(
                 f"this slice of a network ends in a head that reads {', '.join(missing)}, not a part of it"
             )
-        maps = [given[read.removesuffix(".shape")] for read in self.reads]
+        maps = [maps_before[read.removesuffix(".shape")] for read in self.reads]
         return [x.shape if read.endswith(".shape") else x for read, x in zip(self.reads, maps, strict=True)]
 
 
@@ -247,10 +247,10 @@ class StagedNet(nn.Sequential):
 
     def _run(self, images: Tensor, keep: Collection[str]) -> tuple[dict[str, Any], Any]:
         """What the parts in ``keep`` give, and what the last one does."""
-        kept = {"images": images} if "stem" in self._modules else {}  # else they are what an earlier part gave
+        maps = {"images": images} if "stem" in self._modules else {}  # else they are what an earlier part gave
         x = images
         for name, part in self.named_parts():
-            x = part(x, *part.chosen(kept)) if isinstance(part, Joining) else part(x)
+            x = part(x, *part.chosen(maps)) if isinstance(part, Joining) else part(x)
             if name in keep:
-                kept[name] = x
-        return kept, x
+                maps[name] = x
+        return maps, x

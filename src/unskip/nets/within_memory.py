@@ -19,27 +19,29 @@ _MAKERS = frozenset(
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
-def check_memory(wanted: float, what: str, advice: str = "") -> None:
+def check_memory(needed_bytes: float, subject: str, advice: str = "") -> None:
     """Raise `UnskipError` where so many bytes are more than this machine's memory.
 
-    ``what`` begins the sentence, ``advice`` ends it.
+    ``subject`` begins the sentence, ``advice`` ends it.
     """
     there = machine_bytes()
-    if there is not None and wanted > there:
+    if there is not None and needed_bytes > there:
         end = f"; {advice}" if advice else ""
-        raise UnskipError(f"{what} would take {_text(wanted)}, and this machine has {_text(there)} of memory{end}")
+        raise UnskipError(
+            f"{subject} would take {_text(needed_bytes)}, and this machine has {_text(there)} of memory{end}"
+        )
 
 
 class WithinMemory(TorchFunctionMode):
     """Within this block, the tensors that are made, real or meta ones, must fit into this machine's memory together.
 
-    Raises `UnskipError` as soon as they would not, and for tensors without end; ``what`` begins its sentence, such
+    Raises `UnskipError` as soon as they would not, and for tensors without end; ``subject`` begins its sentence, such
     as "resnet14: its weights".
     """
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, subject: str) -> None:
         super().__init__()
-        self._what = what
+        self._subject = subject
         self._bytes = 0
         self._count = 0
 
@@ -54,10 +56,10 @@ class WithinMemory(TorchFunctionMode):
         if func in _MAKERS:
             self._count += 1
             self._bytes += 4 * _elements(args, options)
-            check_memory(self._bytes, self._what)
+            check_memory(self._bytes, self._subject)
             if self._count > _MOST_TENSORS:
                 raise UnskipError(
-                    f"{self._what} are more than {_MOST_TENSORS:,} tensors; no network has so many layers"
+                    f"{self._subject} are more than {_MOST_TENSORS:,} tensors; no network has so many layers"
                 )
         return func(*args, **options)
 

@@ -13,12 +13,12 @@ from unskip.settings import Section
 __all__ = ["LARGEST_SIDE", "SMALLEST_SIDE", "DataRecipe"]
 
 
-def _image_size(given: Any) -> Any:
+def _image_size(value: Any) -> Any:
     """A side, or height and width; one sentence for anything else, where a union would give one for each member."""
-    sides = given if isinstance(given, list | tuple) else [given, given]
+    sides = value if isinstance(value, list | tuple) else [value, value]
     if len(sides) != 2 or not all(type(side) is int and SMALLEST_SIDE <= side <= LARGEST_SIDE for side in sides):
         raise ValueError(f"expected a side in pixels, from {SMALLEST_SIDE} to {LARGEST_SIDE}, or [height, width]")
-    return given
+    return value
 
 
 SMALLEST_SIDE, LARGEST_SIDE = 4, 2**14  # pixels

@@ -29,30 +29,30 @@ def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:
     raise ValueError(f"an edit is a name, or one name with its arguments, {{NAME: {{argument: value}}}}, not {said}")
 
 
-def _with_arguments(given: Any) -> Any:
+def _with_arguments(value: Any) -> Any:
     """Edits as names with all their arguments."""
     from unskip.surgery import edit_arguments
 
-    if not isinstance(given, list | tuple):
-        return given
-    return tuple({name: edit_arguments(name, arguments)} for name, arguments in map(name_and_arguments, given))
+    if not isinstance(value, list | tuple):
+        return value
+    return tuple({name: edit_arguments(name, arguments)} for name, arguments in map(name_and_arguments, value))
 
 
 _NORMALIZATIONS = ("imagenet", "cifar10", "data", "none", "pixels")
 
 
-def _normalization(given: Any) -> Any:
+def _normalization(value: Any) -> Any:
     """A known name, or a mean and a standard deviation by channel; `ValueError` in one sentence for anything else."""
-    if given is None or given in _NORMALIZATIONS:
-        return given
-    if not isinstance(given, dict) or given.keys() != {"mean", "std"}:
+    if value is None or value in _NORMALIZATIONS:
+        return value
+    if not isinstance(value, dict) or value.keys() != {"mean", "std"}:
         raise ValueError(
             f"expected {', '.join(_NORMALIZATIONS)}, or mean and std by channel, "
             "such as {mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}"
         )
-    lists = {name: list(numbers) if isinstance(numbers, list | tuple) else [numbers] for name, numbers in given.items()}
+    lists = {name: list(numbers) if isinstance(numbers, list | tuple) else [numbers] for name, numbers in value.items()}
     if not lists["mean"] or len(lists["mean"]) != len(lists["std"]):
-        raise ValueError(f"as many means as standard deviations, one by channel, not {given!r}")
+        raise ValueError(f"as many means as standard deviations, one by channel, not {value!r}")
     for name, (lowest, highest) in {"mean": (0, 1), "std": (1e-5, 10)}.items():
         for number in lists[name]:
             if isinstance(number, bool) or not isinstance(number, int | float) or not lowest <= number <= highest:
@@ -175,36 +175,36 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_method(cls, given: Any) -> Any:
+    def _default_method(cls, tree: Any) -> Any:
         """Fading starts from the teacher's weights, so another network needs another default."""
-        if isinstance(given, dict) and "methods" not in given:
-            student = given.get("student")
+        if isinstance(tree, dict) and "methods" not in tree:
+            student = tree.get("student")
             if isinstance(student, dict) and {"net", "options", "edits"} & student.keys():
-                return {**given, "methods": {"align_kd": {}}}
-        return given
+                return {**tree, "methods": {"align_kd": {}}}
+        return tree
 
     @model_validator(mode="before")
     @classmethod
-    def _rates_of_trained_networks(cls, given: Any) -> Any:
+    def _rates_of_trained_networks(cls, tree: Any) -> Any:
         """A training that starts from trained weights has a lower default rate, but for fading; its section says so.
 
         One that starts from fitted weights has an optimiser of its own, too.
         """
-        if not isinstance(given, dict):
-            return given
-        teacher, student = (given.get(key) or {} for key in ("teacher", "student"))
+        if not isinstance(tree, dict):
+            return tree
+        teacher, student = (tree.get(key) or {} for key in ("teacher", "student"))
         if not isinstance(teacher, dict) or not isinstance(student, dict):
-            return given
-        changed, training = dict(given), given.get("training")
+            return tree
+        changed, training = dict(tree), tree.get("training")
         of_teacher = _training_of_teacher(training, teacher.get("training"))
         if teacher.get("training") is not None:
             changed["teacher"] = {**teacher, "training": of_teacher}
         if teacher.get("initial_weights") is not None:
             of_teacher = with_max_lr_of_trained(of_teacher)
         starts_trained = student.get("init") == "teacher" or student.get("initial_weights") is not None
-        if _only("fit_kd", given.get("methods")):
+        if _only("fit_kd", tree.get("methods")):
             changed["training"] = with_optimizer_of_fitted(training)
-        elif starts_trained and not _only("fade_kd", given.get("methods")):
+        elif starts_trained and not _only("fade_kd", tree.get("methods")):
             changed["training"] = with_max_lr_of_trained(training)
         if of_teacher != changed.get("training") and teacher.get("weights") is None:
             changed["teacher"] = {**teacher, "training": {} if of_teacher is None else of_teacher}

@@ -40,8 +40,8 @@ class TaskRecipe(Section):
         return TASKS[self.name].has_labels
 
 
-def _section(given: Any) -> Any:
-    return {"name": given} if isinstance(given, str) else given
+def _section(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
 
 
 TaskKey = Annotated[TaskRecipe, BeforeValidator(_section)]

@@ -196,10 +196,10 @@ def _plain(text: str, node: yaml.Node) -> Any:
 
 def _check_printable(text: str, origin: str) -> None:
     """Raise `UnskipError` for characters that YAML does not allow, which PyYAML would say in two lines."""
-    found = yaml.reader.Reader.NON_PRINTABLE.search(text)
-    if found:
-        line = text.count("\n", 0, found.start()) + 1
-        raise UnskipError(f"{origin} is not YAML: line {line} holds the control character {found.group()!r}")
+    match = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if match:
+        line = text.count("\n", 0, match.start()) + 1
+        raise UnskipError(f"{origin} is not YAML: line {line} holds the control character {match.group()!r}")
 
 
 def _said(error: yaml.YAMLError) -> str:

@@ -179,13 +179,13 @@ def _resized(match: Match, tensors: Tensors) -> Match:
     fields = arguments_of(find_net(own.source).factory).model_fields
     if match.is_exact or own.first is None or len(match.shapes.get(own.first, ())) != 4:
         return match
-    default, found = own.shapes[own.first][0], match.shapes[own.first][0]
+    default, channels = own.shapes[own.first][0], match.shapes[own.first][0]
     options: list[Mapping[str, Any]] = []
-    if "width" in fields and found != default:
-        width = fields["width"].default * found / default
+    if "width" in fields and channels != default:
+        width = fields["width"].default * channels / default
         options = [{"width": int(width)}] if width == int(width) and width > 0 else []
     elif "width_mult" in fields:
-        options = [{"width_mult": factor} for factor in dict.fromkeys((found / default, *_WIDTH_MULTS))]
+        options = [{"width_mult": factor} for factor in dict.fromkeys((channels / default, *_WIDTH_MULTS))]
     tried = [match]
     for changes in options:
         with torch.device("meta"):

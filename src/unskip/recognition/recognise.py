@@ -65,28 +65,30 @@ def recognise(content: Any) -> Recognition | None:
     which the file has all tensors and no others. None where nothing known has half of its tensors.
     """
     held = _whole_state_dicts(content)
-    said = [str(content[key]) for key in _SAYS_ITS_NETWORK if key in content] if isinstance(content, Mapping) else []
+    stated_names = (
+        [str(content[key]) for key in _SAYS_ITS_NETWORK if key in content] if isinstance(content, Mapping) else []
+    )
     best: Match | None = None
     for each in held:
-        for match in _candidates(each.tensors, said):
+        for match in _candidates(each.tensors, stated_names):
             if match.is_exact:
-                return _found(match, each.tensors, said)
+                return _found(match, each.tensors, stated_names)
             if best is None or match.share > best.share:
                 best = match
     return _recognition(best) if best is not None and best.share >= _ALIKE else None
 
 
-def _candidates(tensors: Tensors, said: list[str]) -> Iterator[Match]:
-    named = (named_candidate(source, tensors) for source in said)
+def _candidates(tensors: Tensors, stated_names: list[str]) -> Iterator[Match]:
+    named = (named_candidate(source, tensors) for source in stated_names)
     return chain(
         filter(None, named), own_candidates(tensors), torchvision_candidates(tensors), timm_candidates(tensors)
     )
 
 
-def _found(match: Match, tensors: Tensors, said: list[str]) -> Recognition:
+def _found(match: Match, tensors: Tensors, stated_names: list[str]) -> Recognition:
     """A network of timm may have twins that pad or activate otherwise, unless the file says which it is."""
     source = match.signature.source
-    if not source.startswith("timm:") or source.removeprefix("timm:") in said:
+    if not source.startswith("timm:") or source.removeprefix("timm:") in stated_names:
         return _recognition(match)
     twins = timm_candidates(tensors, twins_of=source.removeprefix("timm:"))
     exact = [other.signature.source for other in twins if other.is_exact]

@@ -110,10 +110,10 @@ class Match:
     @property
     def options(self) -> dict[str, Any]:
         """The options of the network with the numbers of classes and of channels of the state dict."""
-        own, found = self.signature, dict(self.signature.options)
+        own, counts = self.signature, dict(self.signature.options)
         for name, option, place in ((own.last, "num_classes", 0), (own.first, "in_channels", 1)):
             if name in self.common and len(self.shapes[name]) > place:
                 count = self.shapes[name][place]
                 if count != own.shapes[name][place]:
-                    found[option] = count
-        return found
+                    counts[option] = count
+        return counts

@@ -37,9 +37,9 @@ from .shrink import Teacher as Teacher
 from .shrink import Trial as Trial
 from .shrink import WayOut as WayOut
 from .shrink import Winner as Winner
+from .study import Conclusion as Conclusion
 from .study import Counted as Counted
 from .study import Derived as Derived
 from .study import Entry as Entry
-from .study import Order as Order
 from .study import Study as Study
 from .study import StudyCell as StudyCell

@@ -14,10 +14,10 @@ from unskip.records.figures import Record
 _R = TypeVar("_R", bound=Record)
 
 
-def read_record(kind: type[_R], path: Path, *, missing: str, what: str, remedy: str) -> _R:
+def read_record(kind: type[_R], path: Path, *, missing: str, contents: str, remedy: str) -> _R:
     """The record that a file holds.
 
-    Raises `UnskipError`: ``missing`` where there is no file, or else that it does not hold ``what``, why, and the
+    Raises `UnskipError`: ``missing`` where there is no file, or else that it does not hold ``contents``, why, and the
     ``remedy``.
     """
     try:
@@ -29,4 +29,4 @@ def read_record(kind: type[_R], path: Path, *, missing: str, what: str, remedy: 
         problems = "; ".join(f"{place}: {message}" if place else message for place, message in places)
     except (OSError, ValueError, RecursionError) as error:
         problems = f"it cannot be read as JSON: {error}"
-    raise UnskipError(f"{path} does not hold {what} ({problems}); {remedy}")
+    raise UnskipError(f"{path} does not hold {contents} ({problems}); {remedy}")

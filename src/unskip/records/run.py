@@ -168,6 +168,6 @@ class Run(Record):
             cls,
             run_folder / "run.json",
             missing="a report needs the results of a finished run; run `unskip run` first",
-            what="a run's results",
+            contents="a run's results",
             remedy="delete it and give the same `unskip run` again",
         )

@@ -66,7 +66,7 @@ class WordTable(Record):
         return self
 
 
-class Line(Record):
+class PlotLine(Record):
     """Points of a curve; ``y`` is None where there is none, ``spread`` the half of a band around it."""
 
     label: str
@@ -85,7 +85,7 @@ class Lines(Record):
     y_title: str
     ticks: tuple[str, ...] = ()
     logarithmic: bool = False
-    lines: tuple[Line, ...]
+    lines: tuple[PlotLine, ...]
 
 
 class Cloud(Record):
@@ -146,10 +146,10 @@ class RunAnalysis(Record):
     @property
     def statements(self) -> list[list[list[Claim]]]:
         """The claims of each statement, those of one figure together."""
-        found: dict[str, dict[str, list[Claim]]] = {}
+        by_statement: dict[str, dict[str, list[Claim]]] = {}
         for claim in self.claims:
-            found.setdefault(claim.said, {}).setdefault(claim.figure, []).append(claim)
-        return [list(by_figure.values()) for by_figure in found.values()]
+            by_statement.setdefault(claim.said, {}).setdefault(claim.figure, []).append(claim)
+        return [list(by_figure.values()) for by_figure in by_statement.values()]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -164,7 +164,7 @@ def read_run_analyses(folder: Path) -> list[RunAnalysis]:
             RunAnalysis,
             path,
             missing="it was there a moment ago",
-            what="an analysis of runs",
+            contents="an analysis of runs",
             remedy="delete it, or analyse the run again",
         )
         for path in sorted(folder.glob("*.json"))

@@ -195,6 +195,6 @@ class Shrink(Record):
             cls,
             folder / "shrink.json",
             missing="a report needs the results of a finished `unskip shrink`; give the same command again",
-            what="what `unskip shrink` found",
+            contents="what `unskip shrink` found",
             remedy="delete it and give the same `unskip shrink` again",
         )

@@ -122,7 +122,7 @@ class Counted(Record):
         return self
 
 
-class Order(Record):
+class Conclusion(Record):
     """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words.
 
     ``columns`` is the pattern of the columns in which it is said of two rows, None where it is said of all.
@@ -152,7 +152,7 @@ class Study(Record):
     entries: tuple[Entry, ...] = ()
     derived: tuple[Derived, ...] = ()
     counted: tuple[Counted, ...] = ()
-    orders: tuple[Order, ...] = ()
+    orders: tuple[Conclusion, ...] = ()
     seconds: float = Field(ge=0)
 
     @model_validator(mode="after")
@@ -177,15 +177,15 @@ class Study(Record):
         for entry in self.entries:
             if strange := [run for seed, run in entry.runs.items() if (seed, run) not in done]:
                 raise ValueError(f"{entry.row!r}, {entry.column!r}: no cell that is done has the run {strange[0]!r}")
-        known = {(entry.row, entry.column): entry.measured for entry in self.entries}
+        measured = {(entry.row, entry.column): entry.measured for entry in self.entries}
         for each in self.derived:
-            of, minus = (known.get((row, each.column), {}) for row in (each.of, each.minus))
+            of, minus = (measured.get((row, each.column), {}) for row in (each.of, each.minus))
             right = {seed: of[seed] - minus[seed] for seed in of if seed in minus}
             if right.keys() != each.measured.keys() or any(
                 abs(right[seed] - value) > _ROUNDING for seed, value in each.measured.items()
             ):
                 raise ValueError(f"{each.row!r}, {each.column!r}: {each.of} less {each.minus} is {right}")
-            known[each.row, each.column] = each.measured
+            measured[each.row, each.column] = each.measured
         return self
 
     @property
@@ -215,12 +215,12 @@ class Study(Record):
             cls,
             folder / "study.json",
             missing="a page needs the results of a study; give the same `unskip study` again",
-            what="a study's results",
+            contents="a study's results",
             remedy="delete it and give the same `unskip study` again",
         )
 
 
-def _check_distinct(places: list[tuple[str, str]] | list[tuple[str, int]], what: str) -> None:
+def _check_distinct(places: list[tuple[str, str]] | list[tuple[str, int]], subject: str) -> None:
     twice = [place for number, place in enumerate(places) if place in places[:number]]
     if twice:
-        raise ValueError(f"{what} must differ, got {twice[0]} twice")
+        raise ValueError(f"{subject} must differ, got {twice[0]} twice")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unskip.records import About, Answers, ClassAnswers, Disagreement
-from unskip.report.table import DASH, Entry, Line, Row, Table
+from unskip.report.table import DASH, Entry, Row, RowContent, Table
 from unskip.units import MINUS, signed_points
 
 MOST_CLASSES = 20
@@ -68,14 +68,14 @@ def classes_table(answers: Answers, successor: str, *, every: bool = False) -> T
 
 def _class_row(each: ClassAnswers) -> Row:
     if not each.images:
-        return Row(Line(each.name, color=None), ((DASH,), (DASH,), (DASH,), ("0",)))
+        return Row(RowContent(each.name, color=None), ((DASH,), (DASH,), (DASH,), ("0",)))
     entries = (
         (signed_points(each.gain),),
         _part(each.teacher, each.images),
         _part(each.winner, each.images),
         (f"{each.images:,}",),
     )
-    return Row(Line(each.name, color=None), entries)
+    return Row(RowContent(each.name, color=None), entries)
 
 
 def _part(right: int, images: int) -> Entry:
@@ -87,7 +87,7 @@ def mistakes_table(answers: Answers, successor: str) -> Table:
     names = [each.name for each in answers.classes]
     rows = [
         Row(
-            Line(f"{names[each.true]} taken for {names[each.answered]}", color=None),
+            RowContent(f"{names[each.true]} taken for {names[each.answered]}", color=None),
             (
                 (f"{each.winner - each.teacher:+,}".replace("-", MINUS),),
                 (f"{each.teacher:,}",),

@@ -11,7 +11,7 @@ from unskip.records import About, Cell, Comparison, Estimate, Figure, Group
 from unskip.report.drawings import colors_of
 from unskip.report.layers import DrawnEstimate, bound_of, cascades_of, layers_plot
 from unskip.report.svg import BOUNDS
-from unskip.report.table import Line, Table, build, compared, in_sentence
+from unskip.report.table import RowContent, Table, build, compared, in_sentence
 from unskip.units import times, writer
 
 DEVICE_COSTS = ("sram", "dram_traffic")
@@ -254,7 +254,7 @@ def _table(
 ) -> Table:
     colors = colors_of(comparison)
     lines = [
-        Line(cell.subject, figures=facts[cell.subject], color=colors[cell.subject])
+        RowContent(cell.subject, figures=facts[cell.subject], color=colors[cell.subject])
         for cell in group.cells
         if cell.subject in facts
     ]

@@ -65,17 +65,17 @@ def cost_drawings(comparison: Comparison, group: Group, metric: str, name: str) 
 def memory_drawings(comparison: Comparison, best: str | None = None) -> list[Drawn]:
     """Every net over the first one, or that alone; of nets with equal timelines one, ``best`` if it is among them."""
     colors = colors_of(comparison)
-    known: dict[str, Timeline] = {}
+    timelines: dict[str, Timeline] = {}
     for subject in sorted(comparison.subjects, key=lambda each: (each != comparison.first, each.label != best)):
-        if subject.memory is not None and subject.memory not in known.values():
-            known[subject.label] = subject.memory
-    if not known:
+        if subject.memory is not None and subject.memory not in timelines.values():
+            timelines[subject.label] = subject.memory
+    if not timelines:
         return []
-    first, *others = known
+    first, *others = timelines
     drawings = []
     for number, label in enumerate(others or [first]):
         drawn = [
-            DrawnTimeline(each, known[each], colors[each], each == label) for each in dict.fromkeys((first, label))
+            DrawnTimeline(each, timelines[each], colors[each], each == label) for each in dict.fromkeys((first, label))
         ]
         wide, narrow = (memory_plot(drawn, f"memory-{number}-{width}", width) for width in (1040, 380))
         drawings.append(Drawn(label, narrow, colors[label], wide))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from unskip.records import About, EightBits, Figure
-from unskip.report.table import Line, Table, build
+from unskip.report.table import RowContent, Table, build
 
 _MEASURES = {
     "float32": About(
@@ -49,7 +49,7 @@ def eight_bits_table(records: Sequence[EightBits], colors: Mapping[str, int] | N
     return build("In 8 bits", _MEASURES, [_line(each, (colors or {}).get(each.label, 0)) for each in ordered])
 
 
-def _line(record: EightBits, color: int) -> Line:
+def _line(record: EightBits, color: int) -> RowContent:
     figures = {
         name: Figure(value=value)
         for name in ("float32", "post_training", "requantized_additions")
@@ -58,7 +58,7 @@ def _line(record: EightBits, color: int) -> Line:
     trained = Figure(value=record.quantization_aware, remark=f"{record.epochs} epochs" if record.epochs else None)
     if record.note:
         trained = Figure(unknown=f"not trained in 8 bits: {record.note}")
-    return Line(
+    return RowContent(
         label=record.label,
         about=", ".join(filter(None, (record.format, record.target))),
         figures={**figures, "quantization_aware": trained},

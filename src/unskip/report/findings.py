@@ -131,7 +131,7 @@ def find(run: Run) -> Findings:
 
 def pairs(run: Run, measures: Sequence[str]) -> list[Pair]:
     """The best student beside the teacher by these measures, as far as both were measured."""
-    found = []
+    pairs = []
     memory, speedup = run.subject(run.best_student).memory, run.cell(run.best_student).speedup
     for name in measures:
         student, teacher = (run.figure(net, name) for net in (run.best_student, run.teacher))
@@ -141,8 +141,8 @@ def pairs(run: Run, measures: Sequence[str]) -> list[Pair]:
         unit, write = writer(about.unit, [student.value, teacher.value])
         comparison = speedup_text(speedup) if student.samples and speedup else compared(student, teacher, about)
         where = memory.peak_at if memory and name == "peak" else None
-        found.append(Pair(about.title, write(student.value), write(teacher.value), unit, comparison, where))
-    return found
+        pairs.append(Pair(about.title, write(student.value), write(teacher.value), unit, comparison, where))
+    return pairs
 
 
 def worst_class(run: Run) -> list[Pair]:

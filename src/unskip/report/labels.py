@@ -46,10 +46,10 @@ def label_ends(axes: Axes, ends: Sequence[End], gap: float = 15) -> None:
         )
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Positions near the wanted ones, in their order, at least ``gap`` apart and, if they fit, in bounds."""
-    order = sorted(range(len(wanted)), key=wanted.__getitem__)
-    upwards = list(accumulate((max(wanted[i], low) for i in order), lambda below, y: max(y, below + gap)))
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    upwards = list(accumulate((max(heights[i], low) for i in order), lambda below, y: max(y, below + gap)))
     downwards = accumulate(reversed(upwards), lambda above, y: min(y, above - gap), initial=high + gap)
     placed = list(downwards)[:0:-1]
     return [position for _, position in sorted(zip(order, placed, strict=True))]

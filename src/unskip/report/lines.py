@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unskip.records import About, Comparison, Figure, Group, Net, Run, Subject
 from unskip.report.drawings import colors_of
-from unskip.report.table import Line, Table, build
+from unskip.report.table import RowContent, Table, build
 
 _TRAINING = About(
     title="Training",
@@ -57,7 +57,7 @@ def nets_table(comparison: Comparison, run: Run | None = None) -> Table:
             words += f", {net.epochs} epoch{'s' * (net.epochs != 1)}"
             figures = {**figures, "training": _training(run, net)}
             mark = "best student" if net.label == run.best else ""
-        lines.append(Line(subject.label, words, figures, color=colors[subject.label], mark=mark))
+        lines.append(RowContent(subject.label, words, figures, color=colors[subject.label], mark=mark))
     return build("Net", {**comparison.measures, "training": _TRAINING}, lines)
 
 
@@ -76,7 +76,7 @@ def files_table(comparison: Comparison, group: Group, *, short: bool = False) ->
         measures = {name: about for name, about in measures.items() if name in (*answers, *DECISIVE)}
     colors = colors_of(comparison)
     lines = [
-        Line(cell.subject, cell.file or "", cell.figures, cell.speedup, cell.refused, colors[cell.subject])
+        RowContent(cell.subject, cell.file or "", cell.figures, cell.speedup, cell.refused, colors[cell.subject])
         for cell in group.cells
     ]
     return build("File", measures, lines)

@@ -32,9 +32,9 @@ from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.past_runs import cost_plots, course_plots, networks_table
 from unskip.report.run_analyses import drawn_analysis
 from unskip.report.sentences import TEMPLATES, sentences
+from unskip.report.shrink_trials import tried_drawings, tried_table
 from unskip.report.shrinks import definitions_of, side_by_side
 from unskip.report.table import Table, definitions
-from unskip.report.tried import tried_drawings, tried_table
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,12 @@ class Point:
 
 def front(points: Sequence[Point]) -> list[Point]:
     """Those that no other beats in both, by cost; of equals, all."""
-    kept: list[Point] = []
+    unbeaten: list[Point] = []
     for point in sorted(points, key=lambda point: (point.cost, -point.accuracy)):
-        last = kept[-1] if kept else None
+        last = unbeaten[-1] if unbeaten else None
         if last is None or point.accuracy > last.accuracy or (point.cost, point.accuracy) == (last.cost, last.accuracy):
-            kept.append(point)
-    return kept
+            unbeaten.append(point)
+    return unbeaten
 
 
 def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, limit: float | None = None) -> Markup:
@@ -90,13 +90,13 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, li
         axes.set_title(f"{score}, %")
         axes.set_xlabel(cost)
         _name_points(axes, points, best, [*pairwise(corners), *strokes])
-        said = ", ".join(point.label for point in best)
+        unbeaten = ", ".join(point.label for point in best)
         all_points = ", ".join(
             f"{point.label} {percent(point.accuracy)} at {point.cost:.3g}{' after a short training' * point.short}"
             for point in points
         )
         limited = "" if limit is None else f" The limit is {limit:.3g}."
-        return to_svg(axes, name, f"{score} against {cost}: {all_points}. Not beaten in both: {said}.{limited}")
+        return to_svg(axes, name, f"{score} against {cost}: {all_points}. Not beaten in both: {unbeaten}.{limited}")
 
 
 def _name_points(axes: Axes, points: Sequence[Point], best: Sequence[Point], lines: Sequence[_Line]) -> None:

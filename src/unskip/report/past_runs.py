@@ -15,7 +15,7 @@ from unskip.report.labels import End, label_ends, short_label
 from unskip.report.lines import DECISIVE, setting_of
 from unskip.report.pareto import Point, pareto_plot
 from unskip.report.svg import NUM_COLORS, canvas, net_color, round_ticks, to_svg
-from unskip.report.table import Line, Table, build
+from unskip.report.table import RowContent, Table, build
 from unskip.units import byte_unit, percent
 
 _IN_SHORT = (*DECISIVE, "parameters", "macs")
@@ -107,15 +107,17 @@ def networks_of(record: PastRuns) -> list[Network]:
 
 def _networks(run: PastRun, color: int) -> list[Network]:
     if run.results is None:
-        found = []
+        networks = []
         for training in run.trainings:
             scores = [epoch.score for epoch in training.epochs if epoch.score is not None]
             remark = "of the last validation, the run is not complete"
             figures = {run.metric: Figure(value=scores[-1], images=run.num_test, remark=remark)} if scores else {}
             about = f"epoch {len(training.epochs)} of {training.planned}"
             if training.epochs:
-                found.append(Network(run, training.label, False, scores[-1] if scores else None, figures, about, color))
-        return found
+                networks.append(
+                    Network(run, training.label, False, scores[-1] if scores else None, figures, about, color)
+                )
+        return networks
     results = run.results
     return [
         Network(
@@ -140,17 +142,17 @@ def networks_table(record: PastRuns, *, short: bool = False) -> Table:
     How well a file was proved is in each run's own report.
     """
     metrics = {run.metric for run in record.runs}
-    wanted = {
+    columns = {
         name: about
         for name, about in record.measures.items()
         if about.kind != "file" and (not short or name in metrics or name in _IN_SHORT)
     }
     best = facts_of(record).best
     lines = [
-        Line(net.label, net.about, net.figures, color=net.color, mark="best student" if net == best else "")
+        RowContent(net.label, net.about, net.figures, color=net.color, mark="best student" if net == best else "")
         for net in networks_of(record)
     ]
-    return build("Network", wanted, lines)
+    return build("Network", columns, lines)
 
 
 def cost_plots(record: PastRuns) -> list[Drawn]:
@@ -160,15 +162,15 @@ def cost_plots(record: PastRuns) -> list[Drawn]:
     metric, drawings = record.runs[0].metric, []
     for measure in COSTS:
         costs = [(net, net.figures.get(measure, Figure()).value) for net in networks_of(record) if net.done]
-        known = [(net, cost) for net, cost in costs if cost is not None and net.score is not None]
-        if len(known) < 2:
+        with_both = [(net, cost) for net, cost in costs if cost is not None and net.score is not None]
+        if len(with_both) < 2:
             continue
         about = record.measures[measure]
         unit, size = about.unit, 1.0
         if unit == "bytes":
-            scale = byte_unit(cost for _, cost in known)
+            scale = byte_unit(cost for _, cost in with_both)
             unit, size = scale.name, scale.size
-        points = [Point(net.label, cost / size, net.score or 0, net.color) for net, cost in known]
+        points = [Point(net.label, cost / size, net.score or 0, net.color) for net, cost in with_both]
         titles = record.measures[metric].title, f"{about.title}, {unit}"
         drawings.append(Drawn(about.title, pareto_plot(points, *titles, f"costs-{measure}")))
     return drawings

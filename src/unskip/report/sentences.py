@@ -16,11 +16,11 @@ from unskip.report import (
     layers,
     lines,
     past_runs,
+    shrink_trials,
     shrinks,
     study_tables,
     svg,
     table,
-    tried,
 )
 
 TEMPLATES = Environment(
@@ -41,7 +41,7 @@ TEMPLATES.globals |= {
         (svg, ("DARK", "LIGHT")),
         (table, ("compared", "in_sentence", "speedup_text")),
         (shrinks, ("at_chance", "limited")),
-        (tried, ("length_of", "reasons", "steps_further")),
+        (shrink_trials, ("length_of", "reasons", "steps_further")),
         (class_answers, ("changed_most",)),
         (study_tables, ("DIFFERENCES", "UNITS", "interval_of", "place_of", "signed", "usual_value")),
         (lines, ("about", "setting_of", "shape_of")),

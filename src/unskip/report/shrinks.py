@@ -9,7 +9,7 @@ from unskip.chance import is_at_chance
 from unskip.records import About, Figure, Shrink
 from unskip.records.shrink import ACCURACY_DROP
 from unskip.report.findings import Difference
-from unskip.report.table import DASH, Entry, Line, Row, Table, compared
+from unskip.report.table import DASH, Entry, Row, RowContent, Table, compared
 from unskip.units import signed_points, writer
 
 
@@ -127,7 +127,7 @@ def _scores(label: str, record: Shrink, teacher: float | None, winner: float, li
 
 def _row(label: str, teacher: Entry, winner: Entry, beside: str, limit: Entry) -> Row:
     """A row; what the winner is ``beside`` the teacher stands below its figure."""
-    return Row(Line(label, color=None), (teacher, tuple(filter(None, (*winner, beside))), limit or ("",)))
+    return Row(RowContent(label, color=None), (teacher, tuple(filter(None, (*winner, beside))), limit or ("",)))
 
 
 def _kept(met: bool, close: bool = False) -> str:

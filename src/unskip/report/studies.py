@@ -79,5 +79,5 @@ def _in_terminal(table: Table) -> Table:
     """The same with labels of one line, and titles that are not wider than figures are."""
     titles = (textwrap.fill(visible(each.title), _HEAD) for each in table.columns)
     columns = tuple(each.model_copy(update={"title": title}) for each, title in zip(table.columns, titles, strict=True))
-    rows = tuple(replace(row, line=replace(row.line, label=visible(row.line.label))) for row in table.rows)
+    rows = tuple(replace(row, content=replace(row.content, label=visible(row.content.label))) for row in table.rows)
     return replace(table, columns=columns, rows=rows)

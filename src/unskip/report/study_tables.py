@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from unskip.records import About, Counted, Derived, Order, Study, StudyCell
+from unskip.records import About, Conclusion, Counted, Derived, Study, StudyCell
 from unskip.records import Entry as Figures
 from unskip.records.study import Value
 from unskip.report.svg import NUM_COLORS
-from unskip.report.table import DASH, Entry, Line, Row, Table
+from unskip.report.table import DASH, Entry, Row, RowContent, Table
 from unskip.study_statistics import Compared, Count, Spread, compare, count, gap_of, spread_of
 from unskip.units import MINUS
 
@@ -24,7 +24,7 @@ _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 class Compare:
     """An order, place by place, and what sums it up: all places together, or the only one that there is."""
 
-    order: Order
+    order: Conclusion
     places: tuple[Compared, ...]
 
     @property
@@ -89,7 +89,7 @@ def figures_table(study: Study, *, short: bool = False) -> Table:
         entries = [_entry(each, study, short, len(values) > 1) if each else ("",) for each in there]
         unit = [UNITS[each] for each in values if values != [usual] and len(values) == 1]
         about = "; ".join((*unit, *_computed(row, study)))
-        rows.append(Row(Line(row, about, color=None if short else colors.get(row)), tuple(entries)))
+        rows.append(Row(RowContent(row, about, color=None if short else colors.get(row)), tuple(entries)))
     return Table("", tuple(columns), tuple(rows), ())
 
 
@@ -187,7 +187,7 @@ def order_table(compared: Compare) -> Table:
         columns.append(_head("Printed", unit))
     rows = tuple(
         Row(
-            Line(place_of(each), "" if unit else DIFFERENCES[each.value], color=None),
+            RowContent(place_of(each), "" if unit else DIFFERENCES[each.value], color=None),
             _order_entries(each)[: len(columns)],
         )
         for each in compared.places
@@ -228,5 +228,5 @@ def minutes_table(study: Study) -> Table | None:
         there = {entry.column: entry.minutes for entry in trained if entry.row == row}
         spreads = [spread_of(there.get(column, {}).values()) for column in columns]
         entries = tuple((plain(digits)(each.mean), _spread_text(each, digits)) if each else (DASH,) for each in spreads)
-        rows.append(Row(Line(row, color=colors_by_row(study).get(row)), entries))
+        rows.append(Row(RowContent(row, color=colors_by_row(study).get(row)), entries))
     return Table("", tuple(map(_head, columns)), tuple(rows), ())

@@ -107,7 +107,7 @@ def _tex_tables(study: Study) -> list[TexTable]:
             if any(map(any, entries)):
                 measured = (entry[0].removesuffix(f" ({len(study.seeds)})") for entry in entries)
                 printed = (re.sub(", (.+)", r" (\1)", entry[1]) if len(entry) > 1 else "" for entry in entries)
-                rows.append(TexRow(row.line.label, tuple(measured), tuple(printed)))
+                rows.append(TexRow(row.content.label, tuple(measured), tuple(printed)))
         tables.append(TexTable(tuple(titles[start : start + step]), tuple(rows)))
     return tables
 

@@ -28,7 +28,7 @@ SPEEDUP = About(
 
 
 @dataclass(frozen=True)
-class Line:
+class RowContent:
     """What a row is made of: a net or a file, its figures by measure, or why it has none.
 
     ``color`` is its net's, None for a row that is none.
@@ -48,9 +48,9 @@ Entry = tuple[str, ...]  # a number as it is written, and the lines below it in 
 
 @dataclass(frozen=True)
 class Row:
-    """A line with an entry for each column; without entries where it was refused."""
+    """A row of a table with an entry for each column; without entries where it was refused."""
 
-    line: Line
+    content: RowContent
     entries: tuple[Entry, ...]
 
 
@@ -67,7 +67,7 @@ class Table:
     footnotes: tuple[str, ...]
 
 
-def build(name: str, measures: Mapping[str, About], lines: Sequence[Line]) -> Table:
+def build(name: str, measures: Mapping[str, About], lines: Sequence[RowContent]) -> Table:
     """A table with a column for every measure that a line has a figure of, in the order of ``measures``.
 
     The figures of later lines are compared with those of the first; speed-ups stand beside latencies.
@@ -138,7 +138,7 @@ def _speedup(speedup: Speedup | None) -> Entry:
     return entry if speedup.shows_difference else (*entry, NO_DIFFERENCE)
 
 
-def _footnotes(measures: Mapping[str, About], lines: Sequence[Line]) -> Iterator[str]:
+def _footnotes(measures: Mapping[str, About], lines: Sequence[RowContent]) -> Iterator[str]:
     """What figures say of themselves, once for all the columns and all the rows that it is true of."""
     titles: dict[tuple[str, tuple[str, ...]], list[str]] = {}  # what is said, and of whom: the columns
     for measure, about in measures.items():

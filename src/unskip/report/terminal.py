@@ -15,9 +15,9 @@ from unskip.report.eight_bits import eight_bits_table
 from unskip.report.lines import files_table, nets_table, setting_of
 from unskip.report.past_runs import networks_table
 from unskip.report.sentences import sentences
+from unskip.report.shrink_trials import tried_table
 from unskip.report.shrinks import side_by_side
 from unskip.report.table import Table, definitions
-from unskip.report.tried import tried_table
 from unskip.terminal import bare_table
 
 _LABELS = 30  # characters; what is longer is broken
@@ -69,7 +69,7 @@ def show_past_runs(record: PastRuns, console: Console) -> None:
     for note in sentences(record, "notes"):
         console.print(Text(note, style="yellow" if note.startswith("Warning") else ""))
     table = networks_table(record, short=True)
-    names = [(str(place), row.line.label, row.line.about) for place, row in enumerate(table.rows)]
+    names = [(str(place), row.content.label, row.content.about) for place, row in enumerate(table.rows)]
     console.print()
     console.print(bare_table("the networks, as RUN:NET", ("", "~", "~"), names, head=False))
     console.print()
@@ -95,7 +95,7 @@ def show_run_analysis(record: RunAnalysis, console: Console) -> None:
 
 def _by_number(table: Table) -> Table:
     """The same with numbers for labels, in the rows and in what is said below them."""
-    rows = tuple(replace(row, line=replace(row.line, label=str(number))) for number, row in enumerate(table.rows))
+    rows = tuple(replace(row, content=replace(row.content, label=str(number))) for number, row in enumerate(table.rows))
     return replace(table, rows=rows)
 
 
@@ -165,8 +165,8 @@ def show_table(table: Table, console: Console) -> None:
 
 def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
     """What `show_table` prints."""
-    rows = [row for row in table.rows if not row.line.refused]
-    labels = [row.line.label.replace("+", " +") for row in rows]  # where it may be broken
+    rows = [row for row in table.rows if not row.content.refused]
+    labels = [row.content.label.replace("+", " +") for row in rows]  # where it may be broken
     has_units = any(column.unit for column in table.columns)
     columns = [
         [column.title + f"\n{column.unit}" * has_units, *map("\n".join, entries)]
@@ -178,8 +178,8 @@ def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
         cells = (column[1:] for column in part)
         yield bare_table(None, heads, zip(labels, *cells, strict=True))
     for row in table.rows:
-        if row.line.refused:
-            yield Text(f"{row.line.label}: not measured: {row.line.refused}.")
+        if row.content.refused:
+            yield Text(f"{row.content.label}: not measured: {row.content.refused}.")
     for footnote in table.footnotes:
         yield Text(footnote, style="dim")
 
@@ -187,14 +187,14 @@ def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
 def _parts(columns: list[list[str]], room: int) -> Iterator[list[list[str]]]:
     """The columns in groups that are not wider than the room beside the labels."""
     part: list[list[str]] = []
-    left = room
+    width_left = room
     for column in columns:
         needed = 2 + max(cell_len(line) for text in column for line in text.split("\n"))
-        if part and needed > left:
+        if part and needed > width_left:
             yield part
-            part, left = [], room
+            part, width_left = [], room
         part.append(column)
-        left -= needed
+        width_left -= needed
     yield part
 
 

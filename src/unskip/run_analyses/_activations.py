@@ -16,9 +16,9 @@ from unskip.surgery import with_recalibrated_statistics
 _BATCH = 128
 
 
-def batches(images: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def batches(images: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Images, and what goes with them, in batches."""
-    return zip(*(each.split(_BATCH) for each in (images, *others)), strict=True)
+    return zip(*(each.split(_BATCH) for each in (images, *tensors)), strict=True)
 
 
 def with_own_statistics(net: StagedNet, images: Tensor) -> StagedNet:
@@ -39,13 +39,15 @@ def classifier_of(net: StagedNet, name: str) -> nn.Linear:
 @torch.inference_mode()
 def classifier_inputs(net: StagedNet, images: Tensor, name: str) -> tuple[Tensor, Tensor]:
     """The input of the classifier (images, features), and the logits (images, classes), of a network in eval mode."""
-    seen: list[Tensor] = []
-    hook = classifier_of(net, name).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].flatten(1)))
+    inputs_seen: list[Tensor] = []
+    hook = classifier_of(net, name).register_forward_pre_hook(
+        lambda _, inputs: inputs_seen.append(inputs[0].flatten(1))
+    )
     try:
         logits = torch.cat([net(part) for (part,) in batches(images)])
     finally:
         hook.remove()
-    return torch.cat(seen), logits
+    return torch.cat(inputs_seen), logits
 
 
 def blocks_of(net: StagedNet) -> dict[str, nn.Module]:
@@ -69,11 +71,11 @@ def block_maps(net: StagedNet, images: Tensor) -> dict[str, tuple[Tensor, Tensor
 
 
 @contextmanager
-def _watched(blocks: dict[str, nn.Module], seen: dict[str, list[tuple[Tensor, Tensor]]]) -> Iterator[None]:
+def _watched(blocks: dict[str, nn.Module], values: dict[str, list[tuple[Tensor, Tensor]]]) -> Iterator[None]:
     def watch(place: str, block: nn.Module) -> Any:
         def keep(_: nn.Module, inputs: Any, output: Tensor) -> None:
             # Copies, since activations that work in place would overwrite what was read here.
-            seen.setdefault(place, []).append((before.pop().flatten(1), output.flatten(1).clone()))
+            values.setdefault(place, []).append((before.pop().flatten(1), output.flatten(1).clone()))
 
         before: list[Tensor] = []
         return (
@@ -89,5 +91,5 @@ def _watched(blocks: dict[str, nn.Module], seen: dict[str, list[tuple[Tensor, Te
             hook.remove()
 
 
-def _transposed(seen: dict[str, list[tuple[Tensor, Tensor]]]) -> Iterator[tuple[str, Any]]:
-    return ((place, zip(*pairs, strict=True)) for place, pairs in seen.items())
+def _transposed(values: dict[str, list[tuple[Tensor, Tensor]]]) -> Iterator[tuple[str, Any]]:
+    return ((place, zip(*pairs, strict=True)) for place, pairs in values.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from unskip.records.run_analysis import AnalyzedRun, Line, Lines, WordTable
+from unskip.records.run_analysis import AnalyzedRun, Lines, PlotLine, WordTable
 from unskip.run_analyses._runs import Kind, Subject
 from unskip.run_analyses._words import BySeed, as_they_are, half_band, mean_and_spread, mean_of, seeds_in_words
 
@@ -109,7 +109,7 @@ def course_plot(title: str, y_title: str, courses: Sequence[Course], *, logarith
         y_title=y_title,
         logarithmic=logarithmic,
         lines=tuple(
-            Line(
+            PlotLine(
                 label=course.label,
                 color=course.color,
                 x=tuple(course.figures),

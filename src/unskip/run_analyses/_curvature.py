@@ -36,13 +36,13 @@ def largest_eigenvalue(
     eigenvalue of the largest magnitude: where that is negative, it goes on with ``H - value I``, whose largest
     magnitude belongs to the largest eigenvalue of H, for as many iterations again.
     """
-    found = _dominant(parameters, losses, 0.0, iterations, tolerance, seed)
-    if found.value >= 0:
-        return found
-    other = _dominant(parameters, losses, found.value, iterations, tolerance, seed + 1)
-    value = other.value + found.value
+    largest = _dominant(parameters, losses, 0.0, iterations, tolerance, seed)
+    if largest.value >= 0:
+        return largest
+    other = _dominant(parameters, losses, largest.value, iterations, tolerance, seed + 1)
+    value = other.value + largest.value
     relative = other.residual * abs(other.value) / abs(value) if value else other.residual
-    return Eigenvalue(value, relative, found.iterations + other.iterations)
+    return Eigenvalue(value, relative, largest.iterations + other.iterations)
 
 
 def _dominant(
@@ -51,9 +51,9 @@ def _dominant(
     """The eigenvalue of ``H - shift I`` of the largest magnitude."""
     generator = torch.Generator().manual_seed(seed)
     vector = _unit([torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in parameters])
-    value, residual, done = 0.0, float("inf"), 0
-    while done < iterations:
-        done += 1
+    value, residual, num_iterations = 0.0, float("inf"), 0
+    while num_iterations < iterations:
+        num_iterations += 1
         product = hessian_vector_product(parameters, losses, vector)
         product = [each - shift * v for each, v in zip(product, vector, strict=True)]
         value = _dot(product, vector)
@@ -65,7 +65,7 @@ def _dominant(
         if residual < tolerance:
             break
         vector = _unit(product)
-    return Eigenvalue(value, residual, done)
+    return Eigenvalue(value, residual, num_iterations)
 
 
 def hessian_vector_product(parameters: Sequence[Tensor], losses: Losses, vector: Sequence[Tensor]) -> list[Tensor]:
@@ -112,19 +112,19 @@ def loss_slice(
 
     Losses above a million, infinities and NaN are a million.
     """
-    kept = [each.clone() for each in parameters]
+    trained = [each.clone() for each in parameters]
     heights = []
     try:
         for down in places:
             row = []
             for right in places:
-                for parameter, start, x, y in zip(parameters, kept, *directions, strict=True):
+                for parameter, start, x, y in zip(parameters, trained, *directions, strict=True):
                     parameter.copy_(start + right * x + down * y)
                 height = loss()
                 row.append(min(height, _HIGHEST) if height == height else _HIGHEST)
             heights.append(row)
     finally:
-        for parameter, start in zip(parameters, kept, strict=True):
+        for parameter, start in zip(parameters, trained, strict=True):
             parameter.copy_(start)
     return heights
 

@@ -17,9 +17,9 @@ from unskip.errors import UnskipError, nearest
 from unskip.nets import StagedNet
 from unskip.past_runs import read_past_runs
 from unskip.recipe import Recipe, TrainingRecipe, load_recipe
+from unskip.recipe_nets import student_spec, teacher_spec
 from unskip.records import PastRun, Run
 from unskip.records.run_analysis import AnalyzedRun
-from unskip.requested import student_spec, teacher_spec
 from unskip.run_folder import RunFolder
 from unskip.weights import load_net
 
@@ -89,17 +89,17 @@ class TrainedRun:
     def decisive(self, label: str) -> str:
         """What decides a network besides the seed."""
         recipe = self.recipe
-        said: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "label": label,
             "teacher": recipe.teacher.model_dump(mode="json", exclude={"training", "accept_weak"}),
             "data": recipe.data.model_dump(mode="json", exclude={"workers"}),
             "trained": recipe.teacher_training().model_dump(mode="json", exclude=_SAYS_NOTHING),
         }
         if label != "teacher":
-            said["student"] = recipe.student.model_dump(mode="json")
-            said["method"] = recipe.methods.get(self.training_label(label))
-            said["training"] = recipe.training.model_dump(mode="json", exclude=_SAYS_NOTHING)
-        return json.dumps(said, sort_keys=True)
+            facts["student"] = recipe.student.model_dump(mode="json")
+            facts["method"] = recipe.methods.get(self.training_label(label))
+            facts["training"] = recipe.training.model_dump(mode="json", exclude=_SAYS_NOTHING)
+        return json.dumps(facts, sort_keys=True)
 
     @property
     def family(self) -> tuple[str, str]:
@@ -212,14 +212,15 @@ def read_runs(
 
 
 def _check_distinct(runs: Sequence[TrainedRun]) -> None:
-    seen: dict[tuple[int, ...], TrainedRun] = {}
+    runs_of: dict[tuple[int, ...], TrainedRun] = {}
     for run in runs:
         key = (run.seed, *map(hash, map(run.decisive, run.labels)))
-        if key in seen:
+        if key in runs_of:
             raise UnskipError(
-                f"{run.folder.path} repeats {seen[key].folder.path}: the same recipe and the same seed; leave one out"
+                f"{run.folder.path} repeats {runs_of[key].folder.path}: the same recipe and the same seed; leave "
+                "one out"
             )
-        seen[key] = run
+        runs_of[key] = run
 
 
 def _subjects(runs: Sequence[TrainedRun], nets: Collection[str]) -> Iterator[Subject]:

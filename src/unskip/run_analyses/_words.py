@@ -39,7 +39,7 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def claim(
-    said: str,
+    statement: str,
     source: str,
     figure: str,
     better: tuple[str, BySeed | None],
@@ -51,7 +51,7 @@ def claim(
 
     A network comes with its figures, of its end or of ``when``; they are None where these runs have none such.
     """
-    named = {"said": said, "source": source, "figure": figure, "better": better[0], "than": than[0], "when": when}
+    named = {"said": statement, "source": source, "figure": figure, "better": better[0], "than": than[0], "when": when}
     if better[1] is None or than[1] is None:
         missing = better[0] if better[1] is None else than[0]
         return Claim(**named, verdict="not shown", why=f"these runs have no {missing}")

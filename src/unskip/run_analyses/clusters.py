@@ -89,28 +89,30 @@ class Clusters(AnalysisOfRuns):
             raise UnskipError(
                 f"the images have {len(names)} classes, so {classes} cannot be drawn; set `classes` lower"
             )
-        found: dict[str, dict[int, tuple[Tensor, Tensor]]] = {}
+        layers_of: dict[str, dict[int, tuple[Tensor, Tensor]]] = {}
         for subject in runs.subjects:
             for run, net in subject.nets():
                 runs.say(f"activations of {subject.label}, seed {run.seed}")
                 features, logits = classifier_inputs(net, pictures, f"{subject.label} of {run.folder.path}")
-                found.setdefault(subject.label, {})[run.seed] = features.double(), logits.argmax(1) == labels
+                layers_of.setdefault(subject.label, {})[run.seed] = features.double(), logits.argmax(1) == labels
         chosen = first_of(runs.subjects, "plain", "distilled", "residual", "teacher")
         assert chosen is not None
-        right = torch.stack([hits.double() for _, hits in found[chosen.label].values()]).mean(0)
+        right = torch.stack([hits.double() for _, hits in layers_of[chosen.label].values()]).mean(0)
         by_class = {int(number): float(right[labels == number].mean()) for number in labels.unique()}
         worst = sorted(by_class, key=lambda number: by_class[number])[:classes]
         drawn = torch.isin(labels, torch.tensor(worst))
 
         def separation(subject: Subject) -> Separation:
-            every = {seed: separations(features, labels) for seed, (features, _) in found[subject.label].items()}
-            few = {seed: separations(each[drawn], labels[drawn]) for seed, (each, _) in found[subject.label].items()}
+            every = {seed: separations(features, labels) for seed, (features, _) in layers_of[subject.label].items()}
+            few = {
+                seed: separations(each[drawn], labels[drawn]) for seed, (each, _) in layers_of[subject.label].items()
+            }
             return Separation(
                 subject.label,
                 subject.kind,
                 subject.family,
                 subject.color,
-                top1={seed: float(hits.double().mean()) for seed, (_, hits) in found[subject.label].items()},
+                top1={seed: float(hits.double().mean()) for seed, (_, hits) in layers_of[subject.label].items()},
                 between={seed: between for seed, (between, _) in every.items()},
                 within={seed: within for seed, (_, within) in every.items()},
                 ratio={seed: ratio(*both) for seed, both in every.items()},
@@ -119,7 +121,7 @@ class Clusters(AnalysisOfRuns):
 
         projections = []
         for subject in runs.subjects:
-            features, _ = next(iter(found[subject.label].values()))
+            features, _ = next(iter(layers_of[subject.label].values()))
             points = principal_components(features[drawn]) / separations(features[drawn], labels[drawn])[1]
             by_name = {names[number]: points[labels[drawn] == number].tolist() for number in worst}
             pairs = {name: tuple((x, y) for x, y in rows) for name, rows in by_name.items()}
@@ -143,7 +145,7 @@ class Clusters(AnalysisOfRuns):
 
     def claims(self) -> Sequence[Claim]:
         """Of the ratio of distance between to spread within, over all classes."""
-        found = []
+        claims = []
         for family in dict.fromkeys(net.family for net in self.nets):
             of_kind: dict[str, list[Separation]] = {}
             for net in self.nets:
@@ -155,8 +157,8 @@ class Clusters(AnalysisOfRuns):
             for distilled in of_kind.get("distilled", []):
                 pairs.append((_TIGHTER, (distilled, ""), (plain, "plain network")))
                 pairs.append((_OUTPERFORMS, (distilled, ""), (teacher, "teacher")))
-            found += [claim(said, _PAPER, _FIGURE, _ratio(*better), _ratio(*than)) for said, better, than in pairs]
-        return found
+            claims += [claim(said, _PAPER, _FIGURE, _ratio(*better), _ratio(*than)) for said, better, than in pairs]
+        return claims
 
     def tables(self) -> Sequence[WordTable]:
         """Networks with their separation."""

@@ -24,7 +24,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from torch import Tensor
 
-from unskip.records.run_analysis import Claim, Line, Lines, PlotGroup, WordTable
+from unskip.records.run_analysis import Claim, Lines, PlotGroup, PlotLine, WordTable
 from unskip.run_analyses._activations import block_maps, with_own_statistics
 from unskip.run_analyses._courses import Course, at_end, course_plot, course_table, end_table, families_of
 from unskip.run_analyses._runs import Runs
@@ -81,12 +81,12 @@ class FeatureReuse(AnalysisOfRuns):
             own, alike = Course.begun(subject), Course.begun(subject)
             in_out: dict[str, dict[int, float]] = {}
             to_teacher: dict[str, dict[int, float]] = {}
-            for kept in (*runs.epochs_of(subject, epochs), None):
-                for run, net in subject.nets(kept):
-                    at = subject.trained_for if kept is None else kept
+            for snapshot in (*runs.epochs_of(subject, epochs), None):
+                for run, net in subject.nets(snapshot):
+                    at = subject.trained_for if snapshot is None else snapshot
                     runs.say(f"blocks of {subject.label} after {at} epochs, seed {run.seed}")
                     inside, across, steady = {}, {}, []
-                    looked_at = net if kept is None else with_own_statistics(net, pictures)
+                    looked_at = net if snapshot is None else with_own_statistics(net, pictures)
                     for place, (given, returned) in block_maps(looked_at, pictures).items():
                         output = gram(returned)
                         inside[place] = cka(gram(given), output)
@@ -96,7 +96,7 @@ class FeatureReuse(AnalysisOfRuns):
                             across[place] = cka(output, teachers[run.label][place])
                     own.add(at, run.seed, _mean([inside[place] for place in steady]))
                     alike.add(at, run.seed, _mean(list(across.values())))
-                    if kept is None:
+                    if snapshot is None:
                         for found, by_block in ((in_out, inside), (to_teacher, across)):
                             for place, value in by_block.items():
                                 found.setdefault(place, {})[run.seed] = 0.0 if math.isnan(value) else value
@@ -114,25 +114,25 @@ class FeatureReuse(AnalysisOfRuns):
 
     def claims(self) -> Sequence[Claim]:
         """More of it with shortcuts, and not brought back by distillation."""
-        found = []
+        claims = []
         for family in families_of(self.reuse):
             residual, plain = at_end(family.residual, "residual network"), at_end(family.plain, "plain network")
-            found.append(claim(_ENABLES, _PAPER, _FIGURE, residual, plain))
-            found += [claim(_DOES_NOT, _PAPER, _FIGURE, residual, at_end(net, "")) for net in family.distilled]
-            found += [
+            claims.append(claim(_ENABLES, _PAPER, _FIGURE, residual, plain))
+            claims += [claim(_DOES_NOT, _PAPER, _FIGURE, residual, at_end(net, "")) for net in family.distilled]
+            claims += [
                 claim(_RECOVERS, "against the same section", _FIGURE, at_end(net, ""), plain)
                 for net in family.distilled
             ]
-        return found
+        return claims
 
     def tables(self) -> Sequence[WordTable]:
         """The means of the trained networks, then their course."""
         columns = {"input and output": self.reuse, "to the teacher": self.likeness}
-        found = [end_table("Mean CKA over blocks, trained networks", columns, self.runs)]
+        tables = [end_table("Mean CKA over blocks, trained networks", columns, self.runs)]
         if any(len(course.figures) > 1 for course in self.reuse):
-            found.append(course_table("Input and output over training", self.reuse, self.runs))
-            found.append(course_table("To the trained teacher over training", self.likeness, self.runs))
-        return found
+            tables.append(course_table("Input and output over training", self.reuse, self.runs))
+            tables.append(course_table("To the trained teacher over training", self.likeness, self.runs))
+        return tables
 
     def plots(self) -> Sequence[PlotGroup]:
         """Over depth, family by family; over training."""
@@ -175,7 +175,7 @@ def _over_depth(title: str, curves: Sequence[tuple[Depth, Mapping[str, Mapping[i
         y_title="CKA",
         ticks=tuple(place.replace("stage", "").replace("block", "") for place in ticks),
         lines=tuple(
-            Line(
+            PlotLine(
                 label=depth.label,
                 color=depth.color,
                 x=tuple(float(ticks.index(place)) for place in by_block),

@@ -29,8 +29,8 @@ from unskip.errors import UnskipError
 from unskip.methods import method_from
 from unskip.methods.base import DistillationLoss
 from unskip.methods.ce import CE
-from unskip.records.run_analysis import Claim, Line, Lines, PlotGroup, WordTable
-from unskip.requested import batches_seed
+from unskip.recipe_nets import batches_seed
+from unskip.records.run_analysis import Claim, Lines, PlotGroup, PlotLine, WordTable
 from unskip.run_analyses._courses import Course, after, course_plot, course_table, families_of
 from unskip.run_analyses._runs import Runs, Subject, TrainedRun
 from unskip.run_analyses._words import claim, half_band, logarithms, mean_of
@@ -92,15 +92,15 @@ class GradientFlow(AnalysisOfRuns):
                 continue  # its training is looked at under the first network that comes out of it
             parts: dict[str, dict[int, dict[int, float]]] = {}
             course = Course.begun(subject)
-            for kept in (*runs.epochs_of(subject, epochs), None):
+            for snapshot in (*runs.epochs_of(subject, epochs), None):
                 for run in subject.runs:
-                    at = subject.trained_for if kept is None else kept
+                    at = subject.trained_for if snapshot is None else snapshot
                     runs.say(f"gradients of {subject.label} after {at} epochs, seed {run.seed}")
-                    found = _norms(run, subject, kept, at, batches)
-                    for part, norm in found.items():
+                    norm_of = _norms(run, subject, snapshot, at, batches)
+                    for part, norm in norm_of.items():
                         if norm:
                             parts.setdefault(part, {}).setdefault(at, {})[run.seed] = norm
-                    stages = [norm for part, norm in found.items() if part.startswith("stage")]
+                    stages = [norm for part, norm in norm_of.items() if part.startswith("stage")]
                     if stages[0] and stages[-1]:
                         course.add(at, run.seed, stages[0] / stages[-1])
             method = "ce" if subject.kind == "teacher" else _method_name(subject)
@@ -119,7 +119,7 @@ class GradientFlow(AnalysisOfRuns):
 
     def claims(self) -> Sequence[Claim]:
         """That gradients vanish in a plain network, and who mends that; epoch by epoch."""
-        found = []
+        claims = []
         methods = {each.label: each.method for each in self.norms}
         for family in families_of(self.ratio):
             every = sorted({epochs for course in family.courses for epochs in course.figures})
@@ -130,27 +130,27 @@ class GradientFlow(AnalysisOfRuns):
                 if plain[1] is None:
                     continue
                 if residual[1] is not None:
-                    found.append(
+                    claims.append(
                         claim(_VANISHES, "JointRD, abstract; He et al. 2016", _FIGURE, residual, plain, when=when)
                     )
                 for net in family.distilled:
                     if methods[net.label] in _MENDS and epochs in net.figures:
                         said, source = _MENDS[methods[net.label]]
                         net_then = after(net, "", epochs, logarithms)
-                        found.append(claim(said, source, _FIGURE, net_then, plain, when=when))
-        return found
+                        claims.append(claim(said, source, _FIGURE, net_then, plain, when=when))
+        return claims
 
     def tables(self) -> Sequence[WordTable]:
         """The ratio over training, and the norms of each network."""
-        found = [course_table("First stage's gradient norm divided by the last stage's", self.ratio, self.runs)]
+        tables = [course_table("First stage's gradient norm divided by the last stage's", self.ratio, self.runs)]
         for each in self.norms:
             courses = [
                 Course(part, "plain", 0, 0, {epochs: dict(by) for epochs, by in figures.items()})
                 for part, figures in each.parts.items()
             ]
             table = course_table(f"Gradient norms of {each.label}", courses, self.runs)
-            found.append(table.model_copy(update={"columns": ("part", *table.columns[1:])}))
-        return found
+            tables.append(table.model_copy(update={"columns": ("part", *table.columns[1:])}))
+        return tables
 
     def plots(self) -> Sequence[PlotGroup]:
         """Norms over depth, family by family and epoch by epoch; the ratio over training."""
@@ -187,7 +187,7 @@ def gradient_norms(
     return totals
 
 
-def _norms(run: TrainedRun, subject: Subject, kept: int | None, at: int, count: int) -> dict[str, float]:
+def _norms(run: TrainedRun, subject: Subject, snapshot: int | None, at: int, count: int) -> dict[str, float]:
     """Of the batches with which a training goes on after so many epochs."""
     label = run.training_label(subject.net)
     training = run.training(label)
@@ -196,7 +196,7 @@ def _norms(run: TrainedRun, subject: Subject, kept: int | None, at: int, count: 
     task = make_task(**dict(run.recipe.task))
     if teacher is not None:
         task = task.with_teacher(teacher)
-    net = run.in_training(label, kept).requires_grad_()
+    net = run.in_training(label, snapshot).requires_grad_()
     seed = batches_seed(run.recipe, label)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # for layers that only the training has, and dropout
@@ -221,7 +221,7 @@ def _over_depth(family: Sequence[Norms], epochs: int) -> Lines:
         figures = {part: by_epoch[epochs] for part, by_epoch in each.parts.items() if epochs in by_epoch}
         if figures:
             lines.append(
-                Line(
+                PlotLine(
                     label=each.label.rpartition(" ")[2],
                     color=each.color,
                     x=tuple(float(ticks.index(part)) for part in figures),

@@ -88,26 +88,26 @@ class Landscape(AnalysisOfRuns):
     ) -> Landscape:
         """Look at the loss around every network's weights."""
         places = tuple(reach * place / steps for place in range(-steps, steps + 1))
-        found: dict[str, list[Course]] = {name: [] for name in ("loss", "eigenvalue", "residual", "negative")}
+        courses_of: dict[str, list[Course]] = {name: [] for name in ("loss", "eigenvalue", "residual", "negative")}
         slices = []
         for subject in runs.subjects:
-            courses = {name: Course.begun(subject) for name in found}
-            for kept in (*runs.epochs_of(subject, epochs), None):
-                for run, net in subject.nets(kept):
-                    at = subject.trained_for if kept is None else kept
+            courses = {name: Course.begun(subject) for name in courses_of}
+            for snapshot in (*runs.epochs_of(subject, epochs), None):
+                for run, net in subject.nets(snapshot):
+                    at = subject.trained_for if snapshot is None else snapshot
                     runs.say(f"loss around {subject.label} after {at} epochs, seed {run.seed}")
                     pictures, labels = run.data.labelled_train_images(images, 0)
-                    look = _Look(net if kept is None else with_own_statistics(net, pictures), pictures, labels)
+                    look = _Look(net if snapshot is None else with_own_statistics(net, pictures), pictures, labels)
                     eigen = largest_eigenvalue(look.parameters, look.losses, iterations=iterations, tolerance=tolerance)
                     heights = look.heights(places)
                     numbers = (look.loss(), eigen.value, eigen.residual, negative_share(heights))
-                    for name, number in zip(found, numbers, strict=True):
+                    for name, number in zip(courses_of, numbers, strict=True):
                         courses[name].add(at, run.seed, number)
                     if run is subject.runs[0]:
                         slices.append(Slice(subject.label, subject.color, at, tuple(map(tuple, heights))))
             for name, course in courses.items():
-                found[name].append(course)
-        whole = {name: tuple(courses) for name, courses in found.items()}
+                courses_of[name].append(course)
+        whole = {name: tuple(courses) for name, courses in courses_of.items()}
         return cls(runs.about, images, iterations, tolerance, places, **whole, slices=tuple(slices))
 
     def how(self) -> str:
@@ -124,20 +124,20 @@ class Landscape(AnalysisOfRuns):
 
     def claims(self) -> Sequence[Claim]:
         """Rougher without shortcuts, flatter with distillation, well-behaved from the beginning."""
-        found = []
+        claims = []
         for sharp, bent in zip(families_of(self.eigenvalue), families_of(self.negative), strict=True):
             for figure, family, by in ((_SHARPNESS, sharp, logarithms), (_NEGATIVE, bent, as_they_are)):
                 plain = at_end(family.plain, "plain network", by)
-                found.append(claim(_ROUGHER, _PAPER, figure, plain, at_end(family.residual, "residual network", by)))
+                claims.append(claim(_ROUGHER, _PAPER, figure, plain, at_end(family.residual, "residual network", by)))
             plain = at_end(sharp.plain, "plain network", logarithms)
             for net in sharp.distilled:
-                found.append(claim(_FLATTER, _PAPER, _SHARPNESS, plain, at_end(net, "", logarithms)))
+                claims.append(claim(_FLATTER, _PAPER, _SHARPNESS, plain, at_end(net, "", logarithms)))
             for epochs in sorted({epochs for net in bent.distilled for epochs in net.figures if epochs in (1, 2)}):
                 when = f"after {epochs} epoch{'s' * (epochs > 1)}"
                 early = after(bent.plain, "plain network", epochs)
                 for net in bent.distilled:
-                    found.append(claim(_BEGINS, _PAPER, _NEGATIVE, early, after(net, net.label, epochs), when=when))
-        return found
+                    claims.append(claim(_BEGINS, _PAPER, _NEGATIVE, early, after(net, net.label, epochs), when=when))
+        return claims
 
     def tables(self) -> Sequence[WordTable]:
         """Trained weights, then the course."""
@@ -147,11 +147,11 @@ class Landscape(AnalysisOfRuns):
             "relative residual": self.residual,
             "negative curvature, share": self.negative,
         }
-        found = [end_table("Around the trained weights", ends, self.runs)]
+        tables = [end_table("Around the trained weights", ends, self.runs)]
         if self.over_training:
-            found.append(course_table("Largest eigenvalue over training", self.eigenvalue, self.runs))
-            found.append(course_table("Share of negative curvature over training", self.negative, self.runs))
-        return found
+            tables.append(course_table("Largest eigenvalue over training", self.eigenvalue, self.runs))
+            tables.append(course_table("Share of negative curvature over training", self.negative, self.runs))
+        return tables
 
     @property
     def over_training(self) -> bool:

@@ -59,12 +59,12 @@ def configured(target: str, setting: Mapping[str, str] | None = None) -> Configu
 
     Raises `UnskipError` for unknown names and values, and where the device's compiler is not installed.
     """
-    wanted = target.strip().lower().replace("_", "-")
+    spelt = target.strip().lower().replace("_", "-")
     known = [name for estimator in estimators() for name in estimator.targets]
     for estimator in estimators():
-        if wanted in estimator.targets:
-            return estimator.configured(wanted, setting or {})
-    raise UnskipError(f"no target {shortened(target)!r}{nearest(wanted, known)} (known: {', '.join(known)})")
+        if spelt in estimator.targets:
+            return estimator.configured(spelt, setting or {})
+    raise UnskipError(f"no target {shortened(target)!r}{nearest(spelt, known)} (known: {', '.join(known)})")
 
 
 def ending_of(path: Path) -> str:

@@ -98,9 +98,9 @@ def _words(option: str, value: str) -> str:
     return f"optimised for {value}" if option == "optimise" else value
 
 
-def known_word(option: str, word: str, known: tuple[str, ...]) -> str:
+def known_word(option: str, word: str, words: tuple[str, ...]) -> str:
     """A word for an option, if it is one of the known ones, in their spelling; else `UnskipError`."""
-    for each in known:
+    for each in words:
         if each.lower() == word.lower():
             return each
-    raise UnskipError(f"`{option}` {word!r}{nearest(word, known)}: expected one of {', '.join(known)}")
+    raise UnskipError(f"`{option}` {word!r}{nearest(word, words)}: expected one of {', '.join(words)}")

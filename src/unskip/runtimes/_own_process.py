@@ -20,11 +20,11 @@ def metadata_by_own_process(path: Path, runtime: Runtime, probe: str) -> Mapping
     module, _, name = probe.partition(":")
     code = f"import sys; from {module} import {name}; {name}(sys.argv[1])"
     command = [sys.executable, "-P", "-c", code, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode < 0:
-        raise UnskipError(f"{path} is damaged: {runtime.version} crashes on it (signal {-done.returncode})")
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["it says nothing"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode < 0:
+        raise UnskipError(f"{path} is damaged: {runtime.version} crashes on it (signal {-process.returncode})")
+    if process.returncode:
+        said = process.stderr.strip().splitlines() or ["it says nothing"]
         raise UnskipError(f"{path} is no {runtime.title} file that can be read: {said[-1]}")
-    facts: Mapping[str, str] = json.loads(done.stdout.splitlines()[-1])
+    facts: Mapping[str, str] = json.loads(process.stdout.splitlines()[-1])
     return facts

@@ -162,12 +162,12 @@ def _check_text(path: Path, text: str, key: str) -> None:
 def _is_operation(text: str) -> bool:
     import torch
 
-    found = _OPERATION.fullmatch(text)
-    if found is None:
+    match = _OPERATION.fullmatch(text)
+    if match is None:
         return bool(_OF_SIZES.fullmatch(text))
-    if found[1] in _WITH_OTHER_MEMORY:
+    if match[1] in _WITH_OTHER_MEMORY:
         return False
-    operation = getattr(getattr(torch.ops.aten, found[1], None), found[2], None)
+    operation = getattr(getattr(torch.ops.aten, match[1], None), match[2], None)
     return isinstance(operation, torch._ops.OpOverload)
 
 

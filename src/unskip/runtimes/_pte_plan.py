@@ -113,18 +113,18 @@ class PlannedMethod:
         overloads, overload = _overloads(operator.name, operator.overload)
         arguments = overload._schema.arguments
         names = [argument.name for argument in arguments]
-        given = {name: self._values[place] for name, place in zip(names, call.args, strict=False)}
-        outs = [given[argument.name] for argument in arguments if argument.is_out]
+        value_of = {name: self._values[place] for name, place in zip(names, call.args, strict=False)}
+        outs = [value_of[argument.name] for argument in arguments if argument.is_out]
         if operator.name.startswith("cortex_m::"):  # in Python there are only those that return their answer
             kernel = _kernels().get(operator.name, overloads.default)
-            answer = kernel(*(given[each.name] for each in arguments if not each.is_out))
+            answer = kernel(*(value_of[each.name] for each in arguments if not each.is_out))
             for out, tensor in zip(outs, [answer] if len(outs) == 1 else answer, strict=True):
                 out.copy_(tensor)
             return
         by_name = {argument.name for argument in arguments if argument.kwarg_only}
         overload(
-            *(value for name, value in given.items() if name not in by_name),
-            **{name: value for name, value in given.items() if name in by_name},
+            *(value for name, value in value_of.items() if name not in by_name),
+            **{name: value for name, value in value_of.items() if name in by_name},
         )
 
     def _value(self, value: Any) -> Any:

@@ -119,7 +119,7 @@ def _compiled(graph: bytes, configuration: Configuration, folder: Path) -> Estim
     # In a process of its own: Vela keeps state, prints, and can be killed without ending this one.
     call = [sys.executable, "-P", "-m", "ethosu.vela", str(source), *command(configuration)]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*call, *_VERBOSE, f"--output-dir={folder}"],
             capture_output=True,
             text=True,
@@ -131,16 +131,16 @@ def _compiled(graph: bytes, configuration: Configuration, folder: Path) -> Estim
             f"Vela gives no answer for {configuration} within {PATIENCE_SECONDS / 60:g} minutes"
         ) from None
     summaries = list(folder.glob("*_summary_*.csv"))
-    if done.returncode or not summaries:
-        raise UnskipError(f"Vela {_ending(done)} for {configuration}")
-    return read_estimate(folder, configuration, done.stdout)
+    if process.returncode or not summaries:
+        raise UnskipError(f"Vela {_ending(process)} for {configuration}")
+    return read_estimate(folder, configuration, process.stdout)
 
 
-def _ending(done: subprocess.CompletedProcess[str]) -> str:
+def _ending(process: subprocess.CompletedProcess[str]) -> str:
     """How it ended, and its last words."""
-    if done.returncode < 0:
-        return f"was killed by {signal.Signals(-done.returncode).name}"
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if process.returncode < 0:
+        return f"was killed by {signal.Signals(-process.returncode).name}"
+    said = [line for line in (process.stdout + process.stderr).splitlines() if line.strip()]
     error = [line for line in said if "error" in line.lower()]
     return f"cannot place this network ({(error or said or ['it says nothing'])[-1].strip()})"
 
@@ -178,8 +178,8 @@ def _limit(summary: Mapping[str, str]) -> int | None:
 
 
 def _traffic(summary: Mapping[str, str], memories: tuple[str, ...]) -> Traffic:
-    def total(what: str) -> int:
-        return sum(round(float(summary[f"{name}_{what}_bytes"])) for name in memories)
+    def total(direction: str) -> int:
+        return sum(round(float(summary[f"{name}_{direction}_bytes"])) for name in memories)
 
     return Traffic(
         feature_maps_read=total("feature_map_read"),
@@ -213,10 +213,10 @@ def _layers(file: Path, schedule: str) -> Iterator[Layer]:
 def _cascades(rows: Sequence[Mapping[str, str]], schedule: str) -> list[int]:
     """The cascade of each row, 0 for none: rows that are fused into the one before are in its cascade."""
     scheduled = re.findall(r"^\s*\d+: Operation (\w+) .*?Assigned Cascade = (\d+)", schedule, re.MULTILINE | re.DOTALL)
-    left, cascades = deque(scheduled), [0]
+    unread, cascades = deque(scheduled), [0]
     for row in rows:
-        if left and row["NNG Operator"] == left[0][0]:
-            cascades.append(int(left.popleft()[1]))
+        if unread and row["NNG Operator"] == unread[0][0]:
+            cascades.append(int(unread.popleft()[1]))
         else:
             cascades.append(cascades[-1])
-    return [0] * len(rows) if left else cascades[1:]  # a schedule of another form, or of none of these
+    return [0] * len(rows) if unread else cascades[1:]  # a schedule of another form, or of none of these

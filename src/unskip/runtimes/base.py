@@ -174,11 +174,11 @@ def answers_in(facts: Mapping[str, str]) -> Any:
     return parse_json(facts["answers"], "what the file says of its answers") if "answers" in facts else LOGITS
 
 
-def depth_index(path: Path, depths: Sequence[str], wanted: str | None) -> int:
+def depth_index(path: Path, depths: Sequence[str], depth: str | None) -> int:
     """The place of a depth among those of a file, the first by default; `UnskipError` for one that it does not have."""
-    if wanted is None:
+    if depth is None:
         return 0
-    if wanted not in depths:
+    if depth not in depths:
         has = f"it has {', '.join(depths)}" if depths else "it holds one network only"
-        raise UnskipError(f"{path} has no depth {wanted!r}; {has}")
-    return depths.index(wanted)
+        raise UnskipError(f"{path} has no depth {depth!r}; {has}")
+    return depths.index(depth)

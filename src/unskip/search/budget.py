@@ -28,20 +28,20 @@ class Budget:
     most: Mapping[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
-        known = limits()
-        listed = ", ".join(f"`{name}`" for name in known)
+        limit_of = limits()
+        listed = ", ".join(f"`{name}`" for name in limit_of)
         if not self.limits:
             raise UnskipError(f"a budget has at least one limit: {listed}")
         if self.element not in ELEMENT_BYTES:
             raise UnskipError(f"no `element` {self.element!r}; known: {', '.join(ELEMENT_BYTES)}")
         for name in self.limits:
-            if name not in known:
-                raise UnskipError(f"no limit {name!r}{nearest(name, known)} (known: {listed})")
+            if name not in limit_of:
+                raise UnskipError(f"no limit {name!r}{nearest(name, limit_of)} (known: {listed})")
         most = {
             limit.name if limit.relative else measure.name: limit.parse(str(self.limits[name]), name)
             if isinstance(self.limits[name], str)
             else _checked(name, float(self.limits[name]), 1 if limit.relative else float("inf"))
-            for name, (measure, limit) in known.items()
+            for name, (measure, limit) in limit_of.items()
             if name in self.limits
         }
         object.__setattr__(self, "most", most)

@@ -109,14 +109,14 @@ def compile_students(
     while batch and not (rounds >= _FEWEST_ROUNDS and until()):
         rounds += 1
         measured |= measure(batch)
-        known = [student for student in (own[0], *students) if _is_known(measured, student)]
-        left = [student for student in students if student.structure not in measured]
-        share = {student: _guessed(student, known, measured, most, forecast) for student in left}
+        compiled = [student for student in (own[0], *students) if _is_known(measured, student)]
+        unmeasured = [student for student in students if student.structure not in measured]
+        share = {student: _guessed(student, compiled, measured, most, forecast) for student in unmeasured}
         size = min(max(_SMALLEST_BATCH, num_cores()), at_most + 1 - len(measured))
-        kinds = _kinds_within(known, measured, most)
-        within = _varied(_likely(left, share, {student.kinds for student in known}), kinds)
+        kinds = _kinds_within(compiled, measured, most)
+        within = _varied(_likely(unmeasured, share, {student.kinds for student in compiled}), kinds)
         within = within[: size if kinds else (size + 1) // 2]
-        cheapest = sorted((each for each in left if each not in within), key=lambda student: share[student])
+        cheapest = sorted((each for each in unmeasured if each not in within), key=lambda student: share[student])
         batch = [*within, *cheapest][: max(size, 0)]
     return {structure: cell for structure, cell in measured.items() if structure != own[0].structure}
 
@@ -128,24 +128,24 @@ def _likely(
     return [each for each in students if share[each] <= (1 if each.kinds in compiled else _SPARE)]
 
 
-def _varied(students: Sequence[Student], known: Collection[frozenset[str]]) -> list[Student]:
-    """The students in their order, but the first ones of kinds of edits that are not ``known`` before all others.
+def _varied(students: Sequence[Student], kinds: Collection[frozenset[str]]) -> list[Student]:
+    """The students in their order, but the first ones of kinds of edits that are not in ``kinds`` before all others.
 
     Of these, one edit comes before several together.
     """
     firsts: dict[frozenset[str], Student] = {}
     for student in students:
-        if student.kinds not in known:
+        if student.kinds not in kinds:
             firsts.setdefault(student.kinds, student)
     first = sorted(firsts.values(), key=lambda student: len(student.kinds))
     return [*first, *(student for student in students if student not in first)]
 
 
 def _kinds_within(
-    known: Sequence[Student], measured: Mapping[Hashable, Cell], most: Mapping[str, float]
+    compiled: Sequence[Student], measured: Mapping[Hashable, Cell], most: Mapping[str, float]
 ) -> set[frozenset[str]]:
     """The kinds of edits of which a student is within the limits."""
-    return {student.kinds for student in known if share_used(measured[student.structure].figures, most)[1] <= 1}
+    return {student.kinds for student in compiled if share_used(measured[student.structure].figures, most)[1] <= 1}
 
 
 def _is_known(measured: Mapping[Hashable, Cell], student: Student) -> bool:
@@ -166,13 +166,13 @@ def _first(students: Sequence[Student]) -> list[Student]:
 
 def _guessed(
     student: Student,
-    known: Sequence[Student],
+    compiled: Sequence[Student],
     measured: Mapping[Hashable, Cell],
     most: Mapping[str, float],
     forecast: Forecast,
 ) -> float:
     """The share of the limits that a student comes to: that of the most similar one, times what a forecast says."""
-    alike = min(known, key=lambda other: _difference(student, other))
+    alike = min(compiled, key=lambda other: _difference(student, other))
     figures = measured[alike.structure].figures
     shares = [
         share_used(figures, {name: limit})[1] * forecast.ratio(student, alike, name) for name, limit in most.items()

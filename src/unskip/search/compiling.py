@@ -36,13 +36,13 @@ def compile_all(
         known = known_estimate(spec, input_shape, device)
         if known is not None:
             answers[place] = known
-    left: queue.SimpleQueue[int] = queue.SimpleQueue()
+    places: queue.SimpleQueue[int] = queue.SimpleQueue()
     for place in range(len(specs)):
         if place not in answers:
-            left.put(place)
+            places.put(place)
     compiled(len(answers), len(specs))
-    if not left.empty():
-        pool = _Pool(specs, input_shape, device, left, answers, lambda: compiled(len(answers), len(specs)))
+    if not places.empty():
+        pool = _Pool(specs, input_shape, device, places, answers, lambda: compiled(len(answers), len(specs)))
         pool.work(min(num_cores(), len(specs) - len(answers)))
     return [answers[place] for place in range(len(specs))]
 
@@ -55,13 +55,13 @@ class _Pool:
         specs: Sequence[NetSpec],
         input_shape: Shape,
         device: Configuration,
-        left: queue.SimpleQueue[int],
+        places: queue.SimpleQueue[int],
         answers: dict[int, Estimate | UnskipError],
         answered: Callable[[], None],
     ) -> None:
         self._specs = specs
         self._device = device
-        self._left = left
+        self._left = places
         self._answers = answers
         self._answered = answered
         self._setting = {

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from unskip.dataflow.memory import policy
 from unskip.records import About, Figure
-from unskip.report.table import Line, Table, build
+from unskip.report.table import RowContent, Table, build
 from unskip.report.terminal import show_table
 from unskip.search.answer import BudgetAnswer, Candidate
 from unskip.search.recipes import command, export_command
@@ -106,7 +106,7 @@ def _show_what_would_meet(answer: BudgetAnswer, console: Console) -> None:
         console.print()
         return
     named = dict(zip(ascii_lowercase, answer.would_meet, strict=False))
-    lines = [Line(letter, figures=dict(each.figures)) for letter, each in named.items()]
+    lines = [RowContent(letter, figures=dict(each.figures)) for letter, each in named.items()]
     table = build("what would meet the budget", answer.measures, lines)
     console.print(Text(table.name, style="bold"))
     show_table(table, console)
@@ -118,10 +118,10 @@ def _show_what_would_meet(answer: BudgetAnswer, console: Console) -> None:
 
 def _costs(answer: BudgetAnswer, candidates: Sequence[Candidate]) -> Table:
     """In the first row what the budget allows, which the others are compared with, then a row for each candidate."""
-    lines = [Line("most", figures={name: Figure(value=limit) for name, limit in answer.budget.most.items()})]
+    lines = [RowContent("most", figures={name: Figure(value=limit) for name, limit in answer.budget.most.items()})]
     for number, candidate in enumerate(candidates):
         shortcuts = {"shortcuts": Figure(value=candidate.student.shortcuts)}
-        lines.append(Line(str(number), figures={**candidate.figures, **shortcuts}))
+        lines.append(RowContent(str(number), figures={**candidate.figures, **shortcuts}))
     image = "x".join(map(str, answer.input_shape))
     return build(f"what they cost, image {image}", {**answer.measures, "shortcuts": _SHORTCUTS}, lines)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from unskip.dataflow.counts import macs_by_module
 from unskip.nets import StagedNet
-from unskip.search.traced import Traced
+from unskip.search.sub_net_trace import SubNetTrace
 
 
 class CountedNet:
@@ -16,8 +16,8 @@ class CountedNet:
     ``places`` are those of its shortcuts.
     """
 
-    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], traced: Traced | None = None) -> None:
-        self._traced = traced or Traced(net, input_shape)
+    def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], traced: SubNetTrace | None = None) -> None:
+        self._traced = traced or SubNetTrace(net, input_shape)
         self._macs = macs_by_module(net, input_shape)
         self.macs = self._macs[""]
         self.places = self._traced.places

@@ -148,17 +148,17 @@ def unbeaten(students: Sequence[Student], counting: Counting) -> list[Student]:
 
     It beats one that changes more, by no fewer kinds of edits, and has no limited figure that is smaller.
     """
-    kept: list[tuple[Student, list[float]]] = []
+    best: list[tuple[Student, list[float]]] = []
     for student in sorted(students, key=lambda student: student.change):
         figures = counting.limited(student)
         if not any(
             other.kinds <= student.kinds
             and (other.sub_net == student.sub_net or other.depth is None)
             and all(theirs <= own for theirs, own in zip(limited, figures, strict=True))
-            for other, limited in kept
+            for other, limited in best
         ):
-            kept.append((student, figures))
-    return [student for student, _ in kept]
+            best.append((student, figures))
+    return [student for student, _ in best]
 
 
 def judged(student: Student, file: Cell | None, counting: Counting) -> Candidate:

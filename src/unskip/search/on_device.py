@@ -72,8 +72,8 @@ class DeviceBench:
         before, own = self._done, self._spec
         specs = [NetSpec(own.source, own.options, (*own.edits, *each)) for each in edits]
 
-        def compiled(done: int, of: int) -> None:
-            self._done = before + done
+        def compiled(num_compiled: int, of: int) -> None:
+            self._done = before + num_compiled
             self._compiled(self._done, max(self._most + 1, before + of))
 
         return compile_all(specs, self._shape, self._device, compiled=compiled)
@@ -95,12 +95,12 @@ def check_limits(budget: Budget, device: Configuration | None) -> None:
         if isinstance(measure, DeviceMeasure) and device is None:
             raise UnskipError(f"`{name}` is a limit of a device: name it with `target`, such as ethos-u65-256")
         if measure.kind == "time" and not isinstance(measure, DeviceMeasure) and device is not None:
-            others = " or ".join(
+            names = " or ".join(
                 f"`{other}`"
                 for other, (each, _) in limits().items()
                 if each.kind == "time" and isinstance(each, DeviceMeasure)
             )
-            raise UnskipError(f"`{name}` is about this machine, not about {device.target}: limit {others} instead")
+            raise UnskipError(f"`{name}` is about this machine, not about {device.target}: limit {names} instead")
 
 
 def with_sram_of(budget: Budget, device: Configuration) -> Configuration:

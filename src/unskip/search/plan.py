@@ -13,7 +13,7 @@ from unskip.nets import StagedNet
 from unskip.nets.shapes import light_copy
 from unskip.search.recipes import entries, in_one_line
 from unskip.search.steps import Step, StepSearch, fewest, removal_of
-from unskip.search.traced import Traced
+from unskip.search.sub_net_trace import SubNetTrace
 from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks
 
 Shape = tuple[int, int, int]
@@ -106,7 +106,7 @@ class _Search:
         if not able:
             return None
         net = edited(self._net, self.edits(step.lean, (), able), seed=0)
-        traced = Traced(net, self._shape)
+        traced = SubNetTrace(net, self._shape)
         parts = {
             place: [part for part in traced.places if part == place or part.startswith(f"{place}.")]
             for place in step.removed

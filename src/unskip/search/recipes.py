@@ -49,15 +49,15 @@ _TAKEN: WeakKeyDictionary[StagedNet, dict[tuple[str, str], bool]] = WeakKeyDicti
 
 def _takes(name: str, teacher: StagedNet, edits: Sequence[Edit]) -> bool:
     """Whether a method can train the student that edits make; each is asked once, since that takes long."""
-    known, place = _TAKEN.setdefault(teacher, {}), json.dumps(list(edits))
-    if (name, place) not in known:
+    answers, place = _TAKEN.setdefault(teacher, {}), json.dumps(list(edits))
+    if (name, place) not in answers:
         method = method_from(name, {})
         try:
             method.phases(teacher, method.student_of(teacher, _edited(teacher, place)), 1, Classification())
-            known[name, place] = True
+            answers[name, place] = True
         except UnskipError:
-            known[name, place] = False
-    return known[name, place]
+            answers[name, place] = False
+    return answers[name, place]
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
-from unskip.search.traced import Traced
+from unskip.search.sub_net_trace import SubNetTrace
 from unskip.surgery import with_lean_stem
 
 
@@ -28,12 +28,12 @@ class StepSearch:
 
     def __init__(self, net: StagedNet, input_shape: tuple[int, int, int]) -> None:
         self.nets = {False: net}
-        self.traced = {False: Traced(net, input_shape)}
+        self.traced = {False: SubNetTrace(net, input_shape)}
         self.places = self.traced[False].places
         self.no_lean_stem = ""
         try:
             lean = with_lean_stem(net)
-            self.traced[True], self.nets[True] = Traced(lean, input_shape), lean
+            self.traced[True], self.nets[True] = SubNetTrace(lean, input_shape), lean
         except UnskipError as error:
             self.no_lean_stem = str(error)
 
@@ -64,12 +64,12 @@ def fewest(enough: Callable[[Sequence[str]], bool], places: Sequence[str]) -> li
     """Places that are enough and of which none can be left out; None where all of them are not enough."""
     if not enough(places):
         return None
-    left = list(places)
+    places_left = list(places)
     for place in places:
-        without = [other for other in left if other != place]
+        without = [other for other in places_left if other != place]
         if enough(without):
-            left = without
-    return left
+            places_left = without
+    return places_left
 
 
 def removal_of(removed: Collection[str], places: Sequence[str]) -> list[str]:

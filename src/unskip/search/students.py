@@ -94,33 +94,33 @@ class StudentSearch:
         removals, depths = self._removals(), [None, *([] if self._all_blocks else self._depths())]
         more = self._stages() if self._any_stages else []
         ends = [each for each in removals if len(each) in (0, len(self._places))]
-        for given, counted in self._variants():
+        for options, counted in self._variants():
             for depth in depths:
-                sets = [*removals, *more] if depth is None and "groups" not in given else removals
-                for removed in ends if depth and "pruned" in given else sets:
-                    yield self._student(counted, depth, removed, **given)
-            if "pruned" in given and (plain := self._plain_first(**given)):
+                sets = [*removals, *more] if depth is None and "groups" not in options else removals
+                for removed in ends if depth and "pruned" in options else sets:
+                    yield self._student(counted, depth, removed, **options)
+            if "pruned" in options and (plain := self._plain_first(**options)):
                 for depth in depths:
-                    student = self._student(counted, depth, frozenset(self._places), **given, pruned_last=True)
+                    student = self._student(counted, depth, frozenset(self._places), **options, pruned_last=True)
                     yield replace(student, **plain.figures((), self._left_out(depth)))
         if not self._all_blocks:
             yield from self._shortened()
 
     def _student(
-        self, counted: CountedNet, depth: tuple[int, ...] | None, removed: Collection[str], **given: Any
+        self, counted: CountedNet, depth: tuple[int, ...] | None, removed: Collection[str], **options: Any
     ) -> Student:
-        """The student without the shortcuts at some places and without some blocks; ``given`` are its other fields."""
+        """The student without the shortcuts at some places and without some blocks; ``options``: its other fields."""
         left_out = self._left_out(depth)
-        kept = [place for place in self._places if not within(place, left_out)]
-        plain = [place for place in kept if place in removed]
-        lost = (f"{place} shortcut" for place in self._places if place not in kept or place in plain)
-        fields = {"lean": False, "groups": 1} | given
+        places = [place for place in self._places if not within(place, left_out)]
+        plain = [place for place in places if place in removed]
+        lost = (f"{place} shortcut" for place in self._places if place not in places or place in plain)
+        fields = {"lean": False, "groups": 1} | options
         return Student(
             depth=depth,
-            removed=_names(plain, kept),
+            removed=_names(plain, places),
             sub_net=False,
             gone=frozenset((*left_out, *lost)),
-            shortcuts=len(kept) - len(plain),
+            shortcuts=len(places) - len(plain),
             **counted.figures(plain, left_out),
             **fields,
         )

@@ -55,9 +55,9 @@ def counted_would_meet(
     sizes = {input_shape: search}
     eight = Budget(budget.limits, "int8")
     met = False
-    if budget.element != "int8" and (found := _within(net, input_shape, eight, search)):
+    if budget.element != "int8" and (within := _within(net, input_shape, eight, search)):
         met = True
-        yield WouldMeet("8 bits", found[0], input_shape, "int8", found[1])
+        yield WouldMeet("8 bits", within[0], input_shape, "int8", within[1])
     for words, limits in (("", budget), ("8 bits, ", eight)):
         if words and (met or budget.element == "int8"):
             return
@@ -65,12 +65,12 @@ def counted_would_meet(
             progress(f"searching what images of {_size(shape)} would need")
             try:
                 sizes[shape] = sizes.get(shape) or StudentSearch(net, shape)
-                found = _within(net, shape, limits, sizes[shape])
+                within = _within(net, shape, limits, sizes[shape])
             except UnskipError:  # too small for the network
                 break
-            if found:
+            if within:
                 met = True
-                yield WouldMeet(f"{words}images of {_size(shape)}", found[0], shape, limits.element, found[1])
+                yield WouldMeet(f"{words}images of {_size(shape)}", within[0], shape, limits.element, within[1])
                 break
 
 

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.text import Text
 
 from unskip.records import Figure
-from unskip.report.table import Line, build
+from unskip.report.table import RowContent, build
 from unskip.report.terminal import show_table
 from unskip.shrink.lengths import TRIAL_SHARE
 from unskip.shrink.plan import Plan
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.terminal import bare_table
 from unskip.units import duration
 
@@ -27,8 +27,10 @@ def show_plan(plan: Plan, request: Request, console: Console) -> None:
     limits = {name: Figure(value=most) for name, most in request.budget.most.items()}
     shown = {*limits, *(name for _, _, figures in rows for name in figures)}
     numbered = [(str(number), figures) for number, (_, _, figures) in enumerate(rows, 1)]
-    lines = [Line("most", figures=limits)]
-    lines += [Line(label, figures=_of(figures, shown)) for label, figures in [("0", plan.teacher.figures), *numbered]]
+    lines = [RowContent("most", figures=limits)]
+    lines += [
+        RowContent(label, figures=_of(figures, shown)) for label, figures in [("0", plan.teacher.figures), *numbered]
+    ]
     table = build(f"what they cost, {request.target}", plan.measures, lines)
     console.print(Text(table.name, style="bold"))
     show_table(table, console)

@@ -14,7 +14,7 @@ from typing import Any, Self
 from unskip.errors import UnskipError
 from unskip.files import parse_json, remove, write_json
 from unskip.shrink.lengths import Length
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 
 _SECONDS_BETWEEN_NOTES = 5.0
 

@@ -87,12 +87,12 @@ def rung_sizes(candidates: int) -> list[int]:
     return sizes
 
 
-def num_tried(wanted: int, seconds: float, seconds_per_step: float) -> int:
+def num_tried(most: int, seconds: float, seconds_per_step: float) -> int:
     """How many of the candidates, which come in order, can be tried in the time for training.
 
     Every one must get `TRIAL_STEPS` in every rung; one alone is not tried at all.
     """
-    for count in range(wanted, 1, -1):
+    for count in range(most, 1, -1):
         if TRIAL_SHARE * seconds / len(rung_sizes(count)) >= count * TRIAL_STEPS * seconds_per_step:
             return count
     return 1

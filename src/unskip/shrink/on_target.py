@@ -17,7 +17,7 @@ from unskip.nets import StagedNet
 from unskip.records import About, Cell, Figure
 from unskip.runtimes import Estimator, find_runtime
 from unskip.search.measuring import about_ratio, with_ratios
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.tasks import Task
 
 _IMAGES = 256  # on which a file must agree with its network
@@ -50,27 +50,27 @@ class OnTarget:
 
     def export(self, net: StagedNet, label: str, folder: Path, data: Data, task: Task) -> Exported:
         """A file that takes images scaled to 0..1, proved on test images, with its score on all of them."""
-        seen = data.scaled()
+        network_data = data.scaled()
         more: dict[str, Any] = {}
         if self.int8 or not self.format.float32:
             seed = self._request.recipe.seed
-            more = {"calibration": seen.train_images(CALIBRATION_IMAGES, seed), "max_drop": None}
+            more = {"calibration": network_data.train_images(CALIBRATION_IMAGES, seed), "max_drop": None}
         if self._request.device is not None:
             more["device"] = self._request.device
         return export_net(
             net,
             folder / f"{label}{self.ending}",
-            seen.test_images(_IMAGES),
+            network_data.test_images(_IMAGES),
             metadata=data.info.to_json() | {"label": label},
             normalization=(data.mean, data.std),
             task=task.scaled(data.mean, data.std),
-            test=TestPasses(seen),
+            test=TestPasses(network_data),
             **more,
         )
 
-    def costs(self, teacher: Path, others: Mapping[str, Path]) -> Costs:
+    def costs(self, teacher: Path, students: Mapping[str, Path]) -> Costs:
         """What files cost side by side, the teacher's first."""
-        files = {"teacher": teacher, **others}
+        files = {"teacher": teacher, **students}
         targets = find_targets([str(file) for file in files.values()])
         return self._measured(dict(zip(files, targets, strict=True)), timed=self._request.times_files)
 

@@ -16,10 +16,10 @@ from unskip.nets import StagedNet
 from unskip.records import About, EightBits, Figure, Record, Teacher, Trial, WayOut
 from unskip.search import Budget, BudgetAnswer, fit_budget
 from unskip.shrink.candidates import candidates_of, recipe_of
+from unskip.shrink.first_look import FirstLook
 from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, num_tried, rung_sizes
-from unskip.shrink.looking import Looked
 from unskip.shrink.on_target import OnTarget
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.shrink.teacher_file import teacher_file
 from unskip.shrink.trainings import seconds_per_step
 from unskip.surgery import residual_blocks
@@ -80,7 +80,7 @@ class Plan(Record):
 
 def make_plan(
     request: Request,
-    looked: Looked,
+    first_look: FirstLook,
     folder: Path,
     *,
     seconds: Callable[[], float],
@@ -92,38 +92,40 @@ def make_plan(
     The teacher's file is left in ``folder``. ``seconds`` says how long the work has lasted. Raises `UnskipError` where
     the time is too short for a single training.
     """
-    recipe, data, task, teacher = looked.recipe, looked.data, looked.task, looked.teacher
+    recipe, data, task, teacher = first_look.recipe, first_look.data, first_look.task, first_look.teacher
     target = OnTarget(request, say)
     say("the teacher's file")
-    file = teacher_file(request, looked, target, folder)
+    file = teacher_file(request, first_look, target, folder)
     costs = target.costs(folder / file.name, {})
-    end_seconds = _end_seconds(request, file.seconds, looked.evaluation_seconds)
+    end_seconds = _end_seconds(request, file.seconds, first_look.evaluation_seconds)
     looked_at = Teacher(
-        score=looked.score.value,
+        score=first_look.score.value,
         shortcuts=len(residual_blocks(teacher)),
         weights=recipe.teacher.weights,
         input_shape=data.image_shape,
-        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=looked.score.images)},
+        figures={**costs.figures["teacher"], task.metric: Figure(value=file.score, images=first_look.score.images)},
     )
     meets = all(_keeps(looked_at.figures, name, most) for name, most in request.budget.most.items())
     effort = PRESETS[request.preset]
-    answers = [] if meets else _answers(request, looked, looked_at.figures, Searching(request, seconds, say, compiled))
+    answers = (
+        [] if meets else _answers(request, first_look, looked_at.figures, Searching(request, seconds, say, compiled))
+    )
     candidates = candidates_of(answers, teacher, effort.candidates) if answers else []
     measures = {name: about for answer in answers for name, about in answer.measures.items()} | dict(costs.measures)
-    known = {
+    estimates = {
         "teacher": looked_at,
-        "chance": looked.score.chance,
+        "chance": first_look.score.chance,
         "teacher_file": file.name,
         "eight_bits": file.eight_bits,
         "meets": meets,
         "num_usable": sum(answer.num_usable for answer in answers),
         "measures": measures,
-        "inputs": looked.inputs,
+        "inputs": first_look.inputs,
         "end_seconds": end_seconds,
     }
     if not candidates:
         return Plan(
-            **known,
+            **estimates,
             trials=(),
             ways_out=_ways_out(answers[0]) if answers else (),
             step_seconds=0.0,
@@ -139,21 +141,21 @@ def make_plan(
     per_epoch = max(1, data.num_train // recipe.training.batch_size)
     epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
     total = request.seconds or _total(epochs * per_epoch * step, len(candidates), seconds() + end_seconds)
-    left = SPARE * total - seconds() - end_seconds
-    if left < FEWEST_STEPS * step:
+    seconds_left = SPARE * total - seconds() - end_seconds
+    if seconds_left < FEWEST_STEPS * step:
         least = (seconds() + end_seconds + 2 * FEWEST_STEPS * step) / SPARE
         raise UnskipError(
             f"`time` {duration(total)} is too short: what is to be done before and after the training takes "
             f"{duration(seconds() + end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more"
         )
-    count = len(candidates) if request.seconds is None else num_tried(len(candidates), left, step)
-    winner = left * (1 - TRIAL_SHARE if count > 1 else 1)
+    count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, step)
+    winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)
     return Plan(
-        **known,
+        **estimates,
         trials=tuple(candidates[:count]),
         step_seconds=step,
-        training_seconds=left,
-        estimated_seconds=seconds() + left + end_seconds,
+        training_seconds=seconds_left,
+        estimated_seconds=seconds() + seconds_left + end_seconds,
         total_seconds=total,
         winner_epochs=int(winner / step / per_epoch),
     )
@@ -197,25 +199,29 @@ class Searching:
         )
 
 
-def _answers(request: Request, looked: Looked, teacher: Mapping[str, Figure], search: Searching) -> list[BudgetAnswer]:
+def _answers(
+    request: Request, first_look: FirstLook, teacher: Mapping[str, Figure], search: Searching
+) -> list[BudgetAnswer]:
     """The students with images of the teacher's size, then those with images of every other size that may be taken."""
-    channels, *_ = looked.data.image_shape
+    channels, *_ = first_look.data.image_shape
     absolute = _absolute(request.budget, teacher) if request.image_sizes else None
-    others = [search(looked.teacher, (channels, *size), absolute) for size in request.image_sizes]
-    return [looked.answer or search(looked.teacher, looked.data.image_shape), *others]
+    others = [search(first_look.teacher, (channels, *size), absolute) for size in request.image_sizes]
+    return [first_look.answer or search(first_look.teacher, first_look.data.image_shape), *others]
 
 
 def _absolute(budget: Budget, teacher: Mapping[str, Figure]) -> Budget:
     """The budget for images of another size: limits that are relative to the teacher as what they come to."""
-    known = limits()
+    limit_of = limits()
     absolute = dict(budget.limits)
     for name in budget.limits:
-        measure, limit = known[name]
+        measure, limit = limit_of[name]
         if limit.relative:
-            of_same = (other for other, (each, its) in known.items() if each.name == measure.name and not its.relative)
+            of_same = (
+                other for other, (each, its) in limit_of.items() if each.name == measure.name and not its.relative
+            )
             other = next(of_same, _IN_TIME)  # cycles are limited by the time that they take
             del absolute[name]
-            absolute[other] = budget.most[limit.name] * (teacher[known[other][0].name].value or 0)
+            absolute[other] = budget.most[limit.name] * (teacher[limit_of[other][0].name].value or 0)
     return Budget(absolute, budget.element)
 
 

@@ -18,10 +18,10 @@ from unskip.files import write_json
 from unskip.records import Answers, Load, Shrink, Trial, Winner
 from unskip.report import write_model_card, write_report
 from unskip.run_folder import only_process
+from unskip.shrink.first_look import FirstLook, look
 from unskip.shrink.folder import Clock, ShrinkFolder
-from unskip.shrink.looking import Looked, look
 from unskip.shrink.plan import Compiled, Plan, Searching, make_plan
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.shrink.trials import Trials
 from unskip.shrink.winner import make_winner
 from unskip.shrink.work import Work
@@ -50,9 +50,9 @@ def shrink(
             return _reported(folder)
         with Clock(folder / "seconds.json") as clock:
             search = Searching(request, lambda: clock.seconds, say, compiled)
-            looked = look(request, file=home.teacher, length_of=home.length, search=search, console=shown, say=say)
-            plan = _plan(request, home, looked, clock, say, compiled)
-            results = _carried_out(Work(request, home, clock, looked, plan, shown, say), command, started, load)
+            first_look = look(request, file=home.teacher, length_of=home.length, search=search, console=shown, say=say)
+            plan = _plan(request, home, first_look, clock, say, compiled)
+            results = _carried_out(Work(request, home, clock, first_look, plan, shown, say), command, started, load)
         write_json(home.results, results.model_dump(mode="json"))
         return _reported(folder)
 
@@ -70,9 +70,11 @@ def plan_shrink(
     """
     clock, shown = Clock(), console or Console(quiet=True)
     search = Searching(request, lambda: clock.seconds, say, compiled)
-    looked = look(request, file=None, length_of=lambda name, length: length(), search=search, console=shown, say=say)
+    first_look = look(
+        request, file=None, length_of=lambda name, length: length(), search=search, console=shown, say=say
+    )
     with tempfile.TemporaryDirectory(prefix="unskip-") as place:
-        return make_plan(request, looked, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled)
+        return make_plan(request, first_look, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled)
 
 
 def _reported(folder: Path) -> Shrink:
@@ -85,7 +87,7 @@ def _reported(folder: Path) -> Shrink:
 def _plan(
     request: Request,
     folder: ShrinkFolder,
-    looked: Looked,
+    first_look: FirstLook,
     clock: Clock,
     say: Callable[[str], None],
     compiled: Compiled,
@@ -93,19 +95,19 @@ def _plan(
     """The plan as it was made first."""
     if folder.plan.is_file():
         plan = Plan.load(folder.plan)
-        if plan.inputs != looked.inputs:
+        if plan.inputs != first_look.inputs:
             raise UnskipError(
                 f"{folder.path} began with other images or other weights of the teacher, and to go on would mix "
                 "the two; bring back what was there, or begin anew in another `folder`"
             )
         return plan
-    plan = make_plan(request, looked, folder.path, seconds=lambda: clock.seconds, say=say, compiled=compiled)
+    plan = make_plan(request, first_look, folder.path, seconds=lambda: clock.seconds, say=say, compiled=compiled)
     plan.save(folder.plan)
     return plan
 
 
 def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink:
-    request, looked, plan = work.request, work.looked, work.plan
+    request, first_look, plan = work.request, work.first_look, work.plan
     trials: tuple[Trial, ...] = ()
     winner: Winner | None = None
     answers: Answers | None = None
@@ -115,8 +117,8 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         trials, scored_on = tried.records, tried.scored_on
         winner, file = make_winner(work, tried.best.trial, tried.step_seconds)
         work.say("comparing answers")
-        sized = looked.data_of(tried.best.trial.input_shape)
-        answers = compare_answers(looked.teacher, file, looked.data, winner_data=sized)
+        sized = first_look.data_of(tried.best.trial.input_shape)
+        answers = compare_answers(first_look.teacher, file, first_look.data, winner_data=sized)
     return Shrink(
         unskip=version("unskip"),
         started=datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -124,10 +126,10 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         estimated_seconds=plan.estimated_seconds,
         asked_seconds=request.seconds,
         preset=request.preset,
-        net=str(looked.teacher.spec),
+        net=str(first_look.teacher.spec),
         command=command,
         seed=request.recipe.seed,
-        data=record_of_data(looked.data, looked.recipe, plan.chance),
+        data=record_of_data(first_look.data, first_look.recipe, plan.chance),
         scored_on=scored_on,
         target=request.target,
         estimated=request.device is not None,
@@ -140,14 +142,14 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         winner=winner,
         answers=answers,
         ways_out=plan.ways_out,
-        notes=tuple(_notes(looked, plan)),
+        notes=tuple(_notes(first_look, plan)),
         environment=describe_environment(),
         load=load,
     )
 
 
-def _notes(looked: Looked, plan: Plan) -> Iterator[str]:
-    if not looked.trained:
+def _notes(first_look: FirstLook, plan: Plan) -> Iterator[str]:
+    if not first_look.trained:
         yield "The network has no weights, and was not trained, since nothing meets the budget."
     if plan.meets:
         yield f"Its file for the target is {plan.teacher_file}, proved on the test images."

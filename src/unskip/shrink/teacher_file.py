@@ -11,9 +11,9 @@ from unskip.export import Exported
 from unskip.exporting import cost_of_8_bits
 from unskip.files import write_json
 from unskip.records import EightBits, Record
-from unskip.shrink.looking import Looked
+from unskip.shrink.first_look import FirstLook
 from unskip.shrink.on_target import OnTarget
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 
 
 class TeacherFile(Record):
@@ -29,25 +29,25 @@ class TeacherFile(Record):
     inputs: str
 
 
-def teacher_file(request: Request, looked: Looked, target: OnTarget, folder: Path) -> TeacherFile:
+def teacher_file(request: Request, first_look: FirstLook, target: OnTarget, folder: Path) -> TeacherFile:
     """Write and prove it, or find it in ``folder``."""
     facts = folder / "teacher.json"
     with contextlib.suppress(OSError, ValueError):
         known = TeacherFile.model_validate(json.loads(facts.read_text(encoding="utf-8")))
-        if known.inputs == looked.inputs and (folder / known.name).is_file():
+        if known.inputs == first_look.inputs and (folder / known.name).is_file():
             return known
     started = time.monotonic()
-    exported = target.export(looked.teacher, "teacher", folder, looked.data, looked.task)
+    exported = target.export(first_look.teacher, "teacher", folder, first_look.data, first_look.task)
     assert exported.scores is not None, "files of classifiers are scored"
-    made = TeacherFile(
+    teacher = TeacherFile(
         name=exported.path.name,
         score=exported.scores.file.value,
         seconds=time.monotonic() - started,
         eight_bits=_eight_bits(exported, request),
-        inputs=looked.inputs,
+        inputs=first_look.inputs,
     )
-    write_json(facts, made.model_dump(mode="json"))
-    return made
+    write_json(facts, teacher.model_dump(mode="json"))
+    return teacher
 
 
 def _eight_bits(exported: Exported, request: Request) -> EightBits | None:

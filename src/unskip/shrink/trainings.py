@@ -15,7 +15,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, TrainingRecipe
-from unskip.requested import batches_seed, requested_student
+from unskip.recipe_nets import batches_seed, requested_student
 from unskip.shrink.candidates import STUDENT
 from unskip.shrink.lengths import Length
 from unskip.tasks import Task
@@ -27,7 +27,7 @@ _TIMED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A network as its training left it, its score, and the seconds and steps that it took."""
 
     net: StagedNet
@@ -38,7 +38,7 @@ class Trained:
 
 def train_trial(
     label: str, recipe: Recipe, teacher: StagedNet, data: Data, task: Task, file: Path, console: Console
-) -> Trained:
+) -> TrainingResult:
     """Train the student of a recipe on ``data`` and keep it in ``file``, or find it there.
 
     It is scored on the test images of ``data``; an interrupted training goes on.
@@ -50,7 +50,7 @@ def train_trial(
 
 def train_teacher(
     net: StagedNet, recipe: Recipe, length: Length, data: Data, task: Task, file: Path, console: Console
-) -> Trained:
+) -> TrainingResult:
     """Train a network on the labels for so many epochs and keep it in ``file``, or find it there."""
     training = recipe.teacher_training().model_copy(update={"epochs": length.epochs})
     return _trained("teacher", net, CE(), None, training, recipe, data, task, file, console)
@@ -67,7 +67,7 @@ def _trained(
     task: Task,
     file: Path,
     console: Console,
-) -> Trained:
+) -> TrainingResult:
     facts = file.with_suffix(".json")
     seed = batches_seed(recipe, label)
     batches = data.train_batches(training.batch_size, seed)
@@ -93,7 +93,7 @@ def _trained(
         write_json(facts, {"score": score, "seconds": seconds, "steps": training.epochs * len(batches)})
         checkpoint.remove()
     known = parse_json(facts.read_bytes(), str(facts))
-    return Trained(load_net(file)[0], known["score"], known["seconds"], known["steps"])
+    return TrainingResult(load_net(file)[0], known["score"], known["seconds"], known["steps"])
 
 
 def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task) -> float:

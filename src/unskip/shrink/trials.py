@@ -9,8 +9,8 @@ from functools import cache
 from unskip.data import Data
 from unskip.errors import UnskipError
 from unskip.nets import StagedNet
+from unskip.recipe_nets import requested_student
 from unskip.records import Rung, Trial
-from unskip.requested import requested_student
 from unskip.shrink.candidates import recipe_of
 from unskip.shrink.lengths import Length
 from unskip.shrink.on_target import OnTarget
@@ -22,7 +22,7 @@ _HELD_OUT, _MOST_HELD_OUT = 0.2, 2000  # a share of the training images, but no 
 
 
 @dataclass
-class Tried:
+class TrialResult:
     """A trial with what its rungs gave; ``net`` is the last one's, None where it was not trained."""
 
     trial: Trial
@@ -46,9 +46,9 @@ class Trials:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._tried = [Tried(trial) for trial in work.plan.trials]
+        self._tried = [TrialResult(trial) for trial in work.plan.trials]
         self._images = cache(self._held_out)
-        scored_on, self._data = self._images(work.looked.data.image_shape)
+        scored_on, self._data = self._images(work.first_look.data.image_shape)
         self.scored_on = scored_on if work.plan.rungs else "test images"
         self.step_seconds = work.plan.step_seconds
         alive = list(self._tried)
@@ -65,20 +65,20 @@ class Trials:
 
     def _held_out(self, input_shape: tuple[int, int, int]) -> tuple[str, Data]:
         """What trials are scored on, in words, and their images: the same ones of every size."""
-        data, seed = self._work.looked.data_of(input_shape), self._work.request.recipe.seed
+        data, seed = self._work.first_look.data_of(input_shape), self._work.request.recipe.seed
         try:
             part = data.with_held_out(min(_HELD_OUT, _MOST_HELD_OUT / data.num_train), seed)
         except UnskipError:
             return "test images, since no training images can be held out", data
         return f"{part.num_test:,} training images that were held out", part
 
-    def _kept(self, alive: Sequence[Tried], size: int, rung: int) -> list[Tried]:
+    def _kept(self, alive: Sequence[TrialResult], size: int, rung: int) -> list[TrialResult]:
         """The first ones; the others are dropped."""
         for each in alive[size:]:
             each.dropped = f"behind {alive[size - 1].trial.words} after rung {rung}"
         return list(alive[:size])
 
-    def _train(self, alive: Sequence[Tried], number: int) -> None:
+    def _train(self, alive: Sequence[TrialResult], number: int) -> None:
         """A rung: trainings of one length."""
         work, rungs = self._work, len(self._work.plan.rungs)
         length = work.rung_length(number, len(alive), self.step_seconds, self._data.num_train)
@@ -86,22 +86,24 @@ class Trials:
         work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each")
         self.step_seconds = max(self._trained(each, number, length) for each in alive)
 
-    def _trained(self, tried: Tried, rung: int, length: Length) -> float:
+    def _trained(self, tried: TrialResult, rung: int, length: Length) -> float:
         """One training; the seconds that a step took."""
         work, trial = self._work, tried.trial
         part = self._images(trial.input_shape)[1]
         if length.share < 1:
             part = part.with_training_share(length.share, work.request.recipe.seed)
-        recipe = recipe_of(work.looked.recipe, trial, length)
+        recipe = recipe_of(work.first_look.recipe, trial, length)
         file = work.folder.trial(trial.label, rung)
-        done = train_trial(trial.words, recipe, work.looked.teacher, part, work.looked.task, file, work.console)
-        tried.net = done.net
-        this = Rung(number=rung, epochs=length.epochs, share=length.share, seconds=done.seconds, score=done.score)
+        trained = train_trial(
+            trial.words, recipe, work.first_look.teacher, part, work.first_look.task, file, work.console
+        )
+        tried.net = trained.net
+        this = Rung(number=rung, epochs=length.epochs, share=length.share, seconds=trained.seconds, score=trained.score)
         tried.rungs += (this,)
-        work.print(f"  {trial.words}: {percent(done.score)} on {self.scored_on}, {done.seconds:.0f} s")
-        return done.seconds / done.steps
+        work.print(f"  {trial.words}: {percent(trained.score)} on {self.scored_on}, {trained.seconds:.0f} s")
+        return trained.seconds / trained.steps
 
-    def _within_budget(self, best: Sequence[Tried]) -> Tried:
+    def _within_budget(self, best: Sequence[TrialResult]) -> TrialResult:
         """The best that keeps the budget with the weights that it has now; the best, where none does."""
         work = self._work
         others = [each for each in self._tried if each not in best]
@@ -118,13 +120,13 @@ class Trials:
             reasons[order.index(each)] = f"with trained weights it exceeds the limit of {words}"
         return order[0]
 
-    def _exceeded(self, tried: Tried) -> list[str]:
+    def _exceeded(self, tried: TrialResult) -> list[str]:
         """The limits that it does not keep."""
         work = self._work
         net = tried.net
         if net is None:
-            recipe = recipe_of(work.looked.recipe, tried.trial, Length(1, 1.0))
-            net = requested_student(recipe, work.looked.data, work.looked.teacher)
+            recipe = recipe_of(work.first_look.recipe, tried.trial, Length(1, 1.0))
+            net = requested_student(recipe, work.first_look.data, work.first_look.teacher)
         teacher = work.folder.path / work.plan.teacher_file
         figures = OnTarget(work.request, work.say).costs_of_net(net, teacher, tried.trial.input_shape)
         most = work.request.budget.most

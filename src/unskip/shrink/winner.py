@@ -43,14 +43,14 @@ def _recipe(work: Work, trial: Trial, step_seconds: float) -> Recipe:
     path = work.folder.recipe
     if path.is_file():
         return load_recipe(path)
-    looked, batch = work.looked, work.looked.recipe.training.batch_size
-    epoch_seconds = step_seconds * max(1, looked.data.num_train // batch)
-    validation = looked.evaluation_seconds
+    first_look, batch = work.first_look, work.first_look.recipe.training.batch_size
+    epoch_seconds = step_seconds * max(1, first_look.data.num_train // batch)
+    validation = first_look.evaluation_seconds
     every = max(1, math.ceil(validation / (_VALIDATION_SHARE * epoch_seconds)))
     with_validation = step_seconds * (1 + validation / every / epoch_seconds)
     in_8_bits = _qat_epochs(work, epoch_seconds) * _QAT_STEP * epoch_seconds
     length = work.winner_length(in_8_bits, with_validation)
-    recipe = recipe_of(looked.recipe, trial, length)
+    recipe = recipe_of(first_look.recipe, trial, length)
     usual = recipe.measure.runtime if work.request.device else work.request.runtime
     measure = MeasureRecipe(runtime=usual, threads=work.request.threads, latency=False)
     training = recipe.training.model_copy(update={"validate_every": min(every, length.epochs)})
@@ -81,7 +81,7 @@ def _exported(work: Work, target: OnTarget, run: Run) -> Exported:
 
 
 def _record(work: Work, trial: Trial, recipe: Recipe, run: Run, exported: Exported, costs: Costs) -> Winner:
-    data, scores, net = work.looked.data_of(trial.input_shape), exported.scores, run.best_student
+    data, scores, net = work.first_look.data_of(trial.input_shape), exported.scores, run.best_student
     assert scores is not None, "files of classifiers are scored"
     epochs = run.epochs_of(net)
     return Winner(

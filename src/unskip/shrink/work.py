@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from unskip.shrink.first_look import FirstLook
 from unskip.shrink.folder import Clock, ShrinkFolder
 from unskip.shrink.lengths import PRESETS, TRIAL_SHARE, Length, length_for
-from unskip.shrink.looking import Looked
 from unskip.shrink.plan import SPARE, Plan
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Work:
     request: Request
     folder: ShrinkFolder
     clock: Clock
-    looked: Looked
+    first_look: FirstLook
     plan: Plan
     console: Console
     say: Callable[[str], None]
@@ -33,14 +33,14 @@ class Work:
             seconds, step_seconds = TRIAL_SHARE / rungs * self.plan.training_seconds, self.plan.step_seconds
         else:
             seconds = TRIAL_SHARE / rungs / (1 - TRIAL_SHARE * (number - 1) / rungs) * self._seconds_left
-        batch = self.looked.recipe.training.batch_size
+        batch = self.first_look.recipe.training.batch_size
         return self.folder.length(
             f"rung {number}", lambda: length_for(seconds / trials, step_seconds, num_images, batch)
         )
 
     def winner_length(self, besides: float, step_seconds: float) -> Length:
         """How long the winner's training is, where so many seconds go to other things than its steps."""
-        data, batch = self.looked.data, self.looked.recipe.training.batch_size
+        data, batch = self.first_look.data, self.first_look.recipe.training.batch_size
 
         def chosen() -> Length:
             if self.request.seconds is None:

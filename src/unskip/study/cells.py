@@ -48,7 +48,7 @@ class Cells:
 
 
 @dataclass
-class _Made:
+class _CellsSoFar:
     """Cells by their folders, folders by what decides results, and places, while they are made."""
 
     cells: dict[str, Cell] = field(default_factory=dict)
@@ -62,7 +62,7 @@ def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = 
     Recipes that are the same in several grids or rows are one cell. Raises `UnskipError`, which names the place, for
     settings that make no recipe, and for weights of runs that are not there.
     """
-    made, form = _Made(), study.form
+    so_far, form = _CellsSoFar(), study.form
     befores: dict[str, Recipe] = {}
     before_runs: dict[tuple[str, int], Cell] = {}
     for name, before in form.before.items():
@@ -71,14 +71,14 @@ def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = 
         befores[name] = recipe_from(data.located(tree, {"before": name}), origin=origin)
         for seed in seeds:
             before_runs[name, seed] = _add(
-                made, study, f"before {name}", {"before": name}, seed, befores[name], is_before=True
+                so_far, study, f"before {name}", {"before": name}, seed, befores[name], is_before=True
             )
     base = changed_tree(study.base(form.recipe), form.set, origin=f"{study.name}: set")
     for grid in form.grids:
         tree = changed_tree(base, grid.set, origin=f"{study.name}: set of a grid")
         for labels in combinations(grid):
-            said = ", ".join(f"{axis} {label}" for axis, label in labels.items()) or "the run"
-            origin = f"{study.name}, {said}"
+            words = ", ".join(f"{axis} {label}" for axis, label in labels.items()) or "the run"
+            origin = f"{study.name}, {words}"
             settings = tree
             for axis, label in labels.items():
                 settings = changed_tree(settings, grid.axes[axis][label], origin=origin)
@@ -88,12 +88,12 @@ def cells_of(study: Study, seeds: Sequence[int], folder: Path, data: DataSets = 
                 of_seed = {name: before_runs[name, seed].folder for name in needs}
                 paths = {name: str(folder.absolute() / run / "nets") for name, run in of_seed.items()}
                 starts_from = tuple(of_seed.values())
-                cell = _add(made, study, said, labels, seed, _located(recipe, paths), needs=starts_from)
-                made.places.append((grid, labels, cell.folder))
+                cell = _add(so_far, study, words, labels, seed, _located(recipe, paths), needs=starts_from)
+                so_far.places.append((grid, labels, cell.folder))
     data.check_used()
-    needed = {run for cell in made.cells.values() for run in cell.needs}
-    cells = {folder: cell for folder, cell in made.cells.items() if not cell.is_before or folder in needed}
-    return Cells(tuple(seeds), cells, tuple(made.places))
+    needed = {run for cell in so_far.cells.values() for run in cell.needs}
+    cells = {folder: cell for folder, cell in so_far.cells.items() if not cell.is_before or folder in needed}
+    return Cells(tuple(seeds), cells, tuple(so_far.places))
 
 
 def chosen(study: Study, cells: Iterable[Cell], only: Sequence[str]) -> list[Cell]:
@@ -106,24 +106,24 @@ def chosen(study: Study, cells: Iterable[Cell], only: Sequence[str]) -> list[Cel
     for grid in study.form.grids:
         for axis, labels in grid.axes.items():
             axes.setdefault(axis, {}).update(dict.fromkeys(labels))
-    kept = [cell for cell in cells if not cell.is_before]
+    cells_left = [cell for cell in cells if not cell.is_before]
     for text in only:
         axis, equals, listed = text.partition("=")
-        wanted = [label.strip() for label in listed.split(",")]
+        values = [label.strip() for label in listed.split(",")]
         if not equals or axis not in axes:
             known = ", ".join(f"{name}={next(iter(labels))}" for name, labels in axes.items()) or "it has no axes"
             raise UnskipError(f"`only` {shortened(text)!r}: expected AXIS=LABEL{nearest(axis, axes)} (such as {known})")
-        for label in wanted:
+        for label in values:
             if label not in axes[axis]:
                 raise UnskipError(
                     f"`only` {shortened(text)!r}: {axis} has no label {label!r}{nearest(label, axes[axis])} "
                     f"(it has {', '.join(axes[axis])})"
                 )
-        kept = [cell for cell in kept if cell.labels.get(axis) in wanted]
-    if not kept:
+        cells_left = [cell for cell in cells_left if cell.labels.get(axis) in values]
+    if not cells_left:
         raise UnskipError(f"`only` {', '.join(map(repr, only))} leaves no run of {study.name}")
-    needed = {folder for cell in kept for folder in cell.needs}
-    return [cell for cell in cells if cell.folder in needed] + kept
+    needed = {folder for cell in cells_left for folder in cell.needs}
+    return [cell for cell in cells if cell.folder in needed] + cells_left
 
 
 def decisive(recipe: Recipe) -> dict[str, Any]:
@@ -135,9 +135,9 @@ def decisive(recipe: Recipe) -> dict[str, Any]:
 
 
 def _add(
-    made: _Made,
+    so_far: _CellsSoFar,
     study: Study,
-    said: str,
+    words: str,
     labels: Mapping[str, str],
     seed: int,
     recipe: Recipe,
@@ -146,22 +146,22 @@ def _add(
     is_before: bool = False,
 ) -> Cell:
     quick = " (quick)" if study.quick else ""
-    of_seed = recipe.model_copy(update={"seed": seed, "title": f"{study.name}{quick}: {said}, seed {seed}"[:500]})
+    of_seed = recipe.model_copy(update={"seed": seed, "title": f"{study.name}{quick}: {words}, seed {seed}"[:500]})
     identity = digest(decisive(of_seed))
-    if identity in made.folders:
-        known = made.cells[made.folders[identity]]
+    if identity in so_far.folders:
+        known = so_far.cells[so_far.folders[identity]]
         cell = replace(known, labels={**labels, **known.labels})  # so that the labels of every grid find it
     else:
-        wanted = folder = f"runs/{_folder_name(labels, seed)}"
-        taken = {name.casefold() for name in made.cells}  # g2 and G2 are one folder to some file systems
+        base = folder = f"runs/{_folder_name(labels, seed)}"
+        taken = {name.casefold() for name in so_far.cells}  # g2 and G2 are one folder to some file systems
         number = 1
         while folder.casefold() in taken:
             number += 1
-            folder = f"{wanted}-{number}"
-        said = f"{said} ({number})" if number > 1 else said
-        made.folders[identity] = folder
-        cell = Cell(said, labels, seed, of_seed, folder, needs, is_before)
-    made.cells[cell.folder] = cell
+            folder = f"{base}-{number}"
+        words = f"{words} ({number})" if number > 1 else words
+        so_far.folders[identity] = folder
+        cell = Cell(words, labels, seed, of_seed, folder, needs, is_before)
+    so_far.cells[cell.folder] = cell
     return cell
 
 

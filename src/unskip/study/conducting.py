@@ -25,7 +25,7 @@ from unskip.study.running import Launch, Outcome, carry_out_all
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedStudy:
     """A study whose cells are made and checked: all of them, and those that are asked for."""
 
     study: Study
@@ -36,7 +36,7 @@ class Prepared:
 
 def prepare(
     study: Study, folder: Path, *, seeds: Sequence[int], data: Sequence[str] = (), only: Sequence[str] = ()
-) -> Prepared:
+) -> PreparedStudy:
     """The cells of a study in its folder; nothing is written.
 
     Raises `UnskipError` for every mistake in the study, for a folder of another one, and for runs there that were made
@@ -48,10 +48,10 @@ def prepare(
     readings_of(study, cells)
     for cell in cells.cells.values():
         home.check_recipe(cell)
-    return Prepared(study, home, cells, tuple(chosen(study, cells.cells.values(), only)))
+    return PreparedStudy(study, home, cells, tuple(chosen(study, cells.cells.values(), only)))
 
 
-def planned(prepared: Prepared, *, engine: Engine, measured: Measured | None = None) -> Plan:
+def planned(prepared: PreparedStudy, *, engine: Engine, measured: Measured | None = None) -> Plan:
     """What would be done, and how long it takes, by a few steps of each kind of training on this machine."""
     plan = plan_study(prepared.chosen, prepared.folder)
     measure(plan, prepared.folder, threads=engine.threads, measured=measured)
@@ -59,17 +59,17 @@ def planned(prepared: Prepared, *, engine: Engine, measured: Measured | None = N
 
 
 def conduct(
-    prepared: Prepared,
+    prepared: PreparedStudy,
     engine: Engine,
     *,
     launch: Launch | None = None,
     console: Console | None = None,
     say: Callable[[str], None] = lambda text: None,
-    done: Callable[[int, int], None] = lambda done, of: None,
+    measured: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[Record, Outcome]:
     """Run what is not done of a study, and write its record and its page. Stopped at any moment, the same call goes on.
 
-    ``say`` is told what is being done, ``done`` how much of it, of how much. Raises `UnskipError` for what cannot be
+    ``say`` is told what is being done, ``measured`` how much of how much. Raises `UnskipError` for what cannot be
     used, where another call works in the folder, and where no cell has its images. A cell that fails is in the outcome,
     and in the record.
     """
@@ -80,11 +80,11 @@ def conduct(
             plan = plan_study(prepared.chosen, home)
             if engine.measures_here:
                 say("taking a few steps of every kind of training")
-                measure(plan, home, threads=engine.threads, measured=done)
+                measure(plan, home, threads=engine.threads, measured=measured)
                 plan.check_images()
             show_plan(prepared.study, plan, prepared.chosen, engine, out)
             say("running cells")
-            progress = Progress(plan, prepared.chosen, home, engine, out, done)
+            progress = Progress(plan, prepared.chosen, home, engine, out, measured)
             outcome = carry_out_all(
                 prepared.chosen, home, engine, launch or Launch(), ended=progress.ended, lost=progress.lost
             )

@@ -65,13 +65,13 @@ class Progress:
         folder: StudyFolder,
         engine: Engine,
         out: Console,
-        done: Callable[[int, int], None] = lambda done, of: None,
+        measured: Callable[[int, int], None] = lambda done, of: None,
     ) -> None:
         self._left = {cell.folder: plan.seconds_of(cell) for cell in cells if folder.state(cell) != "done"}
         self._of = len(self._left)
         self._engine = engine
         self._out = out
-        self._say_done = done
+        self._say_done = measured
         self._began = time.monotonic()
         self._took: list[tuple[float, float | None]] = []  # seconds, and those that were expected
 
@@ -110,5 +110,5 @@ def _say(out: Console, text: str) -> None:
     out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

@@ -132,9 +132,9 @@ def _about(study: Study) -> dict[str, Any]:
 
 def _compared(recipe: Recipe) -> Mapping[str, Any]:
     """What must not have changed: the images may lie elsewhere now, and files of runs before it with the study."""
-    found = decisive(recipe)
-    found["data"].pop("path")
+    settings = decisive(recipe)
+    settings["data"].pop("path")
     for section, keys in {"teacher": ("weights", "initial_weights"), "student": ("initial_weights",)}.items():
         for key in keys:
-            found[section][key] = found[section][key] and Path(found[section][key]).parts[-3:]
-    return found
+            settings[section][key] = settings[section][key] and Path(settings[section][key]).parts[-3:]
+    return settings

@@ -27,11 +27,11 @@ def filled(template: str, labels: Mapping[str, str]) -> str:
     return _NAMED.sub(lambda match: labels[match[1]], template)
 
 
-def _check_names(template: str, known: Mapping[str, Any], where: str) -> None:
+def _check_names(template: str, names: Mapping[str, Any], where: str) -> None:
     for name in _NAMED.findall(template):
-        if name not in known:
-            axes = ", ".join(known) or "none"
-            raise ValueError(f"{where} names {{{shortened(name)}}}{nearest(name, list(known))} (known here: {axes})")
+        if name not in names:
+            axes = ", ".join(names) or "none"
+            raise ValueError(f"{where} names {{{shortened(name)}}}{nearest(name, list(names))} (known here: {axes})")
 
 
 class Row(Section):
@@ -135,7 +135,7 @@ class Counted(Section):
         return self
 
 
-class Order(Section):
+class Conclusion(Section):
     """What the paper concludes: one row is better than another, or one column."""
 
     better: str = Field(description="a row, or a column")
@@ -182,7 +182,7 @@ class StudyForm(Section):
     printed: Keys = Field({}, description="what the printed figures have in common: paper, table, dataset")
     derived: dict[str, Derived] = Field({}, description="rows that are computed from others")
     counted: dict[str, Counted] = Field({}, description="in how many columns a row is below or above a limit")
-    orders: list[Order] = Field([], description="which rows are better than which, as the paper concludes")
+    orders: list[Conclusion] = Field([], description="which rows are better than which, as the paper concludes")
     curves: bool = Field(False, description="show the accuracy by epoch of what is read")
     quick: Quick | None = Field(None, description="the small form, which a machine without a GPU finishes")
 
@@ -212,16 +212,18 @@ class StudyForm(Section):
         return self
 
     def _check_quick(self, quick: Quick) -> None:
-        known: dict[str, dict[str, Any]] = {}
+        labels_of: dict[str, dict[str, Any]] = {}
         for grid in self.grids:
             for axis, labels in grid.axes.items():
-                known[axis] = known.get(axis, {}) | labels
+                labels_of[axis] = labels_of.get(axis, {}) | labels
         for axis, kept in quick.axes.items():
-            if axis not in known:
-                raise ValueError(f"quick.axes: no axis {axis!r}{nearest(axis, known)} (known: {', '.join(known)})")
+            if axis not in labels_of:
+                raise ValueError(
+                    f"quick.axes: no axis {axis!r}{nearest(axis, labels_of)} (known: {', '.join(labels_of)})"
+                )
             for label in kept if isinstance(kept, list) else ():
-                if label not in known[axis]:
-                    raise ValueError(f"quick.axes.{axis}: no label {label!r}{nearest(label, known[axis])}")
+                if label not in labels_of[axis]:
+                    raise ValueError(f"quick.axes.{axis}: no label {label!r}{nearest(label, labels_of[axis])}")
         for name in quick.before:
             if name not in self.before:
                 raise ValueError(f"quick.before: no run {name!r}{nearest(name, self.before)}")
@@ -250,14 +252,14 @@ class StudyForm(Section):
 
 def combinations(grid: Grid) -> Iterator[dict[str, str]]:
     """The combinations of a grid's labels that are run, the last axis changing first."""
-    found: list[dict[str, str]] = [{}]
+    combinations: list[dict[str, str]] = [{}]
     for axis, labels in grid.axes.items():
-        found = [combination | {axis: label} for combination in found for label in labels]
-    for combination in found:
+        combinations = [combination | {axis: label} for combination in combinations for label in labels]
+    for combination in combinations:
         if not any(all(combination[axis] in left for axis, left in out.items()) for out in grid.leave_out):
             yield combination
 
 
-def _check_row(row: str, known: list[str], where: str) -> None:
-    if row not in known:
-        raise ValueError(f"{where}: no row {shortened(row)!r}{nearest(row, known)} (rows: {', '.join(known)})")
+def _check_row(row: str, rows: list[str], where: str) -> None:
+    if row not in rows:
+        raise ValueError(f"{where}: no row {shortened(row)!r}{nearest(row, rows)} (rows: {', '.join(rows)})")

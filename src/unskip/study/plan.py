@@ -13,9 +13,9 @@ import torch
 from unskip.data import Data
 from unskip.errors import UnskipError
 from unskip.files import read_json_lines
-from unskip.planned import data_of_run, planned_trainings
 from unskip.recipe import Recipe, digest
 from unskip.run_folder import RunFolder
+from unskip.run_plan import data_of_run, planned_trainings
 from unskip.study.cells import Cell, decisive
 from unskip.study.folder import StudyFolder
 from unskip.study.running import teacher_key
@@ -89,12 +89,12 @@ def plan_study(cells: Sequence[Cell], folder: StudyFolder) -> Plan:
         teacher = teacher_key(cell)
         keys = [*([] if teacher is None else [("teacher", teacher)]), *((m, cell.folder) for m in cell.recipe.methods)]
         for key in keys:
-            done = _done(folder, cell, key[0])
+            share_done = _done(folder, cell, key[0])
             if key in trainings:
                 trainings[key].users += 1
-                trainings[key].done = max(trainings[key].done, done)
+                trainings[key].done = max(trainings[key].done, share_done)
             else:
-                trainings[key] = Training(key[0], cell, done=done)
+                trainings[key] = Training(key[0], cell, done=share_done)
     return Plan(Counter(folder.state(cell) for cell in cells), tuple(trainings.values()))
 
 

@@ -26,16 +26,16 @@ def printed_value(keys: Mapping[str, str | None], origin: str) -> float:
         if key not in _KEYS:
             raise UnskipError(f"{origin}: printed.{shortened(key)} is no key of printed figures{nearest(key, _KEYS)}")
     facts = printed_facts()
-    found = [fact for fact in facts if all(fact[key] == value for key, value in keys.items())]
-    if len(found) == 1:
-        return float(found[0]["value"])
-    said = ", ".join(f"{key} {value}" for key, value in keys.items())
-    if found:
-        apart = [key for key in _KEYS if key not in keys and len({fact[key] for fact in found}) > 1]
-        values = {key: sorted({str(fact[key]) for fact in found})[:4] for key in apart}
+    matching = [fact for fact in facts if all(fact[key] == value for key, value in keys.items())]
+    if len(matching) == 1:
+        return float(matching[0]["value"])
+    named = ", ".join(f"{key} {value}" for key, value in keys.items())
+    if matching:
+        apart = [key for key in _KEYS if key not in keys and len({fact[key] for fact in matching}) > 1]
+        values = {key: sorted({str(fact[key]) for fact in matching})[:4] for key in apart}
         told = "; ".join(f"{key}: {', '.join(of)}" for key, of in values.items()) or "none of their keys"
-        raise UnskipError(f"{origin}: {len(found)} printed figures have {said}; tell them apart by {told}")
-    raise UnskipError(f"{origin}: no printed figure has {said}{_misfit(facts, keys)}")
+        raise UnskipError(f"{origin}: {len(matching)} printed figures have {named}; tell them apart by {told}")
+    raise UnskipError(f"{origin}: no printed figure has {named}{_misfit(facts, keys)}")
 
 
 def _misfit(facts: tuple[Mapping[str, Any], ...], keys: Mapping[str, str | None]) -> str:

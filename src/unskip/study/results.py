@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unskip.errors import UnskipError
-from unskip.records import Counted, Derived, Entry, Order, Run, StudyCell
+from unskip.records import Conclusion, Counted, Derived, Entry, Run, StudyCell
 from unskip.records import Study as Record
 from unskip.study.cells import Cell, Cells
 from unskip.study.folder import StudyFolder
@@ -47,7 +47,7 @@ def results_of(study: Study, cells: Cells, folder: Path) -> Record:
             Counted(name=name, row=counted.row, below=counted.below, above=counted.above)
             for name, counted in study.form.counted.items()
         ),
-        orders=tuple(Order(**order.model_dump()) for order in study.form.orders),
+        orders=tuple(Conclusion(**order.model_dump()) for order in study.form.orders),
         seconds=sum(run.seconds for run in runs.values()),
     )
 
@@ -71,12 +71,12 @@ def _entry(reading: Reading, cells: Cells, runs: Mapping[str, Run], *, curves: b
     fields: dict[str, dict[int, Any]] = {"measured": {}, "runs": {}, "curve": {}, "minutes": {}}
     at_chance = []
     for seed, sources in reading.sources.items():
-        done = [(folder, label) for folder, label in sources if folder in runs]
-        if not done:
+        trained = [(folder, label) for folder, label in sources if folder in runs]
+        if not trained:
             continue
-        _check_agreement(reading, done, runs)
+        _check_agreement(reading, trained, runs)
         # Where several runs have the net, the one that trained it has its time.
-        folder, label = min(done, key=lambda source: _net(runs, *source).reused)
+        folder, label = min(trained, key=lambda source: _net(runs, *source).reused)
         net, run = _net(runs, folder, label), runs[folder]
         minutes = None if net.seconds is None else net.seconds / 60
         value = minutes if reading.value == "minutes" else _score(reading, run, folder, label)
@@ -102,11 +102,11 @@ def _entry(reading: Reading, cells: Cells, runs: Mapping[str, Run], *, curves: b
 
 
 def _net(runs: Mapping[str, Run], folder: str, label: str) -> Any:
-    found = next((net for net in runs[folder].nets if net.label == label), None)
-    if found is None:
+    trained = next((net for net in runs[folder].nets if net.label == label), None)
+    if trained is None:
         known = ", ".join(net.label for net in runs[folder].nets)
         raise UnskipError(f"{folder} has no net {label!r}, which the study reads; it has {known}")
-    return found
+    return trained
 
 
 def _score(reading: Reading, run: Run, folder: str, label: str) -> float:
@@ -117,11 +117,11 @@ def _score(reading: Reading, run: Run, folder: str, label: str) -> float:
     return 100 * (1 - top1) if reading.value == "error" else 100 * top1
 
 
-def _check_agreement(reading: Reading, done: list[tuple[str, str]], runs: Mapping[str, Run]) -> None:
+def _check_agreement(reading: Reading, trained: list[tuple[str, str]], runs: Mapping[str, Run]) -> None:
     """Raise `UnskipError` where runs of one training do not give one figure."""
     if reading.value == "minutes":
         return
-    scores = {folder: _score(reading, runs[folder], folder, label) for folder, label in done}
+    scores = {folder: _score(reading, runs[folder], folder, label) for folder, label in trained}
     first, last = min(scores, key=lambda folder: scores[folder]), max(scores, key=lambda folder: scores[folder])
     if scores[last] - scores[first] > _ROUNDING:
         raise UnskipError(

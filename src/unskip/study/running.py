@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unskip.planned import trains_teacher
 from unskip.recipe import digest
+from unskip.run_plan import trains_teacher
 from unskip.study.cells import Cell
 from unskip.study.engines import Engine
 from unskip.study.folder import StudyFolder

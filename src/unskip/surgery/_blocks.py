@@ -42,18 +42,18 @@ def chosen_blocks(net: nn.Module, *, keep: Sequence[str], only: Sequence[str]) -
 
 def _named(blocks: dict[str, Residual], names: Sequence[str], argument: str) -> set[str]:
     named: set[str] = set()
-    for wanted in names:
+    for name in names:
         fits = {
             place
             for place, block in blocks.items()
-            if wanted in (place, block.kind) or (wanted and place.startswith(wanted + "."))
+            if name in (place, block.kind) or (name and place.startswith(name + "."))
         }
         if not blocks:
-            raise UnskipError(f"{argument}: no shortcut {wanted!r}; the network has none")
+            raise UnskipError(f"{argument}: no shortcut {name!r}; the network has none")
         if not fits:
             known = [*KINDS, *sorted({place.split(".")[0] for place in blocks}), *blocks]
             raise UnskipError(
-                f"{argument}: no shortcut {wanted!r}{nearest(wanted, known)}. Name blocks "
+                f"{argument}: no shortcut {name!r}{nearest(name, known)}. Name blocks "
                 f"({', '.join(list(blocks)[:2])}, ..), stages, or a kind ({', '.join(KINDS)})"
             )
         named |= fits

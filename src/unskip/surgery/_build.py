@@ -18,12 +18,12 @@ EDITS = FunctionListing[StagedNet]("unskip.surgery", "edit")
 Edit = tuple[str, Mapping[str, Any]]
 
 
-def edit_arguments(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def edit_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """All arguments of an edit as plain data, the defaults filled in.
 
     Raises `UnskipError` for an unknown edit and for arguments that it does not take.
     """
-    return checked_arguments(EDITS[name], given, name)
+    return checked_arguments(EDITS[name], arguments, name)
 
 
 def edited(net: StagedNet, edits: Sequence[Edit], *, seed: int) -> StagedNet:

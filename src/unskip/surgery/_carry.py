@@ -136,7 +136,7 @@ def _dirac(conv: nn.Conv2d, count: int, groups: int = 1) -> Tensor:
 def _like(conv: nn.Conv2d, weight: Tensor, bias: Tensor, groups: int) -> nn.Conv2d:
     """A convolution with these kernels, and the stride, padding and dilation of another."""
     channels = {"in_channels": weight.shape[1] * groups, "out_channels": weight.shape[0], "groups": groups}
-    made = nn.Conv2d(**conv_settings(conv, **channels, device="meta"))
-    made.weight = nn.Parameter(weight)
-    made.bias = nn.Parameter(bias)
-    return made.requires_grad_(conv.weight.requires_grad).eval()
+    carrier = nn.Conv2d(**conv_settings(conv, **channels, device="meta"))
+    carrier.weight = nn.Parameter(weight)
+    carrier.bias = nn.Parameter(bias)
+    return carrier.requires_grad_(conv.weight.requires_grad).eval()

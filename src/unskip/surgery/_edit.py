@@ -36,13 +36,13 @@ def edit(
         original = staged(net)
         try:
             with WithinMemory("its weights"):
-                made = cast("Callable[..., StagedNet | None]", function)(copy.deepcopy(original), **arguments)
+                result = cast("Callable[..., StagedNet | None]", function)(copy.deepcopy(original), **arguments)
         except UnskipError as error:
             raise UnskipError(f"{name}: {error}") from error
-        if made is None:
+        if result is None:
             return original
         recorded = {key: value for key, value in arguments.items() if value is not None}
-        made.spec = original.spec.edited(name, **recorded) if original.spec else None
-        return made
+        result.spec = original.spec.edited(name, **recorded) if original.spec else None
+        return result
 
     return cast("Callable[Concatenate[nn.Module, P], StagedNet]", edited)

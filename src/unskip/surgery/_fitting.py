@@ -100,36 +100,36 @@ class _Fitting:
         self.left: dict[str, str] = {}
 
     def follow(
-        self, original: nn.Module, plain: nn.Module, place: str, given: list[Tensor], own: list[Tensor]
+        self, original: nn.Module, plain: nn.Module, place: str, maps: list[Tensor], plain_maps: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """What leaves a part of the network and its plain counterpart, the blocks on the way fitted."""
         if isinstance(original, Residual) and place in self.chosen:
             if isinstance(original, FadingResidual):
                 raise UnskipError(f"the shortcut of {place} fades; fit the network before it does")
-            return self._block(original, plain, place, given, own)
+            return self._block(original, plain, place, maps, plain_maps)
         if type(original) in (nn.Sequential, StagedNet):
             for name, child in original._modules.items():
                 assert child is not None
                 if isinstance(child, Joining):
                     break  # a head that reads other maps, behind all blocks
                 inner = f"{place}.{name}".removeprefix(".")
-                given, own = self.follow(child, plain.get_submodule(name), inner, given, own)
-            return given, own
-        return [original(x) for x in given], [plain(x) for x in own]
+                maps, plain_maps = self.follow(child, plain.get_submodule(name), inner, maps, plain_maps)
+            return maps, plain_maps
+        return [original(x) for x in maps], [plain(x) for x in plain_maps]
 
     def _block(
-        self, original: Residual, plain: nn.Module, place: str, given: list[Tensor], own: list[Tensor]
+        self, original: Residual, plain: nn.Module, place: str, maps: list[Tensor], plain_maps: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        wanted = [original.body(x) + original.shortcut(x) for x in given]
+        targets = [original.body(x) + original.shortcut(x) for x in maps]
         body = plain.get_submodule("body")
         try:
-            self.unexplained[place] = _fit(body, original.activation, own, wanted, self.count)
+            self.unexplained[place] = _fit(body, original.activation, plain_maps, targets, self.count)
         except _CannotFitError as reason:
             self.left[place] = str(reason)
-        return [original.activation(x) for x in wanted], [plain(x) for x in own]
+        return [original.activation(x) for x in targets], [plain(x) for x in plain_maps]
 
 
-def _fit(body: nn.Module, activation: nn.Module, given: list[Tensor], wanted: list[Tensor], count: int) -> float:
+def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets: list[Tensor], count: int) -> float:
     """Give a body the best weights found, in place, and return its error: the share of the variance that it misses.
 
     Raises `_CannotFitError`, before it changes anything.
@@ -137,19 +137,19 @@ def _fit(body: nn.Module, activation: nn.Module, given: list[Tensor], wanted: li
     *before, last = _convolutions(body)
     start = copy.deepcopy(body.state_dict())
     best: tuple[float, dict[str, Tensor]] | None = None
-    goals = [activation(target.clone()) for target in wanted[count:]]
+    goals = [activation(target.clone()) for target in targets[count:]]
     for share in SHARES:
         body.load_state_dict(start)
         carried = list(range(before[0].conv.in_channels)) if before else []
         for conv, after in pairwise([*before, last]):
-            carried = _carry(body, conv, after.conv, carried, share, given)
-        features = _inputs(body, last.conv, given)
+            carried = _carry(body, conv, after.conv, carried, share, maps_in)
+        features = _inputs(body, last.conv, maps_in)
         equations = LeastSquares(last.conv, intercept=last.norm is not None or last.conv.bias is not None)
-        for maps, target in zip(features[:count], wanted[:count], strict=True):
+        for maps, target in zip(features[:count], targets[:count], strict=True):
             equations.add(maps, target)
         for ridge in RIDGES:
             _write(last.conv, last.norm, *equations.solved(ridge), features)
-            error = _unexplained([activation(body(x.clone())) for x in given[count:]], goals)
+            error = _unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals)
             if best is None or error < best[0]:
                 best = error, copy.deepcopy(body.state_dict())
         if not before:
@@ -179,7 +179,7 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
     """The convolutions that everything in a body passes, the last with nothing but a BatchNorm behind it."""
     layers = [each.module for each in in_series(body) if isinstance(each, Layer)]
     layers = [layer for layer in layers if not isinstance(layer, nn.Identity | nn.Dropout | nn.Dropout2d)]
-    found = []
+    convolutions = []
     for place, layer in enumerate(layers):
         if type(layer) is not nn.Conv2d:
             continue
@@ -188,24 +188,24 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
         assert norm is None or isinstance(norm, nn.BatchNorm2d)
         if norm is not None and not (norm.affine and norm.track_running_stats):
             raise _CannotFitError("a BatchNorm of its body has no weights or no statistics")
-        found.append(_Convolution(layer, norm, behind[0] if behind else None))
-    if not found or found[-1].activation is not None:
+        convolutions.append(_Convolution(layer, norm, behind[0] if behind else None))
+    if not convolutions or convolutions[-1].activation is not None:
         raise _CannotFitError("its body does not end with a convolution, or with one and a BatchNorm")
-    for conv in (each.conv for each in found[:-1]):
+    for conv in (each.conv for each in convolutions[:-1]):
         if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.in_channels):
             raise _CannotFitError(f"a convolution of its body has groups that hand nothing on: {conv}")
         if any(size % 2 == 0 for size in conv.kernel_size):
             raise _CannotFitError(f"a kernel is not centred on the pixel that it makes: {conv}")
-    last = found[-1].conv
+    last = convolutions[-1].conv
     if isinstance(last.padding, str) or last.padding_mode != "zeros":
         raise _CannotFitError(f"its last convolution pads in another way than with zeros: {last}")
-    return found
+    return convolutions
 
 
 @contextmanager
 def _listening(conv: nn.Conv2d, hear: Callable[[Tensor, Tensor], None]) -> Iterator[None]:
-    def hook(_: nn.Module, given: tuple[Any, ...], made: Tensor) -> None:
-        hear(given[0], made)
+    def hook(_: nn.Module, inputs: tuple[Any, ...], answers: Tensor) -> None:
+        hear(inputs[0], answers)
 
     handle: RemovableHandle = conv.register_forward_hook(hook)
     try:
@@ -214,21 +214,26 @@ def _listening(conv: nn.Conv2d, hear: Callable[[Tensor, Tensor], None]) -> Itera
         handle.remove()
 
 
-def _inputs(body: nn.Module, conv: nn.Conv2d, given: Sequence[Tensor]) -> list[Tensor]:
+def _inputs(body: nn.Module, conv: nn.Conv2d, maps_in: Sequence[Tensor]) -> list[Tensor]:
     """What a convolution of a body reads, batch by batch."""
     heard: list[Tensor] = []
     with _listening(conv, lambda x, _: heard.append(x.clone())):  # the next layer may work in place
-        for x in given:
+        for x in maps_in:
             body(x.clone())
     return heard
 
 
 def _carry(
-    body: nn.Module, here: _Convolution, after: nn.Conv2d, carried: list[int], share: float, given: Sequence[Tensor]
+    body: nn.Module,
+    convolution: _Convolution,
+    after: nn.Conv2d,
+    carried: list[int],
+    share: float,
+    maps_in: Sequence[Tensor],
 ) -> list[int]:
     """Let a convolution hand on the channels ``carried`` of its input; returns the channels of its output that do."""
-    conv, norm = here.conv, here.norm
-    maps = _inputs(body, conv, given)
+    conv, norm = convolution.conv, convolution.norm
+    maps = _inputs(body, conv, maps_in)
     both = conv if norm is None else fused(conv, norm)
     weight = both.weight.detach().clone()
     bias = weight.new_zeros(len(weight)) if both.bias is None else both.bias.detach().clone()
@@ -237,9 +242,9 @@ def _carry(
     elif conv.out_channels <= len(carried):
         carriers = list(range(conv.out_channels))
     else:
-        carriers = sorted(_least_important(body, after, given)[: len(carried)])
+        carriers = sorted(_least_important(body, after, maps_in)[: len(carried)])
     moved = conv.bias is not None or norm is not None
-    scale, offset = _into_reach(torch.cat([x[:, carried] for x in maps]), here.activation if moved else None)
+    scale, offset = _into_reach(torch.cat([x[:, carried] for x in maps]), convolution.activation if moved else None)
     row, column = (size // 2 for size in conv.kernel_size)
     weight[carriers] *= share
     bias[carriers] = share * bias[carriers] + offset[: len(carriers)]
@@ -269,9 +274,9 @@ def _write(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, bias: T
     norm.bias.copy_(mean + bias)
 
 
-def _least_important(body: nn.Module, after: nn.Conv2d, given: Sequence[Tensor]) -> list[int]:
+def _least_important(body: nn.Module, after: nn.Conv2d, maps_in: Sequence[Tensor]) -> list[int]:
     """The channels that the next convolution reads, those first that move its sums least."""
-    maps = torch.cat(_inputs(body, after, given))
+    maps = torch.cat(_inputs(body, after, maps_in))
     kernels = after.weight.square().sum((2, 3))
     kernels = kernels[:, 0] if after.groups > 1 else kernels.sum(0)
     return [int(place) for place in (kernels * maps.var((0, 2, 3))).argsort()]

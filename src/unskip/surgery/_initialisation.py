@@ -47,10 +47,10 @@ def initialise_as_plain(net: nn.Module, places: Iterable[str], *, seed: int) -> 
 def tiny_scales(net: nn.Module) -> Iterator[str]:
     """The gammas, scales and kernels in series that let hardly anything pass, by name, in order: all at most 0.001."""
     for passed in in_series(net):
-        found = _scales(passed)
+        scales = _scales(passed)
         if isinstance(passed, Layer) and _is_product(passed.module):
-            found = {f"{passed.place}.{name}": each for name, each in _gains_and_kernel(passed.module).items()}
-        yield from (name for name, each in found.items() if bool((each.detach().abs() <= _TINY).all()))
+            scales = {f"{passed.place}.{name}": each for name, each in _gains_and_kernel(passed.module).items()}
+        yield from (name for name, each in scales.items() if bool((each.detach().abs() <= _TINY).all()))
 
 
 def _scales(passed: Layer | Factor) -> dict[str, nn.Parameter]:

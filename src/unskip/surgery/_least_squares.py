@@ -24,11 +24,11 @@ class LeastSquares:
         self.count = 0
         self.shift: Tensor | None = None  # about the mean, so that the sums of squares lose no digits
 
-    def add(self, maps: Tensor, wanted: Tensor) -> None:
+    def add(self, maps: Tensor, targets: Tensor) -> None:
         """Take up what the convolution reads, (batch, in, height, width), and should give, (batch, out, ..)."""
         conv = self.conv
         assert not isinstance(conv.padding, str)
-        for x, y in zip(maps.split(16), wanted.split(16), strict=True):
+        for x, y in zip(maps.split(16), targets.split(16), strict=True):
             patches = F.unfold(x, conv.kernel_size, conv.dilation, conv.padding, conv.stride)
             rows = patches.transpose(1, 2).flatten(0, 1).unflatten(1, (conv.groups, -1)).transpose(0, 1)
             goals = y.flatten(2).transpose(1, 2).flatten(0, 1).unflatten(1, (conv.groups, -1)).transpose(0, 1)

@@ -42,11 +42,11 @@ def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> 
     answers = _shapes_of_answers(net, shape)
     refused: UnskipError | None = None
     for coupled in (True, False):
-        made = copy.deepcopy(net)
+        student = copy.deepcopy(net)
         try:
-            if not _Pruning(made, shape, keep, coupled).prune(ratio, round_to):
+            if not _Pruning(student, shape, keep, coupled).prune(ratio, round_to):
                 continue
-            left = _shapes_of_answers(made, shape)
+            answers_left = _shapes_of_answers(student, shape)
         except UnskipError as error:
             refused = refused or error
             continue
@@ -56,8 +56,8 @@ def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> 
                 "layers, blocks or stages that must keep theirs"
             )
             continue
-        assert left == answers, "what the network answers has kept its channels"
-        return made
+        assert answers_left == answers, "what the network answers has kept its channels"
+        return student
     if refused is not None:
         raise refused
     return None

@@ -47,16 +47,16 @@ def ranges_into_blocks(net: StagedNet) -> dict[str, Range]:
     return found
 
 
-def _follow(module: nn.Module, place: str, values: Range, found: dict[str, Range]) -> Range:
-    """What can leave a module that ``values`` enter; notes in ``found`` what enters the blocks on the way."""
+def _follow(module: nn.Module, place: str, values: Range, ranges: dict[str, Range]) -> Range:
+    """What can leave a module that ``values`` enter; notes in ``ranges`` what enters the blocks on the way."""
     if isinstance(module, Residual):
-        found[place] = values
-        _follow(module.body, f"{place}.body", values, found)
-        return _follow(module.activation, f"{place}.activation", ANY, found)
+        ranges[place] = values
+        _follow(module.body, f"{place}.body", values, ranges)
+        return _follow(module.activation, f"{place}.activation", ANY, ranges)
     if isinstance(module, nn.Sequential):
         for name, child in module._modules.items():
             assert child is not None
-            values = _follow(child, f"{place}.{name}".removeprefix("."), values, found)
+            values = _follow(child, f"{place}.{name}".removeprefix("."), values, ranges)
         return values
     if isinstance(module, nn.ReLU | nn.Hardtanh):
         bounds = unchanged_by(module)

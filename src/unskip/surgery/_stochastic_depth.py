@@ -44,12 +44,12 @@ def is_stochastic_depth(module: nn.Module) -> bool:
     twin = copy.deepcopy(module).train()
     with randomness_kept(), torch.device("cpu"), torch.no_grad():
         try:
-            made = torch.stack([twin(torch.ones(32, 8, 2, 2)) for _ in range(_TRIES)])
+            outputs = torch.stack([twin(torch.ones(32, 8, 2, 2)) for _ in range(_TRIES)])
         except Exception:  # a module of others that takes no such map
             return False
-    if made.shape != (_TRIES, 32, 8, 2, 2):
+    if outputs.shape != (_TRIES, 32, 8, 2, 2):
         return False
-    images = made.reshape(_TRIES * 32, -1)
+    images = outputs.reshape(_TRIES * 32, -1)
     dropped = (images == 0).all(dim=1)
     whole = (images == images[:, :1]).all()
     return bool(whole) and bool(dropped.any()) and not bool(dropped.all())

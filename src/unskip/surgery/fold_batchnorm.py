@@ -67,13 +67,13 @@ def _fold(places: list[Place], used: list[int]) -> None:
 
 def fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """A convolution that computes what the two do in eval mode, one after the other."""
-    made = fuse_conv_bn_eval(conv, norm)
-    assert made.bias is not None
-    made.bias.requires_grad_(made.weight.requires_grad)  # torch freezes the bias that it adds
-    return made
+    fused = fuse_conv_bn_eval(conv, norm)
+    assert fused.bias is not None
+    fused.bias.requires_grad_(fused.weight.requires_grad)  # torch freezes the bias that it adds
+    return fused
 
 
-def _computes_the_same(conv: nn.Conv2d, norm: nn.BatchNorm2d, made: nn.Conv2d) -> bool:
+def _computes_the_same(conv: nn.Conv2d, norm: nn.BatchNorm2d, fused: nn.Conv2d) -> bool:
     """Whether a convolution of another package's class still computes with the weights that it has been given."""
     if conv.weight.is_meta:
         return True
@@ -83,5 +83,5 @@ def _computes_the_same(conv: nn.Conv2d, norm: nn.BatchNorm2d, made: nn.Conv2d) -
     )
     images = images.sin().reshape(1, conv.in_channels, height, width)
     with torch.no_grad():
-        expected, found = norm(conv(images)), made(images)
-    return bool((found - expected).abs().max() <= 1e-3 * expected.abs().max())
+        expected, computed = norm(conv(images)), fused(images)
+    return bool((computed - expected).abs().max() <= 1e-3 * expected.abs().max())

@@ -97,14 +97,14 @@ def _best_padded(layers: Sequence[nn.Module], index: int, stride: int) -> nn.Con
     """The convolution with another stride, padded so that most images give a map as large as that of the pool."""
     conv = layers[index]
     assert isinstance(conv, nn.Conv2d)
-    wanted = _sizes(layers)
+    sizes = _sizes(layers)
     high, wide = _padding(conv)
 
     def agreement(more: int) -> tuple[int, int]:
         """How many sizes agree with more padding; of those with equally many, the nearest to the usual padding."""
         made = _with_stride(conv, stride, (high + more, wide + more))
         found = _sizes([*layers[:index], made, *layers[index + 1 : -1]])
-        return sum(one == other for one, other in zip(wanted, found, strict=True)), -abs(more)
+        return sum(one == other for one, other in zip(sizes, found, strict=True)), -abs(more)
 
     more = max(range(-min(high, wide), max(conv.kernel_size)), key=agreement)
     return _with_stride(conv, stride, (high + more, wide + more))

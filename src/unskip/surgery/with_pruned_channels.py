@@ -40,7 +40,7 @@ def with_pruned_channels(
     Needs Torch-Pruning: ``pip install 'unskip[prune]'``. Raises `UnskipError` without it, for a network that it cannot
     prune, such as one that reshapes channels by fixed numbers, and where no layer would lose a channel.
     """
-    made = pruned(net, ratio, round_to, keep)
-    if made is None:
+    student = pruned(net, ratio, round_to, keep)
+    if student is None:
         raise UnskipError(f"no layer loses a channel with ratio {ratio:g} and round_to {round_to}")
-    return made
+    return student

@@ -84,14 +84,14 @@ def _shortened(block: Residual) -> nn.Module:
     if len(units) < 2:
         return block
     own = _place_of_own_shortcut(block)
-    made = dict(entry)
+    layers = dict(entry)
     for index, unit in enumerate(units):
         shortcut = block.shortcut if index == own else nn.Identity().train(block.training)
         activation = _activation(unit.behind, block.training) if index < len(units) - 1 else block.activation
         residual = Residual(sequence(dict(unit.layers), block.training), shortcut, activation)
         residual.training = block.training
-        made[f"unit{index + 1}"] = residual
-    return sequence(made, block.training)
+        layers[f"unit{index + 1}"] = residual
+    return sequence(layers, block.training)
 
 
 def _cut(body: nn.Module) -> tuple[Layers, list[_Unit]]:
@@ -124,13 +124,13 @@ def _place_of_own_shortcut(block: Residual) -> int:
         with torch.no_grad():
             x = sequence(dict(entry))(torch.empty(1, first.in_channels, 33, 33, device="meta"))
             for index, unit in enumerate(units):
-                made = sequence(dict(unit.layers))(x)
-                if own is None and _fits(twin.shortcut, x, made):
+                output = sequence(dict(unit.layers))(x)
+                if own is None and _fits(twin.shortcut, x, output):
                     own = index
-                elif made.shape != x.shape:
+                elif output.shape != x.shape:
                     name = unit.layers[0][0]
-                    raise _CannotShortenError(f"its {name} {shape_change(x, made)}, which no identity can span")
-                x = sequence(dict(unit.behind))(made)
+                    raise _CannotShortenError(f"its {name} {shape_change(x, output)}, which no identity can span")
+                x = sequence(dict(unit.behind))(output)
     except (RuntimeError, ValueError) as error:
         raise _CannotShortenError(f"its layers do not run alone ({first_line(error)})") from error
     if own is None:
@@ -138,10 +138,10 @@ def _place_of_own_shortcut(block: Residual) -> int:
     return own
 
 
-def _fits(shortcut: nn.Module, x: Tensor, made: Tensor) -> bool:
-    """Whether a shortcut can span what makes ``made`` of ``x``."""
+def _fits(shortcut: nn.Module, x: Tensor, output: Tensor) -> bool:
+    """Whether a shortcut can span what makes ``output`` of ``x``."""
     try:
-        return bool(shortcut(x).shape == made.shape)
+        return bool(shortcut(x).shape == output.shape)
     except RuntimeError:  # a projection for other channels
         return False
 

@@ -105,13 +105,13 @@ def _without_dropout(holder: nn.Sequential) -> list[Place]:
     places = list(chain(holder))
     if len({(id(place.container), place.name) for place in places}) < len(places):
         raise CannotCarryError("its body runs a sequence of layers twice")
-    left = []
+    dropouts = []
     for place in places:
         if isinstance(place.layer, nn.Identity | _DropoutNd) or is_stochastic_depth(place.layer):
             place.remove()
         else:
-            left.append(place)
-    return left
+            dropouts.append(place)
+    return dropouts
 
 
 def _checked_convs(layers: Sequence[nn.Module]) -> list[nn.Conv2d]:

@@ -69,7 +69,7 @@ class Task(ABC):
             raise UnskipError(f"the task {self.name} has no labels to smooth; set `training.label_smoothing` to 0")
         return self
 
-    def mixed_labels(self, labels: Tensor, others: Tensor, share: float, answers: Answers) -> Tensor:
+    def mixed_labels(self, labels: Tensor, partners: Tensor, share: float, answers: Answers) -> Tensor:
         """The labels of images that are a ``share`` of one image and for the rest another; as they are without labels.
 
         labels, others: (batch,); ``answers``: of the network that is trained, to one image.

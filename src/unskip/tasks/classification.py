@@ -43,9 +43,9 @@ class Classification(Task):
         """Its labels smoothed; 0 leaves the task's own smoothing."""
         return replace(self, label_smoothing=smoothing) if smoothing else self
 
-    def mixed_labels(self, labels: Tensor, others: Tensor, share: float, answers: Answers) -> Tensor:
+    def mixed_labels(self, labels: Tensor, partners: Tensor, share: float, answers: Answers) -> Tensor:
         """(batch, classes): ``share`` of the one class, the rest of the other."""
-        mixed: Tensor = share * _shares(labels, answers) + (1 - share) * _shares(others, answers)
+        mixed: Tensor = share * _shares(labels, answers) + (1 - share) * _shares(partners, answers)
         return mixed
 
     def terms(

@@ -163,12 +163,14 @@ def _figures(all_likeness: Collection[_Likeness]) -> dict[str, float]:
 
 def _pairs(answers: Answers, expected: Answers) -> dict[str, tuple[Tensor, Tensor]]:
     """The tensors of two answers by their places; `UnskipError` where places or shapes differ."""
-    found, wanted = _tensors(answers), _tensors(expected)
-    shapes = [{place: tuple(tensor.shape) for place, tensor in tensors.items()} for tensors in (found, wanted)]
+    answered, teacher_tensors = _tensors(answers), _tensors(expected)
+    shapes = [
+        {place: tuple(tensor.shape) for place, tensor in tensors.items()} for tensors in (answered, teacher_tensors)
+    ]
     if shapes[0] != shapes[1]:
         said = [", ".join(f"{place} {shape}" for place, shape in sorted(side.items())) for side in shapes]
         raise UnskipError(f"the answers are {said[0]}, and the teacher's are {said[1]}; both must be alike to compare")
-    return {place: (found[place], wanted[place]) for place in wanted}
+    return {place: (answered[place], teacher_tensors[place]) for place in teacher_tensors}
 
 
 def _tensors(answers: Answers) -> dict[str, Tensor]:

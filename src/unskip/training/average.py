@@ -32,12 +32,12 @@ class AverageWeights:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The network has the averages meanwhile, and afterwards, bit by bit, what it had."""
-        kept = [tensor.clone() for tensor in self._now.values()]
+        trained = [tensor.clone() for tensor in self._now.values()]
         self.take()
         try:
             yield
         finally:
-            torch._foreach_copy_(list(self._now.values()), kept)
+            torch._foreach_copy_(list(self._now.values()), trained)
 
     def take(self) -> None:
         """Give the network the averages for good."""

@@ -166,18 +166,18 @@ def _and_more(names: Sequence[str]) -> str:
 def _first_constant(net: StagedNet, images: Tensor) -> str:
     """The first layer, in the order in which they run, that gives the same for all images."""
     twin = _without_chance(copy.deepcopy(net))
-    found: list[str] = []
+    constant_layers: list[str] = []
 
     def note(name: str, output: Any) -> None:
         if isinstance(output, Tensor) and len(output) == len(images) and not _differs(output.float()):
-            found.append(name)
+            constant_layers.append(name)
 
     for name, module in twin.named_modules():
         if name:
             module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
     with torch.no_grad():
         twin(images)
-    return found[0] if found else list(twin.part_names)[-1]
+    return constant_layers[0] if constant_layers else list(twin.part_names)[-1]
 
 
 @contextmanager

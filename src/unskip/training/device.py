@@ -40,18 +40,18 @@ def bf16_saves_time() -> bool:
         return False
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return bool(capabilities.get("amx_bf16"))
-    kept = cache_folder() / "bf16" / f"{digest(describe_environment())[:16]}.json"
+    file = cache_folder() / "bf16" / f"{digest(describe_environment())[:16]}.json"
     with contextlib.ExitStack() as meanwhile:
         with contextlib.suppress(OSError):  # a cache that cannot be written is none
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            meanwhile.enter_context(FileLock(kept.with_suffix(".lock")))  # who asks at the same time agrees
+            file.parent.mkdir(parents=True, exist_ok=True)
+            meanwhile.enter_context(FileLock(file.with_suffix(".lock")))  # who asks at the same time agrees
         with contextlib.suppress(OSError, UnskipError):
-            known = parse_json(kept.read_bytes(), str(kept))
-            if isinstance(known, float):
-                return known < _CLEARLY
+            share_known = parse_json(file.read_bytes(), str(file))
+            if isinstance(share_known, float):
+                return share_known < _CLEARLY
         share = _time_of_bf16()
         with contextlib.suppress(OSError):
-            write_json(kept, share)
+            write_json(file, share)
         return share < _CLEARLY
 
 

@@ -25,7 +25,7 @@ from unskip.training.checkpoint import Checkpoint
 from unskip.training.fit import TrainingBatches, fit
 from unskip.training.loaders import LoaderImages
 from unskip.training.monitor import Monitor, OnEpoch
-from unskip.training.prepared import PreparedTraining, prepare_training
+from unskip.training.prepared_training import PreparedTraining, prepare_training
 
 OnSnapshot = Callable[[int, StagedNet], object]
 """What takes the network that is trained, as it is after a number of epochs; it is trained on afterwards."""

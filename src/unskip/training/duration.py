@@ -21,7 +21,7 @@ from unskip.tasks import Task
 from unskip.training.device import random_as_it_was
 from unskip.training.fit import TrainingBatches
 from unskip.training.phase import running
-from unskip.training.prepared import PreparedTraining, prepare_training
+from unskip.training.prepared_training import PreparedTraining, prepare_training
 
 _LEAST, _MOST = 10, 50  # timed steps of a phase, where the time allows
 _SHARE = 0.01  # of a training that is spent on saying how long it will take
@@ -123,13 +123,13 @@ def _seconds(phase: Phase, batches: TrainingBatches, fabric: Fabric, settings: T
             _wait(fabric)
             times.append(time.perf_counter() - started)
             started = time.perf_counter()
-            kept = times[len(times) // 2 :]
+            late_times = times[len(times) // 2 :]
             spent = started - began
-            due = len(times) >= _LEAST and spent > _SHARE * steps * median(kept)
+            due = len(times) >= _LEAST and spent > _SHARE * steps * median(late_times)
             # One process decides, so that all take as many steps.
             if fabric.broadcast(due or spent > within or len(times) >= _MOST):
                 break
-    return sum(kept) / len(kept)
+    return sum(late_times) / len(late_times)
 
 
 def _endless(batches: TrainingBatches) -> Iterator[tuple[Tensor, Tensor]]:

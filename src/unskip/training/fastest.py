@@ -131,13 +131,13 @@ def decided(
     if batches is None or len(ways) == 1 or steps < _LEAST_STEPS or fabric.world_size > 1:
         return first
     images, labels = next(batches)
-    kept = cache_folder() / "steps" / f"{_key(settings, loss, images)}.json"
-    times = _read(kept, describe_numerics(first))
+    file = cache_folder() / "steps" / f"{_key(settings, loss, images)}.json"
+    times = _read(file, describe_numerics(first))
     if times is None:
         with random_as_it_was(fabric):
             times = _times(ways, loss, images, labels, fabric, steps)
         with contextlib.suppress(OSError):  # a cache that cannot be written is none
-            write_json(kept, times)
+            write_json(file, times)
     return _fastest(ways, times)
 
 
@@ -174,13 +174,13 @@ def _times(
         if not group or (compiled and times and steps * min(times.values()) < _LEAST_COMPILED):
             continue
         try:
-            found = [_in_turn(phase, group, images, labels, fabric) for phase in loss.phases]
+            seconds_of = [_in_turn(phase, group, images, labels, fabric) for phase in loss.phases]
         except UnskipError as error:
             if not times:
                 raise
             warnings.warn(f"the step is not compiled: {error}", stacklevel=2)
             continue
-        for way, *seconds in zip(group, *found, strict=True):
+        for way, *seconds in zip(group, *seconds_of, strict=True):
             mean = sum(each * share for each, share in zip(seconds, shares, strict=True)) / sum(shares)
             times[describe_numerics(way)] = mean
     return times

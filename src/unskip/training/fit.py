@@ -206,9 +206,9 @@ def _check_weights(loss: DistillationLoss, state: _State) -> None:
             raise _diverged(f"weights are no longer finite ({name})", state)
 
 
-def _diverged(what: str, state: _State) -> UnskipError:
+def _diverged(problem: str, state: _State) -> UnskipError:
     return UnskipError(
-        f"{what} in epoch {len(state.history) + 1}, by step {state.step}: the training diverged. What was saved before "
-        "is kept. Lower `training.optimizer.lr` or `training.schedule.max_lr`, set `training.clip_norm`, or set "
+        f"{problem} in epoch {len(state.history) + 1}, by step {state.step}: the training diverged. What was saved "
+        "before is kept. Lower `training.optimizer.lr` or `training.schedule.max_lr`, set `training.clip_norm`, or set "
         "`training.precision` to float32"
     )

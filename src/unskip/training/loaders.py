@@ -100,10 +100,10 @@ class LoaderImages:
 
     def train_images(self, count: int, seed: int) -> Tensor:
         """The images of the first batches, at least ``count`` where there are as many."""
-        seen: list[Tensor] = []
+        batches: list[Tensor] = []
         with torch.random.fork_rng():
             for images, _ in replace(self._batches, seed=seed).epoch(0):
-                seen.append(images)
-                if sum(map(len, seen)) >= count:
+                batches.append(images)
+                if sum(map(len, batches)) >= count:
                     break
-        return torch.cat(seen)
+        return torch.cat(batches)

@@ -49,12 +49,12 @@ class MixedBatches:
             yield images, self.task.mixed_labels(labels, labels.roll(1, dims=0), share, self.answers)
 
 
-def mixup(images: Tensor, others: Tensor, share: float) -> Tensor:
+def mixup(images: Tensor, partners: Tensor, share: float) -> Tensor:
     """``share`` of each image and the rest of another's. Both: (batch, channels, height, width)."""
-    return torch.lerp(others, images, share).contiguous(memory_format=_layout(images))
+    return torch.lerp(partners, images, share).contiguous(memory_format=_layout(images))
 
 
-def cutmix(images: Tensor, others: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, float]:
+def cutmix(images: Tensor, partners: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, float]:
     """Images with a rectangle of others in them, and the share of the pixels that are their own.
 
     The rectangle has about ``1 - share`` of the area and the image's proportions; its centre is anywhere, and what
@@ -66,7 +66,7 @@ def cutmix(images: Tensor, others: Tensor, share: float, random: np.random.Gener
     top, bottom = (round(min(max(edge, 0.0), 1.0) * height) for edge in (y - half, y + half))
     left, right = (round(min(max(edge, 0.0), 1.0) * width) for edge in (x - half, x + half))
     mixed = images.clone()
-    mixed[..., top:bottom, left:right] = others[..., top:bottom, left:right]
+    mixed[..., top:bottom, left:right] = partners[..., top:bottom, left:right]
     return mixed, 1 - (bottom - top) * (right - left) / (height * width)
 
 

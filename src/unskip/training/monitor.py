@@ -68,15 +68,15 @@ class Monitor:
         if self._events is not None:
             self._events.close()
 
-    def start(self, epochs: int, steps_per_epoch: int, done: int, history: list[dict[str, Any]]) -> None:
-        """A training begins, or goes on after ``done`` steps with the epochs of ``history``."""
+    def start(self, epochs: int, steps_per_epoch: int, steps_done: int, history: list[dict[str, Any]]) -> None:
+        """A training begins, or goes on after ``steps_done`` steps with the epochs of ``history``."""
         self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
-        self._bar.update(self._task, total=epochs * steps_per_epoch, completed=done)
-        if done:
-            whole = min(done // steps_per_epoch, epochs - 1)
+        self._bar.update(self._task, total=epochs * steps_per_epoch, completed=steps_done)
+        if steps_done:
+            whole = min(steps_done // steps_per_epoch, epochs - 1)
             self.console.print(
                 f"  {self.label}: going on in epoch {whole + 1}/{epochs}, "
-                f"{done - whole * steps_per_epoch} of {steps_per_epoch} steps of it done",
+                f"{steps_done - whole * steps_per_epoch} of {steps_per_epoch} steps of it done",
                 highlight=False,
             )
         if self.metrics is not None and self.metrics.exists():
@@ -92,13 +92,13 @@ class Monitor:
         """Whether the bar is due for new numbers; reading them waits for the device."""
         return not self._bar.disable and time.monotonic() - self._shown > 0.25
 
-    def step(self, done: int, images_per_second: float, terms: Mapping[str, float]) -> None:
-        """``done`` steps are made; the numbers are the last step's."""
+    def step(self, steps_done: int, images_per_second: float, terms: Mapping[str, float]) -> None:
+        """So many steps are done; the numbers are the last step's."""
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        epoch = min(done // self._steps_per_epoch + 1, self._epochs)
+        epoch = min(steps_done // self._steps_per_epoch + 1, self._epochs)
         self._bar.update(
             self._task,
-            completed=done,
+            completed=steps_done,
             description=f"  {self.label}  epoch {epoch}/{self._epochs}",
             detail=f"  {images_per_second:,.0f} images/s  {numbers}{self._score}",
         )

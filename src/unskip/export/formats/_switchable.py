@@ -45,11 +45,11 @@ def _choice(bodies: Sequence[onnx.GraphProto], place: int) -> Iterator[onnx.Node
 
 def _graph_of(nodes: Iterator[onnx.NodeProto], like: onnx.GraphProto) -> onnx.GraphProto:
     """A branch made of nodes, with the output type of another branch."""
-    made = list(nodes)
+    in_branch = list(nodes)
     output = onnx.ValueInfoProto()
     output.CopyFrom(like.output[0])
-    output.name = made[-1].output[0]
-    return helper.make_graph(made, f"otherwise.{like.name}", [], [output])
+    output.name = in_branch[-1].output[0]
+    return helper.make_graph(in_branch, f"otherwise.{like.name}", [], [output])
 
 
 def _body(graph: onnx.GraphProto, prefix: str, weights: dict[tuple[object, ...], TensorProto]) -> onnx.GraphProto:

@@ -90,9 +90,9 @@ def _of_constant(constant: NDArray[Any]) -> Range:
     return Range.of(constant.min(), constant.max())
 
 
-def _forgetting(steps: Sequence[_Step], kept: set[str]) -> list[_Step]:
+def _forgetting(steps: Sequence[_Step], names: set[str]) -> list[_Step]:
     """The steps, each with what no later one reads."""
-    later, result = set(kept), []
+    later, result = set(names), []
     for step in reversed(steps):
         last = tuple({*step.reads, step.gives} - later)
         later |= {*step.reads, step.gives}

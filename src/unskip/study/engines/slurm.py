@@ -79,7 +79,7 @@ class Slurm(Engine):
 
     def found_again(self, tasks: Iterable[Task]) -> list[Task]:
         """Those whose jobs wait or run."""
-        found = []
+        tasks_left = []
         for task in tasks:
             with suppress(OSError, ValueError, KeyError):
                 number = str(json.loads(_note(task).read_text(encoding="utf-8"))["job"])
@@ -87,8 +87,8 @@ class Slurm(Engine):
                 job = executor.job_class(folder=executor.folder, job_id=number)
                 if not job.done(force_check=True) and job.state not in ("UNKNOWN", "NO PROCESS AND NO RESULT"):
                     self._running[number] = task, job
-                    found.append(task)
-        return found
+                    tasks_left.append(task)
+        return tasks_left
 
     def _executor(self, task: Task) -> Any:
         folder = task.log.parent / "jobs"

@@ -18,7 +18,7 @@ from unskip.methods import Method, method_from
 from unskip.methods.ce import CE
 from unskip.nets import StagedNet, num_kept_additions, unknown_shortcuts
 from unskip.recipe import Recipe, TrainingRecipe, digest
-from unskip.requested import batches_seed, check_image_size, check_nets, requested_student, requested_teacher
+from unskip.recipe_nets import batches_seed, check_image_size, check_nets, requested_student, requested_teacher
 from unskip.run_folder import RunFolder, check_run_folder
 from unskip.surgery import residual_blocks
 from unskip.tasks import make_task
@@ -161,7 +161,7 @@ def planned_trainings(
     asks = sum(_at_most(job, data) for job, _ in left) >= unless_shorter
     task = make_task(**dict(recipe.task))
     plan = []
-    for job, done in left:
+    for job, share_done in left:
         net = job.student if job.teacher is None else job.method.student_of(job.teacher, job.student)
         steps = job.settings.epochs * len(data.train_batches(job.settings.batch_size, 0))
         seconds: float | None = None
@@ -176,8 +176,8 @@ def planned_trainings(
                 seed=batches_seed(recipe, job.label),
                 within=within,
             )
-            seconds = (1 - done) * whole.seconds
-        plan.append(PlannedTraining(job.label, net, job.settings, steps, done, seconds))
+            seconds = (1 - share_done) * whole.seconds
+        plan.append(PlannedTraining(job.label, net, job.settings, steps, share_done, seconds))
     return plan
 
 

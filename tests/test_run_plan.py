@@ -5,10 +5,10 @@ import torch
 from rich.console import Console
 
 from unskip import run
-from unskip.planned import planned_run, planned_trainings, total_seconds
 from unskip.recipe import recipe_from
 from unskip.run import run_recipe
 from unskip.run_folder import RunFolder
+from unskip.run_plan import planned_run, planned_trainings, total_seconds
 
 SMALL = {
     "data": {"name": "digits", "limit": 200, "test_limit": 100},

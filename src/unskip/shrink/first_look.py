@@ -15,10 +15,10 @@ from unskip.evaluation import evaluate
 from unskip.inputs import file_hash
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, digest
-from unskip.requested import check_image_size, requested_teacher
+from unskip.recipe_nets import check_image_size, requested_teacher
 from unskip.search import BudgetAnswer
 from unskip.shrink.lengths import PRESETS, Length, length_for
-from unskip.shrink.request import Request
+from unskip.shrink.shrink_request import Request
 from unskip.shrink.trainings import seconds_per_teacher_step, train_teacher
 from unskip.tasks import Score, Task, make_task
 from unskip.teacher_check import load_images, look_at_teacher
@@ -31,7 +31,7 @@ _FEWEST_BATCHES = 4  # in an epoch
 
 
 @dataclass(frozen=True)
-class Looked:
+class FirstLook:
     """What there is to begin with: the request's ``recipe`` with the teacher's weights, and an evaluation's seconds.
 
     The recipe says how images are normalised, and of which size they are. ``inputs`` is a hash of the images and of the
@@ -66,7 +66,7 @@ def look(
     search: Callable[[StagedNet, tuple[int, int, int]], BudgetAnswer],
     console: Console,
     say: Callable[[str], None],
-) -> Looked:
+) -> FirstLook:
     """Read the images, and load or train the teacher and evaluate it.
 
     Without weights it is trained and kept in ``file``, or stays as it is made where that is None, and where ``search``
@@ -82,13 +82,13 @@ def look(
     check_image_size(recipe, data)
     task = make_task(**dict(recipe.task))
     teacher = requested_teacher(recipe, data)
-    wanted = recipe.teacher
+    section = recipe.teacher
     trained, answer = True, None
-    if wanted.weights is not None:
-        load_weights(teacher, Path(wanted.weights))
+    if section.weights is not None:
+        load_weights(teacher, Path(section.weights))
     else:
-        if wanted.initial_weights is not None:
-            load_initial_weights(teacher, Path(wanted.initial_weights))
+        if section.initial_weights is not None:
+            load_initial_weights(teacher, Path(section.initial_weights))
         if file is None or not file.is_file():
             answer = search(teacher, data.image_shape)
         trained = file is not None and (answer is None or answer.fits)
@@ -108,7 +108,7 @@ def look(
     sized = recipe.data.model_copy(update={"image_size": data.image_shape[1:]})
     recipe = recipe.model_copy(update={"teacher": given, "data": sized})
     inputs = digest([data.fingerprint, recipe.teacher.weights and file_hash(recipe.teacher.weights)])
-    return Looked(recipe, data, task.with_teacher(teacher), teacher.cpu(), score, seconds, inputs, trained, answer)
+    return FirstLook(recipe, data, task.with_teacher(teacher), teacher.cpu(), score, seconds, inputs, trained, answer)
 
 
 def _printed_to(console: Console) -> Callable[[str], None]:

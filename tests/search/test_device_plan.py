@@ -5,7 +5,7 @@ import torch
 
 from search.known import DEVICE, Compiler, estimated
 from unskip import UnskipError, make_net
-from unskip.search import plan_for_device, removal_groups, whole
+from unskip.search import device_plan, plan_for_device, removal_groups
 from unskip.search.students import StudentSearch
 
 SHAPE = (3, 64, 64)
@@ -25,7 +25,7 @@ def students():
 
 @pytest.fixture
 def counted_once(students, monkeypatch):
-    monkeypatch.setattr(whole, "StudentSearch", lambda *given, **more: students)
+    monkeypatch.setattr(device_plan, "StudentSearch", lambda *given, **more: students)
 
 
 def stages(edits):
@@ -34,12 +34,12 @@ def stages(edits):
 
 
 def test_groups_are_the_stages_all_the_stem_and_both(counted_once, monkeypatch):
-    monkeypatch.setattr(whole, "compile_all", Compiler(lambda edits, device: estimated(100)))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(lambda edits, device: estimated(100)))
     assert [str(each.student) for each in removal_groups(net(), SHAPE, DEVICE)] == NAMES
 
 
 def test_a_network_without_shortcuts_has_its_stem(monkeypatch):
-    monkeypatch.setattr(whole, "compile_all", Compiler(lambda edits, device: estimated(100)))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(lambda edits, device: estimated(100)))
     with torch.device("meta"):
         plain = make_net("vgg11-cifar")
     assert [str(each.student) for each in removal_groups(plain, (3, 32, 32), DEVICE)] == ["as it is"]
@@ -51,7 +51,7 @@ def test_a_plan_keeps_what_no_smaller_change_beats(counted_once, monkeypatch):
     def cost(edits, device):
         return estimated(500 if "with_lean_stem" in edits and "stage1" in stages(edits) else 1000)
 
-    monkeypatch.setattr(whole, "compile_all", Compiler(cost))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(cost))
     plan = plan_for_device(net(), SHAPE, DEVICE, compiles=40)
     assert [str(line.student) for line in plan.lines] == [
         "as it is",
@@ -69,7 +69,7 @@ def test_shortcuts_that_cost_next_to_nothing_are_named(counted_once, monkeypatch
     def cost(edits, device):
         return estimated(1000 - 100 * ("stage1" in stages(edits)) - 3 * len(stages(edits)))
 
-    monkeypatch.setattr(whole, "compile_all", Compiler(cost))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(cost))
     plan = plan_for_device(net(), SHAPE, DEVICE, compiles=40)
     best = plan.best("cycles")
     assert str(best.student) == "plain"
@@ -78,7 +78,7 @@ def test_shortcuts_that_cost_next_to_nothing_are_named(counted_once, monkeypatch
 
 def test_corners_are_compiled_whatever_a_forecast_says(counted_once, monkeypatch):
     compiler = Compiler(lambda edits, device: estimated(1000))
-    monkeypatch.setattr(whole, "compile_all", compiler)
+    monkeypatch.setattr(device_plan, "compile_all", compiler)
     plan = plan_for_device(net(), SHAPE, DEVICE, compiles=1)
     asked = [tuple(name for name, _ in spec.edits) for spec in compiler.asked]
     assert asked == [(), ("without_shortcuts",), ("with_lean_stem",), ("with_lean_stem", "without_shortcuts")]
@@ -91,9 +91,9 @@ def test_what_cannot_be_compiled_is_said(counted_once, monkeypatch):
     def cost(edits, device):
         return UnskipError("it was killed") if "with_lean_stem" in edits else estimated(1000)
 
-    monkeypatch.setattr(whole, "compile_all", Compiler(cost))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(cost))
     plan = plan_for_device(net(), SHAPE, DEVICE, compiles=3)
     assert plan.refused == {"lean stem": "it was killed", "lean stem, plain": "it was killed"}
-    monkeypatch.setattr(whole, "compile_all", Compiler(lambda edits, device: UnskipError("no such operation")))
+    monkeypatch.setattr(device_plan, "compile_all", Compiler(lambda edits, device: UnskipError("no such operation")))
     with pytest.raises(UnskipError, match="no such operation"):
         plan_for_device(net(), SHAPE, DEVICE)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from unskip.data import kept as module
-from unskip.data.kept import KeptPixels
+from unskip.data import kept_pixels as module
+from unskip.data.kept_pixels import KeptPixels
 
 IMAGE = np.full((2, 3, 3), 7, np.uint8)
 

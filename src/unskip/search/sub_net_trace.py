@@ -16,7 +16,7 @@ from unskip.dataflow.shortcuts import bypass_of
 from unskip.surgery import residual_blocks
 
 
-class Traced:
+class SubNetTrace:
     """One trace of a network that answers for all its sub-nets and partly plain forms, none of which is built.
 
     ``places`` are those of its shortcuts, in order. Raises `UnskipError` when torch.fx cannot trace the network or an

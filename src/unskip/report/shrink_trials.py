@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from unskip.records import About, Figure, Rung, Shrink, Trial
 from unskip.report.drawings import Drawn
 from unskip.report.pareto import Point, pareto_plot
-from unskip.report.table import DASH, Entry, Line, Table, build
+from unskip.report.table import DASH, Entry, RowContent, Table, build
 from unskip.units import byte_unit, count_unit, percent, writer
 
 _TEACHER, _WINNER, _TRIAL = 0, 1, 2  # numbers of colours
@@ -25,9 +25,9 @@ def tried_table(record: Shrink) -> Table:
     """Every trial under its number, with what it costs on the target and its score after every rung."""
     trials, winner = ordered(record), record.winning_trial
     measures = {name: record.measures[name] for name in record.most}
-    lines = [Line("teacher", record.net, record.teacher.figures)]
+    lines = [RowContent("teacher", record.net, record.teacher.figures)]
     lines += [
-        Line(
+        RowContent(
             f"{number}: {trial.words}",
             "; ".join(filter(None, (trial.method, trial.dropped))),
             trial.figures,
@@ -65,11 +65,11 @@ def length_of(rung: Rung) -> str:
 
 def reasons(record: Shrink) -> dict[str, list[int]]:
     """Why trials were dropped, with their numbers."""
-    found: dict[str, list[int]] = {}
+    by_reason: dict[str, list[int]] = {}
     for number, trial in enumerate(ordered(record), 1):
         if trial.dropped:
-            found.setdefault(trial.dropped, []).append(number)
-    return found
+            by_reason.setdefault(trial.dropped, []).append(number)
+    return by_reason
 
 
 def tried_drawings(record: Shrink) -> list[Drawn]:
@@ -88,12 +88,12 @@ def tried_drawings(record: Shrink) -> list[Drawn]:
             for number, trial in enumerate(ordered(record), 1)
             if trial is not record.winning_trial and trial.score is not None
         ]
-        known = [(label, score, figure, color) for color, (label, (score, figure)) in enumerate(ends.items())]
-        known += [(label, score, figure, _TRIAL) for label, score, figure in drawn if score is not None]
-        known = [each for each in known if each[2].value is not None]
-        if len(known) < 2 or all(color == _TRIAL for *_, color in known):
+        drawable = [(label, score, figure, color) for color, (label, (score, figure)) in enumerate(ends.items())]
+        drawable += [(label, score, figure, _TRIAL) for label, score, figure in drawn if score is not None]
+        drawable = [each for each in drawable if each[2].value is not None]
+        if len(drawable) < 2 or all(color == _TRIAL for *_, color in drawable):
             continue
-        unit, size = _scale(about, [most, *(figure.value or 0 for *_, figure, _ in known)])
+        unit, size = _scale(about, [most, *(figure.value or 0 for *_, figure, _ in drawable)])
         points = [
             Point(
                 label,
@@ -103,7 +103,7 @@ def tried_drawings(record: Shrink) -> list[Drawn]:
                 None if figure.low is None or figure.high is None else (figure.low / size, figure.high / size),
                 short=color == _TRIAL,
             )
-            for label, score, figure, color in known
+            for label, score, figure, color in drawable
         ]
         cost = ", ".join(filter(None, (about.title, unit)))
         drawings.append(Drawn(about.title, pareto_plot(points, title, cost, f"tried-{name}", limit=most / size)))
@@ -118,7 +118,7 @@ def _scale(about: About, values: list[float]) -> tuple[str, float]:
 
 
 @dataclass(frozen=True)
-class Further:
+class FurtherTrial:
     """A trial that costs less than the winner's, or scored more after as long a training.
 
     ``cost`` and ``winners`` are what is limited and what it saves the most of, as they are written, ``share`` the one
@@ -141,7 +141,7 @@ class Further:
         return self.share < _CHEAPER
 
 
-def steps_further(record: Shrink) -> list[Further]:
+def steps_further(record: Shrink) -> list[FurtherTrial]:
     """What it would cost to go further, step by step to the cheapest; at most six."""
     winner = record.winning_trial
     if winner is None:
@@ -152,7 +152,7 @@ def steps_further(record: Shrink) -> list[Further]:
     return sorted(worth, key=lambda step: -step.share)[:_MOST_FURTHER]
 
 
-def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> Further | None:
+def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> FurtherTrial | None:
     """A trial beside the winner's; None where they have no limited figure in common."""
     shares = {}
     for name in record.most:
@@ -168,4 +168,4 @@ def _step(record: Shrink, winner: Trial, number: int, trial: Trial) -> Further |
     both = list(zip(trial.rungs, winner.rungs, strict=False))
     rung, difference = (both[-1][0], both[-1][0].score - both[-1][1].score) if both else (None, 0.0)
     winners = f"{write(own)} {unit}".strip()
-    return Further(number, trial.words, about.title, write(value), winners, share, rung, difference)
+    return FurtherTrial(number, trial.words, about.title, write(value), winners, share, rung, difference)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unskip import forecast, make_net
 from unskip.dataflow import device_named, estimated_cost
 from unskip.nets.depth import block_names
-from unskip.search.traced import Traced
+from unskip.search.sub_net_trace import SubNetTrace
 from unskip.surgery import at_depth, residual_blocks, without_shortcuts
 
 
@@ -38,7 +38,7 @@ def test_a_peak_is_that_of_the_network_built(name, options, side, data):
     removed = data.draw(st.sets(st.sampled_from(places))) if places else set()
     plain = without_shortcuts(net, only=sorted(removed)) if removed else net
     built = at_depth(plain, blocks=depth)
-    traced = Traced(net, shape)
+    traced = SubNetTrace(net, shape)
     assert 4 * traced.peak(removed, left_out) == forecast(built, shape).peak_bytes
     device = device_named("ethos-u65-256")
     assert traced.cost(device, removed, left_out) == estimated_cost(built, shape, device)
@@ -47,4 +47,4 @@ def test_a_peak_is_that_of_the_network_built(name, options, side, data):
 @given(net=nets())
 @settings(max_examples=10)
 def test_without_edits_it_is_the_forecast(net):
-    assert 4 * Traced(net, (3, 8, 8)).peak() == forecast(net, (3, 8, 8)).peak_bytes
+    assert 4 * SubNetTrace(net, (3, 8, 8)).peak() == forecast(net, (3, 8, 8)).peak_bytes

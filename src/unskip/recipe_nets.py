@@ -41,12 +41,12 @@ def requested_student(recipe: Recipe, data: Data, teacher: StagedNet) -> StagedN
 
     Raises `UnskipError` for weights that do not fit it.
     """
-    wanted = recipe.student
-    if wanted.init == "teacher":
-        return edited(copy.deepcopy(teacher), edit_pairs(wanted.edits), seed=seed_for(recipe, "student"))
+    section = recipe.student
+    if section.init == "teacher":
+        return edited(copy.deepcopy(teacher), edit_pairs(section.edits), seed=seed_for(recipe, "student"))
     student = build(spec_for_data(student_spec(recipe), data), seed=seed_for(recipe, "student"))
-    if wanted.initial_weights is not None:
-        load_initial_weights(student, Path(wanted.initial_weights))
+    if section.initial_weights is not None:
+        load_initial_weights(student, Path(section.initial_weights))
     return student
 
 
