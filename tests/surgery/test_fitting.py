@@ -12,6 +12,7 @@ from unskip.edits import fit_without_shortcuts, with_fading_shortcuts, without_s
 from unskip.nets import staged
 from unskip.nets.staged_net import Residual, StagedNet, plain_block
 from unskip.surgery import residual_blocks
+from unskip.surgery._carrying import telling_channels
 from unskip.surgery._fitting import RIDGES, SHARES
 
 RESNET = {"width": 4, "num_classes": 3}
@@ -100,6 +101,32 @@ def test_a_body_that_adds_nothing_is_carried_through_exactly():
     net = one_block(nn.Sequential(*conv_bn(3, 3), nn.ReLU(), *conv_bn(3, 3)))
     net.stage1[0].body[3].weight.data.zero_()
     assert fit_without_shortcuts(net, images(32).split(8)).unexplained["stage1.0"] < 1e-4
+
+
+def test_a_narrow_body_carries_the_channels_from_which_the_others_follow():
+    """Of six channels four are mixtures of two: a body with room for two can hand all of them on."""
+    net = one_block(nn.Sequential(*conv_bn(6, 2, 1), nn.ReLU(), *conv_bn(2, 2), nn.ReLU(), *conv_bn(2, 6, 1)), 6)
+    mixtures = nn.Conv2d(3, 6, 1, bias=False)
+    rows = torch.tensor([[0.5, 0, 0.5], [0, 0, 1], [0.2, 0, 0.1], [1, 0, 0], [0.1, 0, 0.9], [0.3, 0, 0.3]])
+    mixtures.weight.data.copy_(rows[:, :, None, None])
+    net.stem = nn.Sequential(nn.ReLU(), mixtures)
+    net.stage1[0].body[7].weight.data.zero_()
+    assert fit_without_shortcuts(net, images(32).split(8)).unexplained["stage1.0"] < 1e-3
+
+
+def test_each_channel_that_is_carried_explains_most_of_what_those_before_left():
+    """Against regressions of all channels on the chosen ones and one more."""
+    maps = torch.randn(8, 7, 5, 5) @ torch.randn(5, 5)
+    maps = torch.einsum("oi,nihw->nohw", torch.randn(7, 7), maps)
+    rows = maps.transpose(0, 1).flatten(1).double()
+    rows = rows - rows.mean(1, keepdim=True)
+    chosen = telling_channels(maps, 4)
+    for count, channel in enumerate(chosen):
+        missed = []
+        for other in range(7):
+            basis = rows[[*chosen[:count], other]].T
+            missed.append(float((rows.T - basis @ torch.linalg.lstsq(basis, rows.T).solution).square().sum()))
+        assert missed[channel] == pytest.approx(min(missed), rel=1e-6)
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.SiLU(), nn.Hardswish()])

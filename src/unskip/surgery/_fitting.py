@@ -4,47 +4,45 @@ A block that was trained with its shortcut mostly hands its input on: in a train
 the variance that the shortcut brings. A plain body with its own weights has lost that, and training has to find it
 again through dozens of layers. A plain body of the same shape can hold most of it:
 
-- *Carry.* Every convolution of the body but the last hands its input on, by a Dirac kernel, and adds ``share`` of what
-  it did: ``delta + share W``. Where it has more output channels than carry, the ones that matter least carry and the
-  others stay. Where the activation behind it would cut what is carried, a bias and a scale move it out of its way.
+- *Carry.* Every convolution of the body but the last hands its input on, by a Dirac kernel, in the output channels that
+  matter least, at most in ``room`` of them, which add ``share`` of what they did: ``delta + share W``. The others do
+  what they did. Where there are more channels to carry, those are from which the rest follows best by linear
+  regression: half of a ResNet-20's say nearly all. Where the activation behind it would cut what is carried, a bias and
+  a scale move it out of its way.
 - *Fit.* The last convolution is solved for, by ridge regression on the maps of a few hundred images, so that the body
   without the shortcut answers ``body(x) + shortcut(x)``, in front of the block's activation. No label is read.
 - *In order.* Blocks are fitted from the first to the last on what the plain net hands them, towards what the network
   itself has there, so that each corrects a part of what the ones before it missed (as He, Zhang and Sun reconstruct
   pruned layers, "Channel Pruning for Accelerating Very Deep Neural Networks", 2017).
 
-``share`` and the strength of the ridge are chosen for every block by its error on a quarter of the images that was not
-fitted. The result has the layers of :func:`unskip.surgery.without_shortcuts`, with other weights and statistics.
-`without_shortcuts_exactly` needs no fit, and a wider body: here nothing is wider, and something is lost.
+``room``, ``share`` and the strength of the ridge are chosen for every block by its error on a quarter of the images,
+which was not fitted. The result has the layers of :func:`unskip.surgery.without_shortcuts`, with other weights and
+statistics. `without_shortcuts_exactly` needs no fit, and a wider body: here nothing is wider, and something is lost.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from unskip.errors import UnskipError
 from unskip.nets.fading import FadingResidual
 from unskip.nets.plain_modules import staged
 from unskip.nets.staged_net import Joining, Residual, StagedNet
 from unskip.surgery._blocks import chosen_blocks
+from unskip.surgery._carrying import Convolution, carry, inputs_of, places_to_carry, write
 from unskip.surgery._least_squares import LeastSquares
-from unskip.surgery._ranges import unchanged_by
 from unskip.surgery._series import Layer, in_series
-from unskip.surgery.fold_batchnorm import fused
 from unskip.surgery.without_shortcuts import without_shortcuts
 
-SHARES = (0.0, 0.1, 0.3)
+ROOMS = (0.5, 0.75, 1.0)
+SHARES = (0.0, 0.3, 1.0, 3.0)
 RIDGES = (1e-4, 1e-2)
-_LINEAR_FROM = 3.0  # SiLU, GELU and Hardswish hand on what is larger, nearly or wholly
 
 
 class _CannotFitError(Exception):
@@ -136,27 +134,36 @@ def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets:
     """
     *before, last = _convolutions(body)
     start = copy.deepcopy(body.state_dict())
-    best: tuple[float, dict[str, Tensor]] | None = None
     goals = [activation(target.clone()) for target in targets[count:]]
-    for share in SHARES:
+    best: list[tuple[float, dict[str, Tensor]]] = []
+
+    def attempt(room: float, share: float) -> float:
         body.load_state_dict(start)
         carried = list(range(before[0].conv.in_channels)) if before else []
         for conv, after in pairwise([*before, last]):
-            carried = _carry(body, conv, after.conv, carried, share, maps_in)
-        features = _inputs(body, last.conv, maps_in)
+            carried = carry(body, conv, after.conv, carried, room, share, maps_in)
+        features = inputs_of(body, last.conv, maps_in)
         equations = LeastSquares(last.conv, intercept=last.norm is not None or last.conv.bias is not None)
         for maps, target in zip(features[:count], targets[:count], strict=True):
             equations.add(maps, target)
+        errors = []
         for ridge in RIDGES:
-            _write(last.conv, last.norm, *equations.solved(ridge), features)
-            error = _unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals)
-            if best is None or error < best[0]:
-                best = error, copy.deepcopy(body.state_dict())
-        if not before:
-            break
-    assert best is not None
-    body.load_state_dict(best[1])
-    return best[0]
+            write(last.conv, last.norm, *equations.solved(ridge), features)
+            errors.append(_unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals))
+            if not best or errors[-1] < best[0][0]:
+                best[:] = [(errors[-1], copy.deepcopy(body.state_dict()))]
+        return min(errors)
+
+    if before and any(places_to_carry(each.conv, ROOMS[0]) < before[0].conv.in_channels for each in before):
+        room = min(ROOMS, key=lambda room: attempt(room, SHARES[0]))
+    else:
+        room = ROOMS[0]
+        attempt(room, SHARES[0])
+    for share in SHARES[1:] if before else ():
+        attempt(room, share)
+    ((error, state),) = best
+    body.load_state_dict(state)
+    return error
 
 
 def _unexplained(answers: Sequence[Tensor], goals: Sequence[Tensor]) -> float:
@@ -166,16 +173,7 @@ def _unexplained(answers: Sequence[Tensor], goals: Sequence[Tensor]) -> float:
     return float((answer - goal).square().mean((0, 2, 3)).sum() / variance.clamp_min(torch.finfo(goal.dtype).tiny))
 
 
-@dataclass(frozen=True)
-class _Convolution:
-    """A convolution of a body and what is right behind it."""
-
-    conv: nn.Conv2d
-    norm: nn.BatchNorm2d | None
-    activation: nn.Module | None
-
-
-def _convolutions(body: nn.Module) -> list[_Convolution]:
+def _convolutions(body: nn.Module) -> list[Convolution]:
     """The convolutions that everything in a body passes, the last with nothing but a BatchNorm behind it."""
     layers = [each.module for each in in_series(body) if isinstance(each, Layer)]
     layers = [layer for layer in layers if not isinstance(layer, nn.Identity | nn.Dropout | nn.Dropout2d)]
@@ -188,7 +186,7 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
         assert norm is None or isinstance(norm, nn.BatchNorm2d)
         if norm is not None and not (norm.affine and norm.track_running_stats):
             raise _CannotFitError("a BatchNorm of its body has no weights or no statistics")
-        convolutions.append(_Convolution(layer, norm, behind[0] if behind else None))
+        convolutions.append(Convolution(layer, norm, behind[0] if behind else None))
     if not convolutions or convolutions[-1].activation is not None:
         raise _CannotFitError("its body does not end with a convolution, or with one and a BatchNorm")
     for conv in (each.conv for each in convolutions[:-1]):
@@ -200,97 +198,3 @@ def _convolutions(body: nn.Module) -> list[_Convolution]:
     if isinstance(last.padding, str) or last.padding_mode != "zeros":
         raise _CannotFitError(f"its last convolution pads in another way than with zeros: {last}")
     return convolutions
-
-
-@contextmanager
-def _listening(conv: nn.Conv2d, hear: Callable[[Tensor, Tensor], None]) -> Iterator[None]:
-    def hook(_: nn.Module, inputs: tuple[Any, ...], answers: Tensor) -> None:
-        hear(inputs[0], answers)
-
-    handle: RemovableHandle = conv.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _inputs(body: nn.Module, conv: nn.Conv2d, maps_in: Sequence[Tensor]) -> list[Tensor]:
-    """What a convolution of a body reads, batch by batch."""
-    heard: list[Tensor] = []
-    with _listening(conv, lambda x, _: heard.append(x.clone())):  # the next layer may work in place
-        for x in maps_in:
-            body(x.clone())
-    return heard
-
-
-def _carry(
-    body: nn.Module,
-    convolution: _Convolution,
-    after: nn.Conv2d,
-    carried: list[int],
-    share: float,
-    maps_in: Sequence[Tensor],
-) -> list[int]:
-    """Let a convolution hand on the channels ``carried`` of its input; returns the channels of its output that do."""
-    conv, norm = convolution.conv, convolution.norm
-    maps = _inputs(body, conv, maps_in)
-    both = conv if norm is None else fused(conv, norm)
-    weight = both.weight.detach().clone()
-    bias = weight.new_zeros(len(weight)) if both.bias is None else both.bias.detach().clone()
-    if conv.groups > 1:
-        carriers = carried
-    elif conv.out_channels <= len(carried):
-        carriers = list(range(conv.out_channels))
-    else:
-        carriers = sorted(_least_important(body, after, maps_in)[: len(carried)])
-    moved = conv.bias is not None or norm is not None
-    scale, offset = _into_reach(torch.cat([x[:, carried] for x in maps]), convolution.activation if moved else None)
-    row, column = (size // 2 for size in conv.kernel_size)
-    weight[carriers] *= share
-    bias[carriers] = share * bias[carriers] + offset[: len(carriers)]
-    for target, source, factor in zip(carriers, carried, scale, strict=False):
-        weight[target, 0 if conv.groups > 1 else source, row, column] += factor
-    _write(conv, norm, weight, bias, maps)
-    return carriers
-
-
-def _write(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, bias: Tensor, maps: Sequence[Tensor]) -> None:
-    """Let a convolution and its BatchNorm compute with this kernel and bias, the statistics being those of ``maps``."""
-    conv.weight.copy_(weight)
-    if norm is None:
-        if conv.bias is not None:
-            conv.bias.copy_(bias)
-        return
-    if conv.bias is not None:
-        conv.bias.zero_()
-    made = torch.cat([conv(x) for x in maps])
-    mean, variance = made.mean((0, 2, 3)), made.var((0, 2, 3), unbiased=False)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    # A channel that is nearly constant must not be blown up by BatchNorm once it varies.
-    norm.running_var.copy_(variance.clamp_min(1e-3 * variance.mean().clamp_min(norm.eps)))
-    norm.running_mean.copy_(mean)
-    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
-    norm.bias.copy_(mean + bias)
-
-
-def _least_important(body: nn.Module, after: nn.Conv2d, maps_in: Sequence[Tensor]) -> list[int]:
-    """The channels that the next convolution reads, those first that move its sums least."""
-    maps = torch.cat(_inputs(body, after, maps_in))
-    kernels = after.weight.square().sum((2, 3))
-    kernels = kernels[:, 0] if after.groups > 1 else kernels.sum(0)
-    return [int(place) for place in (kernels * maps.var((0, 2, 3))).argsort()]
-
-
-def _into_reach(maps: Tensor, activation: nn.Module | None) -> tuple[Tensor, Tensor]:
-    """The scale and the offset of each channel that take it to where an activation hands it on as it is."""
-    count = maps.shape[1]
-    one, zero = maps.new_ones(count), maps.new_zeros(count)
-    if activation is None:
-        return one, zero
-    low, high = maps.amin((0, 2, 3)), maps.amax((0, 2, 3))
-    reach = unchanged_by(activation)
-    floor, ceiling = (_LINEAR_FROM, float("inf")) if reach is None else reach
-    scale = ((ceiling - floor) / (high - low).clamp_min(1e-6)).clamp_max(1.0)
-    offset = (floor - scale * low).clamp_min(0.0) if floor > -float("inf") else zero
-    return scale, offset
