@@ -66,7 +66,7 @@ def main() -> None:
             fitted = fit_without_shortcuts(net, images.split(BATCH))
             seconds = time.perf_counter() - started
             errors = sorted(100 * error for error in fitted.unexplained.values())
-            left = f", {len(fitted.left)} left: {next(iter(fitted.left.values()))}" if fitted.left else ""
+            left = f", {len(fitted.unfitted)} left: {next(iter(fitted.unfitted.values()))}" if fitted.unfitted else ""
             print(
                 f"fitted on {len(images)} images, seed {seed}: {accuracy(fitted.net, data, arguments.answers):.2f} "
                 f"({len(errors)} blocks, which miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance{left}; "

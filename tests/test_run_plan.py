@@ -67,7 +67,9 @@ def test_an_interrupted_training_has_the_rest_left(quiet, tmp_path):
     folder.checkpoint("fade_kd").touch()
     folder.metrics.write_text('{"net": "teacher", "epoch": 1}\n{"net": "fade_kd", "epoch": 1}\n')
     data = planned_run(recipe, quiet).data
-    done = {training.label: training.done for training in planned_trainings(recipe, data, folder, unless_shorter=60.0)}
+    done = {
+        training.label: training.share_done for training in planned_trainings(recipe, data, folder, unless_shorter=60.0)
+    }
     assert done == {"teacher": 0.0, "fade_kd": 0.5}
 
 

@@ -41,7 +41,7 @@ class PlannedTraining:
     net: StagedNet
     settings: TrainingRecipe
     steps: int
-    done: float
+    share_done: float
     seconds: float | None
 
     @property

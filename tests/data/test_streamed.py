@@ -131,8 +131,8 @@ def test_what_was_kept_gives_the_same_pixels(crop, seed):
     steps = Steps(NUM, 4, drop_last=False)
     kept, read = streamed(0, crop), streamed(0, crop, keep=False)
     list(batches_of(kept, steps, 9).epoch(0))
-    assert len(kept.kept) == NUM
-    assert len(read.kept) == 0
+    assert len(kept.kept_pixels) == NUM
+    assert len(read.kept_pixels) == 0
     assert same(batches_of(kept, steps, seed).epoch(1), batches_of(read, steps, seed).epoch(1))
 
 
@@ -141,15 +141,15 @@ def test_a_part_keeps_its_own():
     list(batches_of(whole, Steps(NUM, 4, drop_last=False), 0).epoch(0))
     part = whole.part(np.array([4, 2]), augmented=False)
     assert torch.equal(part.at(np.array([0, 1])), whole.at(np.array([4, 2])))
-    assert len(part.kept) == 0
-    assert len(whole.kept) == NUM
+    assert len(part.kept_pixels) == 0
+    assert len(whole.kept_pixels) == NUM
 
 
 def test_images_that_are_tested_once_are_not_kept():
     images = streamed()
     for kept in (0, NUM, NUM):
         list(batches_of(images, Steps(NUM, 4, drop_last=False), None).epoch(0))
-        assert len(images.kept) == kept
+        assert len(images.kept_pixels) == kept
 
 
 # Windows and scaling, against torchvision and Pillow

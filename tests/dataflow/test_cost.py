@@ -165,7 +165,7 @@ def test_no_choice_of_maps_is_worth_more(dataflow, size):
     layers = layers_of(dataflow, image_in_bricks=False)
     device = replace(U65, sram_bytes=size)
     runs = Cascades(layers, device).runs()
-    room = [size - run.kept for run in runs]
+    room = [size - run.kept_bytes for run in runs]
     kept = kept_maps(layers, runs, room, device)
     places = places_of(layers, runs, never_kept(layers, runs))
     assert kept <= {map_ for place in places for map_ in place.maps}

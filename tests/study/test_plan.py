@@ -51,7 +51,7 @@ def test_what_is_done_of_a_training_is_not_left(tiny, study_of, tmp_path):
     tiny["set"]["training.epochs"] = 4
     run.metrics.write_text('{"net": "teacher"}\n{"net": "kd"}\n')
     plan = plan_of(study_of(tiny), tmp_path, [0])
-    done = {(training.label, training.cell.labels["net"]): training.done for training in plan.trainings}
+    done = {(training.label, training.cell.labels["net"]): training.share_done for training in plan.trainings}
     assert done == {("teacher", "8"): 1, ("kd", "8"): 0.25, ("align_kd", "8"): 0} | {
         (label, "14"): 0 for label in ("teacher", "kd", "align_kd")
     }

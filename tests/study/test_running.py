@@ -83,7 +83,7 @@ def carried(tiny, study_of, tmp_path):
 
 def test_cells_that_need_one_teacher_wait_until_it_is_there(carried):
     outcome = carried.run(make_engine("local", jobs=4))
-    assert len(outcome.done) == 4
+    assert len(outcome.finished) == 4
     carried.check_complete()
     for net in ("8", "14"):
         of_net = [note for note in carried.notes if f"net-{net}_" in note["cell"]]
@@ -122,7 +122,7 @@ def test_a_teacher_that_was_begun_is_gone_on_with(carried):
 def test_what_is_done_is_not_run_again(carried):
     carried.run(make_engine("local", jobs=2))
     before = carried.notes
-    assert carried.run(make_engine("local", jobs=2)).done == []
+    assert carried.run(make_engine("local", jobs=2)).finished == []
     assert carried.notes == before
 
 
@@ -131,10 +131,10 @@ def test_a_failure_is_kept_and_the_others_go_on(carried):
     (carried.top / f"fails-{Path(broken.folder).name}").touch()
     outcome = carried.run(make_engine("local", jobs=2))
     assert outcome.failed == {broken.folder: "the images are not there"}
-    assert len(outcome.done) == 3
+    assert len(outcome.finished) == 3
     assert (carried.home.state(broken), carried.home.why(broken)) == ("failed", "the images are not there")
     (carried.top / f"fails-{Path(broken.folder).name}").unlink()
-    assert carried.run(make_engine("local")).done == [broken]
+    assert carried.run(make_engine("local")).finished == [broken]
     assert carried.home.why(broken) == ""
     carried.check_complete()
 
@@ -219,7 +219,7 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
         killer.join()
     finally:
         ray.shutdown()
-    assert len(outcome.done) == 4
+    assert len(outcome.finished) == 4
     assert len(carried.lost) == 1
     starts = Counter(note["cell"] for note in carried.notes if note["what"] == "start")
     assert sorted(starts.values()) == [1, 1, 1, 2]
@@ -233,7 +233,7 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(carried):
 def test_jobs_of_submitit(carried):
     pytest.importorskip("submitit")
     outcome = carried.run(make_engine("slurm", ["executor=local", "minutes=5"], jobs=2))
-    assert len(outcome.done) == 4
+    assert len(outcome.finished) == 4
     carried.check_complete()
 
 

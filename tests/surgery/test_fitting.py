@@ -68,7 +68,7 @@ def test_a_fitted_network_answers_more_like_the_original_than_one_that_is_cut(na
     net = lived_in(make_net(name, options))
     before = copy.deepcopy(net.state_dict())
     fitted = fit_without_shortcuts(net, images(32, 12).split(8))
-    assert not fitted.left
+    assert not fitted.unfitted
     assert list(fitted.unexplained) == list(residual_blocks(net))
     assert not residual_blocks(fitted.net)
     assert all(torch.equal(tensor, before[key]) for key, tensor in net.state_dict().items()), "a copy"
@@ -201,7 +201,7 @@ def test_shortcuts_that_are_kept_stay():
 def test_what_cannot_be_fitted_keeps_its_weights_and_says_why(body, reason):
     net = one_block(body)
     fitted = fit_without_shortcuts(net, images(16).split(4))
-    assert reason in fitted.left["stage1.0"]
+    assert reason in fitted.unfitted["stage1.0"]
     assert not fitted.unexplained
     plain = fitted.net.stage1[0].body.state_dict()
     assert all(torch.equal(tensor, plain[key]) for key, tensor in body.state_dict().items())
@@ -211,8 +211,8 @@ def test_a_block_within_a_block_is_named():
     inner = Residual(nn.Sequential(*conv_bn(3, 3)), activation=nn.ReLU())
     net = one_block(nn.Sequential(inner, *conv_bn(3, 3)))
     fitted = fit_without_shortcuts(net, images(16).split(4))
-    assert set(fitted.unexplained) | set(fitted.left) == {"stage1.0", "stage1.0.body.0"}
-    assert "within another" in fitted.left["stage1.0.body.0"]
+    assert set(fitted.unexplained) | set(fitted.unfitted) == {"stage1.0", "stage1.0.body.0"}
+    assert "within another" in fitted.unfitted["stage1.0.body.0"]
 
 
 def test_layers_that_work_in_place_do_no_harm():

@@ -236,7 +236,7 @@ def _show_plan(recipe: Recipe, folder: Path) -> None:
             f"{settings.epochs:,}",
             f"{training.steps:,}",
             f"{settings.highest_rate:g}",
-            duration(training.seconds or 0.0) + (" left" if training.done else ""),
+            duration(training.seconds or 0.0) + (" left" if training.share_done else ""),
         )
     if plan.trainings:
         out.print(table)

@@ -102,7 +102,7 @@ class StreamedImages:
     device: torch.device
     workers: int
     keep: bool = True
-    kept: KeptPixels = field(default_factory=KeptPixels)
+    kept_pixels: KeptPixels = field(default_factory=KeptPixels)
 
     @property
     def labels(self) -> Rows:
@@ -116,8 +116,8 @@ class StreamedImages:
             np.arange(count) if seed is None else self.image_set.shuffled(random_for(seed, epoch, 0), steps.batch_size)
         )
         rows = [order[steps.places(step)] for step in range(start_step, len(steps))]
-        keep = self.keep and (seed is not None or self.kept.passes > 0)
-        self.kept.passes += 1
+        keep = self.keep and (seed is not None or self.kept_pixels.passes > 0)
+        self.kept_pixels.passes += 1
 
         def batch(rows: Rows) -> Tensor:
             pixels = torch.stack([self._pixels(int(row), seed, epoch, keep=keep) for row in rows])
@@ -134,15 +134,15 @@ class StreamedImages:
 
     def part(self, rows: Rows, *, augmented: bool) -> StreamedImages:
         """See `Images`; a pass without a seed is one for tests."""
-        return replace(self, image_set=self.image_set.take(rows), kept=KeptPixels())
+        return replace(self, image_set=self.image_set.take(rows), kept_pixels=KeptPixels())
 
     def _pixels(self, row: int, seed: int | None, epoch: int, *, keep: bool) -> Tensor:
         """An image as uint8 (channels, height, width), augmented if there is a seed."""
-        image = self.kept.get(row)
+        image = self.kept_pixels.get(row)
         if image is None:
             image = np.asarray(self.image_set.image(row))
             if keep:
-                self.kept.put(row, image)
+                self.kept_pixels.put(row, image)
         return (
             self.transform.for_tests(image)
             if seed is None

@@ -19,14 +19,14 @@ from unskip.dataflow.layers import Layers
 class Run:
     """The layers ``first`` to ``last``, which run together in stripes, or one alone.
 
-    ``rows`` are those of a stripe of each layer's output, ``kept`` the bytes of the rows that lie between the layers,
-    ``buffered`` those of each layer's weights that may lie in the SRAM beside them.
+    ``rows`` are those of a stripe of each layer's output, ``kept_bytes`` are of the rows that lie between the layers,
+    ``buffered`` the bytes of each layer's weights that may lie in the SRAM beside them.
     """
 
     first: int
     last: int
     rows: tuple[int, ...]
-    kept: int = 0
+    kept_bytes: int = 0
     buffered: tuple[int, ...] = ()
 
 
@@ -70,7 +70,7 @@ class Cascades:
         best = self.with_rows(run, self.layers.thinnest[run.last])
         for rows in range(best.rows[-1] + 1, self.layers.layers[run.last].output.height):
             proposed = self.with_rows(run, rows)
-            if proposed.kept > most:
+            if proposed.kept_bytes > most:
                 break
             best = proposed
         return best
@@ -83,7 +83,7 @@ class Cascades:
         for index in range(run.last, run.first, -1):
             rows[index - 1] = min(rows[index] * layers[index].stride[0], layers[index - 1].output.height)
         kept = sum(self._kept(index, rows) for index in range(run.first + 1, run.last + 1))
-        return replace(run, rows=tuple(rows[run.first : run.last + 1]), kept=kept)
+        return replace(run, rows=tuple(rows[run.first : run.last + 1]), kept_bytes=kept)
 
     def _in_stripes(self, index: int, rows: tuple[int, ...]) -> bool:
         layer = self.layers.layers[index]
@@ -128,14 +128,14 @@ class Cascades:
 
     def _needs(self, run: Run) -> int:
         if run.last > run.first:
-            return run.kept + sum(run.buffered)
+            return run.kept_bytes + sum(run.buffered)
         layer = self.layers.layers[run.first]
         return layer.source.bytes + layer.output.bytes
 
     def _held_weights(self, run: Run) -> tuple[int, ...]:
         """Bytes of the weights that are read more than once and have room in the SRAM beside a cascade's rows."""
         layers, device = self.layers.layers, self.device
-        weights, room = [0] * len(layers), device.sram_bytes - run.kept
+        weights, room = [0] * len(layers), device.sram_bytes - run.kept_bytes
         for index, rows in zip(range(run.first, run.last + 1), run.rows, strict=True):
             layer = layers[index]
             if layer.weight_bytes <= room and weight_reads(layer, block_of(layer, rows, device), rows) > 1:

@@ -64,18 +64,18 @@ def cost_of(dataflow: Dataflow, device: Device, *, optimise: Optimise = "speed")
 
 @dataclass(frozen=True)
 class _Plan:
-    """How the layers of a network run on a device; ``kept`` are the maps that lie whole in its SRAM."""
+    """How the layers of a network run on a device; ``kept_maps`` are the maps that lie whole in its SRAM."""
 
     layers: Layers
     device: Device
     runs: list[Run]
     buffers: list[Buffer]
-    kept: frozenset[int]
+    kept_maps: frozenset[int]
 
     def memory_of(self, map_: int, *, inside: bool) -> Memory:
         """The memory in which a map lies; ``inside`` of a cascade it is rows of it, in the SRAM."""
         behind = self.device.behind
-        return self.device.sram if inside or map_ in self.kept or behind is None else behind
+        return self.device.sram if inside or map_ in self.kept_maps or behind is None else behind
 
     def weights_in(self, run: Run) -> int:
         """Bytes of weights in the SRAM."""
@@ -85,10 +85,10 @@ class _Plan:
 def _spilling(layers: Layers, device: Device) -> _Plan:
     """The plan for a device that sends maps to the memory behind: cascades, then weights, then maps fill the SRAM."""
     runs = Cascades(layers, device).runs()
-    buffers = buffers_of(layers, runs, device, [device.sram_bytes - run.kept for run in runs])
+    buffers = buffers_of(layers, runs, device, [device.sram_bytes - run.kept_bytes for run in runs])
     plan = _Plan(layers, device, runs, buffers, frozenset())
-    room = [device.sram_bytes - run.kept - plan.weights_in(run) for run in runs]
-    return replace(plan, kept=kept_maps(layers, runs, room, device))
+    room = [device.sram_bytes - run.kept_bytes - plan.weights_in(run) for run in runs]
+    return replace(plan, kept_maps=kept_maps(layers, runs, room, device))
 
 
 def _in_sram(layers: Layers, device: Device, optimise: Optimise) -> _Plan:
@@ -105,7 +105,7 @@ def _in_sram(layers: Layers, device: Device, optimise: Optimise) -> _Plan:
         held = _held(replace(plan, runs=least))
         limit = max(held)
         runs = [
-            cascades.grown(run, limit - whole + run.kept) if run.last > run.first else run
+            cascades.grown(run, limit - whole + run.kept_bytes) if run.last > run.first else run
             for run, whole in zip(least, held, strict=True)
         ]
         plan = replace(plan, runs=runs)
@@ -121,9 +121,11 @@ def _in_bricks(layers: Layers) -> Dataflow:
 def _held(plan: _Plan) -> list[int]:
     """Bytes in the SRAM during each run."""
     behind = never_kept(plan.layers, plan.runs) if plan.device.spills else ()
-    places = [place for place in places_of(plan.layers, plan.runs, behind) if plan.kept.issuperset(place.maps)]
+    places = [place for place in places_of(plan.layers, plan.runs, behind) if plan.kept_maps.issuperset(place.maps)]
     return [
-        run.kept + plan.weights_in(run) + sum(place.bytes for place in places if place.start <= number <= place.end)
+        run.kept_bytes
+        + plan.weights_in(run)
+        + sum(place.bytes for place in places if place.start <= number <= place.end)
         for number, run in enumerate(plan.runs)
     ]
 

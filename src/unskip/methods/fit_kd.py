@@ -80,7 +80,7 @@ class FitKD(AlignKD):
         batches = shown.split(max(1, min(_BATCH, len(shown) // 2)))
         fitted = fit_without_shortcuts(teacher, batches, keep=list(residual_blocks(student)))
         if not fitted.unexplained:
-            place, reason = next(iter(fitted.left.items()))
+            place, reason = next(iter(fitted.unfitted.items()))
             raise UnskipError(f"fit_kd can fit none of the blocks: {place}: {reason}; take fade_kd")
         student.load_state_dict(fitted.net.state_dict())
         errors = sorted(100 * error for error in fitted.unexplained.values())
@@ -88,9 +88,9 @@ class FitKD(AlignKD):
             f"{len(errors)} block{'s' * (len(errors) > 1)} fitted on {len(shown)} images; without their shortcuts they "
             f"miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance of what they answered"
         )
-        if fitted.left:
-            place, reason = next(iter(fitted.left.items()))
-            sentence += f"; {len(fitted.left)} could not be, {place} first: {reason}"
+        if fitted.unfitted:
+            place, reason = next(iter(fitted.unfitted.items()))
+            sentence += f"; {len(fitted.unfitted)} could not be, {place} first: {reason}"
         return sentence
 
     def continued(self) -> Method:

@@ -26,12 +26,12 @@ _IN_SHORT = (*DECISIVE, "parameters", "macs")
 class Network:
     """A network of a run: its label in the run, its score, and what else is known of it.
 
-    ``done`` is False for one whose run is not complete: the score is then that of its last validation.
+    It is not ``is_complete`` where its run is not: the score is then that of its last validation.
     """
 
     run: PastRun
     net: str
-    done: bool
+    is_complete: bool
     score: float | None
     figures: dict[str, Figure]
     about: str
@@ -75,7 +75,9 @@ def facts_of(record: PastRuns) -> Facts:
             comparison = run.results.comparison
             words = f"{setting_of(comparison.groups[0])}, {comparison.environment.get('cpu', 'unknown processor')}"
             settings.setdefault(words, []).append(run.label)
-    students = [net for net in networks_of(record) if net.done and net.net != "teacher" and net.score is not None]
+    students = [
+        net for net in networks_of(record) if net.is_complete and net.net != "teacher" and net.score is not None
+    ]
     ranked = sorted(students, key=lambda net: -(net.score or 0))
     alike = _alike(record)
     best, second = (ranked[place] if alike and len(ranked) > place else None for place in (0, 1))
@@ -161,7 +163,7 @@ def cost_plots(record: PastRuns) -> list[Drawn]:
         return []
     metric, drawings = record.runs[0].metric, []
     for measure in COSTS:
-        costs = [(net, net.figures.get(measure, Figure()).value) for net in networks_of(record) if net.done]
+        costs = [(net, net.figures.get(measure, Figure()).value) for net in networks_of(record) if net.is_complete]
         with_both = [(net, cost) for net, cost in costs if cost is not None and net.score is not None]
         if len(with_both) < 2:
             continue

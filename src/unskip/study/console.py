@@ -30,7 +30,7 @@ def show_plan(study: Study, plan: Plan, cells: Sequence[Cell], engine: Engine, o
         "training", *(Column(name, justify="right") for name in ("number", "for runs", "done", "time")), box=None
     )
     for label, trainings in kinds_of(plan):
-        left = [training for training in trainings if training.done < 1]
+        left = [training for training in trainings if training.share_done < 1]
         times = [training.seconds for training in left]
         time = "" if None in times or not left else duration(sum(each for each in times if each is not None))
         runs = sum(training.users for training in trainings)

@@ -20,7 +20,7 @@ class DataSets:
     chooses it.
     """
 
-    given: Sequence[str] = ()
+    places: Sequence[str] = ()
     _sets: dict[tuple[str, str], None] = field(default_factory=dict, init=False)
     _names: dict[str, None] = field(default_factory=dict, init=False)
     _used: set[str] = field(default_factory=set, init=False)
@@ -34,7 +34,7 @@ class DataSets:
         names = dict.fromkeys((*labels.values(), name, *([Path(path).name] if path else [])))
         self._sets[name, path] = None
         self._names.update(names)
-        for text in self.given:
+        for text in self.places:
             set_name, equals, place = text.partition("=")
             if not equals:
                 set_name, place = "", text
@@ -47,13 +47,13 @@ class DataSets:
 
     def check_used(self) -> None:
         """Raise `UnskipError` for a name that no run has, and for one place where the runs are of several sets."""
-        for text in self.given:
+        for text in self.places:
             if text not in self._used:
                 name = text.partition("=")[0]
                 raise UnskipError(
                     f"`data` {shortened(text)!r}: no run is on {shortened(name)!r}{nearest(name, self._names)} "
                     f"(known: {', '.join(self._names)})"
                 )
-        if any("=" not in text for text in self.given) and len(self._sets) > 1:
+        if any("=" not in text for text in self.places) and len(self._sets) > 1:
             sets = ", ".join(f"{path or name}" for name, path in self._sets)
             raise UnskipError(f"the runs are on {sets}: say `data` once for each, as NAME=PATH")

@@ -39,7 +39,7 @@ class Training:
     label: str
     cell: Cell
     users: int = 1
-    done: float = 0.0
+    share_done: float = 0.0
     seconds: float | None = None
     problem: str = ""
     without_images: bool = False
@@ -55,7 +55,7 @@ class Plan:
     @property
     def left(self) -> list[Training]:
         """What is not done."""
-        return [training for training in self.trainings if training.done < 1]
+        return [training for training in self.trainings if training.share_done < 1]
 
     def check_images(self) -> None:
         """Raise `UnskipError` where no training that is left has images, as far as that was looked at."""
@@ -92,9 +92,9 @@ def plan_study(cells: Sequence[Cell], folder: StudyFolder) -> Plan:
             share_done = _done(folder, cell, key[0])
             if key in trainings:
                 trainings[key].users += 1
-                trainings[key].done = max(trainings[key].done, share_done)
+                trainings[key].share_done = max(trainings[key].share_done, share_done)
             else:
-                trainings[key] = Training(key[0], cell, done=share_done)
+                trainings[key] = Training(key[0], cell, share_done=share_done)
     return Plan(Counter(folder.state(cell) for cell in cells), tuple(trainings.values()))
 
 
@@ -125,7 +125,7 @@ def measure(plan: Plan, folder: StudyFolder, *, threads: int | None = None, meas
             except UnskipError as error:
                 problem = f"{same[0].cell.label}: {error}"
             for training in same:
-                training.seconds = None if whole is None else (1 - training.done) * whole
+                training.seconds = None if whole is None else (1 - training.share_done) * whole
                 training.problem, training.without_images = problem, isinstance(data, UnskipError)
     finally:
         torch.set_num_threads(before)

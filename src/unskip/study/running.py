@@ -23,7 +23,7 @@ _MOST_LOSSES = 3  # of a cell's worker, one after the other, without an epoch be
 class Outcome:
     """How cells ended in this call: those that are done, and those that are not, with the reason."""
 
-    done: list[Cell] = field(default_factory=list)
+    finished: list[Cell] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -157,7 +157,7 @@ class _Running:
         cell, began = self._running.pop(task.name)
         seconds = time.monotonic() - began
         if self._is_done(cell.folder):
-            self._outcome.done.append(cell)
+            self._outcome.finished.append(cell)
             self._say_ended(cell, "", seconds)
         elif code in (None, HELD) and self._may_try_again(cell):
             self._say_lost(cell)

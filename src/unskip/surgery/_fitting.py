@@ -54,13 +54,13 @@ class FittedNet:
     """A network without shortcuts, and how well its blocks stand in for those that had them.
 
     ``unexplained`` is, for each fitted block, the share of the variance of its output that it misses, on images that
-    were not fitted, errors of the blocks in front of it included. ``left`` are the blocks that kept their own weights,
-    with the reason.
+    were not fitted, errors of the blocks in front of it included. ``unfitted`` are the blocks that kept their own
+    weights, with the reason.
     """
 
     net: StagedNet
     unexplained: Mapping[str, float] = field(default_factory=dict)
-    left: Mapping[str, str] = field(default_factory=dict)
+    unfitted: Mapping[str, str] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def fit_without_shortcuts(
     plain = without_shortcuts(original, keep=keep, only=only).eval()
     fitting = _Fitting(chosen, count=len(images) - max(1, len(images) // 4))
     fitting.follow(original, plain, "", images, images)
-    left = {place: fitting.left.get(place, "it lies within another block") for place in chosen}
+    left = {place: fitting.unfitted.get(place, "it lies within another block") for place in chosen}
     left = {place: reason for place, reason in left.items() if place not in fitting.unexplained}
     return FittedNet(plain, fitting.unexplained, left)
 
@@ -95,7 +95,7 @@ class _Fitting:
         self.chosen = chosen
         self.count = count  # of the batches that are fitted; the others choose
         self.unexplained: dict[str, float] = {}
-        self.left: dict[str, str] = {}
+        self.unfitted: dict[str, str] = {}
 
     def follow(
         self, original: nn.Module, plain: nn.Module, place: str, maps: list[Tensor], plain_maps: list[Tensor]
@@ -123,7 +123,7 @@ class _Fitting:
         try:
             self.unexplained[place] = _fit(body, original.activation, plain_maps, targets, self.count)
         except _CannotFitError as reason:
-            self.left[place] = str(reason)
+            self.unfitted[place] = str(reason)
         return [original.activation(x) for x in targets], [plain(x) for x in plain_maps]
 
 
