@@ -318,17 +318,16 @@ def edits_page() -> str:
         "",
         "# Find the edits that lower the peak",
         "",
-        "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
-        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
-        "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
-        "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
-        "[Edits](../reference/recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train "
-        "and measure.",
+        "`unskip inspect NET --also plan` searches for the smallest edits that lower the peak of live feature maps: "
+        "shortcuts removed or shortened, a leaner stem, and both. If the peak is in the stem, removing shortcuts alone "
+        "does not lower it; if four of sixteen shortcuts hold it, the others can stay. Put the edits of a line under "
+        "`student.edits` of a recipe, or after `--edit` one by one ([what they do](../reference/recipe.md#edits)). The "
+        "accuracy that they cost is known only after training.",
         "",
         "![Live feature maps over time](../images/planning.png)",
         "",
-        "`python docs/picture.py` draws the picture. Image 224x224, float32, batch 1, as in "
-        "[Memory](../explanation/schedules.md#memory).",
+        "For an image of 224x224, float32, batch 1 ([how memory is counted](../explanation/schedules.md#memory)); "
+        "drawn by `python docs/picture.py`.",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
         lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
@@ -336,51 +335,45 @@ def edits_page() -> str:
 
 
 def budget_page() -> str:
-    """The students of two networks for a budget, as `fit-budget` prints them."""
+    """The students of a network for a budget, as `fit-budget` prints them."""
     lines = [
         NOTE,
         "",
         "# Find students for a budget",
         "",
-        "`unskip fit-budget NET` lists the students that would meet limits of memory, "
-        "parameters, MACs, file size or latency, before anyone trains one. They are combinations of a lean stem, 2, 4 "
-        "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) or shortened, fewer "
-        "blocks in each stage, and, with the extra `unskip[prune]`, a quarter, three eighths or half of the channels "
-        "pruned. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
-        "student is left out when another one, made with the same kinds of edits, changes less and needs no more of "
-        "anything that is limited.",
+        "`unskip fit-budget NET` lists the students that meet limits of memory, parameters, MACs, file size or "
+        "latency, before any is trained. It combines a lean stem, 2, 4 or 8 groups, shortcuts removed (as in a plan, "
+        "up to a stage, or all) or shortened, fewer blocks in each stage, and, with the extra `unskip[prune]`, a "
+        "quarter, three eighths or half of the channels pruned. Students that change least come first: most MACs "
+        "kept, then shortcuts, then parameters. A student is left out if another one, made with the same kinds of "
+        "edits, changes less and needs no more of anything that is limited.",
         "",
-        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and measured "
-        "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
-        "MACs lie nearest to the limit, half of them chosen after the first half has shown how far MACs mislead, and "
-        "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
-        "borderline. A [measure](extend.md) with a limit has its option here.",
+        "Each line is a recipe, which `--out FOLDER` writes, with the method `fade_kd` for the network without "
+        "shortcuts, `embedded_kd` for sub-nets and `align_kd` for others ([Methods](../reference/methods.md)). In the "
+        "printed command, replace MY_WEIGHTS by the file of your trained weights. Figures are for the network's own "
+        "number of classes, or that of `--set num_classes=10`.",
         "",
-        "With `--target` the compiler of a device takes the place of a clock: "
-        "[Plan for a device](plan-for-a-device.md).",
-        "",
-        "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
-        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). "
-        "The printed command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from "
-        "which students without new layers start. Figures are for the classes that the network has as it is; "
-        "`--set num_classes=10` says otherwise.",
-        "",
-        "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
-        "images for which a student meets it, or both together. For a limit of time on this machine there is no such "
-        "list; for a limit on a device, the compiler is asked about the nearest student with two smaller images.",
+        "- **Latency**: unless `--no-latency` is given, up to 8 students within the limits are exported untrained and "
+        "measured beside the network. With a limit such as `--latency-ratio`, these are the 8 whose MACs lie nearest "
+        "to it, the second half chosen after the first is measured, and only they are listed. A student whose spread "
+        "(10th to 90th percentile) covers the limit is borderline.",
+        "- **Devices**: with `--target`, a device's compiler is asked ([Plan for a device](plan-for-a-device.md)).",
+        "- **Nothing meets the budget**: then you see what would: 8 bits, the largest of some smaller images, or both. "
+        "For a limit on a device, the compiler is asked about the nearest student with two smaller images; for a time "
+        "limit on this machine there is no such list.",
+        "- A [measure of your own](extend.md) with a limit has its option here too.",
     ]
-    for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
-        options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
-        answer = fit_budget(make_net(name), (3, 224, 224), Budget(limits), latency=False)
-        lines += [
-            "",
-            f"## {name}, {options}",
-            "",
-            "```bash",
-            f"unskip fit-budget {name} {options} --no-latency",
-            "```",
-        ]
-        lines += ["", *_printed(partial(render_answer, answer))]
+    answer = fit_budget(make_net("resnet18"), (3, 224, 224), Budget({"memory": "2MiB"}), latency=False)
+    lines += [
+        "",
+        "## An example",
+        "",
+        "```bash",
+        "unskip fit-budget resnet18 --memory 2MiB --no-latency",
+        "```",
+        "",
+        *_printed(partial(render_answer, answer)),
+    ]
     return "\n".join(lines) + "\n"
 
 
