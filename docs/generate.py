@@ -337,8 +337,8 @@ def budget_page() -> str:
         "latency, before any is trained. It combines a lean stem, 2, 4 or 8 groups, shortcuts removed (as in a plan, "
         "up to a stage, or all) or shortened, fewer blocks in each stage, and, with the extra `unskip[prune]`, a "
         "quarter, three eighths or half of the channels pruned. Students that change least come first: most MACs "
-        "kept, then shortcuts, then parameters. A student is left out if another one, made with the same kinds of "
-        "edits, changes less and needs no more of anything that is limited.",
+        "kept, then shortcuts, then parameters. A student is left out if another one, with the same kinds of edits "
+        "or fewer, changes less and needs no more of anything that is limited.",
         "",
         "Each line is a recipe, which `--out FOLDER` writes, with the method `fade_kd` for the network without "
         "shortcuts, `embedded_kd` for sub-nets and `align_kd` for others ([Methods](../reference/methods.md)). In the "
