@@ -27,7 +27,7 @@ from unskip.analyses import ANALYSES, inspect_net
 from unskip.cli import app
 from unskip.dataflow import CONVENTIONS
 from unskip.listing import named_recipes
-from unskip.measures import measures
+from unskip.measures import Measure, measures
 from unskip.methods import METHODS, method_class
 from unskip.nets import FAMILIES, NETS, PACKAGES, make_net
 from unskip.recipe import Recipe, load_recipe
@@ -71,9 +71,8 @@ def methods_page() -> str:
         "",
         "# Methods",
         "",
-        "Recipes and commands call a method by its name here. Each section is the method's card, as "
-        "`unskip methods NAME` prints it. Fields are set in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or "
-        "with `--set methods.align_kd.alpha=0.3`.",
+        "Recipes and commands use these names. Each section is the method's card, as `unskip methods NAME` prints it. "
+        "Set fields in a recipe, `methods: {align_kd: {alpha: 0.3}}`, or with `--set methods.align_kd.alpha=0.3`.",
         "",
         *(f"- [`{name}`](#{name}): {_summary(METHODS.card(name))}" for name in METHODS),
     ]
@@ -92,15 +91,13 @@ def recipe_page() -> str:
         "",
         "# Recipe fields",
         "",
-        "A recipe is a YAML file. Every field has a default, so a recipe says only what differs; `unskip recipes NAME` "
-        "prints one with all of them filled in. `--set section.field=value` changes a field for one run. A key that "
-        "is not listed here, or a value of another type, is an error that names the nearest right key. "
-        "[Start a run](../how-to/run.md) says how it is used.",
+        "A recipe is a YAML file. Every field has a default, so a recipe contains only what differs; `unskip recipes "
+        "NAME` prints one with all fields. `--set section.field=value` changes a field for one run. An unknown key is "
+        "an error that names the nearest known one. [Start a run](../how-to/run.md) shows the use.",
         "",
-        "The YAML is that of version 1.2: `yes`, `1:30` and `2024-01-01` are texts, `010` is ten. Anchors and `<<` are "
-        "taken. Keys are texts, each once in its mapping; numbers are finite. Dates, sets, binary data and other tags "
-        "are refused, and so is what is larger than 1 MiB, deeper than 32 levels or, with everything that anchors "
-        "repeat, more than 20,000 values.",
+        "The YAML version is 1.2: `yes`, `1:30` and `2024-01-01` are strings, `010` is ten. Anchors and `<<` work. "
+        "Keys are unique strings, numbers are finite. Dates, sets, binary data and other tags are refused, and so are "
+        "files of more than 1 MiB, 32 levels, or, with anchors expanded, 20,000 values.",
         "",
         "## Top level",
         "",
@@ -131,7 +128,7 @@ def recipe_page() -> str:
         "",
         "## Edits",
         "",
-        "`teacher.edits` and `student.edits` are lists of these, carried out in order; each entry is a name, or a name "
+        "`teacher.edits` and `student.edits` are lists of these, applied in order; each entry is a name, or a name "
         "with its arguments:",
         "",
         "```yaml",
@@ -158,10 +155,7 @@ def command_line_page() -> str:
         if parameters:
             lines += ["", "| argument or option | default | meaning |", "|---|---|---|"]
         for usage, parameter in parameters:
-            default = (
-                "required" if parameter.required else "" if parameter.default is None else f"`{parameter.default}`"
-            )
-            lines.append(f"| `{usage}` | {default} | {_cell(getattr(parameter, 'help', '') or '')} |")
+            lines.append(f"| `{usage}` | {_default(parameter)} | {_cell(getattr(parameter, 'help', '') or '')} |")
     lines += [
         "",
         "## Exit codes",
@@ -173,13 +167,11 @@ def command_line_page() -> str:
         "a cell failed |",
         "| 2 | something given cannot be used, the disk is full, the memory is too small, or code of your own raised "
         "an exception; one sentence on stderr says what to change |",
-        "| 70 | a fault of unskip itself; the sentence on stderr names a file with the traceback, "
-        "which belongs in a report |",
+        "| 70 | a bug in unskip; the sentence on stderr names a file with the traceback; please report it |",
         "| 130 | interrupted (Ctrl-C); the same command continues from there |",
         "| 141 | the reader of the output has gone, as behind `| head` |",
         "",
-        "Nothing that was finished is lost by any of them. Standard error holds that one sentence and warnings, never "
-        "a traceback.",
+        "Finished work is never lost. Standard error holds that one sentence and warnings, never a traceback.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -191,8 +183,8 @@ def study_form_page() -> str:
         "",
         "# Study fields",
         "",
-        "A study is a YAML file, of the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has one of "
-        "ten lines. A key that is not listed here is an error that names the nearest right key.",
+        "A study is a YAML file, in the same YAML as [recipes](recipe.md). [Studies](../how-to/study.md) has an "
+        "example. An unknown key is an error that names the nearest known one.",
     ]
     for title, section in STUDY_SECTIONS.items():
         lines += ["", f"## {title}", "", _one_line(inspect.getdoc(section) or ""), ""]
@@ -204,7 +196,7 @@ def study_form_page() -> str:
         "",
         "## Engines",
         "",
-        "`--on NAME` names one, `--on-set NAME=VALUE` its settings, `--jobs` the most cells at once.",
+        "`--on NAME` chooses one, `--on-set NAME=VALUE` changes its settings, `--jobs` limits the cells at once.",
     ]
     for name in ENGINES:
         settings = arguments_of(ENGINES[name].__init__).model_fields
@@ -233,14 +225,14 @@ def counts_page() -> str:
         "",
         "# Counts",
         "",
-        "Papers print parameters, FLOPs and depths of their networks. `tests/papers/` builds the same networks, "
-        "without weights, and counts them. A printed figure matches (✓) when the count, rounded half up to the printed "
-        f"digits, is that figure. {len(checked) - len(slips)} of {len(checked)} printed counts match; {len(slips)} are "
+        "Papers print parameters, FLOPs and depths of their networks. `tests/papers/` builds the same networks and "
+        "counts. A printed figure matches (✓) if the count, rounded half up to the printed digits, is the same. "
+        f"{len(checked) - len(slips)} of {len(checked)} printed counts match; {len(slips)} are "
         "slips of the papers, explained [below](#slips).",
         "",
         "## Conventions",
         "",
-        "Parameters are all that training changes, BatchNorm's weights and biases among them. Depth is the number of "
+        "Parameters are all trained values, including BatchNorm's weights and biases. Depth is the number of "
         "convolutions and linear layers, without those of shortcuts. What a paper calls FLOPs depends on the tool that "
         "counted them; `count_macs(net, input_shape, convention=...)` knows three:",
         "",
@@ -258,8 +250,8 @@ def counts_page() -> str:
         "| other products of matrices (attention) | MACs | MACs | MACs |",
         "| activation, addition, maximum pooling, dropout | 0 | 0 | 0 |",
         "",
-        "A pooling that is written as a mean counts as one. The packages count a few things more, which none of these "
-        "networks has: element-wise products and layer norms in torchprofile, softmax and upsampling in thop.",
+        "A mean counts as a pooling. The packages also count operations that none of these networks has: element-wise "
+        "products and layer norms in torchprofile, softmax and upsampling in thop.",
         "",
         "```python",
         "from unskip import make_net",
@@ -318,17 +310,16 @@ def edits_page() -> str:
         "",
         "# Find the edits that lower the peak",
         "",
-        "Where the peak of live feature maps is in the stem, removing shortcuts does not lower it, and where four "
-        "of sixteen shortcuts hold it, there is no need to remove the others. `unskip inspect NET --also plan` "
-        "searches for the smallest edits that lower the peak: shortcuts removed or shortened, a leaner stem, and "
-        "both. Each line can stand under `student.edits` of a recipe or, entry by entry, behind `--edit`; "
-        "[Edits](../reference/recipe.md#edits) says what they do. What they cost in accuracy is not forecast: train "
-        "and measure.",
+        "`unskip inspect NET --also plan` searches for the smallest edits that lower the peak of live feature maps: "
+        "shortcuts removed or shortened, a leaner stem, and both. If the peak is in the stem, removing shortcuts alone "
+        "does not lower it; if four of sixteen shortcuts hold it, the others can stay. Put the edits of a line under "
+        "`student.edits` of a recipe, or after `--edit` one by one ([what they do](../reference/recipe.md#edits)). The "
+        "accuracy that they cost is known only after training.",
         "",
         "![Live feature maps over time](../images/planning.png)",
         "",
-        "`python docs/picture.py` draws the picture. Image 224x224, float32, batch 1, as in "
-        "[Memory](../explanation/schedules.md#memory).",
+        "For an image of 224x224, float32, batch 1 ([how memory is counted](../explanation/schedules.md#memory)); "
+        "drawn by `python docs/picture.py`.",
     ]
     for name in ("resnet18", "resnet50", "mobilenetv2"):
         lines += ["", f"## {name}", "", *_printed(partial(_show_plan, name))]
@@ -336,51 +327,45 @@ def edits_page() -> str:
 
 
 def budget_page() -> str:
-    """The students of two networks for a budget, as `fit-budget` prints them."""
+    """The students of a network for a budget, as `fit-budget` prints them."""
     lines = [
         NOTE,
         "",
         "# Find students for a budget",
         "",
-        "`unskip fit-budget NET` lists the students that would meet limits of memory, "
-        "parameters, MACs, file size or latency, before anyone trains one. They are combinations of a lean stem, 2, 4 "
-        "or 8 groups, shortcuts removed (those of a plan's steps, of the stages up to one, or all) or shortened, fewer "
-        "blocks in each stage, and, with the extra `unskip[prune]`, a quarter, three eighths or half of the channels "
-        "pruned. First come those that change least: that keep the most MACs, then shortcuts, then parameters. A "
-        "student is left out when another one, made with the same kinds of edits, changes less and needs no more of "
-        "anything that is limited.",
+        "`unskip fit-budget NET` lists the students that meet limits of memory, parameters, MACs, file size or "
+        "latency, before any is trained. It combines a lean stem, 2, 4 or 8 groups, shortcuts removed (as in a plan, "
+        "up to a stage, or all) or shortened, fewer blocks in each stage, and, with the extra `unskip[prune]`, a "
+        "quarter, three eighths or half of the channels pruned. Students that change least come first: most MACs "
+        "kept, then shortcuts, then parameters. A student is left out if another one, with the same kinds of edits "
+        "or fewer, changes less and needs no more of anything that is limited.",
         "",
-        "Unless `--no-latency` is given, up to 8 of those within the limits are exported untrained and measured "
-        "beside the network. With a limit of what only a file tells, such as `--latency-ratio`, the 8 are those whose "
-        "MACs lie nearest to the limit, half of them chosen after the first half has shown how far MACs mislead, and "
-        "only these are listed. One whose spread, from the 10th to the 90th percentile, covers the limit is "
-        "borderline. A [measure](extend.md) with a limit has its option here.",
+        "Each line is a recipe, which `--out FOLDER` writes, with the method `fade_kd` for the network without "
+        "shortcuts, `embedded_kd` for sub-nets and `align_kd` for others ([Methods](../reference/methods.md)). In the "
+        "printed command, replace MY_WEIGHTS by the file of your trained weights. Figures are for the network's own "
+        "number of classes, or that of `--set num_classes=10`.",
         "",
-        "With `--target` the compiler of a device takes the place of a clock: "
-        "[Plan for a device](plan-for-a-device.md).",
-        "",
-        "Each line is a recipe, which `--out FOLDER` writes. Its method is `fade_kd` where the student is the network "
-        "without shortcuts, `embedded_kd` for sub-nets, `align_kd` for others ([Methods](../reference/methods.md)). "
-        "The printed command is for a network that is trained: MY_WEIGHTS stands for the file of its weights, from "
-        "which students without new layers start. Figures are for the classes that the network has as it is; "
-        "`--set num_classes=10` says otherwise.",
-        "",
-        "Where nothing meets the budget, what would is listed with its figures: 8 bits, the largest of some smaller "
-        "images for which a student meets it, or both together. For a limit of time on this machine there is no such "
-        "list; for a limit on a device, the compiler is asked about the nearest student with two smaller images.",
+        "- **Latency**: unless `--no-latency` is given, up to 8 students within the limits are exported untrained and "
+        "measured beside the network. With a limit such as `--latency-ratio`, these are the 8 whose MACs lie nearest "
+        "to it, the second half chosen after the first is measured, and only they are listed. A student whose spread "
+        "(10th to 90th percentile) covers the limit is borderline.",
+        "- **Devices**: with `--target`, a device's compiler is asked ([Plan for a device](plan-for-a-device.md)).",
+        "- **Nothing meets the budget**: then you see what would: 8 bits, the largest of some smaller images, or both. "
+        "For a limit on a device, the compiler is asked about the nearest student with two smaller images; for a time "
+        "limit on this machine there is no such list.",
+        "- A [measure of your own](extend.md) with a limit has its option here too.",
     ]
-    for name, limits in (("resnet18", {"memory": "2MiB"}), ("resnet50", {"memory": "5MiB", "parameters": "15M"})):
-        options = " ".join(f"--{limit} {text}" for limit, text in limits.items())
-        answer = fit_budget(make_net(name), (3, 224, 224), Budget(limits), latency=False)
-        lines += [
-            "",
-            f"## {name}, {options}",
-            "",
-            "```bash",
-            f"unskip fit-budget {name} {options} --no-latency",
-            "```",
-        ]
-        lines += ["", *_printed(partial(render_answer, answer))]
+    answer = fit_budget(make_net("resnet18"), (3, 224, 224), Budget({"memory": "2MiB"}), latency=False)
+    lines += [
+        "",
+        "## An example",
+        "",
+        "```bash",
+        "unskip fit-budget resnet18 --memory 2MiB --no-latency",
+        "```",
+        "",
+        *_printed(partial(render_answer, answer)),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -391,12 +376,12 @@ def catalogue_page() -> str:
         "",
         "# Catalogue",
         "",
-        "The measures, analyses, tasks and runtimes that there are. Each is one file; "
-        "[Extend](../how-to/extend.md) says how to add one.",
+        "All measures, analyses, tasks and runtimes. Each is one file; [Extend](../how-to/extend.md) shows how to add "
+        "one.",
         "",
         "## Measures",
         "",
-        "In `src/unskip/measures/`; what networks and files are compared by.",
+        "In `src/unskip/measures/`; networks and files are compared by these.",
         "",
         "| measure | title | better | definition | limits of `fit-budget` |",
         "|---|---|---|---|---|",
@@ -404,7 +389,7 @@ def catalogue_page() -> str:
     for name, measure in measures().items():
         limits = ", ".join(f"`--{limit.name.replace('_', '-')}`" for limit in measure.limits)
         lines.append(
-            f"| `{name}` | {measure.title} | {measure.better} | {_cell(measure.about.definition)} | {limits} |"
+            f"| `{name}` | {measure.title} | {measure.better} | {_cell(_without(measure.title, measure))} | {limits} |"
         )
     lines += ["", "## Analyses", "", "In `src/unskip/analyses/`; what `unskip inspect NET` shows.", ""]
     lines += ["| name | what it is | shown |", "|---|---|---|", *(_analysis(name) for name in ANALYSES)]
@@ -438,6 +423,11 @@ def _settings_of_analyses() -> list[str]:
     return lines
 
 
+def _without(title: str, measure: Measure) -> str:
+    """A measure's definition without its title in front, which has a column of its own."""
+    return measure.about.definition.removeprefix(f"{title}: ")
+
+
 def _analysis(name: str) -> str:
     kind = ANALYSES[name]
     when = "with `--target`" if kind.needs_device else f"with `--also {name}`" if kind.takes_time else "always"
@@ -452,7 +442,7 @@ def _show_plan(name: str, console: Console) -> None:
 
 GROUPS = {
     "Networks and edits": "A network by name or from any model, edits that return new networks, and weights files.",
-    "Distilling": "From a teacher and data to a network without shortcuts, by a method; or a whole recipe at once.",
+    "Distilling": "From a teacher and data to a network without shortcuts; or a whole recipe at once.",
     "Measuring and deploying": "What a network holds and costs before any training, and files for other runtimes.",
 }
 
@@ -464,9 +454,8 @@ def python_page() -> str:
         "",
         "# Python",
         "",
-        "Everything public is a name of `unskip`, in three groups. What is imported from deeper places, such as "
-        "`unskip.nets`, may move. A name is imported when it is first used, so `import unskip` takes no time; type "
-        "checkers read the names in `src/unskip/__init__.pyi`.",
+        "Everything public is a name of `unskip`, in three groups. Deeper names, such as those of `unskip.nets`, may "
+        "move. Names are imported on first use, so `import unskip` takes no time.",
     ]
     for line in (HERE.parent / "src" / "unskip" / "__init__.pyi").read_text(encoding="utf-8").splitlines():
         if line.removeprefix("# ") in GROUPS:
@@ -514,7 +503,7 @@ def _arguments(function: Callable[..., Any]) -> str:
 
 def _docstring(function: Callable[..., Any]) -> list[str]:
     """A docstring's lines; roles become code."""
-    text = re.sub(r":func:`([\w.]+)`", r"`\1`", inspect.getdoc(function) or "")
+    text = re.sub(r":\w+:`([\w.]+)`", r"`\1`", inspect.getdoc(function) or "")
     return text.splitlines()
 
 
@@ -586,17 +575,21 @@ def _type(about: Schema, sections: Schema, plural: bool = False) -> str:
         return " or ".join(f'`"{value}"`' if str(value).isdigit() else f"`{value}`" for value in values)
     if about["type"] == "array":
         least, most = about.get("minItems"), about.get("maxItems")
-        count = "" if not least else f"{least} " if least == most else f"at least {least} "
         items = about["prefixItems"][0] if "prefixItems" in about else about["items"]
-        return f"list{'s' * plural} of {count}{_type(items, sections, plural=count != 'at least 1 ')}"
-    words = {"integer": "whole number", "number": "number", "string": "text", "object": "mapping"}
+        exact = f"{least} " if least and least == most else ""
+        open_ended = f", at least {least}" if least and not exact else ""
+        return f"list{'s' * plural} of {exact}{_type(items, sections, plural=True)}{open_ended}"
+    words = {"integer": "integer", "number": "number", "string": "string", "object": "mapping"}
     fixed = {"boolean": "`true` or `false`", "null": "`null`"}
     return fixed.get(about["type"]) or words[about["type"]] + "s" * plural + _bounds(about)
 
 
+_NO_LIMIT = 2**31 - 1  # of whole numbers, which no reader meets
+
+
 def _bounds(about: Schema) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {about[key]}" for key, sign in signs.items() if key in about]
+    bounds = [f"{sign} {about[key]}" for key, sign in signs.items() if about.get(key, _NO_LIMIT) != _NO_LIMIT]
     return f" {', '.join(bounds)}" if bounds else ""
 
 
@@ -617,8 +610,18 @@ def _usage(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
     if parameter.is_flag:
-        return ", ".join(parameter.opts)
+        return ", ".join([*parameter.opts, *parameter.secondary_opts])
     return f"{', '.join(parameter.opts)} {parameter.metavar or parameter.name.upper()}"
+
+
+def _default(parameter: Any) -> str:
+    if parameter.required:
+        return "required"
+    if parameter.default is None:
+        return ""
+    if isinstance(parameter.default, bool):
+        return "on" if parameter.default else "off"
+    return f"`{parameter.default}`"
 
 
 def _help(text: str | None) -> Iterator[str]:

@@ -156,10 +156,9 @@ def _lines() -> Iterator[str]:
     yield ""
     yield (
         "What [parsing](../explanation/any-network.md) finds in networks of torchvision and timm: the shortcuts "
-        "that can be removed, the branches that stay as they are, and the forecast of the peak of live feature maps, "
-        "in MiB, with and without shortcuts, as `unskip inspect NET` gives it. Every network that is not refused gives "
-        "the same logits before and after parsing, bit by bit, in eval mode and in train mode: parsing compares them "
-        "each time."
+        "that can be removed, the branches that stay, and the forecast peak of live feature maps in MiB, with and "
+        "without shortcuts, as in `unskip inspect NET`. Every network that is not refused gives the same logits before "
+        "and after parsing, bit by bit, in eval mode and in train mode."
     )
     yield ""
     yield "| network | image | shortcuts | branches that stay | peak with | without | ratio |"

@@ -54,7 +54,7 @@ def test_the_studies_are_listed(tmp_path):
     ("arguments", "saying"),
     [
         (["alignkd-tabel1"], "did you mean 'alignkd-table1'"),
-        (["mine.yaml", "--quick"], "no small form; leave --quick out"),
+        (["mine.yaml", "--quick"], "no quick form; leave --quick out"),
         (["mine.yaml", "--only", "nets=8"], "--only 'nets=8'.*did you mean 'net'"),
         (["mine.yaml", "--data", "nowhere=digits"], "--data 'nowhere=digits'.*digits"),
         (["mine.yaml", "--on", "slrm"], "no engine 'slrm'"),

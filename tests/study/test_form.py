@@ -85,7 +85,7 @@ def test_a_study_without_a_small_form_says_so(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("title: Mine\ngrids: [{rows: [{row: plain, net: fade_kd}]}]\n")
     assert load_study(file).name == "mine"
-    with pytest.raises(UnskipError, match="no small form"):
+    with pytest.raises(UnskipError, match="no quick form"):
         load_study(file, quick=True)
 
 

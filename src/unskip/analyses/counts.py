@@ -1,4 +1,4 @@
-"""What is measured of a network by itself, with and without its shortcuts: parameters, MACs and whatever else is."""
+"""What is counted of a network by itself, with and without its shortcuts: parameters, MACs and other measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stays as it is, with shortcuts or without: branches that are no shortcuts, modules that could not be opened."""
+"""What no edit changes: branches that are not shortcuts, and modules that could not be opened."""
 
 from __future__ import annotations
 

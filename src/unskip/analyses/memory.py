@@ -1,4 +1,4 @@
-"""The feature maps that live while a network runs, with and without its shortcuts."""
+"""The feature maps that are alive while a network runs, with and without its shortcuts."""
 
 from __future__ import annotations
 

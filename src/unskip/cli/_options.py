@@ -113,14 +113,14 @@ Device = Annotated[
         "--target",
         metavar="DEVICE",
         autocompletion=_completion.devices,
-        help="A device that is not here, whose compiler is asked: ethos-u55-128, ethos-u65-256, ethos-u85-256, "
-        "cortex-m55 and others.",
+        help="A device whose compiler is asked, without the device itself: ethos-u55-128, ethos-u65-256, "
+        "ethos-u85-256, cortex-m55 and others.",
     ),
 ]
 SystemConfig = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="With --target: the clock and the memories' speed, by Vela's name, as Ethos_U65_High_End."
+        metavar="NAME", help="With --target: clock and memory speed, by Vela's name, such as Ethos_U65_High_End."
     ),
 ]
 MemoryMode = Annotated[
@@ -139,12 +139,12 @@ Sram = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="With --target: the SRAM that the compiler may use, such as 256KiB; by default what the memory mode says.",
+        help="With --target: the SRAM that the compiler may use, such as 256KiB; by default that of the memory mode.",
     ),
 ]
 Compiles = Annotated[
     int | None,
-    typer.Option(min=1, max=10_000, metavar="NUMBER", help="With --target: most networks to compile."),
+    typer.Option(min=1, max=10_000, metavar="NUMBER", help="With --target: the most networks to compile."),
 ]
 
 

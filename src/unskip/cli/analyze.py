@@ -16,7 +16,7 @@ from unskip.listing import listed_names
 def analyze(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN..", help="Run folders, complete, of one data set: seeds and methods side by side."),
+        typer.Argument(metavar="RUN..", help="Complete run folders of one data set: seeds and methods side by side."),
     ],
     what: Annotated[
         str,
@@ -28,11 +28,13 @@ def analyze(
     ],
     nets: Annotated[
         str | None,
-        typer.Option(metavar="LABELS", help="Networks by their labels in the runs, with commas; by default all."),
+        typer.Option(metavar="LABELS", help="Labels of networks in the runs, separated by commas; by default all."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="OPTION=VALUE", help="A setting of the analysis, such as images=500. Repeat."),
+        typer.Option(
+            "--set", metavar="OPTION=VALUE", help="A setting of the analysis, such as images=500. Repeat for more."
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure as JSON.")
@@ -44,10 +46,10 @@ def analyze(
 ) -> None:
     """Analyse trained runs: activation clusters, loss landscape, feature reuse, gradient flow.
 
-    Runs that differ in the seed alone are repetitions, of which the mean and the spread are shown; others stand side by
-    side. What a paper claims is said beside whether it shows in these runs, by differences within the seeds. What was
-    found is also written into each run's folder, analyses/NAME.json, and its report.html has it from then on. Over
-    training, by the weights that training.snapshots keeps.
+    Runs that differ only in the seed are repetitions, shown by mean and spread; others stand side by side. For every
+    claim of a paper the output says whether these runs show it, by differences within seeds. The results are also
+    written into each run's folder, as analyses/NAME.json, and appear in its report.html. To look at networks during
+    training, set training.snapshots.
 
     Examples: `unskip analyze runs/demo --what clusters`,
     `unskip analyze runs/seed-* --what landscape --nets ce,kd --set images=500 --html landscape.html`.

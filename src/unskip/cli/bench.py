@@ -32,7 +32,7 @@ def bench(
         typer.Argument(
             metavar="TARGET..",
             autocompletion=_completion.nets,
-            help="Run folders (their best student), RUN:LABEL, files with weights or deployed ones, networks by name: "
+            help="Run folders (their best student), RUN:LABEL, files with weights, deployed files, networks by name: "
             "resnet50, resnet50+without_shortcuts, resnet20+width=32.",
         ),
     ],
@@ -41,7 +41,7 @@ def bench(
         typer.Option(
             metavar="NAMES",
             autocompletion=_completion.runtimes,
-            help=f"Of {runtimes_here()}; with commas. By default onnxruntime, or none with --target.",
+            help=f"Any of {runtimes_here()}, separated by commas. By default onnxruntime, or none with --target.",
         ),
     ] = None,
     target_devices: Device = None,
@@ -72,10 +72,10 @@ def bench(
 ) -> None:
     """Compare networks and deployed files: latency, peak memory, size, and the accuracy of the files themselves.
 
-    Every file runs in fresh processes of its own, which take turns; ratios are to the first target, and are taken
-    within the rounds. Networks are exported for each runtime and batch size first; networks by name have random
-    weights. What a runtime cannot run is shown with the reason. With --target, nothing is timed: the compiler of a
-    device estimates cycles and memory there, and the accuracy is that of the device's integers.
+    Every file runs in fresh processes of its own, which take turns; ratios are to the first target, taken within the
+    rounds. Networks are first exported for each runtime and batch size; networks given by name have random weights.
+    If a runtime cannot run something, the reason is shown. With --target, nothing is timed: the device's compiler
+    estimates cycles and memory, and the accuracy is that of the device's integers.
 
     Examples: `unskip bench resnet50 resnet50+without_shortcuts --runtime onnxruntime,openvino --threads 1,2`,
     `unskip bench runs/demo:teacher runs/demo --html bench.html`, `unskip bench a.onnx b.onnx --data MY_IMAGES`,

@@ -13,7 +13,7 @@ from unskip.cli._options import AllowedModules
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN..", help="Run folders; of one that is not complete, what there is.")
+        list[Path], typer.Argument(metavar="RUN..", help="Run folders; unfinished ones are shown as far as they are.")
     ],
     html_file: Annotated[Path, typer.Option("--html", metavar="FILE", help="Where the page is written.")] = Path(
         "compare.html"
@@ -25,7 +25,7 @@ def compare(
 ) -> None:
     """Put runs beside each other: scores, costs and the course of the trainings, in the terminal and on a page.
 
-    It is said where the runs were tested on other images or measured in other settings. Nothing is trained or measured.
+    Differences in test images or settings of measurement are pointed out. Nothing is trained or measured.
 
     Examples: `unskip compare runs/demo runs/demo-5b0e15`, `unskip compare runs/* --html runs.html`.
     """

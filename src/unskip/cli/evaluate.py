@@ -22,11 +22,11 @@ def evaluate(
     settings: DataSettings = None,
     allowed: AllowedModules = None,
 ) -> None:
-    """How well a trained network or a deployed file answers on test images: top-1 and top-5, or as its task has it.
+    """Score a trained network or a deployed file on test images: top-1 and top-5, or the scores of its task.
 
-    Without labels it is the agreement with the run's teacher. The data is that of the network's run, unless `--data`
-    names another; `--set data.test_limit=1000` takes fewer images. A deployed
-    file is run by its own runtime, and gets images as its metadata says.
+    Without labels the score is the agreement with the run's teacher. The data is that of the network's run, unless
+    `--data` names other; `--set data.test_limit=1000` takes fewer images. A deployed file is run by its own runtime, on
+    images prepared as its metadata says.
 
     Examples: `unskip evaluate runs/demo`, `unskip evaluate runs/demo --net teacher`,
     `unskip evaluate model.onnx --data MY_IMAGES`.

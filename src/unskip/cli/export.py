@@ -37,7 +37,7 @@ def export(
         typer.Option(
             metavar="FORMAT",
             autocompletion=_completion.formats,
-            help=f"Of {', '.join(listed_names('unskip.export.formats'))}; by default onnx. Repeat for more.",
+            help=f"One of {', '.join(listed_names('unskip.export.formats'))}; by default onnx. Repeat for more.",
         ),
     ] = None,
     place: Annotated[
@@ -45,8 +45,8 @@ def export(
         typer.Option(
             "--out",
             metavar="PLACE",
-            help="A file, whose ending says the format, or a folder, by default this one. In a folder the file is "
-            "called as the network is: align_kd.pte, with --int8 align_kd-int8.pte.",
+            help="A file, whose ending gives the format, or a folder, by default the working directory. In a folder, "
+            "the file is named after the network: align_kd.pte, with --int8 align_kd-int8.pte.",
         ),
     ] = None,
     label: NetLabel = None,
@@ -82,8 +82,8 @@ def export(
             min=0,
             max=100_000,
             metavar="N",
-            help="In 8 bits, for networks of a run: where more than 0.5 points are lost, go on with "
-            "quantisation-aware training under the run's own loss for N epochs; by default 2, 0 for never.",
+            help="In 8 bits, for networks of a run: if more than 0.5 points are lost, continue with "
+            "N epochs of quantisation-aware training under the run's own loss; by default 2, 0 for never.",
         ),
     ] = None,
     batch_size: Annotated[
@@ -127,8 +127,8 @@ def export(
     """Write a trained network for deployment and check the file against the network on real images.
 
     Every file is run by its own runtime: its answers are compared with the network's, and its score on all test
-    images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is not
-    left behind. executorch, ncnn and openvino are extras: `pip install 'unskip[executorch]'`.
+    images is printed beside the network's own; `--set data.test_limit=1000` takes fewer. A file that deviates is
+    deleted. executorch, ncnn and openvino are extras: `pip install 'unskip[executorch]'`.
 
     Examples: `unskip export runs/demo`, `unskip export runs/demo --to executorch --to openvino --out deployed`,
     `unskip export runs/demo --int8 --out student.onnx`, `unskip export runs/demo --to ethos-u --target ethos-u55-128`.

@@ -40,7 +40,7 @@ def fit_budget(
     element: Annotated[
         Literal["float32", "int8"] | None,
         typer.Option(
-            help="What feature maps and weights will be: int8 counts one byte for each element. By default float32, "
+            help="Type of feature maps and weights: int8 counts one byte per element. By default float32, "
             "with --target int8."
         ),
     ] = None,
@@ -60,7 +60,7 @@ def fit_budget(
     threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads of the runtime.")] = 1,
     image_size: ImageSize = None,
     settings: NetSettings = None,
-    limit: Annotated[int, typer.Option(min=1, help="Most students to list.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="The most students to list.")] = 10,
     no_latency: Annotated[bool, typer.Option("--no-latency", help="Only count; export and time nothing.")] = False,
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="Write a recipe for every student listed.")
@@ -71,11 +71,11 @@ def fit_budget(
 ) -> None:
     """List the students of a network that would meet a budget, before any training.
 
-    Students are plain or partly plain, shallower, grouped, with a lean stem, or several of these; sub-nets share the
-    weights of one network. Memory, parameters and MACs are counted; of those within these limits, a few are exported
+    Students are plain or partly plain, shallower, grouped, with a lean stem, or combinations; sub-nets share the
+    weights of one network. Memory, parameters and MACs are counted; a few students within these limits are exported
     untrained and measured beside NET. With --target they are compiled for a device instead, in as many processes as
-    there are cores; what was compiled before is not compiled again. First come those that change least. Each line is a
-    recipe for `unskip run`. Where nothing meets the budget, the exit code is 1.
+    there are cores; results are cached. Students that change least come first. Each line is a recipe for `unskip run`.
+    If nothing meets the budget, the exit code is 1.
 
     Examples: `unskip fit-budget resnet18 --memory 2MiB`, `unskip fit-budget resnet50 --memory 5MiB --latency-ratio
     0.8 --out students`, `unskip fit-budget resnet56 --macs 60M --element int8 --no-latency --json`,

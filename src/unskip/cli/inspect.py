@@ -63,7 +63,7 @@ def inspect(
         typer.Option(
             metavar="SIZE",
             help="With --target: the SRAM that the device has for a program, such as 256KiB; its compiler is told. "
-            "A network that does not fit ends with exit code 1.",
+            "If the network does not fit, the exit code is 1.",
         ),
     ] = None,
     compiles: Compiles = None,
@@ -74,14 +74,13 @@ def inspect(
     as_json: AsJson = False,
     allowed: AllowedModules = None,
 ) -> None:
-    """Say what removing a network's shortcuts will give, before any training.
+    """Show what removing a network's shortcuts would gain, before any training.
 
-    One sentence says whether removal pays; below it stand parameters, MACs and the memory that lives during an
-    inference, with and without shortcuts. --details adds every shortcut with the bytes it holds and for how long, the
-    memory of every part, and the peak by schedule. With --target, the compiler of a device says first whether the
-    network fits its SRAM, and what removing shortcuts gives there. Of a file with weights (.safetensors, .pth, ..) it
-    says first whose they are, of this package's networks, torchvision's and timm's, by the names and shapes of its
-    tensors.
+    One sentence says whether removal pays; below it stand parameters, MACs and live feature maps, with and without
+    shortcuts. --details adds every shortcut with the bytes it holds and for how long, the memory of every part, and
+    the peak by schedule. With --target, a device's compiler says whether the network fits its SRAM and what removing
+    shortcuts gains there. For a file with weights (.safetensors, .pth, ..) it first says which network they belong
+    to: this package's, torchvision's or timm's, recognised by the names and shapes of the tensors.
 
     Examples: `unskip inspect resnet50 --details`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect mine.pth`,

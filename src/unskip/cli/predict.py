@@ -26,8 +26,8 @@ def predict(
 ) -> None:
     """Name the five likeliest classes of every image, with their probabilities.
 
-    Images are prepared as the network's tests prepared theirs, and a deployed file is run by its own runtime. What
-    cannot be read is named in its place, and the command ends with exit code 2.
+    Images are prepared as the network's test images were, and a deployed file is run by its own runtime. An unreadable
+    image is reported in its place, and the exit code is 2.
 
     Examples: `unskip predict runs/demo photo.jpg`, `unskip predict student.onnx PHOTOS --json`,
     `unskip predict runs/demo --net teacher a.png b.png`.

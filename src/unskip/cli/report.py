@@ -13,9 +13,9 @@ from unskip.cli._console import out
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run, of `unskip shrink` or of `unskip study`.")],
 ) -> None:
-    """Write the page again from the results in a folder, and print where it is.
+    """Write the report again from the results in a folder, and print where it is.
 
-    Of a shrink its model card too, of a study its CSV, LaTeX and Markdown.
+    For `unskip shrink` also the model card, for a study also CSV, LaTeX and Markdown.
 
     Example: `unskip report runs/demo`.
     """

@@ -77,16 +77,16 @@ def run(
         bool,
         typer.Option(
             "--dry-run",
-            help="Say what would be done and how long the training would take, by a few steps of each; train and write "
-            "nothing.",
+            help="Show what would be done and how long the training would take, measured by a few steps of each; train "
+            "and write nothing.",
         ),
     ] = False,
     allowed: AllowedModules = None,
 ) -> None:
     r"""Train a teacher and plain students, export and measure all of them, write a report.
 
-    Stopped at any instant, the same command goes on where it stopped. A teacher that was trained before is found again.
-    Before a long training it says how long that will take.
+    If the run is stopped, the same command continues from there. A teacher that was trained before is reused. Before a
+    long training it says how long that will take.
 
     For example:
 

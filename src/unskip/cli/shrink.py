@@ -38,7 +38,8 @@ def shrink(
         ),
     ],
     weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Its weights, trained on such images; without any it is trained.")
+        str | None,
+        typer.Option(metavar="FILE", help="Its weights, trained on such images; without them it is trained first."),
     ] = None,
     initial_weights: Annotated[
         str | None,
@@ -60,11 +61,11 @@ def shrink(
     ] = None,
     time: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="What all of it may take, such as 45m or 4h; else as the preset takes."),
+        typer.Option(metavar="DURATION", help="Total time, such as 45m or 4h; by default as long as the preset takes."),
     ] = None,
     preset: Annotated[
         Literal["quick", "good", "best"],
-        typer.Option(help="How many candidates are tried, 3, 6 or 12, and without --time, how long the winner trains."),
+        typer.Option(help="Number of candidates (3, 6 or 12) and, without --time, how long the winner trains."),
     ] = "good",
     element: Annotated[
         Literal["float32", "int8"] | None,
@@ -81,10 +82,10 @@ def shrink(
         typer.Option(
             "--or-image-size",
             metavar="SIZE",
-            help="Another size that the file may take images of, such as 48, or 96x64. Repeat for more.",
+            help="Another image size that the file may use, such as 48, or 96x64. Repeat for more.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Decides everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of all random choices.")] = 0,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,16 +95,18 @@ def shrink(
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="FOLDER", help="By default a folder below shrinks/.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only look, plan, and say how long it will take.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only evaluate the teacher, plan, and say how long it will take.")
+    ] = False,
     allowed: AllowedModules = None,
     **most: str | None,
 ) -> None:
     r"""Make a network meet a budget, keep its accuracy, and prove both on the file.
 
-    The network is looked at on its target; students that meet the budget, without shortcuts, shallower, grouped, with a
-    lean stem or several of these, are trained from its weights, each for a short time, the best of them for longer, and
-    the winner for the time that is left. Its file is proved on the test images, and a page shows what was tried.
-    Stopped at any moment, the same command goes on. Where the budget is not met, the exit code is 1.
+    Students that meet the budget (without shortcuts, shallower, grouped, with a lean stem, or combinations) are trained
+    from the network's weights: each for a short time, the best of them for longer, and the winner for the time that is
+    left. Its file is proved on the test images, and a page shows what was tried. If the command is stopped, the same
+    command continues. If the budget is not met, the exit code is 1.
 
     For example:
 

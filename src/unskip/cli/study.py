@@ -19,10 +19,10 @@ def study(
     name: Annotated[
         str | None,
         typer.Argument(
-            autocompletion=_completion.studies, help="A name, or a YAML file. Without one: the studies that there are."
+            autocompletion=_completion.studies, help="A name, or a YAML file. Without one: list the studies."
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Its small form, for a machine without a GPU.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Run its quick form, for a machine without a GPU.")] = False,
     seeds: Annotated[int, typer.Option(min=1, max=1000, metavar="NUMBER", help="Runs of each cell: seeds 0, 1 ..")] = 3,
     only: Annotated[
         list[str] | None,
@@ -34,7 +34,7 @@ def study(
         bool,
         typer.Option(
             "--dry-run",
-            help="Say how many trainings there are, which are shared, and how long they take; train and write nothing.",
+            help="Show the number of trainings, which are shared, and how long they take; train and write nothing.",
         ),
     ] = False,
     data: Annotated[
@@ -42,7 +42,7 @@ def study(
         typer.Option(
             metavar="DATA",
             autocompletion=_completion.data,
-            help="The images as `unskip run` takes them; NAME=DATA for each set where a study has several.",
+            help="The images, as for `unskip run`; NAME=DATA for each data set if the study has several.",
         ),
     ] = None,
     folder: Annotated[
@@ -58,11 +58,18 @@ def study(
     ] = "local",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--on-set", metavar="NAME=VALUE", help="A setting of the engine, such as gpus=1. Repeat."),
+        typer.Option(
+            "--on-set", metavar="NAME=VALUE", help="A setting of the engine, such as gpus=1. Repeat for more."
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, max=10_000, metavar="NUMBER", help="Most cells at once; else as there is room."),
+        typer.Option(
+            min=1,
+            max=10_000,
+            metavar="NUMBER",
+            help="The most cells to run at once; by default as many as there is room for.",
+        ),
     ] = None,
     launch: Annotated[
         str | None,
@@ -72,8 +79,8 @@ def study(
 ) -> None:
     r"""Run a study: every cell of a table, with seeds, and the table beside the paper's.
 
-    Each cell is an ordinary run in the study's folder; a teacher that several need is trained once. Stopped or killed
-    at any moment, the same command goes on. A cell that fails is said, the others go on, and the exit code is 1.
+    Each cell is an ordinary run in the study's folder; a teacher that several need is trained once. If the command is
+    stopped or killed, the same command continues. If a cell fails, the others go on, and the exit code is 1.
 
     For example:
 

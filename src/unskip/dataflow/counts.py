@@ -57,7 +57,7 @@ def _adaptive_pool(x: Shape, size: Shape, *, out_shape: Shape) -> int:
 CONVENTIONS: Mapping[str, Convention] = {
     "macs": Convention("the MACs of convolutions and linear layers, nothing else"),
     "torchprofile": Convention(
-        "macs, and one for each output element of an average pooling, as the package torchprofile counts such nets",
+        "`macs`, and one for each output element of an average pooling, as the package torchprofile counts",
         # A global average pooling is a mean by the time it arrives here.
         dict.fromkeys(
             (aten.mean, aten.avg_pool2d, aten._adaptive_avg_pool2d, aten.avg_pool3d, aten._adaptive_avg_pool3d),

@@ -4,7 +4,7 @@ from unskip.measures._scores import Scored
 
 
 class Agreement(Scored):
-    """The share of the variance of the teacher's answers to the test images that the answers explain."""
+    """The share of the variance of the teacher's answers to the test images that the network's explain."""
 
     title = "Agreement"
     order = 12

@@ -9,7 +9,7 @@ from unskip.records import Figure
 
 
 class Arena(Measure):
-    """What ExecuTorch's planner sets aside for feature maps, float32, portable kernels."""
+    """What ExecuTorch's planner reserves for feature maps, float32, portable kernels."""
 
     title = "Arena"
     unit = "bytes"

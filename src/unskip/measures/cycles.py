@@ -6,7 +6,7 @@ from unskip.records import Estimate, Figure
 
 
 class Cycles(DeviceMeasure):
-    """Of the device's processor for one image, memory waits included, as its compiler estimates them."""
+    """Processor cycles of the device for one image, memory waits included, as its compiler estimates them."""
 
     title = "Cycles"
     unit = "count"

@@ -8,7 +8,7 @@ from unskip.records import Estimate, Figure
 
 
 class DeviceMs(DeviceMeasure):
-    """Of one image on a device, at the clock of its configuration, as its compiler estimates it."""
+    """Time of one image on a device at its configured clock, as its compiler estimates it."""
 
     title = "Time on the device"
     unit = "ms"

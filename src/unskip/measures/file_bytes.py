@@ -6,7 +6,7 @@ from unskip.units import bytes_from
 
 
 class FileBytes(Measure):
-    """All that belongs to the deployed file, weights included."""
+    """The size of the deployed file with all its parts, weights included."""
 
     title = "File"
     unit = "bytes"

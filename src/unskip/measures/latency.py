@@ -12,7 +12,7 @@ _milliseconds = partial(number, most=math.inf, expected="milliseconds above 0, s
 
 
 class Latency(Measure):
-    """Of one call with a whole batch, the median of the rounds and the 10th to 90th percentile.
+    """Time of one call with a whole batch: the median of the rounds and the 10th to 90th percentile.
 
     Files take turns within a round, and ratios are taken within the rounds.
     """

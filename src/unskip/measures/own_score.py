@@ -4,7 +4,7 @@ from unskip.measures._scores import Scored
 
 
 class OwnScore(Scored):
-    """What the function that the recipe names says of the network."""
+    """The result of the function named in the recipe."""
 
     title = "Own score"
     order = 14

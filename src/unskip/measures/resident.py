@@ -5,9 +5,9 @@ from unskip.records import Figure
 
 
 class Resident(Measure):
-    """By how much the process grew from before it loaded the file to its highest.
+    """How much the process's memory grew from before it loaded the file to its peak.
 
-    That holds weights and the runtime's own buffers too.
+    This includes weights and the runtime's own buffers.
     """
 
     title = "Resident"

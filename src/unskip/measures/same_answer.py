@@ -5,7 +5,7 @@ from unskip.records import Figure
 
 
 class SameAnswer(Measure):
-    """How far the file answers as the network, on the images of the parity.
+    """How often the file answers as the network does, on the images of the parity.
 
     The share of the images with the same most likely class; without classes, the share of the variance of the network's
     answers that the file's explain.

@@ -4,7 +4,7 @@ from unskip.measures._scores import Scored
 
 
 class SameArgmax(Scored):
-    """The mean over the tensors of the share of places whose largest channel is the teacher's."""
+    """The share of places whose largest channel is the teacher's, a mean over the tensors."""
 
     title = "Same largest channel"
     order = 13

@@ -57,7 +57,7 @@ _DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class AlignKD(Method):
-    """Fields of AlignKD."""
+    """The method AlignKD, with its hyper-parameters as fields."""
 
     alpha: float = Field(0.5, ge=0, le=1, description="weight of the teacher's logits; the labels' is 1 - alpha")
     temperature: float = Field(1.0, gt=0, description="divides both logits before the softmax")

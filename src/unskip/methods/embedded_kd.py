@@ -7,7 +7,7 @@
 The student is the full-net; sub-net k is the first blocks of each of its stages (`StagedNet.at_depth`), with the same
 weights and the same head. All K+1 run in every step, in train mode, and one backward pass goes through them all. A is
 the sum of a stage's map over its channels, divided by its L2 norm over height and width; an MSE is a mean over height,
-width and batch, and over the stages. What stands on the teaching side, p_full and p_ens, A_full and A_ens, gets no
+width and batch, and over the stages. The teaching side, p_full and p_ens, A_full and A_ens, gets no
 gradient. No other teacher is used.
 
 | in the paper | here | default |
@@ -23,7 +23,7 @@ network of its own. ``student: {edits: []}`` keeps the shortcuts, as in the pape
 costs what the K+1 networks cost. The paper's column "DDNN", hard labels only, is both weights at 0.
 
 ``batch_norm``: with ``shared`` statistics every depth uses and moves the same ones, which is what the paper's silence
-suggests, and what they end as fits no depth. ``per_depth_statistics`` gives each depth its own. ``recalibrated`` trains
+suggests, and they end up fitting no depth. ``per_depth_statistics`` gives each depth its own. ``recalibrated`` trains
 as ``shared`` does, and measures the statistics of every depth, the full-net's too, on 50 batches of training images
 afterwards; the accuracies during the training are those before. The weights come out the same. On the digits (ResNet-20
 of width 8, sub-net 2-2-2, 6 epochs of batches of 64, 3 seeds, 359 test images) full-net and sub-net reach 95.7 and
@@ -70,7 +70,7 @@ Depths = Annotated[tuple[Depth, ...], Field(strict=False, min_length=1)]
 
 
 class EmbeddedKD(Method):
-    """Fields of EKD-DDNN."""
+    """The method EKD-DDNN, with its hyper-parameters as fields."""
 
     needs_teacher: ClassVar[bool] = False
     needs_labels: ClassVar[bool] = True

@@ -54,7 +54,7 @@ from unskip.tasks import Task
 
 
 class FadeKD(AlignKD):
-    """Fields of fading, besides AlignKD's."""
+    """Fading, with its hyper-parameters as fields besides AlignKD's."""
 
     fade_share: float = Field(0.25, ge=0, le=0.9, description="share of the training in which shortcuts fade")
     order: Literal["together", "from_back", "from_front"] = Field(

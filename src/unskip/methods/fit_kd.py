@@ -6,7 +6,7 @@ images and without a label, to answer what the teacher's block answers with its 
     activation(body'(x')) ~ activation(body(x) + shortcut(x)),      x' what the plain net has there, x the teacher's map
 
 All convolutions of body' but the last hand their input on by a Dirac kernel and add a share of what they did; the last
-is the solution of a ridge regression. :func:`unskip.surgery.fit_without_shortcuts` says how. Then the plain net trains
+is the solution of a ridge regression. `unskip.edits.fit_without_shortcuts` says how. Then the plain net trains
 under AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd`'s does.
 
 | symbol | here | default |
@@ -27,7 +27,7 @@ run says first, the lower is the best rate: MobileNetV2's miss up to 20 %, and 0
 Teacher and student must be of one architecture: for a student of another depth or width take `align_kd`. Blocks that
 cannot be fitted (see the run's first lines) start with the teacher's weights, as when shortcuts are cut.
 
-In a training loop of one's own, `loss.prepare(images)` fits; without it the student starts as the teacher, cut.
+In your own training loop, `loss.prepare(images)` fits; without it the student starts as the teacher, cut.
 
 Departures: none of the papers does this; the loss is `align_kd`'s. RMNet (Meng et al., 2021) carries maps by Dirac
 kernels too, in further channels, and is exact; here no layer is wider. He, Zhang and Sun (2017) reconstruct pruned
@@ -53,7 +53,7 @@ _BATCH = 64
 
 
 class FitKD(AlignKD):
-    """Fields of fitting, besides AlignKD's."""
+    """Fitting, with its hyper-parameters as fields besides AlignKD's."""
 
     images: int = Field(256, ge=2, le=100_000, description="training images on which the blocks are fitted")
 

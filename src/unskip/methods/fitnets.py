@@ -47,7 +47,7 @@ from unskip.tasks import Task
 
 
 class FitNets(Method):
-    """Fields of FitNets."""
+    """The method FitNets, with its hyper-parameters as fields."""
 
     hint: str | None = Field(None, description="stage of the teacher that gives the hint; the middle one by default")
     guided: str | None = Field(None, description="stage of the student that is guided; the middle one by default")

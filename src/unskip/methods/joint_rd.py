@@ -61,7 +61,7 @@ from unskip.tasks import Task
 
 
 class JointRD(Method):
-    """Fields of JointRD."""
+    """The method JointRD, with its hyper-parameters as fields."""
 
     needs_labels: ClassVar[bool] = True
 

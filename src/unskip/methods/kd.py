@@ -26,7 +26,7 @@ from unskip.tasks import Task
 
 
 class KD(Method):
-    """Fields of knowledge distillation."""
+    """Knowledge distillation from logits, with its hyper-parameters as fields."""
 
     alpha: float = Field(0.9, ge=0, le=1, description="weight of the teacher's term; the labels' is 1 - alpha")
     temperature: float = Field(4.0, gt=0, description="divides both logits before the softmax")

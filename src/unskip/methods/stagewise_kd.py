@@ -52,7 +52,7 @@ from unskip.tasks import Answers, Task
 
 
 class StagewiseKD(Method):
-    """Fields of Stagewise KD."""
+    """The method Stagewise KD, with its hyper-parameters as fields."""
 
     order: Literal["stagewise", "simultaneous"] = Field(
         "stagewise", description="one part after the other, or all at once"

@@ -35,12 +35,10 @@ class DataRecipe(Section):
     path: str | None = Field(None, description="folder of the data; cifar10/cifar100 download into it when it is empty")
     image_size: ImageSize | None = Field(
         None,
-        description="side in pixels, or `[height, width]`; by default the images' own when all are equal and at most "
-        "64, else what the teacher expects",
+        description="side in pixels, or `[height, width]`; by default the images' own if all are equal and at most "
+        "64, otherwise what the teacher expects",
     )
-    classes: int | None = Field(
-        None, ge=2, le=2**31 - 1, description="use only the images of the first so many classes"
-    )
+    classes: int | None = Field(None, ge=2, le=2**31 - 1, description="use only this many classes, the first ones")
     limit: int | None = Field(
         None, ge=1, le=2**31 - 1, description="use at most this many training images, balanced over the classes"
     )
@@ -48,9 +46,7 @@ class DataRecipe(Section):
     test_limit: int | None = Field(
         None, ge=1, le=2**31 - 1, description="use at most this many test images, balanced over the classes"
     )
-    test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="share held out where the data has no test split of its own"
-    )
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share held out if the data has no test split of its own")
     augmentation: Literal["pad_crop", "resized_crop", "none"] | None = Field(
         None,
         description="random crop of the padded image, random resized crop, or nothing; by default by image size",
@@ -59,9 +55,9 @@ class DataRecipe(Section):
         None, ge=0, le=16_384, description="pixels on each side for pad_crop; by default an eighth of the shorter side"
     )
     padding_mode: Literal["zeros", "reflect"] = Field(
-        "zeros", description="what stands in the padding: black, or the image mirrored"
+        "zeros", description="fill the padding with black, or with the mirrored image"
     )
-    flip: bool | None = Field(None, description="random horizontal flip; by default on, but off for digits and none")
+    flip: bool | None = Field(None, description="random horizontal flip; by default on, except for digits and none")
     image_column: str | None = Field(
         None, description="Parquet: the column of images; by default the only image column"
     )
@@ -78,10 +74,12 @@ class DataRecipe(Section):
     workers: int = Field(2, ge=0, le=256, description="threads that read images too large to live on the device")
     keep_decoded: bool = Field(
         True,
-        description="keep large images in memory once they were decoded, while a quarter of the memory is free",
+        description="keep decoded large images in memory while a quarter of the memory is free",
     )
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read instead of stopping")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="decides splits and subsets; the run's seed does not")
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="seed of splits and subsets, which do not depend on the run's seed"
+    )
 
     @property
     def size(self) -> tuple[int, int] | None:

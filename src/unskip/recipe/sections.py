@@ -76,23 +76,23 @@ class TeacherRecipe(Section):
 
     net: str = Field("resnet32", description="a name from `unskip nets`")
     options: dict[str, Any] = Field({}, description="arguments of that net, such as width")
-    edits: Edits = Field((), description="edits of that net, in order; see [Edits](#edits)")
+    edits: Edits = Field((), description="[edits](#edits) of that net, in order: names, or names with arguments")
     weights: str | None = Field(
-        None, description="a .safetensors file, a state dict (.pth), or pretrained; trained here if absent"
+        None, description="a .safetensors file, a state dict (.pth), or pretrained; if left out, it is trained"
     )
     initial_weights: str | None = Field(
-        None, description="such a file to start training from; a last layer for other classes is new"
+        None, description="such a file to start training from; a last layer with other classes is replaced"
     )
     normalization: TeacherNormalization = Field(
         None,
         description="of the images, for all networks of the run: imagenet, cifar10, data (the training images' own; "
         "ImageNet's for streamed RGB images), none (pixels from 0 to 1), pixels (0 to 255), or {mean: [..], std: [..]} "
-        "by channel; by default what the weights' file states, else data",
+        "by channel; by default what the weights' file states, otherwise data",
     )
     accept_weak: bool = Field(
         False,
-        description="go on with a teacher at chance, far below the accuracy that its file states, or with fresh "
-        "weights where there are no labels to train it",
+        description="continue with a teacher at chance, far below the accuracy stated in its file, or with fresh "
+        "weights if there are no labels to train it",
     )
     training: TrainingRecipe | None = Field(
         None,
@@ -118,7 +118,7 @@ class StudentRecipe(Section):
     edits: Edits = Field(
         ({"without_shortcuts": {}},),
         validate_default=True,
-        description="edits of that net, in order; see [Edits](#edits)",
+        description="[edits](#edits) of that net, in order: names, or names with arguments",
     )
     init: Literal["fresh", "teacher"] = Field("fresh", description="new random weights, or the teacher's")
     initial_weights: str | None = Field(
@@ -137,7 +137,9 @@ class StudentRecipe(Section):
 class MeasureRecipe(Section):
     """How the exported files are measured."""
 
-    runtime: str = Field("onnxruntime", description="the runtime that the exported files are for, and are measured in")
+    runtime: str = Field(
+        "onnxruntime", description="runtime for which files are exported, and in which they are measured"
+    )
     latency: bool = Field(True, description="time the exported files")
     threads: int = Field(1, ge=1, le=1024, description="the runtime's threads")
     batch_size: int = Field(1, ge=1, le=65_536, description="images per timed call")
@@ -166,12 +168,12 @@ class Recipe(Section):
     methods: dict[str, dict[str, Any]] = Field(
         {"fade_kd": {}},
         validate_default=True,
-        description="label: fields of the method; a label that is no method's name needs a field `method`. When left "
-        "out and the student is not the teacher without shortcuts: align_kd",
+        description="label: fields of the method; a label that is not a method's name needs the field `method`. By "
+        "default align_kd if the student is not the teacher without shortcuts",
     )
     training: TrainingRecipe = TrainingRecipe()
     measure: MeasureRecipe = MeasureRecipe()
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="decides initial weights, the order of images, augmentation")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initial weights, order of images, augmentation")
 
     @model_validator(mode="before")
     @classmethod

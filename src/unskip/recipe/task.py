@@ -10,13 +10,13 @@ from unskip.settings import Section
 
 
 class TaskRecipe(Section):
-    """What the networks answer, and what that is compared with; a name alone will do, as in `task: matching`."""
+    """What the networks answer, and what it is compared with; a name alone is enough, as in `task: matching`."""
 
     name: str = Field("classification", description="classification, or matching: no labels, any tensors as answers")
     score: str | None = Field(
         None,
         description="for matching: a `PACKAGE.MODULE:FUNCTION` of your own, which takes a network in eval mode and "
-        "gives a number from 0 to 1, a figure beside the agreement",
+        "returns a number from 0 to 1, shown beside the agreement",
     )
 
     @field_validator("name")

@@ -47,7 +47,7 @@ class AdamW(Section):
     betas: tuple[Decay, Decay] = Field(
         (0.9, 0.999), strict=False, description="decay of the two running means, from 0 to below 1"
     )
-    weight_decay: float = Field(0.05, ge=0, description="share of a weight that a step at rate 1 takes away")
+    weight_decay: float = Field(0.05, ge=0, description="share by which a step at rate 1 shrinks a weight")
 
 
 Optimizer = Annotated[SGD | Adam | AdamW, Field(discriminator="name")]
@@ -64,8 +64,8 @@ class OneCycle(Section):
     max_lr: float = Field(
         0.1,
         gt=0,
-        description="the highest rate; the optimiser's own is not used. When left out: 0.01 with adam and adamw; with "
-        "sgd 0.05 where the network starts from trained weights (`teacher.initial_weights`, `student.init: teacher`, "
+        description="the highest rate; the optimiser's own is not used. If left out: 0.01 with adam and adamw; with "
+        "sgd 0.05 if the network starts from trained weights (`teacher.initial_weights`, `student.init: teacher`, "
         "`student.initial_weights`)",
     )
     div_factor: float = Field(10.0, ge=1, description="the first rate is max_lr divided by this")
@@ -127,61 +127,64 @@ class TrainingRecipe(Section):
         1,
         ge=1,
         le=2**31 - 1,
-        description="parts in which each process computes its images of a step, adding up the gradients: less memory, "
-        "more time; BatchNorm takes its statistics over a part",
+        description="number of parts in which a process computes its images of a step, gradients added up: less "
+        "memory, more time; BatchNorm takes its statistics over a part",
     )
     optimizer: Optimizer = SGD()
     schedule: Schedule = OneCycle()
     warmup_epochs: float = Field(
         0.0,
         ge=0,
-        description="of every phase, in which the rate rises linearly to the schedule's; onecycle rises anyway",
+        description="epochs at the start of every phase in which the rate rises linearly to the schedule's; onecycle "
+        "rises anyway",
     )
     label_smoothing: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of a label that all classes get alike; the teacher's answers stay as they are",
+        description="share of each label spread evenly over all classes; the teacher's answers are not smoothed",
     )
     mixup: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="alpha of mixup: every image is blended with another, for teacher and student alike, and their "
-        "labels too; 0 is without",
+        description="alpha of mixup, which blends every image and its label with another, for teacher and student "
+        "alike; 0 switches it off",
     )
     cutmix: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="alpha of CutMix: a rectangle of another image, likewise; beside mixup each batch gets one of the "
-        "two by chance",
+        description="alpha of CutMix, which pastes a rectangle of another image; with mixup, each batch gets one of "
+        "the two at random",
     )
     ema_decay: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="decay by step of the mean of all weights that is validated and ships, BatchNorm's statistics "
-        "included; by default the last weights are",
+        description="decay per step of the averaged weights, BatchNorm's statistics included, which are validated "
+        "and deployed; by default the last weights are",
     )
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient; none by default")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where it is clearly faster on this machine, float32 elsewhere"
     )
     channels_last: Literal["auto"] | bool = Field(
-        "auto", description="layout of images and maps in memory; auto: the faster one, by a few steps on this machine"
+        "auto", description="layout of images and maps in memory; auto: the faster one, measured by a few steps"
     )
     compile: Literal["auto"] | bool = Field(
         "auto",
-        description="whether PyTorch compiles the step; auto: where a GPU trains for over ten minutes and it is faster",
+        description="compile the step with PyTorch; auto: on a GPU, if faster and training takes over ten minutes",
     )
     deterministic: bool = Field(
-        False, description="on a GPU only algorithms that give the same bits each time; a CPU's always do"
+        False, description="on a GPU, use only algorithms that give the same bits each time; on a CPU all do"
     )
     validate_every: int = Field(
         1, ge=1, le=10**6, description="epochs between two validations; the last epoch is always validated"
     )
-    checkpoint_minutes: float = Field(5.0, gt=0, description="within an epoch; every epoch's end is saved besides")
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, description="minutes between checkpoints within an epoch; every epoch's end is saved too"
+    )
     snapshots: tuple[int, ...] = Field(
         (),
         strict=False,

@@ -1,4 +1,4 @@
-"""Arm Cortex-M: .pte programs for CMSIS-NN's kernels; here, ExecuTorch's Python forms of them run the integers."""
+"""Arm Cortex-M: .pte programs for CMSIS-NN's kernels; here, ExecuTorch's Python versions compute the integers."""
 
 from __future__ import annotations
 

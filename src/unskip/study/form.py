@@ -44,7 +44,7 @@ class Row(Section):
         min_length=1, description="the row that the figure stands in; `{AXIS}` is the cell's label on that axis"
     )
     column: str | None = Field(
-        None, min_length=1, description="its column, likewise; by default called after what is read"
+        None, min_length=1, description="its column, likewise; by default named after what is read"
     )
     net: str = Field(description="whose figure: `teacher`, a label of `methods`, or LABEL-DEPTH of a net of several")
     value: Value | None = Field(None, description="by default the study's")
@@ -63,9 +63,7 @@ class Grid(Section):
 
     axes: dict[str, Labels] = Field({}, description="axis: label: settings of the recipe that the label means")
     set: Settings = Field({}, description="settings of all cells of this grid")
-    leave_out: list[dict[str, list[str]]] = Field(
-        [], description="combinations that are not run: the labels of some axes, of which a combination has one each"
-    )
+    leave_out: list[dict[str, list[str]]] = Field([], description="combinations that are not run: labels by axis")
     rows: list[Row] = Field(min_length=1, description="what is read from each run")
 
     @model_validator(mode="after")
@@ -99,17 +97,17 @@ class Before(Section):
     """An ordinary run that others start from: its weights of NET are `before:NAME/NET` in their settings."""
 
     recipe: str | None = Field(None, description="by default the study's")
-    set: Settings = Field({}, description="settings on top of it; those of the study do not count")
+    set: Settings = Field({}, description="settings on top of it; those of the study do not apply")
 
 
 class Derived(Section):
-    """A row that is computed, column by column and seed by seed: `of` or the best of `best`, less `minus`."""
+    """A row that is computed, column by column and seed by seed: `of` or the best of `best`, minus `minus`."""
 
-    of: str | None = Field(None, description="a row, which may be one that is derived before")
+    of: str | None = Field(None, description="a row, which may be an earlier derived one")
     best: str | None = Field(
         None, description="a pattern of rows, such as `from *`: the one with the best mean over the seeds counts"
     )
-    minus: str = Field(description="the row that is taken away")
+    minus: str = Field(description="the row to subtract")
     printed: Keys | None = Field(None, description="as in rows; `{column}` is the column's name")
 
     @model_validator(mode="after")
@@ -141,22 +139,22 @@ class Conclusion(Section):
     better: str = Field(description="a row, or a column")
     than: str = Field(description="another")
     columns: str | None = Field(
-        None, description="a pattern of the columns in which it is said of two rows; by default of all"
+        None, description="a pattern of the columns to which it applies, for two rows; by default all"
     )
     said: str = Field("", description="the conclusion in a sentence")
 
 
 class Quick(Section):
-    """The small form of a study: what differs from it."""
+    """The quick form of a study: what differs from it."""
 
     reduced: str = Field(min_length=1, max_length=500, description="what is smaller than in the paper, in a sentence")
-    minutes: float | None = Field(None, gt=0, description="of a machine with two cores, three seeds, measured")
+    minutes: float | None = Field(None, gt=0, description="measured on a machine with two cores, for three seeds")
     recipe: str | None = Field(None, description="instead of the study's")
     set: Settings = Field({}, description="settings on top of the study's and the grids', below the axes'")
     axes: dict[str, Labels | list[str]] = Field(
         {}, description="a list keeps these labels of an axis; a mapping takes its place"
     )
-    before: dict[str, Before] = Field({}, description="instead of those of the same name")
+    before: dict[str, Before] = Field({}, description="in place of those with the same name")
 
     @field_validator("axes", mode="before")
     @classmethod
@@ -168,23 +166,23 @@ class Quick(Section):
 
 
 class StudyForm(Section):
-    """All that a study says."""
+    """A study as a whole."""
 
     title: Title = Field(min_length=1, max_length=200, description="the page's heading")
     source: str | None = Field(None, description="what the printed figures are: a paper's short name and its table")
     recipe: str | None = Field(
-        None, description="what the runs begin from: a name from `unskip recipes`, or a file beside the study"
+        None, description="the base of all runs: a name from `unskip recipes`, or a file beside the study"
     )
     set: Settings = Field({}, description="settings of the recipe for every cell, with dotted keys")
-    before: dict[str, Before] = Field({}, description="runs that are made first, one for each seed")
-    grids: list[Grid] = Field(min_length=1, description="the runs; what is the same in several is run once")
+    before: dict[str, Before] = Field({}, description="runs made first, one for each seed")
+    grids: list[Grid] = Field(min_length=1, description="the runs; equal runs in several grids are run once")
     value: Value = Field("top1", description="top1, error (1 - top1), or minutes of training")
     printed: Keys = Field({}, description="what the printed figures have in common: paper, table, dataset")
-    derived: dict[str, Derived] = Field({}, description="rows that are computed from others")
+    derived: dict[str, Derived] = Field({}, description="rows computed from others")
     counted: dict[str, Counted] = Field({}, description="in how many columns a row is below or above a limit")
     orders: list[Conclusion] = Field([], description="which rows are better than which, as the paper concludes")
-    curves: bool = Field(False, description="show the accuracy by epoch of what is read")
-    quick: Quick | None = Field(None, description="the small form, which a machine without a GPU finishes")
+    curves: bool = Field(False, description="also show accuracy by epoch")
+    quick: Quick | None = Field(None, description="the quick form, for machines without a GPU")
 
     @model_validator(mode="after")
     def _names_what_there_is(self) -> StudyForm:

@@ -1,4 +1,4 @@
-"""Studies from YAML files, and in their small form."""
+"""Studies from YAML files, and in their quick form."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Study:
 def load_study(source: str | Path, *, quick: bool = False) -> Study:
     """A study from a YAML file, or by the name of one that comes with the project.
 
-    Raises `UnskipError` for what is no study, and where a small form is asked for that it does not have.
+    Raises `UnskipError` for what is no study, and where a quick form is asked for that it does not have.
     """
     known = named_studies()
     path = known.get(str(source), Path(source))
@@ -55,7 +55,7 @@ def load_study(source: str | Path, *, quick: bool = False) -> Study:
     form = study_form(tree, origin=str(path))
     if quick:
         if form.quick is None:
-            raise UnskipError(f"{path.stem} has no small form; leave `quick` out, or write its section `quick`")
+            raise UnskipError(f"{path.stem} has no quick form; leave `quick` out, or write its section `quick`")
         form = _small(form, form.quick)
     return Study(path.stem, form, quick, path.parent)
 
@@ -69,7 +69,7 @@ def study_form(tree: dict[str, Any], *, origin: str) -> StudyForm:
 
 
 def _small(form: StudyForm, quick: Quick) -> StudyForm:
-    """The form with what its small form changes; rows that follow from what is left out go with it."""
+    """The form with what its quick form changes; rows that follow from what is left out go with it."""
     grids = [small for grid in form.grids if (small := _small_grid(grid, quick)) is not None]
     if not grids:
         raise UnskipError("quick.axes leaves no run: no grid has one of the labels of every axis")

@@ -44,7 +44,7 @@ def readings_of(study: Study, cells: Cells) -> Readings:
     """What a study reads from its cells.
 
     Raises `UnskipError`, which names the place, for a net that no method makes, for printed figures that are not found,
-    or are several, and for an entry that would mix different trainings. In a small form no figure has to be printed.
+    or are several, and for an entry that would mix different trainings. In a quick form no figure has to be printed.
     """
     entries: dict[tuple[str, str], Reading] = {}
     for grid, labels, folder in cells.places:
@@ -86,7 +86,7 @@ def _printed_of_derived(study: Study, entries: Iterable[Reading]) -> dict[str, d
 def _printed(
     study: Study, metric: Mapping[str, str], own: Mapping[str, str | None], labels: Mapping[str, str], origin: str
 ) -> float | None:
-    """The printed figure; in a small form None where the paper has no such one."""
+    """The printed figure; in a quick form None where the paper has no such one."""
     keys = {**metric, **study.form.printed, **{key: text and filled(text, labels) for key, text in own.items()}}
     try:
         return printed_value(keys, origin)

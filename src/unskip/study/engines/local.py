@@ -1,7 +1,6 @@
 """Processes on this machine.
 
-As many cells at once as there are cores, one thread each; on a machine with GPUs, one cell to a GPU. Cells end when the
-study does.
+One cell per core, with one thread each; on a machine with GPUs, one cell per GPU. Cells end when the study does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tasks of Ray, on the cluster that RAY_ADDRESS names, or on this machine.
 
-Every node needs unskip, the images at the same path, and the study's folder on a file system that all share. A cell
-whose worker is lost is started again and goes on from its checkpoint. Cells end when the study does.
+Every node needs unskip, the images at the same path, and the study's folder on a shared file system. If a worker is
+lost, its cell is started again and continues from its checkpoint. Cells end when the study does.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Jobs of SLURM, by submitit.
 
-The study's folder and the images lie on a file system that all nodes share. A job that its time limit ends, or that is
-preempted, is submitted again and goes on from its checkpoint. When the study's command is stopped, its jobs go on; the
-same command finds them again.
+The study's folder and the images must be on a file system that all nodes share. A job that hits its time limit or is
+preempted is submitted again and continues from its checkpoint. When the study's command is stopped, its jobs go on;
+the same command finds them again.
 """
 
 from __future__ import annotations
