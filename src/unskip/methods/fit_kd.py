@@ -5,9 +5,9 @@ images and without a label, to answer what the teacher's block answers with its 
 
     activation(body'(x')) ~ activation(body(x) + shortcut(x)),      x' what the plain net has there, x the teacher's map
 
-All convolutions of body' but the last hand their input on by a Dirac kernel and add a share of what they did; the last
-is the solution of a ridge regression. `unskip.edits.fit_without_shortcuts` says how. Then the plain net trains
-under AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd`'s does.
+In all convolutions of body' but the last, a part of the channels hands the input on, by Dirac kernels, and the others
+go on computing; the last is the solution of a ridge regression. `unskip.edits.fit_without_shortcuts` says how. Then the
+plain net trains under AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd`'s does.
 
 | symbol | here | default |
 |---|---|---|
