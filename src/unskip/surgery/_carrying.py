@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from unskip.surgery._ranges import unchanged_by
 from unskip.surgery.fold_batchnorm import fused
@@ -26,25 +23,17 @@ class Convolution:
     activation: nn.Module | None
 
 
-@contextmanager
-def _listening(conv: nn.Conv2d, hear: Callable[[Tensor, Tensor], None]) -> Iterator[None]:
-    def hook(_: nn.Module, inputs: tuple[Any, ...], answers: Tensor) -> None:
-        hear(inputs[0], answers)
-
-    handle: RemovableHandle = conv.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def inputs_of(body: nn.Module, conv: nn.Conv2d, maps_in: Sequence[Tensor]) -> list[Tensor]:
     """What a convolution of a body reads, batch by batch."""
-    heard: list[Tensor] = []
-    with _listening(conv, lambda x, _: heard.append(x.clone())):  # the next layer may work in place
+    inputs: list[Tensor] = []
+    # the next layer may work in place
+    handle = conv.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0].clone()))
+    try:
         for x in maps_in:
             body(x.clone())
-    return heard
+    finally:
+        handle.remove()
+    return inputs
 
 
 def carry(
@@ -115,8 +104,8 @@ def write(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, weight: Tensor, bias: Te
         return
     if conv.bias is not None:
         conv.bias.zero_()
-    made = torch.cat([conv(x) for x in maps])
-    mean, variance = made.mean((0, 2, 3)), made.var((0, 2, 3), unbiased=False)
+    answers = torch.cat([conv(x) for x in maps])
+    mean, variance = answers.mean((0, 2, 3)), answers.var((0, 2, 3), unbiased=False)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     # A channel that is nearly constant must not be blown up by BatchNorm once it varies.

@@ -135,9 +135,8 @@ def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets:
     *before, last = _convolutions(body)
     start = copy.deepcopy(body.state_dict())
     goals = [activation(target.clone()) for target in targets[count:]]
-    best: list[tuple[float, dict[str, Tensor]]] = []
 
-    def attempt(room: float, share: float) -> float:
+    def attempt(room: float, share: float) -> tuple[float, dict[str, Tensor]]:
         body.load_state_dict(start)
         carried = list(range(before[0].conv.in_channels)) if before else []
         for conv, after in pairwise([*before, last]):
@@ -146,24 +145,27 @@ def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets:
         equations = LeastSquares(last.conv, intercept=last.norm is not None or last.conv.bias is not None)
         for maps, target in zip(features[:count], targets[:count], strict=True):
             equations.add(maps, target)
-        errors = []
+        results = []
         for ridge in RIDGES:
             write(last.conv, last.norm, *equations.solved(ridge), features)
-            errors.append(_unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals))
-            if not best or errors[-1] < best[0][0]:
-                best[:] = [(errors[-1], copy.deepcopy(body.state_dict()))]
-        return min(errors)
+            error = _unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals)
+            results.append((error, copy.deepcopy(body.state_dict())))
+        return min(results, key=_error)
 
-    if before and any(places_to_carry(each.conv, ROOMS[0]) < before[0].conv.in_channels for each in before):
-        room = min(ROOMS, key=lambda room: attempt(room, SHARES[0]))
-    else:
-        room = ROOMS[0]
-        attempt(room, SHARES[0])
-    for share in SHARES[1:] if before else ():
-        attempt(room, share)
-    ((error, state),) = best
+    crowded = any(
+        conv.groups == 1 and places_to_carry(conv, min(ROOMS)) < before[0].conv.in_channels
+        for conv in (each.conv for each in before)
+    )
+    by_room = {room: attempt(room, SHARES[0]) for room in (ROOMS if crowded else ROOMS[:1])}
+    best_room = min(by_room, key=lambda room: _error(by_room[room]))
+    others = [attempt(best_room, share) for share in SHARES[1:]] if before else []
+    error, state = min([*by_room.values(), *others], key=_error)
     body.load_state_dict(state)
     return error
+
+
+def _error(result: tuple[float, dict[str, Tensor]]) -> float:
+    return result[0]
 
 
 def _unexplained(answers: Sequence[Tensor], goals: Sequence[Tensor]) -> float:
