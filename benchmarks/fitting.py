@@ -2,14 +2,16 @@
 
     python benchmarks/fitting.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128 --answers 155 159 162
 
-The network as it is, cut, and fitted (`unskip.edits.fit_without_shortcuts`), scored on all test images,
-for every number of ``--images`` and seed, which draws them from the training images. ``--answers`` are the network's
-classes that the data's classes are, in their order, for a network that knows more; it then chooses among these.
+The network as it is, cut, and fitted (`unskip.edits.fit_without_shortcuts`), scored on all test images, for every
+number of ``--images``, of ``--passes`` and every seed, which draws them from the training images. ``--answers`` are the
+network's classes that the data's classes are, in their order, for a network that knows more; it then chooses among
+these.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +25,10 @@ from unskip.edits import fit_without_shortcuts, without_shortcuts
 from unskip.own_code import allow_module
 from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks
+from unskip.surgery._fitting import PASSES
 from unskip.weights import load_weights
 
-BATCH = 32
+BATCH = 64
 
 
 def main() -> None:
@@ -37,7 +40,8 @@ def main() -> None:
     parser.add_argument("--answers", type=int, nargs="*", help="the network's classes that the data's are")
     parser.add_argument("--mean", type=float, nargs="+", default=[0.485, 0.456, 0.406], help="of the net's images")
     parser.add_argument("--std", type=float, nargs="+", default=[0.229, 0.224, 0.225])
-    parser.add_argument("--images", type=int, nargs="+", default=[256])
+    parser.add_argument("--images", type=int, nargs="+", default=[5120])
+    parser.add_argument("--passes", type=float, nargs="+", default=[PASSES], help="over the images, for each block")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
     parser.add_argument("--allow-module", action="append", default=[])
@@ -59,20 +63,19 @@ def main() -> None:
     print(f"{source}, {len(residual_blocks(net))} shortcuts, {data.num_test} test images, top-1 in percent")
     print(f"with its shortcuts: {accuracy(net, data, arguments.answers):.2f}", flush=True)
     print(f"cut: {accuracy(without_shortcuts(net), data, arguments.answers):.2f}", flush=True)
-    for count in arguments.images:
-        for seed in arguments.seeds:
-            images = data.train_images(count, seed)
-            started = time.perf_counter()
-            fitted = fit_without_shortcuts(net, images.split(BATCH))
-            seconds = time.perf_counter() - started
-            errors = sorted(100 * error for error in fitted.unexplained.values())
-            left = f", {len(fitted.unfitted)} left: {next(iter(fitted.unfitted.values()))}" if fitted.unfitted else ""
-            print(
-                f"fitted on {len(images)} images, seed {seed}: {accuracy(fitted.net, data, arguments.answers):.2f} "
-                f"({len(errors)} blocks, which miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance{left}; "
-                f"{seconds:.0f} s)",
-                flush=True,
-            )
+    for count, passes, seed in itertools.product(arguments.images, arguments.passes, arguments.seeds):
+        images = data.train_images(count, seed)
+        started = time.perf_counter()
+        fitted = fit_without_shortcuts(net, images.split(BATCH), passes=passes)
+        seconds = time.perf_counter() - started
+        errors = sorted(100 * error for error in fitted.unexplained.values())
+        left = f", {len(fitted.unfitted)} left: {next(iter(fitted.unfitted.values()))}" if fitted.unfitted else ""
+        print(
+            f"fitted on {len(images)} images, {passes:g} passes, seed {seed}: "
+            f"{accuracy(fitted.net, data, arguments.answers):.2f} ({len(errors)} blocks, which miss {errors[0]:.1f} to "
+            f"{errors[-1]:.1f} % of the variance{left}; {seconds:.0f} s)",
+            flush=True,
+        )
 
 
 @torch.no_grad()

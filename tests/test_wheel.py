@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from unskip.recipe import named_recipes
+from unskip.listing import named_recipes
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,9 +1,11 @@
 """A plain net starts with what its teacher's blocks answered with their shortcuts."""
 
 import copy
+import re
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from unskip import DataRecipe, TrainingRecipe, UnskipError, load_data, make_net
@@ -14,6 +16,7 @@ from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks
 from unskip.tasks import Classification
 from unskip.training import Checkpoint, distill, train_student
+from unskip.training.monitor import Monitor
 
 IMAGES = torch.randn(48, 3, 16, 16, generator=torch.Generator().manual_seed(5))
 
@@ -57,7 +60,40 @@ def test_it_is_fitted_on_as_many_images_as_it_says(teacher):
 
     loss = method_from("fit_kd", {"images": 20}).loss(teacher)
     assert "on 20 images" in loss.prepare(images)
-    assert asked == [20]
+    assert asked == [2, 20], "two to see how large their maps are"
+
+
+def test_it_takes_fewer_images_where_their_maps_are_large(teacher, monkeypatch):
+    largest = 4 * 16 * 16  # numbers in a map of the first stage, for one image
+    monkeypatch.setattr("unskip.methods.fit_kd._BYTES", 30 * 4 * largest)
+    said = method_from("fit_kd", {"images": 40}).loss(teacher).prepare(IMAGES)
+    assert "fitted on 30 of 40 images" in said
+    assert "(more images would take" in said
+
+
+def test_it_says_how_far_it_is(teacher):
+    said = []
+    loss = method_from("fit_kd", {}).loss(teacher, without_shortcuts(teacher, keep=["stage2"]))
+    loss.prepare(IMAGES, said.append)
+    assert [text.split(" fitted: ")[0] for text in said] == [f"block {number} of 4" for number in (1, 2, 3, 4)]
+    assert "stage1.block1 misses" in said[0]
+    assert "left" in said[0]
+
+
+def test_without_passes_it_is_least_squares_alone(teacher):
+    loss = method_from("fit_kd", {"passes": 0}).loss(teacher)
+    loss.prepare(IMAGES)
+    fitted = fit_without_shortcuts(teacher, IMAGES.split(24), passes=0)
+    assert torch.equal(loss.student.eval()(IMAGES), fitted.net(IMAGES))
+
+
+def test_the_run_says_how_good_the_start_is():
+    console = Console(record=True, width=500)
+    training = TrainingRecipe(epochs=1, batch_size=32, precision="float32")
+    train_student(
+        of_digits(), digits(), method_from("fit_kd", {}), training=training, monitor=Monitor("plain", console)
+    )
+    assert re.search(r"plain: 6 blocks fitted .*; score \d+\.\d\d % before the first step", console.export_text())
 
 
 def test_shortcuts_that_the_student_keeps_stay(teacher):
@@ -128,8 +164,8 @@ def test_blocks_that_cannot_be_fitted_are_named():
 @pytest.mark.parametrize(
     ("tree", "optimizer", "rate"),
     [
-        ({"methods": {"fit_kd": {}}}, "adamw", 0.0003),
-        ({"methods": {"a": {"method": "fit_kd"}, "b": {"method": "fit_kd", "images": 64}}}, "adamw", 0.0003),
+        ({"methods": {"fit_kd": {}}}, "adamw", 0.0001),
+        ({"methods": {"a": {"method": "fit_kd"}, "b": {"method": "fit_kd", "images": 64}}}, "adamw", 0.0001),
         ({"methods": {"fit_kd": {}, "align_kd": {}}}, "sgd", 0.1),
         ({"methods": {"fit_kd": {}}, "training": {"schedule": {"max_lr": 0.003}}}, "sgd", 0.003),
         ({"methods": {"fit_kd": {}}, "training": {"optimizer": {"name": "adam"}}}, "adam", 0.01),

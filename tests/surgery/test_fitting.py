@@ -152,7 +152,7 @@ def test_the_last_convolution_solves_the_ridge_regression():
     body = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, stride=1, padding=1))
     net = one_block(body)
     batches = images(32).relu().split(8)
-    plain = fit_without_shortcuts(net, batches).net.stage1[0].body
+    plain = fit_without_shortcuts(net, batches, passes=0).net.stage1[0].body
     fit = torch.cat(batches[:3])  # the last quarter is not fitted
     with torch.no_grad():
         goals = (net.stage1[0].body(fit) + fit).double().permute(0, 2, 3, 1).reshape(-1, 3)
@@ -171,7 +171,7 @@ def test_the_last_convolution_solves_the_ridge_regression():
 def test_the_first_convolution_carries_and_keeps_a_share():
     net = one_block(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 3, 3, padding=1)))
     given = net.stage1[0].body[0]
-    plain = fit_without_shortcuts(net, images(32).split(8)).net.stage1[0].body[0]
+    plain = fit_without_shortcuts(net, images(32).split(8), passes=0).net.stage1[0].body[0]
     carried = torch.nn.init.dirac_(torch.empty(3, 3, 3, 3))
     assert any(torch.allclose(plain.weight, carried + share * given.weight, atol=1e-6) for share in SHARES)
 
@@ -240,3 +240,30 @@ def test_a_plain_block_is_what_the_original_block_becomes():
     """The fit relies on the names that `plain_block` gives."""
     block = plain_block(nn.Sequential(nn.Conv2d(3, 3, 1)), nn.ReLU())
     assert [name for name, _ in block.named_children()] == ["body", "activation"]
+
+
+def test_reconstructed_blocks_answer_more_like_the_network_than_fitted_ones():
+    net = lived_in(make_net("resnet14", RESNET))
+    batches, new = images(64, 12).split(8), images(size=12).flip(0).roll(3, dims=2)
+    solved, trained = (fit_without_shortcuts(net, batches, passes=passes) for passes in (0, 20))
+    with torch.no_grad():
+        assert error(trained.net(new), net(new)) < 0.8 * error(solved.net(new), net(new))
+
+
+def test_what_a_block_misses_is_what_it_missed_when_it_was_the_last():
+    net = lived_in(make_net("resnet8", RESNET))
+    batches, told = images(32, 12).split(8), []
+    fitted = fit_without_shortcuts(net, batches, passes=2, on_block=lambda place, missed: told.append((place, missed)))
+    assert told == list(fitted.unexplained.items())
+    answers, goals = (each(batches[-1].clone()) for each in (trunk(fitted.net), trunk(net)))
+    assert told[-1][1] == pytest.approx(error_over_variance(answers, goals), rel=1e-3)
+
+
+def trunk(net):
+    """A network up to the end of its last block."""
+    return nn.Sequential(*[part for name, part in staged(net).named_children() if name != "head"]).eval()
+
+
+@torch.no_grad()
+def error_over_variance(answers, goals):
+    return float((answers - goals).square().mean((0, 2, 3)).sum() / goals.var((0, 2, 3), unbiased=False).sum())

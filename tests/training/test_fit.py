@@ -59,7 +59,7 @@ def fit(name, teacher, data, settings=SETTINGS, checkpoint=None, monitor=None):
     _, history = train_student(
         teacher,
         data,
-        method_from(name, {}),
+        method_from(name, {"images": 32, "passes": 1} if name == "fit_kd" else {}),
         student=student,
         training=settings,
         seed=3,
@@ -304,6 +304,16 @@ def test_tensorboard_gets_every_epoch(teacher, data, tmp_path):
     events.Reload()
     assert [e.value for e in events.Scalars("terms/kl")] == pytest.approx([r["terms"]["kl"] for r in history], rel=1e-5)
     assert [e.step for e in events.Scalars("score")] == [2, 3]
+
+
+def test_without_a_terminal_a_start_that_takes_long_is_heard_of_once_a_minute(monkeypatch):
+    console, now = Console(record=True, width=120), [1000.0]
+    monkeypatch.setattr("unskip.training.monitor.time.monotonic", lambda: now[0])
+    monitor = Monitor("student", console)
+    for after in (30.0, 61.0, 100.0, 125.0):
+        now[0] = 1000.0 + after
+        monitor.preparing(f"after {after:.0f} s")
+    assert console.export_text().split("\n") == ["  student  after 61 s", "  student  after 125 s", ""]
 
 
 def test_progress_shows_rate_terms_and_time_left(teacher, data):

@@ -26,7 +26,7 @@ class DistillationLoss(nn.Module):
         student: StagedNet,
         phases: Sequence[Phase],
         deployables: Callable[[StagedNet, Iterable[Tensor]], Mapping[str, StagedNet]],
-        prepare: Callable[[Callable[[int], Tensor]], str],
+        prepare: Callable[[Callable[[int], Tensor], Callable[[str], object]], str],
     ) -> None:
         super().__init__()
         self.student = student
@@ -80,13 +80,17 @@ class DistillationLoss(nn.Module):
             epoch -= phase.epochs
         return len(self.phases) - 1, epoch / self.phases[-1].epochs
 
-    def prepare(self, images: Tensor | Callable[[int], Tensor]) -> str:
+    def prepare(
+        self,
+        images: Tensor | Callable[[int], Tensor],
+        on_progress: Callable[[str], object] = lambda text: None,
+    ) -> str:
         """Give the student the start that the method finds for it on training images, before the first step.
 
-        ``images``: (count, channels, height, width), or what gives so many of them. Most methods have nothing to do.
-        Returns a sentence about what was done, or nothing.
+        ``images``: (count, channels, height, width), or what gives so many of them; ``on_progress`` takes words on how
+        far it is. Most methods have nothing to do. Returns a sentence about what was done, or nothing.
         """
-        return self._prepare(images if callable(images) else lambda _: images)
+        return self._prepare(images if callable(images) else lambda _: images, on_progress)
 
     def finish(self, images: Iterable[Tensor] = ()) -> Mapping[str, StagedNet]:
         """What ships, by name, as copies in eval mode; the training can go on.

@@ -116,11 +116,18 @@ class Method(Section, ABC):
         PyTorch's generator, which the training seeds.
         """
 
-    def prepare(self, teacher: StagedNet, student: StagedNet, images: Callable[[int], Tensor]) -> str:
+    def prepare(
+        self,
+        teacher: StagedNet,
+        student: StagedNet,
+        images: Callable[[int], Tensor],
+        on_progress: Callable[[str], object],
+    ) -> str:
         """Give the student, in place, a start that takes images to find; returns a sentence about it, or nothing.
 
         It is called once, before the first step. ``images(count)`` gives so many training images, without augmentation,
-        (count, channels, height, width), or as many as there are. By default there is nothing to do.
+        (count, channels, height, width), or as many as there are. ``on_progress`` takes words on how far it is. By
+        default there is nothing to do.
         """
         return ""
 

@@ -1,4 +1,4 @@
-"""Remove shortcuts by fitting, from a few images and without training: the start of a plain net from a trained one.
+"""Remove shortcuts by fitting, from some images and without labels: the start of a plain net from a trained one.
 
 A block that was trained with its shortcut mostly hands its input on: in a trained ResNet-56 the body adds 7 to 27 % of
 the variance that the shortcut brings. A plain body with its own weights has lost that, and training has to find it
@@ -11,19 +11,22 @@ again through dozens of layers. A plain body of the same shape can hold most of 
   a scale move it out of its way.
 - *Fit.* The last convolution is solved for, by ridge regression on the maps of a few hundred images, so that the body
   without the shortcut answers ``body(x) + shortcut(x)``, in front of the block's activation. No label is read.
+- *Reconstruct.* From there the block is trained, together with the one in front of it, to answer as the network's own
+  block does: a few passes over kept maps, through two blocks and never through the whole net.
 - *In order.* Blocks are fitted from the first to the last on what the plain net hands them, towards what the network
   itself has there, so that each corrects a part of what the ones before it missed (as He, Zhang and Sun reconstruct
-  pruned layers, "Channel Pruning for Accelerating Very Deep Neural Networks", 2017).
+  pruned layers, "Channel Pruning for Accelerating Very Deep Neural Networks", 2017; block by block with gradients: Li
+  et al., "BRECQ", 2021, for quantisation).
 
-``room``, ``share`` and the strength of the ridge are chosen for every block by its error on a quarter of the images,
-which was not fitted. The result has the layers of :func:`unskip.surgery.without_shortcuts`, with other weights and
-statistics. `without_shortcuts_exactly` needs no fit, and a wider body: here nothing is wider, and something is lost.
+``room``, ``share`` and the strength of the ridge are chosen for every block by its error on images that were not
+fitted. The result has the layers of :func:`unskip.surgery.without_shortcuts`, with other weights and statistics.
+`without_shortcuts_exactly` needs no fit, and a wider body: here nothing is wider, and something is lost.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -37,12 +40,15 @@ from unskip.nets.staged_net import Joining, Residual, StagedNet
 from unskip.surgery._blocks import chosen_blocks
 from unskip.surgery._carrying import Convolution, carry, inputs_of, places_to_carry, write
 from unskip.surgery._least_squares import LeastSquares
+from unskip.surgery._reconstruction import reconstruct, unexplained
 from unskip.surgery._series import Layer, in_series
 from unskip.surgery.without_shortcuts import without_shortcuts
 
 ROOMS = (0.5, 0.75, 1.0)
 SHARES = (0.0, 0.3, 1.0, 3.0)
 RIDGES = (1e-4, 1e-2)
+PASSES = 10.0
+_SOLVED = 256  # images at most
 
 
 class _CannotFitError(Exception):
@@ -65,24 +71,32 @@ class FittedNet:
 
 @torch.no_grad()
 def fit_without_shortcuts(
-    net: nn.Module, batches: Iterable[Tensor], *, keep: Sequence[str] = (), only: Sequence[str] = ()
+    net: nn.Module,
+    batches: Iterable[Tensor],
+    *,
+    passes: float = PASSES,
+    keep: Sequence[str] = (),
+    only: Sequence[str] = (),
+    on_block: Callable[[str, float], object] | None = None,
 ) -> FittedNet:
     """A network without its shortcuts whose blocks are fitted to answer as they did with them; this file says how.
 
     ``batches`` are images as the network takes them, each (batch, channels, height, width), at least two batches. The
-    last quarter of them is not fitted, but chosen by. All are kept in memory, as are the maps of one block. ``keep``
-    and ``only`` as in `without_shortcuts`. The copy is in eval mode, and where the images are.
+    last eighth of them, or the last, is not fitted, but chosen by. All are kept in memory, and the maps of two blocks
+    with them. ``passes`` says how often each pair of blocks sees them to be reconstructed; 0 leaves it at the least
+    squares, which take at most 256 images. ``keep`` and ``only`` as in `without_shortcuts`. ``on_block`` is told of
+    every block that is fitted, and what it misses. The copy is in eval mode, and where the images are.
 
     Raises `UnskipError` for fewer batches, and for a name that fits no shortcut.
     """
-    images = list(batches)
+    images = [x.contiguous(memory_format=torch.channels_last) for x in batches]
     if len(images) < 2:
         raise UnskipError(f"fitting needs two batches of images or more, and has {len(images)}")
     original = copy.deepcopy(staged(net)).to(images[0].device).eval()
     chosen = chosen_blocks(original, keep=keep, only=only)
     plain = without_shortcuts(original, keep=keep, only=only).eval()
-    fitting = _Fitting(chosen, count=len(images) - max(1, len(images) // 4))
-    fitting.follow(original, plain, "", images, images)
+    fitting = _Fitting(chosen, images, passes, on_block)
+    fitting.follow(original, plain, "")
     left = {place: fitting.unfitted.get(place, "it lies within another block") for place in chosen}
     left = {place: reason for place, reason in left.items() if place not in fitting.unexplained}
     return FittedNet(plain, fitting.unexplained, left)
@@ -91,40 +105,88 @@ def fit_without_shortcuts(
 class _Fitting:
     """Fits the blocks of a network on the way of the images through it."""
 
-    def __init__(self, chosen: Mapping[str, Residual], count: int) -> None:
+    def __init__(
+        self,
+        chosen: Mapping[str, Residual],
+        images: Sequence[Tensor],
+        passes: float,
+        on_block: Callable[[str, float], object] | None,
+    ) -> None:
         self.chosen = chosen
-        self.count = count  # of the batches that are fitted; the others choose
+        self.passes = passes
+        self.on_block = on_block
+        held_out = max(1, len(images) // 8)
+        self.shown = range(len(images) - held_out)  # the batches that are fitted
+        self.chosen_by = range(len(images) - held_out, len(images))  # and those that choose
+        self.solved = _first(self.shown, images, 3 * _SOLVED // 4) + _first(self.chosen_by, images, _SOLVED // 4)
+        self.maps = list(images)
+        self.plain_maps = list(images)  # in front of the block before, which is ..
+        self.before: nn.Module | None = None  # .. reconstructed once more, with the next one
         self.unexplained: dict[str, float] = {}
         self.unfitted: dict[str, str] = {}
 
-    def follow(
-        self, original: nn.Module, plain: nn.Module, place: str, maps: list[Tensor], plain_maps: list[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """What leaves a part of the network and its plain counterpart, the blocks on the way fitted."""
+    def follow(self, original: nn.Module, plain: nn.Module, place: str) -> None:
+        """Take the images through a part of the network and its plain counterpart, the blocks on the way fitted."""
         if isinstance(original, Residual) and place in self.chosen:
             if isinstance(original, FadingResidual):
                 raise UnskipError(f"the shortcut of {place} fades; fit the network before it does")
-            return self._block(original, plain, place, maps, plain_maps)
-        if type(original) in (nn.Sequential, StagedNet):
+            self._fit_block(original, plain, place)
+        elif type(original) in (nn.Sequential, StagedNet):
             for name, child in original._modules.items():
                 assert child is not None
                 if isinstance(child, Joining):
                     break  # a head that reads other maps, behind all blocks
-                inner = f"{place}.{name}".removeprefix(".")
-                maps, plain_maps = self.follow(child, plain.get_submodule(name), inner, maps, plain_maps)
-            return maps, plain_maps
-        return [original(x) for x in maps], [plain(x) for x in plain_maps]
+                self.follow(child, plain.get_submodule(name), f"{place}.{name}".removeprefix("."))
+        else:
+            self._pass()
+            _apply(original, self.maps)
+            _apply(plain, self.plain_maps)
 
-    def _block(
-        self, original: Residual, plain: nn.Module, place: str, maps: list[Tensor], plain_maps: list[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        targets = [original.body(x) + original.shortcut(x) for x in maps]
-        body = plain.get_submodule("body")
+    def _pass(self) -> None:
+        """Go through the block before: it is done."""
+        if self.before is not None:
+            _apply(self.before, self.plain_maps)
+        self.before = None
+
+    def _fit_block(self, original: Residual, plain: nn.Module, place: str) -> None:
+        targets = [
+            original.body(self.maps[batch].clone()) + original.shortcut(self.maps[batch]) for batch in self.solved
+        ]
+        _apply(original, self.maps)
+        before = self.before or nn.Identity()
+        inputs = [before(self.plain_maps[batch].clone()) for batch in self.solved]
         try:
-            self.unexplained[place] = _fit(body, original.activation, plain_maps, targets, self.count)
+            body = plain.get_submodule("body")
+            count = sum(batch in self.shown for batch in self.solved)
+            self.unexplained[place] = _fit(body, original.activation, inputs, targets, count)
         except _CannotFitError as reason:
             self.unfitted[place] = str(reason)
-        return [original.activation(x) for x in targets], [plain(x) for x in plain_maps]
+            self._pass()
+        else:
+            if self.passes:
+                pair = [plain] if self.before is None else [self.before, plain]
+                self.unexplained[place] = reconstruct(
+                    pair, self.plain_maps, self.maps, self.shown, self.chosen_by, self.passes
+                )
+            self._pass()
+            if self.on_block is not None:
+                self.on_block(place, self.unexplained[place])
+        self.before = plain
+
+
+def _first(batches: Iterable[int], images: Sequence[Tensor], count: int) -> list[int]:
+    """So many of the batches that they hold ``count`` images, or all."""
+    chosen: list[int] = []
+    for batch in batches:
+        if sum(len(images[each]) for each in chosen) < count:
+            chosen.append(batch)
+    return chosen
+
+
+def _apply(module: nn.Module, maps: list[Tensor]) -> None:
+    """Replace maps by what a module, which may work in place, makes of them: one by one, not to keep all twice."""
+    for place, x in enumerate(maps):
+        maps[place] = module(x.clone())
 
 
 def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets: list[Tensor], count: int) -> float:
@@ -148,7 +210,7 @@ def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets:
         results = []
         for ridge in RIDGES:
             write(last.conv, last.norm, *equations.solved(ridge), features)
-            error = _unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals)
+            error = unexplained([activation(body(x.clone())) for x in maps_in[count:]], goals)
             results.append((error, copy.deepcopy(body.state_dict())))
         return min(results, key=_error)
 
@@ -166,13 +228,6 @@ def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets:
 
 def _error(result: tuple[float, dict[str, Tensor]]) -> float:
     return result[0]
-
-
-def _unexplained(answers: Sequence[Tensor], goals: Sequence[Tensor]) -> float:
-    """The squared error over the variance, summed over channels."""
-    answer, goal = torch.cat(list(answers)), torch.cat(list(goals))
-    variance = goal.var((0, 2, 3), unbiased=False).sum()
-    return float((answer - goal).square().mean((0, 2, 3)).sum() / variance.clamp_min(torch.finfo(goal.dtype).tiny))
 
 
 def _convolutions(body: nn.Module) -> list[Convolution]:

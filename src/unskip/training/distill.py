@@ -172,9 +172,10 @@ def train_student(
 
     with monitor or Monitor(_label(method), Console(quiet=True)) as shown:
         if checkpoint is None or not checkpoint.exists():
-            said = loss.prepare(functools.partial(images.train_images, seed=seed))
+            said = loss.prepare(functools.partial(images.train_images, seed=seed), shown.preparing)
+            start = validate() if said else None
             if said and fabric.is_global_zero:
-                shown.say(said)
+                shown.say(said + ("" if start is None else f"; score {100 * start:.2f} % before the first step"))
             _check_start(ready)
             obstacle = first_obstacle(loss.student)
             if obstacle is not None and fabric.is_global_zero:

@@ -53,7 +53,7 @@ class Monitor:
             transient=True,
         )
         self._task = self._bar.add_task(label, total=None, detail="")
-        self._shown = 0.0
+        self._shown = time.monotonic()
         self._epochs = self._steps_per_epoch = 1
         self._score = ""
 
@@ -87,6 +87,13 @@ class Monitor:
     def say(self, text: str) -> None:
         """A line about this training."""
         self.console.print(f"{self.label}: {text}", highlight=False)
+
+    def preparing(self, text: str) -> None:
+        """How far the start of this training is; without a terminal once a minute."""
+        self._bar.update(self._task, description=f"  {self.label}  {text}")
+        if not self.console.is_terminal and time.monotonic() - self._shown > _LONG:
+            self.console.print(f"  {self.label}  {text}", highlight=False)
+            self._shown = time.monotonic()
 
     def wants_terms(self) -> bool:
         """Whether the bar is due for new numbers; reading them waits for the device."""
