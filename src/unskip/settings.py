@@ -12,6 +12,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, cre
 from unskip.errors import UnskipError, nearest, shortened
 
 _MOST_MISTAKES = 5  # that a sentence names
+_WORDS = {  # of pydantic, in turn, and ours
+    "Value error, ": "",
+    "Field required": "is missing",
+    "Input should": "must",
+    "be greater than or equal to": "be at least",
+    "be less than or equal to": "be at most",
+    "a valid integer, got a number with a fractional part": "a whole number",
+    "a valid integer, unable to parse string as an integer": "a whole number",
+    "a valid integer": "a whole number",
+    "a valid number, unable to parse string as a number": "a number",
+    "a valid number": "a number",
+    "a valid boolean, unable to interpret input": "true or false",
+    "a valid boolean": "true or false",
+    "a valid string": "text",
+    "a valid list": "a list",
+    "a valid tuple": "a list",
+    "a valid dictionary or object to extract fields from": "a group of settings",
+    "a valid dictionary": "a group of settings",
+}
 
 
 class Section(BaseModel):
@@ -85,10 +104,18 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
             stated = (
                 "" if isinstance(item["input"], dict | BaseModel) else f" (given: {shortened(repr(item['input']))})"
             )
-            where = _resolve(model, [*parents, last])[0]
-            lines.append(f"{where + ': ' if where else ''}{item['msg'].removeprefix('Value error, ')}{stated}")
+            lines.append(in_our_words(_resolve(model, [*parents, last])[0], item["msg"]) + stated)
     more = f"; and {len(lines) - _MOST_MISTAKES:,} more" if len(lines) > _MOST_MISTAKES else ""
     return f"{origin}: " + "; ".join(lines[:_MOST_MISTAKES]) + more
+
+
+def in_our_words(place: str, message: str) -> str:
+    """What pydantic says of the value in a place, as one would say it of a setting."""
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    if not place:
+        return message
+    return f"{place} {message}" if message.startswith(("must ", "is ")) else f"{place}: {message}"
 
 
 def _resolve(model: type[BaseModel], location: Sequence[str]) -> tuple[str, list[type[BaseModel]]]:

@@ -95,9 +95,9 @@ def test_a_shortcut_stands_where_the_shape_stays(name, width_mult):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"width_mult": 0}, "width_mult: Input should be greater than 0"),
-        ({"width_mult": float("inf")}, "width_mult: Input should be a finite number"),
-        ({"dropout": 1.0}, "dropout: Input should be less than 1"),
+        ({"width_mult": 0}, "width_mult must be greater than 0"),
+        ({"width_mult": float("inf")}, "width_mult must be a finite number"),
+        ({"dropout": 1.0}, "dropout must be less than 1"),
         ({"width": 8}, "width: unknown key; did you mean 'width_mult'"),
     ],
 )

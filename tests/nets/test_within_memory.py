@@ -34,10 +34,10 @@ def test_a_net_that_no_memory_holds_is_refused_before_it_is_made(net, options, d
         ("resnet6000002", {}, "up to 5,000"),
         ("wrn-600000004x1", {}, "up to 5,000"),
         (f"resnet{'1' * 5000}", {}, "no network"),
-        ("resnet-basic", {"blocks": [10**9]}, "less than or equal to 1000"),
+        ("resnet-basic", {"blocks": [10**9]}, "at most 1000"),
         ("resnet-basic", {"blocks": [1] * 17}, "at most 16"),
         ("torchvision:resnet18", {"num_classes": -1}, "greater than 0"),
-        ("torchvision:resnet18", {"num_classes": True}, "integer"),
+        ("torchvision:resnet18", {"num_classes": True}, "whole number"),
         ("torchvision:resnet18", {"in_channels": 0}, "greater than 0"),
     ],
 )

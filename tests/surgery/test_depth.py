@@ -160,7 +160,7 @@ def test_a_sub_net_of_a_sub_net():
             "stage2.block1 cannot be left out: it changes the resolution",
         ),
         ("resnet20", {"width": 4}, (4, 1, 1), "stage1 has 3 blocks, 4 cannot be kept"),
-        ("resnet20", {"width": 4}, (-1, 1, 1), "stage1 has 3 blocks, -1 cannot be kept|greater than or equal to 0"),
+        ("resnet20", {"width": 4}, (-1, 1, 1), "stage1 has 3 blocks, -1 cannot be kept|at least 0"),
         ("resnet20", {"width": 4}, (1, 1), "each of 3 stages, not 2: 1, 1"),
         ("resnet20", {"width": 4}, (), "each of 3 stages, not 0"),
         ("resnet20", {"width": 4}, (1, 1, 1, 1), "each of 3 stages, not 4"),
@@ -306,9 +306,9 @@ def test_wrong_statistics(switchable):
     for depths in ([[1, 2, 1]], DEPTHS):
         with pytest.raises(UnskipError, match="has them already"):
             with_depth_statistics(switchable, depths=depths)
-    with pytest.raises(UnskipError, match=r"with_depth_statistics: depths.0.1: .*greater than or equal to 0"):
+    with pytest.raises(UnskipError, match=r"with_depth_statistics: depths.0.1 .*at least 0"):
         make_edits(small_net(), [("with_depth_statistics", {"depths": [[1, -1, 1]]})], seed=0)
-    with pytest.raises(UnskipError, match=r"at_depth: blocks.2: Input should be a valid integer"):
+    with pytest.raises(UnskipError, match=r"at_depth: blocks.2 must be a whole number"):
         make_edits(small_net(), [("at_depth", {"blocks": [1, 1, 1.5]})], seed=0)
 
 
