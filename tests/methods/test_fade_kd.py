@@ -14,7 +14,7 @@ from unskip.nets.fading import fading_blocks
 from unskip.recipe import recipe_from
 from unskip.surgery import residual_blocks, with_lean_stem
 from unskip.tasks import Classification
-from unskip.training import Checkpoint, train_student
+from unskip.training import Checkpoint, distill, train_student
 
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(5))
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -78,6 +78,27 @@ def test_block_by_block_each_has_an_equal_part_of_the_time():
 def test_the_fade_ends_before_the_training(share):
     with pytest.raises(UnskipError, match=r"methods\.fade_kd.*fade_share"):
         method_from("fade_kd", {"fade_share": share})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.6, 0.9])
+def test_the_last_of_the_least_steps_has_no_shortcut(share):
+    method = method_from("fade_kd", {"fade_share": share})
+    steps = method.least_steps
+    assert method.shortcut_factors_at((steps - 1) / steps, 1) == [0.0]
+    assert steps == 1 or method.shortcut_factors_at((steps - 2) / (steps - 1), 1) != [0.0]
+
+
+def test_a_training_that_is_too_short_to_fade_is_refused_before_it_begins():
+    data = load_data(DataRecipe(name="digits", limit=30, test_limit=10))
+    teacher = make_net("resnet8", {"width": 4, "in_channels": 1, "num_classes": 10})
+    training = TrainingRecipe(epochs=1, batch_size=30)
+    with pytest.raises(UnskipError, match=r"fade_kd needs 2 steps at least, and this training has 1: take a smaller"):
+        distill(teacher, data, method_from("fade_kd", {}), training=training)
+    assert not residual_blocks(
+        distill(teacher, data, method_from("fade_kd", {}), training=training.model_copy(update={"epochs": 2}))[
+            "student"
+        ]
+    )
 
 
 def test_it_starts_as_the_teacher():

@@ -63,6 +63,11 @@ class Method(Section, ABC):
         """What recipes and reports call it: :meth:`name_of_class`."""
         return self.name_of_class()
 
+    @property
+    def least_steps(self) -> int:
+        """The steps that a training must have, for what it changes on the way to come to its end."""
+        return 1
+
     def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
         """The network to train, given the one that the recipe's student section asks for: just that, unless overridden.
 

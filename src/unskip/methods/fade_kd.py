@@ -37,6 +37,7 @@ Departures: none of the papers does this; the loss is `align_kd`'s.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -76,6 +77,11 @@ class FadeKD(AlignKD):
             raise UnskipError("fade_kd trains a network whose shortcuts can fade: what its student_of returns")
         objective = _Fading(self, teacher, student, task)
         return [Phase("fade_kd", objective, nn.ModuleList([student, objective.connectors]), epochs)]
+
+    @property
+    def least_steps(self) -> int:
+        """So many that the last one begins when the shortcuts have faded."""
+        return math.ceil(1 / (1 - self.fade_share) - 1e-9)
 
     def continued(self) -> Method:
         """AlignKD: the shortcuts are gone."""

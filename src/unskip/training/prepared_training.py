@@ -77,12 +77,18 @@ def prepare_training(
         return images.train_batches(size, seed, channels_last=channels_last, rank=rank, world_size=fabric.world_size)
 
     batches = batches_of(False)
+    steps = training.epochs * len(batches)
+    if steps < method.least_steps:
+        raise UnskipError(
+            f"{method.name} needs {method.least_steps} steps at least, and this training has {steps}: take a smaller "
+            "training.batch_size or more training.epochs"
+        )
     training = decided(
         training,
         loss,
         batches.epoch(0) if isinstance(images, Data) else None,
         fabric=fabric,
-        steps=training.epochs * len(batches),
+        steps=steps,
         before=before,
     )
     place(loss, fabric, training)
