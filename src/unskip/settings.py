@@ -104,12 +104,12 @@ def explain(error: ValidationError, model: type[BaseModel], origin: str) -> str:
             stated = (
                 "" if isinstance(item["input"], dict | BaseModel) else f" (given: {shortened(repr(item['input']))})"
             )
-            lines.append(in_our_words(_resolve(model, [*parents, last])[0], item["msg"]) + stated)
+            lines.append(_in_our_words(_resolve(model, [*parents, last])[0], item["msg"]) + stated)
     more = f"; and {len(lines) - _MOST_MISTAKES:,} more" if len(lines) > _MOST_MISTAKES else ""
     return f"{origin}: " + "; ".join(lines[:_MOST_MISTAKES]) + more
 
 
-def in_our_words(place: str, message: str) -> str:
+def _in_our_words(place: str, message: str) -> str:
     """What pydantic says of the value in a place, as one would say it of a setting."""
     for theirs, ours in _WORDS.items():
         message = message.replace(theirs, ours)

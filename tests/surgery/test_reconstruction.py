@@ -102,3 +102,12 @@ def test_what_training_breaks_is_put_back():
     error = reconstruct(blocks, inputs, goals, range(5), [5], passes=1)
     assert equal(states(blocks), before)
     assert 0 < error < 10
+
+
+def test_a_batch_of_one_pixel_has_no_statistics_to_train_with():
+    blocks, one = [block(1)], [torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1, 1)]
+    before, goals = states(blocks), through([block(2)], one)
+    assert reconstruct(blocks, one, goals, [0], [1], passes=2) == pytest.approx(
+        unexplained(through(blocks, one[1:]), goals[1:])
+    )
+    assert equal(states(blocks), before)

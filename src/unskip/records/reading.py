@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from unskip.errors import UnskipError
 from unskip.records.figures import Record
-from unskip.settings import in_our_words
 
 _R = TypeVar("_R", bound=Record)
 
@@ -26,7 +25,8 @@ def read_record(kind: type[_R], path: Path, *, missing: str, contents: str, reme
     except FileNotFoundError:
         raise UnskipError(f"{path} is missing: {missing}") from None
     except ValidationError as error:
-        problems = "; ".join(in_our_words(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()[:3])
+        places = [(".".join(map(str, each["loc"])), each["msg"]) for each in error.errors()[:3]]
+        problems = "; ".join(f"{place}: {message}" if place else message for place, message in places)
     except (OSError, ValueError, RecursionError) as error:
         problems = f"it cannot be read as JSON: {error}"
     raise UnskipError(f"{path} does not hold {contents} ({problems}); {remedy}")
