@@ -215,7 +215,7 @@ def test_a_method_of_ones_own_in_a_recipe(tmp_path, monkeypatch):
         recipe_from(tree)
     assert "own_methods" not in sys.modules
     allow_module("own_methods")
-    with pytest.raises(UnskipError, match=r"methods\.mine: weight: .*\(given: -1\)"):
+    with pytest.raises(UnskipError, match=r"methods\.mine: weight .*\(given: -1\)"):
         recipe_from({**tree, "methods": {"mine": {"method": "own_methods:Mine", "weight": -1}}})
     with pytest.raises(UnskipError, match=r"own_methods:Distance is no method: .*did you mean 'Mine'|no method"):
         recipe_from({**tree, "methods": {"mine": {"method": "own_methods:Distance"}}})
