@@ -98,7 +98,8 @@ def workplace(tmp_path_factory):
         "def build_net(num_classes=10):\n    return ResNet(BasicBlock, [1, 1, 1, 1], num_classes)\n"
     )
     (folder / "akamaster.py").write_text(  # the module of the page that measures its trained networks
-        "from unskip import make_net\n\n\ndef resnet56():\n    return make_net('resnet56')\n"
+        "from unskip import make_net\n\n\n"
+        "def resnet20():\n    return make_net('resnet20')\n\n\ndef resnet56():\n    return make_net('resnet56')\n"
     )
     torch.save(unskip.make_net("resnet14").state_dict(), folder / "mine.pth")
     wrapped = {f"model.{name}": weight for name, weight in unskip.make_net("resnet14").state_dict().items()}
