@@ -69,6 +69,8 @@ def test_it_takes_fewer_images_where_their_maps_are_large(teacher, monkeypatch):
     said = method_from("fit_kd", {"images": 40}).loss(teacher).prepare(IMAGES)
     assert "fitted on 30 of 40 images" in said
     assert "(more images would take" in said
+    said = method_from("fit_kd", {"images": 400}).loss(teacher).prepare(lambda count: IMAGES[: min(count, 10)])
+    assert "fitted on 10 images" in said, "there are no more"
 
 
 def test_it_says_how_far_it_is(teacher):
@@ -157,6 +159,10 @@ def test_blocks_that_cannot_be_fitted_are_named():
     said = method_from("fit_kd", {}).loss(of_blocks(good, bad)).prepare(IMAGES)
     assert "1 block fitted" in said
     assert "1 could not be, stage1.1 first: its body does not end with a convolution" in said
+    loss = method_from("fit_kd", {}).loss(of_blocks(bad, good))
+    loss.prepare(IMAGES)
+    kept = loss.student.get_submodule("stage1.0.body").state_dict()
+    assert all(torch.equal(kept[key], tensor) for key, tensor in bad.state_dict().items())
     with pytest.raises(UnskipError, match=r"fit_kd can fit none of the blocks: stage1\.0"):
         method_from("fit_kd", {}).loss(of_blocks(bad)).prepare(IMAGES)
 

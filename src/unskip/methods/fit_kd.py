@@ -119,12 +119,13 @@ class FitKD(AlignKD):
             raise UnskipError(f"fit_kd can fit none of the blocks: {place}: {reason}; take fade_kd")
         student.load_state_dict(fitted.net.state_dict())
         errors = sorted(100 * error for error in fitted.unexplained.values())
-        of = f" of {self.images}" if count < self.images else ""
+        fewer = len(shown) == count < self.images  # for their maps, not for want of images
+        of = f" of {self.images}" if fewer else ""
         sentence = (
             f"{len(errors)} block{'s' * (len(errors) > 1)} fitted on {len(shown)}{of} images; without their shortcuts "
             f"they miss {errors[0]:.1f} to {errors[-1]:.1f} % of the variance of what they answered"
         )
-        if count < self.images:
+        if fewer:
             sentence += f" (more images would take more than {_BYTES // 2**30} GiB for the maps of one block)"
         if fitted.unfitted:
             place, reason = next(iter(fitted.unfitted.items()))

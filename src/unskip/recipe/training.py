@@ -114,7 +114,7 @@ Schedule = Annotated[OneCycle | Step | Exponential | Cosine | Constant, Field(di
 
 
 _MAX_LR_OF_ADAM = 0.01
-_MAX_LR_OF_FITTED = 1e-4
+_MAX_LR_OF_FITTED = 0.0001
 _MAX_LR_OF_TRAINED = 0.05  # docs/how-to/training-settings.md has the figures that both follow from
 
 

@@ -153,7 +153,7 @@ class _Fitting:
             original.body(self.maps[batch].clone()) + original.shortcut(self.maps[batch]) for batch in self.solved
         ]
         _apply(original, self.maps)
-        before = self.before or nn.Identity()
+        before = nn.Identity() if self.before is None else self.before
         inputs = [before(self.plain_maps[batch].clone()) for batch in self.solved]
         try:
             body = plain.get_submodule("body")
@@ -162,16 +162,17 @@ class _Fitting:
         except _CannotFitError as reason:
             self.unfitted[place] = str(reason)
             self._pass()
-        else:
-            if self.passes:
-                pair = [plain] if self.before is None else [self.before, plain]
-                self.unexplained[place] = reconstruct(
-                    pair, self.plain_maps, self.maps, self.shown, self.chosen_by, self.passes
-                )
-            self._pass()
-            if self.on_block is not None:
-                self.on_block(place, self.unexplained[place])
+            _apply(plain, self.plain_maps)  # it keeps its weights, and is no part of the next pair
+            return
+        if self.passes:
+            pair = [plain] if self.before is None else [self.before, plain]
+            self.unexplained[place] = reconstruct(
+                pair, self.plain_maps, self.maps, self.shown, self.chosen_by, self.passes
+            )
+        self._pass()
         self.before = plain
+        if self.on_block is not None:
+            self.on_block(place, self.unexplained[place])
 
 
 def _first(batches: Iterable[int], images: Sequence[Tensor], count: int) -> list[int]:
