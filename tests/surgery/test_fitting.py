@@ -103,6 +103,14 @@ def test_a_body_that_adds_nothing_is_carried_through_exactly():
     assert fit_without_shortcuts(net, images(32).split(8)).unexplained["stage1.0"] < 1e-4
 
 
+def test_groups_hand_on_what_each_of_them_reads():
+    """As in ResNeXt, with six channels in three groups."""
+    middle = conv_bn(6, 6, groups=3)
+    net = one_block(nn.Sequential(*conv_bn(3, 6, 1), nn.ReLU(), *middle, nn.ReLU(), *conv_bn(6, 3, 1)))
+    net.stage1[0].body[7].weight.data.zero_()
+    assert fit_without_shortcuts(net, images(32).split(8), passes=0).unexplained["stage1.0"] < 1e-4
+
+
 def test_a_narrow_body_carries_the_channels_from_which_the_others_follow():
     """Of six channels four are mixtures of two: a body with room for two can hand all of them on."""
     net = one_block(nn.Sequential(*conv_bn(6, 2, 1), nn.ReLU(), *conv_bn(2, 2), nn.ReLU(), *conv_bn(2, 6, 1)), 6)
@@ -198,13 +206,43 @@ def test_shortcuts_that_are_kept_stay():
         (nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, affine=False)), "no weights or no statistics"),
     ],
 )
-def test_what_cannot_be_fitted_keeps_its_weights_and_says_why(body, reason):
+def test_what_cannot_be_solved_keeps_its_weights_and_says_why(body, reason):
     net = one_block(body)
-    fitted = fit_without_shortcuts(net, images(16).split(4))
+    fitted = fit_without_shortcuts(net, images(16).split(4), passes=0)
     assert reason in fitted.unfitted["stage1.0"]
     assert not fitted.unexplained
     plain = fitted.net.stage1[0].body.state_dict()
     assert all(torch.equal(tensor, plain[key]) for key, tensor in body.state_dict().items())
+
+
+class SqueezeExcitation(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels, 1), nn.Sigmoid())
+
+    def forward(self, x):
+        return x * self.gate(x)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        nn.Sequential(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect")),
+        nn.Sequential(*conv_bn(3, 3), nn.Dropout(0.5), nn.PReLU()),
+        nn.Sequential(*conv_bn(3, 3), SqueezeExcitation(3)),
+    ],
+)
+def test_a_body_that_cannot_be_solved_is_trained_from_its_own_weights(last):
+    """Each can hold an identity, and none is one that least squares know."""
+    net = one_block(nn.Sequential(*conv_bn(3, 3), nn.ReLU(), last))
+    start = copy.deepcopy(net.stage1[0].body.state_dict())
+    batches = images(64, 12).split(8)
+    fitted = fit_without_shortcuts(net, batches, passes=40)
+    assert not fitted.unfitted
+    with torch.no_grad():
+        cut = error(without_shortcuts(net).eval()(batches[-1]), net(batches[-1]))
+        assert error(fitted.net(batches[-1]), net(batches[-1])) < 0.3 * cut
+    assert all(torch.equal(tensor, start[key]) for key, tensor in net.stage1[0].body.state_dict().items()), "a copy"
 
 
 def test_a_block_within_a_block_is_named():

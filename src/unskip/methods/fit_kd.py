@@ -30,8 +30,10 @@ the run says how far it is. Large photographs and few epochs call for less of bo
 A fitted start is a delicate one: steps at a rate for fresh networks undo it. Where a recipe trains by `fit_kd` alone
 and names neither optimiser nor schedule, it is AdamW with a highest rate of 0.0001.
 
-Teacher and student must be of one architecture: for a student of another depth or width take `align_kd`. Blocks that
-cannot be fitted (see the run's first lines) start with the teacher's weights, as when shortcuts are cut.
+Teacher and student must be of one architecture: for a student of another depth or width take `align_kd`. Bodies that
+are not convolutions, BatchNorms and activations in series, such as those with squeeze-and-excitation at their end or
+with layer norms, are trained from the teacher's weights without the ridge regression; with ``passes: 0`` they keep
+them, as when shortcuts are cut, and the run names them.
 
 In your own training loop, `loss.prepare(images)` fits; without it the student starts as the teacher, cut.
 
@@ -116,7 +118,7 @@ class FitKD(AlignKD):
         fitted = fit_without_shortcuts(teacher, batches, passes=self.passes, keep=keep, on_block=on_block)
         if not fitted.unexplained:
             place, reason = next(iter(fitted.unfitted.items()))
-            raise UnskipError(f"fit_kd can fit none of the blocks: {place}: {reason}; take fade_kd")
+            raise UnskipError(f"fit_kd can fit none of the blocks: {place}: {reason}; set `passes` above 0")
         student.load_state_dict(fitted.net.state_dict())
         errors = sorted(100 * error for error in fitted.unexplained.values())
         fewer = len(shown) == count < self.images  # for their maps, not for want of images

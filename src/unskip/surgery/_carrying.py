@@ -70,7 +70,7 @@ def carry(
     weight[carriers] *= share
     bias[carriers] = share * bias[carriers] + offset
     for target, source, factor in zip(carriers, carried, scale, strict=True):
-        weight[target, 0 if conv.groups > 1 else source, row, column] += factor
+        weight[target, source % weight.shape[1], row, column] += factor
     write(conv, norm, weight, bias, maps)
     return carriers
 
@@ -119,7 +119,7 @@ def _least_important(body: nn.Module, after: nn.Conv2d, maps_in: Sequence[Tensor
     """The channels that the next convolution reads, those first that move its sums least."""
     maps = torch.cat(inputs_of(body, after, maps_in))
     kernels = after.weight.square().sum((2, 3))
-    kernels = kernels[:, 0] if after.groups > 1 else kernels.sum(0)
+    kernels = kernels.unflatten(0, (after.groups, -1)).sum(1).flatten()
     return [int(place) for place in (kernels * maps.var((0, 2, 3))).argsort()]
 
 

@@ -12,7 +12,8 @@ again through dozens of layers. A plain body of the same shape can hold most of 
 - *Fit.* The last convolution is solved for, by ridge regression on the maps of a few hundred images, so that the body
   without the shortcut answers ``body(x) + shortcut(x)``, in front of the block's activation. No label is read.
 - *Reconstruct.* From there the block is trained, together with the one in front of it, to answer as the network's own
-  block does: a few passes over kept maps, through two blocks and never through the whole net.
+  block does: a few passes over kept maps, through two blocks and never through the whole net. Bodies that least
+  squares do not know start here, from their own weights.
 - *In order.* Blocks are fitted from the first to the last on what the plain net hands them, towards what the network
   itself has there, so that each corrects a part of what the ones before it missed (as He, Zhang and Sun reconstruct
   pruned layers, "Channel Pruning for Accelerating Very Deep Neural Networks", 2017; block by block with gradients: Li
@@ -51,8 +52,8 @@ PASSES = 10.0
 _SOLVED = 256  # images at most
 
 
-class _CannotFitError(Exception):
-    """Why a body cannot be fitted."""
+class _CannotSolveError(Exception):
+    """Why a body is none for least squares."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def fit_without_shortcuts(
     ``batches`` are images as the network takes them, each (batch, channels, height, width), at least two batches. The
     last eighth of them, or the last, is not fitted, but chosen by. All are kept in memory, and the maps of two blocks
     with them. ``passes`` says how often each pair of blocks sees them to be reconstructed; 0 leaves it at the least
-    squares, which take at most 256 images. ``keep`` and ``only`` as in `without_shortcuts`. ``on_block`` is told of
+    squares, which take at most 256 images and know convolutions, BatchNorms and activations in series; other bodies
+    are reconstructed from their own weights. ``keep`` and ``only`` as in `without_shortcuts`. ``on_block`` is told of
     every block that is fitted, and what it misses. The copy is in eval mode, and where the images are.
 
     Raises `UnskipError` for fewer batches, and for a name that fits no shortcut.
@@ -97,8 +99,11 @@ def fit_without_shortcuts(
     plain = without_shortcuts(original, keep=keep, only=only).eval()
     fitting = _Fitting(chosen, images, passes, on_block)
     fitting.follow(original, plain, "")
-    left = {place: fitting.unfitted.get(place, "it lies within another block") for place in chosen}
-    left = {place: reason for place, reason in left.items() if place not in fitting.unexplained}
+    left = {
+        place: fitting.unsolved.get(place, "it lies within another block")
+        for place in chosen
+        if place not in fitting.unexplained
+    }
     return FittedNet(plain, fitting.unexplained, left)
 
 
@@ -123,7 +128,7 @@ class _Fitting:
         self.plain_maps = list(images)  # in front of the block before, which is ..
         self.before: nn.Module | None = None  # .. reconstructed once more, with the next one
         self.unexplained: dict[str, float] = {}
-        self.unfitted: dict[str, str] = {}
+        self.unsolved: dict[str, str] = {}
 
     def follow(self, original: nn.Module, plain: nn.Module, place: str) -> None:
         """Take the images through a part of the network and its plain counterpart, the blocks on the way fitted."""
@@ -155,24 +160,21 @@ class _Fitting:
         _apply(original, self.maps)
         before = nn.Identity() if self.before is None else self.before
         inputs = [before(self.plain_maps[batch].clone()) for batch in self.solved]
+        missed: float | None = None
         try:
-            body = plain.get_submodule("body")
             count = sum(batch in self.shown for batch in self.solved)
-            self.unexplained[place] = _fit(body, original.activation, inputs, targets, count)
-        except _CannotFitError as reason:
-            self.unfitted[place] = str(reason)
-            self._pass()
-            _apply(plain, self.plain_maps)  # it keeps its weights, and is no part of the next pair
-            return
+            missed = _fit(plain.get_submodule("body"), original.activation, inputs, targets, count)
+        except _CannotSolveError as reason:
+            self.unsolved[place] = str(reason)
         if self.passes:
             pair = [plain] if self.before is None else [self.before, plain]
-            self.unexplained[place] = reconstruct(
-                pair, self.plain_maps, self.maps, self.shown, self.chosen_by, self.passes
-            )
+            missed = reconstruct(pair, self.plain_maps, self.maps, self.shown, self.chosen_by, self.passes)
         self._pass()
         self.before = plain
-        if self.on_block is not None:
-            self.on_block(place, self.unexplained[place])
+        if missed is not None:
+            self.unexplained[place] = missed
+            if self.on_block is not None:
+                self.on_block(place, missed)
 
 
 def _first(batches: Iterable[int], images: Sequence[Tensor], count: int) -> list[int]:
@@ -193,7 +195,7 @@ def _apply(module: nn.Module, maps: list[Tensor]) -> None:
 def _fit(body: nn.Module, activation: nn.Module, maps_in: list[Tensor], targets: list[Tensor], count: int) -> float:
     """Give a body the best weights found, in place, and return its error: the share of the variance that it misses.
 
-    Raises `_CannotFitError`, before it changes anything.
+    Raises `_CannotSolveError`, before it changes anything.
     """
     *before, last = _convolutions(body)
     start = copy.deepcopy(body.state_dict())
@@ -243,16 +245,16 @@ def _convolutions(body: nn.Module) -> list[Convolution]:
         norm = behind.pop(0) if behind and type(behind[0]) is nn.BatchNorm2d else None
         assert norm is None or isinstance(norm, nn.BatchNorm2d)
         if norm is not None and not (norm.affine and norm.track_running_stats):
-            raise _CannotFitError("a BatchNorm of its body has no weights or no statistics")
+            raise _CannotSolveError("a BatchNorm of its body has no weights or no statistics")
         convolutions.append(Convolution(layer, norm, behind[0] if behind else None))
     if not convolutions or convolutions[-1].activation is not None:
-        raise _CannotFitError("its body does not end with a convolution, or with one and a BatchNorm")
+        raise _CannotSolveError("its body does not end with a convolution, or with one and a BatchNorm")
     for conv in (each.conv for each in convolutions[:-1]):
-        if conv.groups not in (1, conv.in_channels) or (conv.groups > 1 and conv.out_channels != conv.in_channels):
-            raise _CannotFitError(f"a convolution of its body has groups that hand nothing on: {conv}")
+        if conv.groups > 1 and conv.out_channels != conv.in_channels:
+            raise _CannotSolveError(f"a convolution of its body has groups that hand nothing on: {conv}")
         if any(size % 2 == 0 for size in conv.kernel_size):
-            raise _CannotFitError(f"a kernel is not centred on the pixel that it makes: {conv}")
+            raise _CannotSolveError(f"a kernel is not centred on the pixel that it makes: {conv}")
     last = convolutions[-1].conv
     if isinstance(last.padding, str) or last.padding_mode != "zeros":
-        raise _CannotFitError(f"its last convolution pads in another way than with zeros: {last}")
+        raise _CannotSolveError(f"its last convolution pads in another way than with zeros: {last}")
     return convolutions
