@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--std", type=float, nargs="+", default=[0.229, 0.224, 0.225])
     parser.add_argument("--images", type=int, nargs="+", default=[5120])
     parser.add_argument("--passes", type=float, nargs="+", default=[PASSES], help="over the images, for each block")
+    parser.add_argument("--only", nargs="+", default=[], help="shortcuts to remove, or stages; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
     parser.add_argument("--allow-module", action="append", default=[])
@@ -62,11 +63,11 @@ def main() -> None:
     data = load_data(recipe_from({"data": tree}, []).data, device="cpu", normalization=normalization)
     print(f"{source}, {len(residual_blocks(net))} shortcuts, {data.num_test} test images, top-1 in percent")
     print(f"with its shortcuts: {accuracy(net, data, arguments.answers):.2f}", flush=True)
-    print(f"cut: {accuracy(without_shortcuts(net), data, arguments.answers):.2f}", flush=True)
+    print(f"cut: {accuracy(without_shortcuts(net, only=arguments.only), data, arguments.answers):.2f}", flush=True)
     for count, passes, seed in itertools.product(arguments.images, arguments.passes, arguments.seeds):
         images = data.train_images(count, seed)
         started = time.perf_counter()
-        fitted = fit_without_shortcuts(net, images.split(BATCH), passes=passes)
+        fitted = fit_without_shortcuts(net, images.split(BATCH), passes=passes, only=arguments.only)
         seconds = time.perf_counter() - started
         errors = sorted(100 * error for error in fitted.unexplained.values())
         left = f", {len(fitted.unfitted)} left: {next(iter(fitted.unfitted.values()))}" if fitted.unfitted else ""

@@ -44,6 +44,13 @@ def test_verdict_where_removal_pays(inspections):
     assert inspections["resnet50"].analyses["verdict"].pays
     assert said.startswith("Removal pays: peak live feature maps fall from 6.89 MiB to 4.59 MiB (1.50x)")
     assert "stage1.block1.shortcut.conv to stage2.block1.body.conv1" in said
+    enough = inspections["resnet50"].analyses["verdict"].enough
+    assert enough == ("stage1", "stage2.block1")
+    assert "4 of the 16 shortcuts are enough" in said
+    assert said.endswith("--edit 'without_shortcuts: {only: [stage1, stage2.block1]}'.")
+    smaller = inspect_net(without_shortcuts(make_net("resnet50"), only=enough), IMAGENET)
+    assert "not lower peak memory: 4.59 MiB" in verdict(smaller)
+    assert smaller.analyses["verdict"].enough == ()
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50", "plain"])

@@ -3,9 +3,10 @@ import torch
 from hypothesis import given, settings
 from torch import nn
 
-from unskip.dataflow import forecast, inventory, shortcut_share
+from unskip.dataflow import forecast, inventory, shortcut_share, shortcuts_at_the_peak
 from unskip.errors import UnskipError
 from unskip.nets import make_net
+from unskip.nets.staged_net import Residual, StagedNet
 from unskip.surgery import without_shortcuts
 from unskip.torchvision_compat import torchvision
 
@@ -78,3 +79,32 @@ def test_the_shortcuts_of_a_plain_module_are_found():
     assert shortcut_share(model, shape) > 0
     with pytest.raises(UnskipError, match="cannot be parsed"):
         inventory(torch.nn.Linear(3, 3), shape)
+
+
+@given(net=nets())
+@settings(max_examples=40)
+def test_those_at_the_peak_are_enough_to_remove(net):
+    full, plain = (forecast(each, (3, 8, 8)).peak_bytes for each in (net, without_shortcuts(net)))
+    at_the_peak = shortcuts_at_the_peak(net, (3, 8, 8))
+    assert bool(at_the_peak) == (plain < full)
+    if at_the_peak:
+        assert forecast(without_shortcuts(net, only=at_the_peak), (3, 8, 8)).peak_bytes == plain
+
+
+def test_of_a_cifar_resnet_the_first_stage_is_enough():
+    net = make_net("resnet20")
+    places = [shortcut.place for shortcut in inventory(net, (3, 32, 32))]
+    assert shortcuts_at_the_peak(net, (3, 32, 32)) == [place for place in places if place.startswith("stage1.")]
+
+
+def test_where_the_stem_has_the_peak_none_is_at_it():
+    assert shortcuts_at_the_peak(make_net("resnet18"), (3, 224, 224)) == []
+
+
+def test_of_shortcuts_over_one_another_all_are_named():
+    """Neither alone holds anything while the second convolution runs: each holds what the other holds as well."""
+    inner = Residual(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)))
+    net = StagedNet(
+        {"stem": nn.Identity(), "stage1": nn.Sequential(Residual(nn.Sequential(inner))), "head": nn.Flatten()}
+    )
+    assert shortcuts_at_the_peak(net, (3, 8, 8)) == ["stage1.0", "stage1.0.body.0"]

@@ -6,7 +6,7 @@ from unskip.dataflow.devices import Device, device_named
 from unskip.dataflow.memory import MemoryTimeline, forecast
 from unskip.dataflow.operations import traced_once
 from unskip.dataflow.schedules import SchedulePeaks, peaks_by_schedule
-from unskip.dataflow.shortcuts import Shortcut, inventory, shortcut_share
+from unskip.dataflow.shortcuts import Shortcut, inventory, shortcut_share, shortcuts_at_the_peak
 
 __all__ = [
     "CONVENTIONS",
@@ -23,5 +23,6 @@ __all__ = [
     "num_parameters",
     "peaks_by_schedule",
     "shortcut_share",
+    "shortcuts_at_the_peak",
     "traced_once",
 ]

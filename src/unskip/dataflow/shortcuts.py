@@ -70,6 +70,28 @@ def inventory(
     return shortcuts
 
 
+def shortcuts_at_the_peak(net: nn.Module, input_shape: tuple[int, int, int], *, inplace: bool = True) -> list[str]:
+    """The places of shortcuts that are enough to remove: without them, the peak is as low as without any.
+
+    They are those that hold something at an operation where more is alive than is at the peak without shortcuts. None
+    where removing all does not lower the peak, all where one is inside of another and these are not enough. For one
+    image of ``(channels, height, width)``; a plain `torch.nn.Module` is parsed, as by :func:`inventory`.
+    """
+    net = _staged(net, input_shape)
+    dataflow = trace(net, input_shape)
+    places = list(residual_blocks(net))
+    full = live_elements(dataflow, inplace=inplace)
+    lowest = max(live_elements(dataflow, inplace=inplace, bypass=bypass_of(dataflow, places)))
+    above = [index for index, elements in enumerate(full) if elements > lowest]
+    enough = []
+    for place in places if above else []:
+        without = live_elements(dataflow, inplace=inplace, bypass=bypass_of(dataflow, [place]))
+        if any(without[index] < full[index] for index in above):
+            enough.append(place)
+    peak = max(live_elements(dataflow, inplace=inplace, bypass=bypass_of(dataflow, enough)))
+    return enough if peak <= lowest or not above else places
+
+
 def shortcut_share(net: nn.Module, input_shape: tuple[int, int, int], *, inplace: bool = True) -> float:
     """The share of live feature-map bytes that the shortcuts hold, from 0 to 1.
 

@@ -12,9 +12,9 @@ from unskip.dataflow import count_macs, forecast, num_parameters
 from unskip.nets import StagedNet
 from unskip.nets.shapes import light_copy
 from unskip.search.recipes import entries, in_one_line
-from unskip.search.steps import Step, StepSearch, fewest, removal_of
+from unskip.search.steps import Step, StepSearch, fewest
 from unskip.search.sub_net_trace import SubNetTrace
-from unskip.surgery import Edit, can_be_shortened, edited, residual_blocks
+from unskip.surgery import Edit, can_be_shortened, edited, removal_of, residual_blocks
 
 Shape = tuple[int, int, int]
 Kind = Literal["as it is", "step", "shortened", "compared"]

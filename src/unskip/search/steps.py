@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from unskip.errors import UnskipError
@@ -70,12 +70,3 @@ def fewest(enough: Callable[[Sequence[str]], bool], places: Sequence[str]) -> li
         if enough(without):
             places_left = without
     return places_left
-
-
-def removal_of(removed: Collection[str], places: Sequence[str]) -> list[str]:
-    """The names of some of the shortcuts, whole stages by theirs; none where it is all, as edits take it."""
-    if len(removed) == len(places):
-        return []
-    kept_in = {place.partition(".")[0] for place in places if place not in removed}
-    stages = {place: place.partition(".")[0] for place in places if place in removed}
-    return list(dict.fromkeys(place if stage in kept_in else stage for place, stage in stages.items()))

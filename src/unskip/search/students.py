@@ -14,11 +14,12 @@ from unskip.nets import StagedNet
 from unskip.nets.depth import block_names, first_blocks
 from unskip.nets.shapes import light_copy
 from unskip.search.counted import CountedNet, within
-from unskip.search.steps import StepSearch, removal_of
+from unskip.search.steps import StepSearch
 from unskip.search.student import Student
 from unskip.surgery import (
     can_be_shortened,
     can_prune,
+    removal_of,
     residual_blocks,
     with_grouped_convs,
     with_lean_stem,

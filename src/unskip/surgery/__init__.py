@@ -1,6 +1,6 @@
 """Pure edits: a network in, a new network out. A file is an edit of its name; what several need is in ``_files``."""
 
-from unskip.surgery._blocks import residual_blocks
+from unskip.surgery._blocks import removal_of, residual_blocks
 from unskip.surgery._build import EDITS, Edit, build, edit_arguments, edited
 from unskip.surgery._edit import edit
 from unskip.surgery._fitting import FittedNet, fit_without_shortcuts
@@ -35,6 +35,7 @@ __all__ = [
     "fit_without_shortcuts",
     "fold_batchnorm",
     "fold_dirac",
+    "removal_of",
     "residual_blocks",
     "tiny_scales",
     "with_depth_statistics",

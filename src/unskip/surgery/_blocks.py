@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import nn
 
@@ -38,6 +38,15 @@ def chosen_blocks(net: nn.Module, *, keep: Sequence[str], only: Sequence[str]) -
     kept = _named(blocks, keep, "keep")
     wanted = _named(blocks, only, "only") if only else blocks.keys()
     return {place: block for place, block in blocks.items() if place in wanted and place not in kept}
+
+
+def removal_of(removed: Collection[str], places: Sequence[str]) -> list[str]:
+    """What an edit takes as ``only`` for some of all shortcuts: whole stages by their names, and nothing for all."""
+    if len(removed) == len(places):
+        return []
+    kept_in = {place.partition(".")[0] for place in places if place not in removed}
+    stages = {place: place.partition(".")[0] for place in places if place in removed}
+    return list(dict.fromkeys(place if stage in kept_in else stage for place, stage in stages.items()))
 
 
 def _named(blocks: dict[str, Residual], names: Sequence[str], argument: str) -> set[str]:
