@@ -16,7 +16,7 @@ def recipe(data, *settings):
         "teacher": {"net": "resnet14", "options": {"width": 4}},
         "methods": {"ce": {}},
         "training": {"epochs": 1, "batch_size": 4},
-        "measure": {"latency": False, "parity_images": 4},
+        "measure": {"latency": False, "parity_images": 4, "runtime": "torch"},
     }
     return recipe_from(fields, list(settings))
 

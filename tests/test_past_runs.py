@@ -14,7 +14,7 @@ TREE = {
     "teacher": {"net": "resnet8", "options": {"width": 4}},
     "methods": {"ce": {}},
     "training": {"epochs": 2, "batch_size": 50},
-    "measure": {"latency": False, "parity_images": 10},
+    "measure": {"latency": False, "parity_images": 10, "runtime": "torch"},
 }
 
 

@@ -15,7 +15,7 @@ SMALL = {
     "teacher": {"net": "resnet8", "options": {"width": 4}, "accept_weak": True},
     "methods": {"fade_kd": {}},
     "training": {"epochs": 2, "batch_size": 50},
-    "measure": {"latency": False, "parity_images": 20},
+    "measure": {"latency": False, "parity_images": 20, "runtime": "torch"},
 }
 
 

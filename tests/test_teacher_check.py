@@ -21,7 +21,7 @@ SMALL = {
     "teacher": NET,
     "methods": {"kd": {}},
     "training": {"epochs": 1, "batch_size": 50},
-    "measure": {"latency": False, "parity_images": 8},
+    "measure": {"latency": False, "parity_images": 8, "runtime": "torch"},
 }
 
 

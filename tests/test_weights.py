@@ -2,6 +2,7 @@ import argparse
 import contextlib
 import copy
 import datetime
+import functools
 import json
 import math
 import pickle
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from unskip import UnskipError, load_net, make_net, run_recipe, save_net
+from unskip import UnskipError, load_net, make_net, save_net
 from unskip.data_info import DataInfo
 from unskip.edits import fold_batchnorm, without_shortcuts
 from unskip.recipe import recipe_from
+from unskip.run_folder import RunFolder
+from unskip.run_plan import data_of_run
 from unskip.torchvision_compat import torchvision
 from unskip.weights import PRETRAINED, load_initial_weights, load_weights, read_data_info
 
@@ -258,13 +261,17 @@ NET = {"source": "resnet8", "options": {"width": 2, "num_classes": 2}, "edits": 
 FACTS = {"net": NET, "classes": ["a", "b"], "image_shape": [3, 16, 16], "mean": [0.5] * 3, "std": [0.25] * 3}
 
 
+@functools.cache
+def tensors_of_net() -> dict[str, torch.Tensor]:
+    return without_shortcuts(make_net("resnet8", {"width": 2, "num_classes": 2})).state_dict()
+
+
 def with_header(path: Path, facts: object) -> Path:
     """A file of the network above with another header; ``facts`` hold plain data where a file has JSON texts."""
-    tensors = without_shortcuts(make_net("resnet8", {"width": 2, "num_classes": 2})).state_dict()
     header = (
         {k: v if isinstance(v, bytes) else json.dumps(v) for k, v in facts.items()} if type(facts) is dict else facts
     )
-    safetensors.torch.save_file(tensors, path, metadata={"unskip": json.dumps(header)})
+    safetensors.torch.save_file(tensors_of_net(), path, metadata={"unskip": json.dumps(header)})
     return path
 
 
@@ -343,7 +350,7 @@ def test_any_change_of_a_header_is_read_or_refused_in_a_sentence(tmp_path, place
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_damage_to_a_file_is_refused_in_a_sentence(tmp_path, data):
+def test_any_damage_to_a_file_is_refused_in_a_sentence(net, tmp_path, data):
     state = {"a.weight": torch.arange(6.0), "b": torch.ones(2, 2)}
     name = data.draw(st.sampled_from(["w.safetensors", "w.pth"]))
     (safetensors.torch.save_file if name == "w.safetensors" else torch.save)(state, tmp_path / name)
@@ -352,7 +359,7 @@ def test_any_damage_to_a_file_is_refused_in_a_sentence(tmp_path, data):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / name).write_bytes(content[: data.draw(st.integers(0, len(content)))])
     with pytest.raises(UnskipError, match="w"):
-        load_weights(make_net("resnet8", {"width": 2}), tmp_path / name)
+        load_weights(net, tmp_path / name)
 
 
 # What others publish
@@ -395,6 +402,7 @@ def test_nobody_publishes_weights_for_our_own_nets():
 
 
 def test_images_are_normalised_as_published_weights_expect(published, tmp_path):
+    """As a run reads them, which writes down what it read."""
     rng = np.random.default_rng(0)
     for index in range(12):
         file = tmp_path / "images" / "ab"[index % 2] / f"{index}.png"
@@ -403,10 +411,7 @@ def test_images_are_normalised_as_published_weights_expect(published, tmp_path):
     recipe = {
         "data": {"name": "image_folder", "path": str(tmp_path / "images"), "image_size": 32},
         "teacher": {"net": "torchvision:mobilenet_v3_small", "initial_weights": PRETRAINED},
-        "training": {"epochs": 1, "batch_size": 4},
-        "measure": {"latency": False, "parity_images": 2},
     }
-    run_recipe(recipe_from(recipe), tmp_path / "run")
-    info = read_data_info(tmp_path / "run" / "nets" / "teacher.safetensors")
+    info = data_of_run(recipe_from(recipe), RunFolder(tmp_path / "run")).info
     assert info.mean == pytest.approx((0.485, 0.456, 0.406))
     assert info.std == pytest.approx((0.229, 0.224, 0.225))

@@ -151,7 +151,11 @@ def test_streams_that_are_closed_or_full(command, code, err):
 
 @pytest.mark.parametrize(
     "environment",
-    [{"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}, {"COLUMNS": "1"}, {"COLUMNS": "0"}, {"TERM": "dumb"}, {"TERM": "x"}],
+    [
+        {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "1"},
+        {"COLUMNS": "0", "TERM": "dumb"},
+        {"TERM": "x"},
+    ],
 )
 def test_terminals_of_all_sorts(environment):
     done = unskip("unskip methods align_kd", **environment)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cli.commands import TINY, refused, unskip
+from cli.commands import FILES, TINY, refused, unskip
 from unskip.nets import make_net
 
 
@@ -218,6 +218,8 @@ def test_images_that_a_net_does_not_know(home, images):
 
 def test_classes_that_a_net_does_not_know(images, tmp_path):
     assert unskip("run", *TINY, "--method", "ce", "--data", images / "plain", "--out", "r", at=tmp_path).code == 0
+    for known in ([], ["--data", images / "split"]):
+        assert unskip("evaluate", "r", *known, at=tmp_path).out.endswith("on 18 images")
     other = shutil.copytree(images / "plain", tmp_path / "other")
     (other / "two").rename(other / "three")
     refused("evaluate", "r", "--data", other, at=tmp_path, saying=r"one, two.*one, three")
@@ -262,7 +264,7 @@ def test_a_folder_that_a_mistake_left_takes_the_right_command(recipe, home, tmp_
     wrong = ["run", recipe, "--out", "mine", "--set", "data.limit=5"]
     refused(*wrong, at=tmp_path, saying="data.limit")
     shutil.copytree(home / "runs/teachers", tmp_path / "teachers")
-    assert unskip("run", recipe, "--method", "ce", "--out", "mine", at=tmp_path).code == 0
+    assert unskip("run", recipe, "--method", "ce", *FILES, "--out", "mine", at=tmp_path).code == 0
 
 
 @pytest.mark.parametrize(("out", "said"), [("afile", "File exists"), ("afile/below", "Not a directory")])
@@ -317,7 +319,7 @@ def test_a_rate_out_of_this_world(home, tmp_path):
 
 def test_a_limit_and_a_batch_larger_than_the_data_take_all_of_it(home):
     larger = ["--set", "training.batch_size=5000", "--set", "data.limit=1000000000"]
-    ended = unskip("run", "small.yaml", "--method", "ce", *larger, at=home)
+    ended = unskip("run", "small.yaml", "--method", "ce", *larger, *FILES, at=home)
     assert ended.code == 0, ended.err
     assert "digits: 1,438 training and 100 test images" in ended.out
 
@@ -325,7 +327,7 @@ def test_a_limit_and_a_batch_larger_than_the_data_take_all_of_it(home):
 @pytest.mark.parametrize("full", ["checkpoints/ce.ckpt", "run.json"])
 def test_a_full_disk_is_said_and_the_same_command_goes_on(full, home, tmp_path, monkeypatch):
     shutil.copytree(home / "runs/teachers", tmp_path / "teachers")
-    arguments = ["run", home / "small.yaml", "--method", "ce", "--out", "run"]
+    arguments = ["run", home / "small.yaml", "--method", "ce", *FILES, "--out", "run"]
     rename = os.replace
 
     def replace(source, target):

@@ -209,7 +209,7 @@ def test_a_method_of_ones_own_in_a_recipe(tmp_path, monkeypatch):
         "teacher": {"net": "resnet14", "options": {"width": 4}},
         "methods": {"mine": {"method": "own_methods:Mine", "weight": 0.5}},
         "training": {"epochs": 1, "batch_size": 50},
-        "measure": {"latency": False, "parity_images": 10},
+        "measure": {"latency": False, "parity_images": 10, "runtime": "torch"},
     }
     with pytest.raises(UnskipError, match="the method own_methods:Mine is code of the module own_methods"):
         recipe_from(tree)
@@ -224,7 +224,7 @@ def test_a_method_of_ones_own_in_a_recipe(tmp_path, monkeypatch):
     assert recipe.methods == {"mine": {"method": "own_methods:Mine", "weight": 0.5}}
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [set(row["terms"]) for row in rows] == [{"ce"}, {"answers"}]
-    assert (tmp_path / "run" / "export" / "mine.onnx").exists()
+    assert (tmp_path / "run" / "export" / "mine.pt2").exists()
     sys.modules.pop("own_methods")
 
 

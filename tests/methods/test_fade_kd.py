@@ -321,7 +321,7 @@ def test_a_run_ships_the_plain_net(tmp_path):
             "teacher": {"net": "resnet14", "options": {"width": 4}, "accept_weak": True},
             "methods": {"fade_kd": {}, "at_once": {"method": "fade_kd", "fade_share": 0.0}},
             "training": {"epochs": 2, "batch_size": 50},
-            "measure": {"latency": False, "parity_images": 20},
+            "measure": {"latency": False, "parity_images": 20, "runtime": "torch"},
         }
     )
     results = run_recipe(recipe, tmp_path / "run")
@@ -335,4 +335,4 @@ def test_a_run_ships_the_plain_net(tmp_path):
         assert factors_of(fading) == [0.0] * 6
         images = torch.randn(2, 1, 32, 32)
         assert torch.equal(shipped(images), fading(images))
-        assert (tmp_path / "run" / "export" / f"{label}.onnx").exists()
+        assert (tmp_path / "run" / "export" / f"{label}.pt2").exists()

@@ -229,7 +229,7 @@ def test_layer_scale_is_no_squeeze_and_excitation():
     assert set(kept_branches(net).values()) == {"branches that meet in mul"}
 
 
-EXPORTED = ("torchvision:resnet18", "timm:seresnet18", "timm:resnetv2_18", "timm:convnext_atto")
+EXPORTED = ("timm:seresnet18", "timm:resnetv2_18", "timm:convnext_atto")
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_spec_builds_the_net_again(source, tmp_path):
 
 def test_without_memory():
     """`unskip.run` looks at shapes before anything is read; RegNet's factory computes with values."""
-    for source in ("torchvision:mobilenet_v3_small", "torchvision:regnet_y_400mf", "timm:resnet10t"):
+    for source in ("torchvision:regnet_y_400mf", "timm:resnet10t"):
         with torch.device("meta"):
             net = make_net(source, {"num_classes": 4})
         assert all(tensor.is_meta for tensor in net.state_dict().values())
@@ -407,7 +407,7 @@ def test_a_run_with_an_own_teacher(own):
         "teacher": {"net": "own_nets:build"},
         "methods": {"ce": {}, "align_kd": {}, "fade_kd": {}},
         "training": {"epochs": 1, "batch_size": 50},
-        "measure": {"latency": False, "parity_images": 10},
+        "measure": {"latency": False, "parity_images": 10, "runtime": "torch"},
     }
     results = run_recipe(recipe_from(recipe), own / "run")
     assert [net.label for net in results.nets] == ["teacher", "ce", "align_kd", "fade_kd"]

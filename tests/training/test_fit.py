@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -77,21 +78,27 @@ def without_times(history):
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
 
 
+def interrupted_at(stops, name, teacher, data, settings, checkpoint):
+    """One training, ended after each of these steps of it and then gone on with: as `fit` gives it."""
+    for before, stop in pairwise((0, *stops)):
+        with pytest.raises(StoppingError):
+            fit(name, teacher, interrupted(data, stop - before), settings, checkpoint)
+    return fit(name, teacher, data, settings, checkpoint)
+
+
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_resumes_bit_by_bit_at_any_step(name, teacher, data, tmp_path):
+    """After the first step, where an epoch ends, within epochs, and before the last step; 4 make an epoch."""
     settings = SETTINGS.model_copy(update={"epochs": 5})  # one for each phase of the method that has most
     expected, history = fit(name, teacher, data, settings)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5]
     assert [row["score"] is None for row in history] == [True, False, True, False, False]
-    for stop in (1, 4, 6, 11, 15, 18):
-        checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
-        with pytest.raises(StoppingError):
-            fit(name, teacher, interrupted(data, stop), settings, checkpoint)
-        weights, resumed = fit(name, teacher, data, settings, checkpoint)
-        assert same(weights, expected), f"interrupted after step {stop}"
-        for row, other in zip(without_times(resumed), without_times(history), strict=True):
-            assert row.pop("terms") == pytest.approx(other.pop("terms"))
-            assert row == pytest.approx(other)
+    checkpoint = Checkpoint(tmp_path / "a.ckpt")
+    weights, resumed = interrupted_at((1, 4, 6, 11, 15, 19), name, teacher, data, settings, checkpoint)
+    assert same(weights, expected)
+    for row, other in zip(without_times(resumed), without_times(history), strict=True):
+        assert row.pop("terms") == pytest.approx(other.pop("terms"))
+        assert row == pytest.approx(other)
 
 
 @pytest.mark.parametrize("name", ["fade_kd", "stagewise_kd"])
@@ -109,12 +116,9 @@ def test_a_training_with_everything_on_resumes_bit_by_bit(name, teacher, data, t
         ema_decay=0.7,
     )
     expected, _ = fit(name, teacher, data, settings)
-    for stop in (1, 6, 18):
-        checkpoint = Checkpoint(tmp_path / f"{stop}.ckpt")
-        with pytest.raises(StoppingError):
-            fit(name, teacher, interrupted(data, stop), settings, checkpoint)
-        assert "average" in checkpoint.load()
-        assert same(fit(name, teacher, data, settings, checkpoint)[0], expected), f"interrupted after step {stop}"
+    checkpoint = Checkpoint(tmp_path / "a.ckpt")
+    assert same(interrupted_at((1, 6, 18), name, teacher, data, settings, checkpoint)[0], expected)
+    assert "average" in checkpoint.load()
     assert same(fit(name, teacher, data, settings, checkpoint)[0], expected), "asked again when it was done"
 
 
