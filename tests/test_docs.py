@@ -370,13 +370,7 @@ def test_the_devices_page_takes_the_best_of_the_plans_asked():
     assert devices.ratio("net", "unknown", "device", "cycles") is None
 
 
-QUICK = (
-    "torchvision:resnet18",
-    "torchvision:densenet121",
-    "torchvision:googlenet",
-    "timm:seresnet18",
-    "timm:darknet53",
-)
+QUICK = ("torchvision:resnet18", "torchvision:squeezenet1_1", "torchvision:googlenet", "timm:seresnet18")
 
 
 @pytest.mark.parametrize(
@@ -394,7 +388,8 @@ def test_the_memory_table_is_the_forecast():
     rows = re.findall(r"^\| ResNet-(\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+)x \|$", text, re.M)
     assert len(rows) == 3
     for depth, *figures in rows:
-        net = unskip.make_net(f"resnet{depth}")
+        with torch.device("meta"):
+            net = unskip.make_net(f"resnet{depth}")
         peaks = [unskip.forecast(n, (3, 224, 224)).peak_bytes / MIB for n in (net, unskip.edits.without_shortcuts(net))]
         assert figures == [f"{value:.2f}" for value in (*peaks, peaks[0] / peaks[1])], depth
 

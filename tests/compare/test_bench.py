@@ -18,6 +18,7 @@ from unskip.runtimes import find_runtime
 from unskip.weights import load_net
 
 QUICK = {"repeats": 4, "processes": 2}
+UNTIMED = {"timed": False, "quick": True}
 
 
 @pytest.fixture(autouse=True)
@@ -135,14 +136,14 @@ def test_the_json_is_complete_and_reads_back(comparison):
 
 
 def test_accuracies_that_are_not_known_have_a_reason():
-    comparison = bench(["resnet8+width=2", "plain.onnx"], Settings(**QUICK), image_size=(16, 16))
+    comparison = bench(["resnet8+width=2", "plain.onnx"], Settings(**UNTIMED), image_size=(16, 16))
     figures = {name: cell.figures for name, cell in cells(comparison).items()}
     assert figures["resnet8+width=2"]["top1"].unknown == "the weights are random"
     assert "say with" in figures["plain.onnx"]["top1"].unknown
     assert figures["resnet8+width=2"]["parity"].remark == "on random images"
     assert "differ in their shape" in comparison.notes[0]
     assert "resnet8+width=2 3x16x16, plain.onnx 1x8x8" in comparison.notes[0]
-    off = bench(["run"], Settings(**QUICK), accuracy=False)
+    off = bench(["run"], Settings(**UNTIMED), accuracy=False)
     assert cells(off)["run"].figures["top1"].unknown == "not asked for"
 
 
@@ -152,7 +153,7 @@ def test_data_of_other_classes_is_a_reason(home):
         for index in range(4):
             grey = 20 * index + 100 * (label == "dog")  # no image twice
             Image.new("L", (8, 8), grey).save(home / "pets" / label / f"{index}.png")
-    comparison = bench(["run"], Settings(**QUICK), data="pets")
+    comparison = bench(["run"], Settings(**UNTIMED), data="pets")
     assert "the network" in cells(comparison)["run"].figures["top1"].unknown
 
 
@@ -161,7 +162,7 @@ def test_equal_files_are_evaluated_once(monkeypatch):
     monkeypatch.setattr(
         workbench, "evaluate_file", lambda path, *images: seen.append(path) or evaluate_file(path, *images)
     )
-    comparison = bench(["inside.onnx", "inside.onnx"], Settings(threads=(1, 2), **QUICK), data="digits")
+    comparison = bench(["inside.onnx", "inside.onnx"], Settings(threads=(1, 2), **UNTIMED), data="digits")
     assert len(seen) == 1
     assert all(cell.figures["top1"].value for group in comparison.groups for cell in group.cells)
 
@@ -170,7 +171,7 @@ def test_a_file_is_judged_by_its_own_test_images(home):
     """Also beside an equal one that belongs to no run."""
     (home / "run/export").mkdir(exist_ok=True)
     shutil.copy("plain.onnx", "run/export/plain.onnx")
-    comparison = bench(["plain.onnx", "run/export/plain.onnx"], Settings(timed=False, quick=True))
+    comparison = bench(["plain.onnx", "run/export/plain.onnx"], Settings(**UNTIMED))
     alone, of_run = (cell.figures["top1"] for cell in comparison.groups[0].cells)
     assert "say with" in alone.unknown
     assert of_run.images == 100
@@ -214,7 +215,7 @@ def test_nothing_to_measure_is_refused():
 
 
 def test_a_runtime_that_cannot_run_a_file_is_said():
-    torch_only = bench(["plain.onnx", "run"], Settings(("torch",), repeats=2, processes=1), accuracy=False)
+    torch_only = bench(["plain.onnx", "run"], Settings(("torch",), repeats=2, processes=1, quick=True), accuracy=False)
     assert "PyTorch does not run .onnx files; ONNX Runtime and OpenVINO do" in cells(torch_only)["plain.onnx"].refused
     assert cells(torch_only)["run"].speedup is None, "the first was not measured"
 
@@ -229,5 +230,5 @@ def test_a_busy_machine_is_warned_about(monkeypatch):
 def test_no_file_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    bench([str(Path("run").resolve())], Settings(**QUICK), accuracy=False)
+    bench([str(Path("run").resolve())], Settings(repeats=1, processes=1, quick=True), accuracy=False)
     assert list(tmp_path.glob("unskip*")) == []

@@ -17,20 +17,12 @@ from unskip.runtimes import configured, find_runtime, read_metadata
 
 pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
 
-MEAN, STD = (0.5,), (0.25,)
 TARGET = "ethos-u55-128"
 
 
 @pytest.fixture(scope="module")
-def scaled(images):
-    return (images * 0.1 + 0.5).clamp(0, 1)
-
-
-@pytest.fixture(scope="module")
-def written(net, scaled, tmp_path_factory):
-    path = tmp_path_factory.mktemp("ethos-u") / f"net.{TARGET}.pte"
-    given = {"calibration": scaled, "normalization": (MEAN, STD), "metadata": {"label": "small"}}
-    return export_net(net, path, scaled, max_drop=None, **given)
+def written(written_as):
+    return written_as("ethos_u")
 
 
 @pytest.fixture(scope="module")

@@ -27,11 +27,6 @@ def net(images):
 
 
 @pytest.fixture(scope="module")
-def scaled(images):
-    return (images * 0.1 + 0.5).clamp(0, 1)
-
-
-@pytest.fixture(scope="module")
 def test(net, scaled):
     """Images with the labels that the network gives them, so that its own accuracy is 1."""
     labels = net((scaled - 0.5) / 0.1).argmax(1).detach()

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import warnings
+from functools import cache
 from html import unescape
 from io import StringIO
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 from records.samples import (
     HOSTILE,
     REASON,
-    answers,
     bench,
     benches,
     changed,
@@ -21,7 +21,6 @@ from records.samples import (
     past_runs,
     run,
     runs,
-    without_latency,
 )
 from rich.console import Console
 
@@ -41,12 +40,16 @@ RECORDS |= {f"past {name}": record for name, record in past_runs().items()}
 
 @pytest.fixture(scope="module", params=list(RECORDS))
 def page(request) -> Page:
-    record = RECORDS[request.param]
+    return page_of(request.param)
+
+
+@cache
+def page_of(name: str) -> Page:
+    """The page of one of `RECORDS`, which takes a second, drawn once for all tests."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        kind = request.param.partition(" ")[0]
         kinds = {"bench": render_bench, "past": render_past_runs, "run": render, "unfinished": unfinished}
-        return Page(kinds[kind](record))
+        return Page(kinds[name.partition(" ")[0]](RECORDS[name]))
 
 
 def unfinished(record) -> str:
@@ -88,7 +91,7 @@ def test_tables_have_an_entry_for_every_column(page):
 
 def test_every_net_is_there_with_its_figures():
     record = run()
-    (nets, files, *_) = Page(render(record)).tables
+    (nets, files, *_) = page_of("run standard").tables
     assert [row[0].split()[0] for row in nets[1:]] == [net.label for net in record.nets]
     titles = [head.split(" ")[0] for head in nets[0]]
     for net, row in zip(record.nets, nets[1:], strict=True):
@@ -115,20 +118,20 @@ def test_a_measure_of_ones_own_is_in_every_table_and_with_its_definition():
 
 def test_a_page_of_an_unfinished_run_has_no_files():
     record = run()
-    whole, so_far = Page(render(record)), Page(unfinished(record))
+    whole, so_far = page_of("run standard"), page_of("unfinished run")
     assert so_far.tables[0] == whole.tables[0]
     assert len(so_far.tables) < len(whole.tables)
     assert f"{len(record.students)} of {len(record.students) + 1} students are trained. To come: fade_kd" in so_far.text
 
 
 def test_the_first_screen_says_accuracy_cost_and_risk():
-    page = Page(render(changed(run(), answers=answers())))
+    page = page_of("run with_answers")
     first = page.text.partition("Nets")[0]
     places = [first.index(word) for word in ("Accuracy", "Cost", "Risk", "Worst class: truck", "Most lost: truck")]
     assert places == sorted(places)
     assert page.tags.count("img") == 12
     assert "img-src data:" in page.html
-    alone = Page(render(run()))
+    alone = page_of("run standard")
     assert "Worst class" not in alone.text
     assert "img-src" not in alone.html
 
@@ -146,39 +149,38 @@ def test_a_terminal_shows_what_decides_and_the_rest_when_it_is_asked():
 def test_a_notebook_shows_the_page_of_a_result(tmp_path):
     record = run()
     page = report_of(record)
-    assert page.html == render(record)
+    assert page.html == page_of("run standard").html
     assert unescape(page._repr_html_().split('srcdoc="')[1].split('" style')[0]) == page.html
-    assert report_of(bench()).html == render_bench(bench())
+    assert report_of(bench()).html == page_of("bench standard").html
     (tmp_path / "run.json").write_text(json.dumps(record.model_dump(mode="json")))
-    assert report_of(tmp_path).html == write_report(tmp_path).read_text() == page.html
+    assert report_of(tmp_path).html == page.html
     with pytest.raises(UnskipError, match="finished run"):
         report_of(tmp_path / "other")
 
 
 def test_a_measure_that_nobody_has_is_left_out():
-    assert "Latency" in Page(render(run())).text
-    assert "Latency" not in Page(render(without_latency(run()))).text
-    assert "Device" not in Page(render_bench(bench())).text
-    assert "47.68" in Page(render_bench(benches()["cuda"])).text
+    assert "Latency" in page_of("run standard").text
+    assert "Latency" not in page_of("run no_latency").text
+    assert "Device" not in page_of("bench standard").text
+    assert "47.68" in page_of("bench cuda").text
 
 
 def test_scores_are_drawn_against_costs_where_both_are_known():
-    def drawn(record) -> list[str]:
-        html = render_bench(record) if record in benches().values() else render(record)
-        return [label for label in values(Page(html), "aria-label") if "Not beaten in both" in label]
+    def drawn(name) -> list[str]:
+        return [label for label in values(page_of(name), "aria-label") if "Not beaten in both" in label]
 
-    assert [label.partition(":")[0] for label in drawn(run())] == [
+    assert [label.partition(":")[0] for label in drawn("run standard")] == [
         "Top-1 against Peak memory, KiB",
         "Top-1 against Latency, ms",
     ]
-    assert len(drawn(without_latency(run()))) == 1
-    assert len(drawn(bench())) == 4
-    assert drawn(benches()["unknown"]) == []
+    assert len(drawn("run no_latency")) == 1
+    assert len(drawn("bench standard")) == 4
+    assert drawn("bench unknown") == []
 
 
 def test_what_could_not_be_measured_has_its_reason():
-    assert "Not measured: plain.onnx takes batches of 2, not of 1." in Page(render_bench(benches()["refused"])).text
-    text = Page(render_bench(benches()["unknown"])).text
+    assert "Not measured: plain.onnx takes batches of 2, not of 1." in page_of("bench refused").text
+    text = page_of("bench unknown").text
     assert f"Arena: {REASON}." in text
     assert "Top-1: the weights are random." in text
 
@@ -186,13 +188,13 @@ def test_what_could_not_be_measured_has_its_reason():
 def test_a_busy_machine_is_said_at_the_head_of_both_pages_and_in_the_terminal():
     busy = benches()["busy"]
     record = changed(run(), "comparison", load=busy.load)
-    for page in (Page(render_bench(busy)), Page(render(record))):
+    for page in (page_of("bench busy"), Page(render(record))):
         assert page.text.index(busy.load.warning) < page.text.index("Parameters")
     for show, what in ((show_bench, busy), (show_run, record)):
         console = Console(width=400, file=StringIO())
         show(what, console)
         assert busy.load.warning in console.file.getvalue()
-    assert "load average 3.1" not in Page(render_bench(bench())).text
+    assert "load average 3.1" not in page_of("bench standard").text
 
 
 def test_the_terminal_has_a_table_of_the_files_of_a_run_as_of_a_benchmark():
@@ -260,15 +262,14 @@ def test_notes_say_how_far_to_trust_the_figures():
 
 
 def test_text_of_users_is_only_ever_text():
-    for html in (render(runs()["hostile"]), render_bench(benches()["hostile"])):
-        page = Page(html)
-        assert "<script" not in html
+    for page in (page_of("run hostile"), page_of("bench hostile")):
+        assert "<script" not in page.html
         assert page.text.count(HOSTILE.strip()) > 4
         assert any(HOSTILE[:20] in label for label in values(page, "aria-label"))
 
 
 def test_settings_data_and_environment_are_there():
-    text = Page(render(run())).text
+    text = page_of("run standard").text
     for piece in ("batch_size: 128", "airplane, automobile", "9f2c41d07ab3e865", "AMD EPYC 9554", "3×32×32"):
         assert piece in text
     assert "Started 2026-03-02 09:14 UTC, took 23 min 04 s, seed 0." in text
@@ -276,10 +277,10 @@ def test_settings_data_and_environment_are_there():
 
 def test_write_report_leaves_one_file_and_the_same_bytes(tmp_path):
     (tmp_path / "run.json").write_text(run().model_dump_json())
+    (tmp_path / "report.html").write_text("old")
     path = write_report(tmp_path)
     assert path == tmp_path / "report.html"
-    first = path.read_bytes()
-    assert write_report(tmp_path).read_bytes() == first
+    assert path.read_text() == page_of("run standard").html
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "run.json"]
 
 
@@ -314,6 +315,6 @@ def test_the_report_needs_no_torch():
 
 
 def test_rounds_are_told_of_what_was_timed():
-    assert all("Latencies are of" in page for page in (render(run()), render_bench(bench())))
-    untimed = render(without_latency(run())), render_bench(benches()["untimed"])
-    assert not any("Latencies are of" in page for page in untimed)
+    for timed, untimed in (("run standard", "run no_latency"), ("bench standard", "bench untimed")):
+        assert "Latencies are of" in page_of(timed).html
+        assert "Latencies are of" not in page_of(untimed).html

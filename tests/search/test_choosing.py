@@ -1,13 +1,11 @@
 """Which students are compiled where not all can be."""
 
 import pytest
-import torch
 
-import unskip
+from search.known import meta_net, searched
 from unskip.records import Cell, Figure
 from unskip.runtimes import configured
 from unskip.search.choosing import Forecast, compile_students
-from unskip.search.students import StudentSearch
 
 LIMIT = {"cycles_ratio": 0.7}
 
@@ -23,9 +21,7 @@ class ByMacs:
 
 
 def compiled(at_most, until=lambda: False):
-    with torch.device("meta"):
-        net = unskip.make_net("resnet14", {})
-    own, *students = StudentSearch(net, (3, 32, 32)).students
+    own, *students = searched(meta_net("resnet14"), (3, 32, 32)).students
     alone = sorted((each for each in students if not each.sub_net), key=lambda student: student.change)
 
     def cell(student):
@@ -61,9 +57,8 @@ def test_two_rounds_are_compiled_even_where_time_is_up():
 
 def test_a_forecast_of_fewer_blocks_knows_what_they_wait_for():
     """Of a net that waits for its weights: Vela 5.1.0 through ExecuTorch 1.5.1 says so, MACs say 0.75 to 0.49."""
-    with torch.device("meta"):
-        net = unskip.make_net("resnet18", {"num_classes": 10})
-    own, *students = StudentSearch(net, (3, 64, 64)).students
+    net = meta_net("resnet18", {"num_classes": 10})
+    own, *students = searched(net, (3, 64, 64)).students
     forecast = Forecast(net, (3, 64, 64), configured("ethos-u65-256"))
     for words, vela in {
         "blocks 2-2-1-1": 0.534,

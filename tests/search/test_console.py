@@ -3,11 +3,10 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from rich.console import Console
 
-from search.known import timed
-from unskip import Budget, fit_budget, make_net
+from search.known import meta_net, timed
+from unskip import Budget, fit_budget
 from unskip.measures import measures
 from unskip.records import Load
 from unskip.search import headline, render_answer
@@ -15,17 +14,15 @@ from unskip.search import headline, render_answer
 IMAGENET = (3, 224, 224)
 
 
-def answered(name, limits, shape=IMAGENET):
-    with torch.device("meta"):
-        net = make_net(name)
-    return fit_budget(net, shape, Budget(limits), latency=False)
+def answered(name, limits, shape=IMAGENET, **more):
+    return fit_budget(meta_net(name), shape, Budget(limits), latency=False, **more)
 
 
 @pytest.fixture(scope="module")
 def answers():
     return {
         "lean": answered("resnet18", {"memory": "2MiB"}),
-        "own": answered("resnet18", {"memory": "4MiB"}),
+        "own": answered("resnet18", {"memory": "4MiB"}, limit=5),
         "none": answered("resnet18", {"memory": "1MiB", "parameters": "1M"}),
         "many": answered("resnet20", {"macs": "25M", "file_size": "900kB"}, (3, 32, 32)),
     }
@@ -40,6 +37,7 @@ def printed(answer, width=80, **more):
 def test_headlines(answers):
     assert "meet the budget: 8 (8 listed)" in headline(answers["lean"])
     assert "resnet18 meets the budget as it is" in headline(answers["own"])
+    assert answers["own"].own.verdict == "meets"
     assert f"meet the budget: {answers['own'].num_usable} (" in headline(answers["own"])
     assert 1 < len(answers["own"].candidates) <= answers["own"].num_usable
     assert "no student is within the limits of parameters" in headline(answers["none"])

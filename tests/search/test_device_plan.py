@@ -1,31 +1,17 @@
 """Plans for a device, with a compiler by formula in the place of a real one."""
 
 import pytest
-import torch
 
-from search.known import DEVICE, Compiler, estimated
-from unskip import UnskipError, make_net
+from search.known import DEVICE, Compiler, estimated, meta_net
+from unskip import UnskipError
 from unskip.search import device_plan, plan_for_device, removal_groups
-from unskip.search.students import StudentSearch
 
 SHAPE = (3, 64, 64)
 NAMES = ["as it is", *(f"plain in stage{n}" for n in (1, 2, 3, 4)), "plain", "lean stem", "lean stem, plain"]
 
 
 def net():
-    with torch.device("meta"):
-        return make_net("resnet18", {"width": 8, "num_classes": 10})
-
-
-@pytest.fixture(scope="module")
-def students():
-    """The students of the network, counted once for all tests."""
-    return StudentSearch(net(), SHAPE, any_stages=True, all_blocks=True)
-
-
-@pytest.fixture
-def counted_once(students, monkeypatch):
-    monkeypatch.setattr(device_plan, "StudentSearch", lambda *given, **more: students)
+    return meta_net("resnet18", {"width": 8, "num_classes": 10})
 
 
 def stages(edits):
@@ -33,19 +19,18 @@ def stages(edits):
     return set() if removed is None else set(removed.get("only", ("stage1", "stage2", "stage3", "stage4")))
 
 
-def test_groups_are_the_stages_all_the_stem_and_both(counted_once, monkeypatch):
+def test_groups_are_the_stages_all_the_stem_and_both(monkeypatch):
     monkeypatch.setattr(device_plan, "compile_all", Compiler(lambda edits, device: estimated(100)))
     assert [str(each.student) for each in removal_groups(net(), SHAPE, DEVICE)] == NAMES
 
 
 def test_a_network_without_shortcuts_has_its_stem(monkeypatch):
     monkeypatch.setattr(device_plan, "compile_all", Compiler(lambda edits, device: estimated(100)))
-    with torch.device("meta"):
-        plain = make_net("vgg11-cifar")
+    plain = meta_net("vgg11-cifar")
     assert [str(each.student) for each in removal_groups(plain, (3, 32, 32), DEVICE)] == ["as it is"]
 
 
-def test_a_plan_keeps_what_no_smaller_change_beats(counted_once, monkeypatch):
+def test_a_plan_keeps_what_no_smaller_change_beats(monkeypatch):
     """Only stage 1 matters, and only with a lean stem: other shortcuts are not removed for nothing."""
 
     def cost(edits, device):
@@ -65,7 +50,7 @@ def test_a_plan_keeps_what_no_smaller_change_beats(counted_once, monkeypatch):
     assert plan.num_left == 0
 
 
-def test_shortcuts_that_cost_next_to_nothing_are_named(counted_once, monkeypatch):
+def test_shortcuts_that_cost_next_to_nothing_are_named(monkeypatch):
     def cost(edits, device):
         return estimated(1000 - 100 * ("stage1" in stages(edits)) - 3 * len(stages(edits)))
 
@@ -76,7 +61,7 @@ def test_shortcuts_that_cost_next_to_nothing_are_named(counted_once, monkeypatch
     assert str(plan.as_good(best, "cycles").student) == "plain in stage1"
 
 
-def test_corners_are_compiled_whatever_a_forecast_says(counted_once, monkeypatch):
+def test_corners_are_compiled_whatever_a_forecast_says(monkeypatch):
     compiler = Compiler(lambda edits, device: estimated(1000))
     monkeypatch.setattr(device_plan, "compile_all", compiler)
     plan = plan_for_device(net(), SHAPE, DEVICE, compiles=1)
@@ -87,7 +72,7 @@ def test_corners_are_compiled_whatever_a_forecast_says(counted_once, monkeypatch
     assert plan.best("cycles") is None
 
 
-def test_what_cannot_be_compiled_is_said(counted_once, monkeypatch):
+def test_what_cannot_be_compiled_is_said(monkeypatch):
     def cost(edits, device):
         return UnskipError("it was killed") if "with_lean_stem" in edits else estimated(1000)
 

@@ -1,43 +1,55 @@
 """What is listed meets the budget when it is built and counted again, and a larger budget lists no fewer."""
 
+from functools import cache
+
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.known import timed
-from unskip import UnskipError, build, forecast, make_net
+from search.known import meta_net, searched, timed
+from unskip import UnskipError, build, forecast
 from unskip.dataflow import count_macs, num_parameters
 from unskip.nets import NetSpec
 from unskip.records import Cell, Figure
 from unskip.search import Budget, fit_budget
 from unskip.search.fit import Counting, judged, unbeaten
 from unskip.search.measuring import MAX_MEASURED, measure_students
-from unskip.search.students import StudentSearch
 
 OPTIONS, SHAPE = {"width": 8}, (3, 16, 16)
 
 
+@cache
 def net():
-    with torch.device("meta"):
-        return make_net("resnet14", OPTIONS)
+    return meta_net("resnet14", OPTIONS)
 
 
-STUDENTS = StudentSearch(net(), SHAPE).students
-ALONE = [student for student in STUDENTS if not student.sub_net]
-OWN = STUDENTS[0].figures(4)
+@cache
+def students():
+    return searched(net(), SHAPE).students
+
+
+def alone():
+    return [student for student in students() if not student.sub_net]
+
+
+def own(measure):
+    return students()[0].figures(4)[measure]
+
+
 LIMITS = {"memory": "peak", "parameters": "parameters", "macs": "macs", "file_size": "file_bytes"}
-budgets = st.fixed_dictionaries(
-    {}, optional={name: st.integers(OWN[measure] // 4, OWN[measure]) for name, measure in LIMITS.items()}
-).filter(bool)
+budgets = st.deferred(
+    lambda: st.fixed_dictionaries(
+        {}, optional={name: st.integers(own(measure) // 4, own(measure)) for name, measure in LIMITS.items()}
+    ).filter(bool)
+)
 
 
 def meeting(limits):
-    return [one for one in STUDENTS if all(one.figures(4)[LIMITS[name]] <= most for name, most in limits.items())]
+    return [one for one in students() if all(one.figures(4)[LIMITS[name]] <= most for name, most in limits.items())]
 
 
 def counting(limits, element="float32"):
-    return Counting(net(), SHAPE, Budget(limits, element), STUDENTS[0])
+    return Counting(net(), SHAPE, Budget(limits, element), students()[0])
 
 
 def listed(limits):
@@ -49,8 +61,8 @@ def listed(limits):
     [({"macs": 0.5}, "float32"), ({"memory": 0.2, "parameters": 0.6}, "int8"), ({"file_size": 0.3}, "float32")],
 )
 def test_every_line_meets_every_limit_when_it_is_counted_again(share, element):
-    limits = {name: int(part * OWN[LIMITS[name]]) for name, part in share.items()}
-    answer = fit_budget(net(), SHAPE, Budget(limits, element), latency=False, limit=5)
+    limits = {name: int(part * own(LIMITS[name])) for name, part in share.items()}
+    answer = fit_budget(net(), SHAPE, Budget(limits, element), latency=False, limit=5, recipes=False)
     size = {"float32": 4, "int8": 1}[element]
     assert answer.candidates
     assert answer.fits
@@ -65,13 +77,13 @@ def test_every_line_meets_every_limit_when_it_is_counted_again(share, element):
         assert each.verdict == "meets"
         assert all(each.figures[LIMITS[name]].value <= limit for name, limit in limits.items())
     assert answer.num_usable >= len(answer.candidates)
-    assert answer.num_searched == len(STUDENTS) - 1
+    assert answer.num_searched == len(students()) - 1
     assert answer.num_within == answer.num_thinned + answer.num_usable
 
 
 @given(budgets, st.data())
 def test_a_larger_budget_lists_no_fewer(limits, data):
-    larger = {name: data.draw(st.integers(limit, 2 * OWN[LIMITS[name]])) for name, limit in limits.items()}
+    larger = {name: data.draw(st.integers(limit, 2 * own(LIMITS[name]))) for name, limit in limits.items()}
     assert set(listed(limits)) <= set(listed(larger))
 
 
@@ -93,32 +105,30 @@ def test_what_is_left_out_is_beaten_by_something_that_is_not(limits):
 
 
 def test_nothing_is_left_out_that_may_be_faster():
-    kept = unbeaten(ALONE, counting({"latency_ratio": 0.5}))
-    assert kept == unbeaten(ALONE, counting({"latency_ms": 1}))
-    assert kept == [each for each in sorted(ALONE, key=lambda each: each.change) if each.shortened == ()]
+    kept = unbeaten(alone(), counting({"latency_ratio": 0.5}))
+    assert kept == unbeaten(alone(), counting({"latency_ms": 1}))
+    assert kept == [each for each in sorted(alone(), key=lambda each: each.change) if each.shortened == ()]
 
 
 def test_two_edits_together_are_found():
     """ResNet-18 gains nothing without its shortcuts; with a lean stem it does."""
-    with torch.device("meta"):
-        resnet18 = make_net("resnet18")
-    answer = fit_budget(resnet18, (3, 224, 224), Budget({"memory": "2MiB"}), latency=False)
+    answer = fit_budget(meta_net("resnet18"), (3, 224, 224), Budget({"memory": "2MiB"}), latency=False, recipes=False)
     wide = [each for each in answer.candidates if not each.student.pruned]
     assert [str(each.student) for each in wide] == ["lean stem, shortened", "lean stem, plain in stage1"]
     assert {each.figures["peak"].value for each in wide} == {1.53125 * 2**20}
     assert answer.own.verdict == "exceeds"
-    assert fit_budget(resnet18, (3, 224, 224), Budget({"memory": "4MiB"}), latency=False).own.verdict == "meets"
 
 
 def test_what_comes_nearest_where_nothing_fits():
-    budget = Budget({"memory": OWN["peak"] // 2, "parameters": 100})
+    budget = Budget({"memory": own("peak") // 2, "parameters": 100})
     answer = fit_budget(net(), SHAPE, budget, latency=False)
     assert not answer.fits
     assert answer.candidates == ()
     assert answer.best is None
-    assert answer.smallest["parameters"].figures["parameters"].value == min(student.parameters for student in STUDENTS)
-    assert answer.smallest["peak"].figures["peak"].value == 4 * min(student.peak_elements for student in STUDENTS)
-    assert answer.nearest.student.parameters == min(student.parameters for student in STUDENTS)
+    fewest = min(student.parameters for student in students())
+    assert answer.smallest["parameters"].figures["parameters"].value == fewest
+    assert answer.smallest["peak"].figures["peak"].value == 4 * min(student.peak_elements for student in students())
+    assert answer.nearest.student.parameters == fewest
     assert answer.own.student not in [candidate.student for _, candidate in answer.near]
     assert answer.near[0][0].split(", ")[0] == "all limits"
 
@@ -146,12 +156,12 @@ def test_what_comes_nearest_where_nothing_fits():
     ],
 )
 def test_verdicts(limits, file, verdict):
-    assert judged(STUDENTS[3], file, counting(limits)).verdict == verdict
+    assert judged(students()[3], file, counting(limits)).verdict == verdict
 
 
 def test_of_another_element_only_the_forecast_is_known():
     file = timed(1, 1, 1, file_bytes=2 * 10**9)
-    assert judged(STUDENTS[3], file, counting({"file_size": 10**9}, "int8")).verdict == "meets"
+    assert judged(students()[3], file, counting({"file_size": 10**9}, "int8")).verdict == "meets"
 
 
 class Clock:
@@ -171,36 +181,36 @@ OWN_FILE = timed(1, 1, 1)
 
 def test_without_a_limit_the_first_ones_are_measured():
     clock = Clock(lambda student: 1.0)
-    measured = measure_students(clock.measure, ALONE, OWN_FILE, {}, STUDENTS[0].macs)
-    assert clock.rounds == [ALONE[:MAX_MEASURED]]
+    measured = measure_students(clock.measure, alone(), OWN_FILE, {}, students()[0].macs)
+    assert clock.rounds == [alone()[:MAX_MEASURED]]
     assert len(measured) == MAX_MEASURED
-    assert measure_students(clock.measure, [], OWN_FILE, {"latency_ratio": 0.5}, STUDENTS[0].macs) == {}
+    assert measure_students(clock.measure, [], OWN_FILE, {"latency_ratio": 0.5}, students()[0].macs) == {}
 
 
 @pytest.mark.parametrize("most", [{"latency_ratio": 0.6}, {"latency": 6.0}])
 @pytest.mark.parametrize("overhead", [0.0, 0.2])
 def test_the_second_round_corrects_the_guess_of_the_first(most, overhead):
     """Where a share of the time is lost, students need fewer MACs than the limit says."""
-    macs = STUDENTS[0].macs
+    macs = students()[0].macs
 
     def ratio(student):
         return overhead + (1 - overhead) * student.macs / macs
 
     clock = Clock(ratio)
-    measured = measure_students(clock.measure, ALONE, OWN_FILE, most, macs)
+    measured = measure_students(clock.measure, alone(), OWN_FILE, most, macs)
     assert len(clock.rounds) == 2
     assert len(measured) == MAX_MEASURED
-    fewest = min(ALONE, key=lambda student: student.macs)
+    fewest = min(alone(), key=lambda student: student.macs)
     assert fewest.structure in measured, "so that one knows what can be reached"
-    ungrouped = [student for student in ALONE if student.groups == 1 and student.structure in measured]
+    ungrouped = [student for student in alone() if student.groups == 1 and student.structure in measured]
     best = max(student.macs for student in ungrouped if ratio(student) <= 0.6)
-    possible = max(student.macs for student in ALONE if student.groups == 1 and ratio(student) <= 0.6)
+    possible = max(student.macs for student in alone() if student.groups == 1 and ratio(student) <= 0.6)
     assert best >= 0.85 * possible
 
 
 def test_untrained_exports_are_measured_beside_the_network():
-    fewest = sorted({student.macs for student in ALONE})[1]
-    budget = Budget({"parameters": OWN["parameters"], "macs": fewest, "latency_ratio": 1.0})
+    fewest = sorted({student.macs for student in alone()})[1]
+    budget = Budget({"parameters": own("parameters"), "macs": fewest, "latency_ratio": 1.0})
     answer = fit_budget(net(), SHAPE, budget, limit=30)
     assert 1 <= answer.num_measured <= MAX_MEASURED
     assert answer.runtime.startswith("ONNX Runtime")

@@ -3,21 +3,18 @@
 import io
 
 import pytest
-import torch
 from rich.console import Console
 
-from search.known import DEVICE, Compiler, estimated
-from unskip import Budget, UnskipError, make_net
-from unskip.search import fit, fit_budget, headline, on_device, render_answer
-from unskip.search.students import StudentSearch
+from search.known import DEVICE, Compiler, estimated, meta_net
+from unskip import Budget, UnskipError
+from unskip.search import fit_budget, headline, on_device, render_answer
 
 SHAPE = (3, 64, 64)
 KIB = 1024
 
 
 def net():
-    with torch.device("meta"):
-        return make_net("resnet18", {"width": 8, "num_classes": 10})
+    return meta_net("resnet18", {"width": 8, "num_classes": 10})
 
 
 def paying_together(edits, device):
@@ -27,17 +24,6 @@ def paying_together(edits, device):
     lean = "with_lean_stem" in edits
     cycles = 1000 * (1.5 - 0.25 * stages if lean and stages else 1.1 if lean or stages else 1.0)
     return estimated(int(cycles), 300 * KIB, cache=384 * KIB)
-
-
-@pytest.fixture(scope="module")
-def students():
-    """The students of the network, counted once for all tests."""
-    return StudentSearch(net(), SHAPE, any_stages=True)
-
-
-@pytest.fixture(autouse=True)
-def counted_once(students, monkeypatch):
-    monkeypatch.setattr(fit, "StudentSearch", lambda *given, **more: students)
 
 
 @pytest.fixture

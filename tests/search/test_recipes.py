@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 
-from unskip import Budget, fit_budget, forecast, load_recipe, make_net
+from search.known import meta_net, searched
+from unskip import Budget, fit_budget, forecast, load_recipe
 from unskip.cli import app
 from unskip.cli.run import asked_recipe
 from unskip.dataflow import count_macs, num_parameters
@@ -17,15 +17,13 @@ from unskip.recipe import recipe_from
 from unskip.recipe_nets import check_nets
 from unskip.run import run_recipe
 from unskip.search.recipes import command, method_for, recipe_tree
-from unskip.search.students import StudentSearch
 from unskip.surgery import build
 
 FIGURES = {"memory": "peak", "parameters": "parameters", "macs": "macs"}
 
 
-def meta_net(name, options):
-    with torch.device("meta"):
-        return make_net(name, options)
+def own_figures(net, shape):
+    return searched(net, shape).students[0].figures(bytes_per_element=4)
 
 
 def requested(line):
@@ -46,8 +44,8 @@ def requested(line):
 )
 def test_a_recipe_builds_the_student_of_its_line(name, options, side, limits, tmp_path):
     net, shape = meta_net(name, options), (3, side, side)
-    own = fit_budget(net, shape, Budget({"macs": 1}), latency=False).own.figures
-    budget = Budget({name: int(share * own[FIGURES[name]].value) for name, share in limits.items()})
+    own = own_figures(net, shape)
+    budget = Budget({name: int(share * own[FIGURES[name]]) for name, share in limits.items()})
     fit = fit_budget(net, shape, budget, latency=False, limit=6)
     assert fit.candidates
     written = fit.write_recipes(tmp_path / "students")
@@ -78,7 +76,7 @@ def test_a_recipe_builds_the_student_of_its_line(name, options, side, limits, tm
 
 def test_one_run_trains_all_sub_nets_of_a_network():
     net = meta_net("resnet20", {"width": 4})
-    macs = fit_budget(net, (3, 16, 16), Budget({"macs": 1}), latency=False).own.figures["macs"].value
+    macs = own_figures(net, (3, 16, 16))["macs"]
     fit = fit_budget(net, (3, 16, 16), Budget({"macs": int(0.7 * macs)}), latency=False, limit=20)
     plain = [line for line in fit.candidates if line.student.sub_net and line.student.removed is None]
     whole = [line for line in fit.candidates if line.student.sub_net and line.student.removed == ()]
@@ -92,7 +90,7 @@ def test_one_run_trains_all_sub_nets_of_a_network():
 
 def test_the_method_follows_from_the_edits():
     net = meta_net("resnet18", {"width": 4})
-    by_words = {str(student): student for student in StudentSearch(net, (3, 64, 64)).students}
+    by_words = {str(student): student for student in searched(net, (3, 64, 64)).students}
     for words, method in {
         "plain": "fade_kd",
         "plain in stage1": "fade_kd",
@@ -120,7 +118,7 @@ def test_a_trained_teacher_stands_in_the_recipe():
 def test_students_of_a_trained_teacher_begin_with_its_weights():
     pytest.importorskip("torch_pruning")
     net, weights = meta_net("resnet18", {"width": 4}), Path("mine.pth")
-    by_words = {str(student): student for student in StudentSearch(net, (3, 64, 64)).students}
+    by_words = {str(student): student for student in searched(net, (3, 64, 64)).students}
     for words, edits, method in (
         ("plain", ["with_fading_shortcuts"], "fade_kd"),
         ("lean stem, plain in stage1", ["with_lean_stem", "with_fading_shortcuts"], "fade_kd"),
@@ -152,8 +150,8 @@ def test_commands_start_from_the_teacher():
 @pytest.mark.parametrize("sub_nets", [False, True])
 def test_a_written_recipe_runs(sub_nets, tmp_path):
     net = meta_net("resnet14", {"width": 4, "in_channels": 1, "num_classes": 10})
-    own = fit_budget(net, (1, 8, 8), Budget({"macs": 1}), latency=False).own.figures
-    budget = Budget({"macs": int(0.9 * own["macs"].value), "memory": own["peak"].value})
+    own = own_figures(net, (1, 8, 8))
+    budget = Budget({"macs": int(0.9 * own["macs"]), "memory": own["peak"]})
     fit = fit_budget(net, (1, 8, 8), budget, latency=False, limit=20)
     fit.write_recipes(tmp_path)
     line = next(line for line in fit.candidates if line.student.sub_net == sub_nets)

@@ -23,7 +23,7 @@ from unskip.surgery import at_depth, residual_blocks, without_shortcuts
     ],
 )
 @given(data=st.data())
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_a_peak_is_that_of_the_network_built(name, options, side, data):
     net, shape = make_net(name, options), (3, side, side)
     stages = {stage: block_names(net.get_submodule(stage)) for stage in net.stage_names}

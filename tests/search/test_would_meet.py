@@ -5,10 +5,10 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from rich.console import Console
 
-from unskip import Budget, fit_budget, forecast, make_net
+from search.known import meta_net
+from unskip import Budget, fit_budget, forecast
 from unskip.dataflow import count_macs
 from unskip.search import render_answer
 from unskip.search.would_meet import smaller
@@ -16,8 +16,7 @@ from unskip.surgery import edited
 
 
 def answered(limits, side=16, **options) -> tuple:
-    with torch.device("meta"):
-        net = make_net("resnet8", {"width": 4})
+    net = meta_net("resnet8", {"width": 4})
     return net, fit_budget(net, (3, side, side), Budget(limits, **options), latency=False)
 
 

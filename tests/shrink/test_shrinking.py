@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +18,20 @@ from unskip.evaluation import evaluate, evaluate_file
 from unskip.recipe import load_recipe
 from unskip.records import Shrink
 from unskip.shrink import plan, plan_shrink, shrink, trials
+from unskip.shrink.lengths import PRESETS
+from unskip.shrink.trials import train_trial
 from unskip.tasks import Classification
 from unskip.weights import load_net
 
 BUDGET = {"memory": "5KiB", "parameters": "12k"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_trainings():
+    """The winner has half of the steps that the preset stands for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "quick", replace(PRESETS["quick"], steps=PRESETS["quick"].steps // 2))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -107,35 +119,40 @@ def test_the_recipe_makes_the_winner_alone(shrunk, tmp_path):
     assert all(torch.equal(one, other) for one, other in zip(*(state.values() for state in states), strict=True))
 
 
-def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(shrunk, ask, tmp_path, monkeypatch):
+class Stop(BaseException):
+    """Nobody catches it."""
+
+
+def stop_at(count, ask, folder):
+    """Shrink until so many trials have begun."""
+    begun = []
+
+    def stopping(*arguments, **more):
+        begun.append(arguments)
+        if len(begun) == count:
+            raise Stop
+        return train_trial(*arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(trials, "train_trial", stopping)
+        shrink(ask(BUDGET), folder)
+
+
+@pytest.fixture(scope="module")
+def stopped(ask, tmp_path_factory):
+    """A folder of the same request, stopped in its second trial; tests copy it."""
+    folder = tmp_path_factory.mktemp("stopped") / "shrunk"
+    stop_at(2, ask, folder)
+    return folder
+
+
+def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(shrunk, stopped, ask, tmp_path):
     record, folder = shrunk
-    count = 0
-
-    class Stop(BaseException):
-        pass
-
-    def stopping(original, at):
-        def replaced(*arguments, **more):
-            nonlocal count
-            count += 1
-            if count == at:
-                raise Stop
-            return original(*arguments, **more)
-
-        return replaced
-
-    interrupted = 0
-    for at in (2, 1):
-        count = 0
-        with monkeypatch.context() as patched:
-            patched.setattr(trials, "train_trial", stopping(trials.train_trial, at))
-            with pytest.raises(Stop):
-                shrink(ask(BUDGET), tmp_path / "again")
-            interrupted += 1
-    again = shrink(ask(BUDGET), tmp_path / "again")
-    assert interrupted == 2
+    again_in = shutil.copytree(stopped, tmp_path / "again")
+    stop_at(1, ask, again_in)
+    again = shrink(ask(BUDGET), again_in)
     assert [trial.label for trial in again.trials] == [trial.label for trial in record.trials]
-    lengths = json.loads((tmp_path / "again" / "lengths.json").read_text())
+    lengths = json.loads((again_in / "lengths.json").read_text())
     assert lengths == json.loads((folder / "lengths.json").read_text())
     assert again.winner.score == record.winner.score
 
@@ -179,19 +196,10 @@ def test_the_time_is_kept(ask, tmp_path):
     assert record.winner.epochs >= 1
 
 
-def test_changed_images_are_noticed(ask, tmp_path, monkeypatch):
-    class Stop(BaseException):
-        pass
-
-    def stop(*arguments, **more):
-        raise Stop
-
-    with monkeypatch.context() as patched:
-        patched.setattr(trials, "train_trial", stop)
-        with pytest.raises(Stop):
-            shrink(ask(BUDGET), tmp_path / "changed")
-    assert (tmp_path / "changed" / "teacher.json").is_file()
-    plan = tmp_path / "changed" / "plan.json"
+def test_changed_images_are_noticed(stopped, ask, tmp_path):
+    folder = shutil.copytree(stopped, tmp_path / "changed")
+    assert (folder / "teacher.json").is_file()
+    plan = folder / "plan.json"
     plan.write_text(json.dumps({**json.loads(plan.read_text()), "inputs": "others"}))
     with pytest.raises(UnskipError, match="other images"):
-        shrink(ask(BUDGET), tmp_path / "changed")
+        shrink(ask(BUDGET), folder)

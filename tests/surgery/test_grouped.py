@@ -233,7 +233,7 @@ NETS_WITH_WIDTH = ["resnet8", "resnet14-stagewise", "resnet26-bottleneck", "wrn-
     number=st.integers(-1, 26),
     plain=st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_width_and_number(name, width, form, number, plain):
     """Either a sentence, or every spatial convolution of the stages has what was asked for."""
     net = make_net(name, {"width": width, "num_classes": 3})

@@ -85,7 +85,8 @@ def test_layers_keep_their_names_and_weights(name, options):
     with torch.no_grad():
         for parameter in shortened.parameters():
             parameter.add_(1)
-    assert all(torch.equal(tensor, settled(name, **options).state_dict()[k]) for k, tensor in net.state_dict().items())
+    before = settled(name, **options).state_dict()
+    assert all(torch.equal(tensor, before[key]) for key, tensor in net.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What a network computes and holds, counted without running it: operations, live memory, shortcuts, MACs."""
 
-from unskip.dataflow.cost import Cost, estimated_cost
+from unskip.dataflow.cost import Cost, Optimise, estimated_cost
 from unskip.dataflow.counts import CONVENTIONS, count_macs, num_parameters
 from unskip.dataflow.devices import Device, device_named
 from unskip.dataflow.memory import MemoryTimeline, forecast
@@ -13,6 +13,7 @@ __all__ = [
     "Cost",
     "Device",
     "MemoryTimeline",
+    "Optimise",
     "SchedulePeaks",
     "Shortcut",
     "count_macs",

@@ -8,16 +8,18 @@ from dataclasses import replace
 from functools import cache
 from operator import attrgetter
 
-from unskip.dataflow import Cost, Device, device_named, estimated_cost
+from unskip.dataflow import Cost, Device, Optimise, device_named
 from unskip.errors import UnskipError
 from unskip.export import format_for_device
 from unskip.nets import StagedNet
 from unskip.processes import num_cores
 from unskip.records import Cell
 from unskip.runtimes import Configuration, Estimator, find_runtime
+from unskip.search.counted import left_out, within
 from unskip.search.measuring import share_used
 from unskip.search.student import Student
-from unskip.surgery import edited, with_pruned_channels
+from unskip.search.sub_net_trace import SubNetTrace
+from unskip.surgery import edited
 
 _SMALLEST_BATCH = 4
 _FEWEST_ROUNDS = 2  # the first one shows how far the forecast misleads
@@ -42,7 +44,7 @@ class Forecast:
         self._shape = input_shape
         self._optimise = device.setting.get("optimise", "speed")
         self._cost = cache(self._estimated)
-        self._narrow = cache(lambda ratio: with_pruned_channels(net, ratio=ratio))
+        self._traced = cache(self._trace)
         self._device: Device | None = None
         with suppress(UnskipError):  # there are other devices
             self._device = device_named(device.target)
@@ -78,10 +80,15 @@ class Forecast:
 
     def _estimated(self, student: Student) -> Cost:
         assert self._device is not None
-        narrow = self._narrow(student.pruned) if student.pruned and not student.pruned_last else None
-        edits = [each for each in student.edits if narrow is None or each[0] != with_pruned_channels.__name__]
-        net = self._suited(edited(narrow or self._net, edits, seed=0))
-        return estimated_cost(net, self._shape, self._device, optimise="size" if self._optimise == "size" else "speed")
+        before = student.removed if student.pruned_last else ()  # what goes decides which channels can
+        traced = self._traced(replace(student, depth=None, removed=before))
+        removed = traced.places if student.removed is None else student.removed
+        plain = [place for place in traced.places if within(place, removed)]
+        optimise: Optimise = "size" if self._optimise == "size" else "speed"
+        return traced.cost(self._device, plain, left_out(self._net, student.depth), optimise=optimise)
+
+    def _trace(self, student: Student) -> SubNetTrace:
+        return SubNetTrace(self._suited(edited(self._net, student.edits, seed=0)), self._shape)
 
 
 def compile_students(

@@ -7,6 +7,8 @@ from typing import Any
 
 from unskip.dataflow.counts import macs_by_module
 from unskip.nets import StagedNet
+from unskip.nets.depth import block_names
+from unskip.nets.shapes import copied_once
 from unskip.search.sub_net_trace import SubNetTrace
 
 
@@ -17,8 +19,9 @@ class CountedNet:
     """
 
     def __init__(self, net: StagedNet, input_shape: tuple[int, int, int], traced: SubNetTrace | None = None) -> None:
-        self._traced = traced or SubNetTrace(net, input_shape)
-        self._macs = macs_by_module(net, input_shape)
+        with copied_once():
+            self._traced = traced or SubNetTrace(net, input_shape)
+            self._macs = macs_by_module(net, input_shape)
         self.macs = self._macs[""]
         self.places = self._traced.places
         self._parameters = {
@@ -41,6 +44,17 @@ class CountedNet:
         inside = tuple(f"{name}." for name in dropped)
         left = {key: count for name, (key, count) in self._parameters.items() if not name.startswith(inside)}
         return sum(left.values())
+
+
+def left_out(net: StagedNet, depth: Sequence[int] | None) -> list[str]:
+    """The blocks that a sub-net of the first so many of each stage has not; None for all of them."""
+    if depth is None:
+        return []
+    return [
+        f"{stage}.{block}"
+        for stage, count in zip(net.stage_names, depth, strict=True)
+        for block in block_names(net.get_submodule(stage))[count:]
+    ]
 
 
 def within(place: str, modules: Collection[str]) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 
 from unskip.dataflow import count_macs, forecast, num_parameters
 from unskip.nets import StagedNet
-from unskip.nets.shapes import light_copy
+from unskip.nets.shapes import copied_once, light_copy
 from unskip.search.recipes import entries, in_one_line
 from unskip.search.steps import Step, StepSearch, fewest
 from unskip.search.sub_net_trace import SubNetTrace
@@ -122,14 +122,16 @@ class _Search:
     def line(self, kind: Kind, edits: tuple[Edit, ...]) -> PlanLine:
         """Make the edits and count what they give."""
         net = edited(self._net, edits, seed=0)
-        timeline = forecast(net, self._shape, bytes_per_element=_BYTES_PER_ELEMENT)
+        with copied_once():
+            timeline = forecast(net, self._shape, bytes_per_element=_BYTES_PER_ELEMENT)
+            macs = count_macs(net, self._shape)
         return PlanLine(
             kind=kind,
             edits=edits,
             peak_bytes=timeline.peak_bytes,
             peak_at=timeline.peak_at,
             ratio=self._own_peak / timeline.peak_bytes,
-            macs=count_macs(net, self._shape),
+            macs=macs,
             parameters=num_parameters(net),
             shortcuts=len(residual_blocks(net)),
         )

@@ -60,7 +60,7 @@ class Student:
         """The order of students, the least changed first; the network itself is the first of all."""
         return -self.macs, -self.shortcuts, -self.parameters, len(self.edits), self.sub_net
 
-    @property
+    @cached_property
     def kinds(self) -> frozenset[str]:
         """The edits by name, whatever their arguments."""
         return frozenset(name for name, _ in self.edits)

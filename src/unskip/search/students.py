@@ -13,7 +13,7 @@ from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.nets.depth import block_names, first_blocks
 from unskip.nets.shapes import light_copy
-from unskip.search.counted import CountedNet, within
+from unskip.search.counted import CountedNet, left_out, within
 from unskip.search.steps import StepSearch
 from unskip.search.student import Student
 from unskip.surgery import (
@@ -48,6 +48,8 @@ class StudentSearch:
 
     ``net`` is a copy of the network, light where it runs without values.
 
+    ``like`` is a search in the same network for images of another size: which channels go is no matter of these.
+
     ``skipped`` counts combinations that do not fit this network, by the reason. ``progress`` is called with words.
     Raises `UnskipError` when torch.fx cannot trace the network or the image does not fit it.
     """
@@ -60,8 +62,11 @@ class StudentSearch:
         *,
         any_stages: bool = False,
         all_blocks: bool = False,
+        like: StudentSearch | None = None,
     ) -> None:
         self.skipped: Counter[str] = Counter()
+        if like is not None:
+            self._pruned, self._plain_pruned = like._pruned, like._plain_pruned
         self._any_stages = any_stages
         self._all_blocks = all_blocks
         self._progress = progress
@@ -103,7 +108,7 @@ class StudentSearch:
             if "pruned" in options and (plain := self._plain_first(**options)):
                 for depth in depths:
                     student = self._student(counted, depth, frozenset(self._places), **options, pruned_last=True)
-                    yield replace(student, **plain.figures((), self._left_out(depth)))
+                    yield replace(student, **plain.figures((), left_out(self.net, depth)))
         if not self._all_blocks:
             yield from self._shortened()
 
@@ -111,8 +116,8 @@ class StudentSearch:
         self, counted: CountedNet, depth: tuple[int, ...] | None, removed: Collection[str], **options: Any
     ) -> Student:
         """The student without the shortcuts at some places and without some blocks; ``options``: its other fields."""
-        left_out = self._left_out(depth)
-        places = [place for place in self._places if not within(place, left_out)]
+        missing = left_out(self.net, depth)
+        places = [place for place in self._places if not within(place, missing)]
         plain = [place for place in places if place in removed]
         lost = (f"{place} shortcut" for place in self._places if place not in places or place in plain)
         fields = {"lean": False, "groups": 1} | options
@@ -120,9 +125,9 @@ class StudentSearch:
             depth=depth,
             removed=_names(plain, places),
             sub_net=False,
-            gone=frozenset((*left_out, *lost)),
+            gone=frozenset((*missing, *lost)),
             shortcuts=len(places) - len(plain),
-            **counted.figures(plain, left_out),
+            **counted.figures(plain, missing),
             **fields,
         )
 
@@ -244,11 +249,6 @@ class StudentSearch:
                 break
             count -= 1
         return count
-
-    def _left_out(self, depth: Sequence[int] | None) -> list[str]:
-        if depth is None:
-            return []
-        return [block for count, blocks in zip(depth, self._blocks.values(), strict=True) for block in blocks[count:]]
 
 
 def _names(chosen: Sequence[str], places: Sequence[str]) -> tuple[str, ...] | None:

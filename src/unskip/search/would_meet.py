@@ -64,7 +64,7 @@ def counted_would_meet(
         for shape in smaller(input_shape):
             progress(f"searching what images of {_size(shape)} would need")
             try:
-                sizes[shape] = sizes.get(shape) or StudentSearch(net, shape)
+                sizes[shape] = sizes.get(shape) or StudentSearch(net, shape, like=search)
                 within = _within(net, shape, limits, sizes[shape])
             except UnskipError:  # too small for the network
                 break

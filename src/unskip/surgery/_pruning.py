@@ -16,9 +16,10 @@ from torch.nn.modules.conv import _ConvNd
 
 from unskip.answers import named_answers, tensors_in
 from unskip.errors import UnskipError, first_line, nearest
+from unskip.nets.cheap_shapes import CheapShapes
 from unskip.nets.dirac import DiracConv2d
 from unskip.nets.fading import FadingResidual
-from unskip.nets.shapes import fitting_image, on_one_image
+from unskip.nets.shapes import copied_once, fitting_image, on_one_image
 from unskip.nets.staged_net import StagedNet
 
 
@@ -38,8 +39,9 @@ def pruned(net: StagedNet, ratio: float, round_to: int, keep: Sequence[str]) -> 
         raise UnskipError("it needs Torch-Pruning: pip install 'unskip[prune]'")
     _check_prunable(net)
     _check_names(net, keep)
-    shape = fitting_image(net)
-    answers = _shapes_of_answers(net, shape)
+    with copied_once():
+        shape = fitting_image(net)
+        answers = _shapes_of_answers(net, shape)
     refused: UnskipError | None = None
     for coupled in (True, False):
         student = copy.deepcopy(net)
@@ -98,7 +100,8 @@ class _Pruning:
         weight = next(self._net.parameters())
         image = torch.zeros(1, *self._shape, device=weight.device, dtype=weight.dtype)
         graph = DependencyGraph()
-        graph.build_dependency(self._net, image, output_transform=_ending_in_operations)
+        with CheapShapes():
+            graph.build_dependency(self._net, image, output_transform=_ending_in_operations)
         self._check_reached(graph)
         with torch.device("cpu"):  # of its indices, where networks are made on the meta device
             groups = [group for group in graph.get_all_groups(self._kept) if self._may_shrink(graph, group)]
