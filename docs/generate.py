@@ -312,9 +312,18 @@ def edits_page() -> str:
         "",
         "`unskip inspect NET --also plan` searches for the smallest edits that lower the peak of live feature maps: "
         "shortcuts removed or shortened, a leaner stem, and both. If the peak is in the stem, removing shortcuts alone "
-        "does not lower it; if four of sixteen shortcuts hold it, the others can stay. Put the edits of a line under "
+        "does not lower it; if four of sixteen shortcuts hold it, the others can stay, and with them [most of the "
+        "accuracy](../results/fading.md#only-the-shortcuts-at-the-peak). Put the edits of a line under "
         "`student.edits` of a recipe, or after `--edit` one by one ([what they do](../reference/recipe.md#edits)). The "
         "accuracy that they cost is known only after training.",
+        "",
+        "Those shortcuts alone removed from a network of yours, which begins with blocks fitted to do without them:",
+        "",
+        "```bash",
+        "unskip inspect mine.pth",
+        "unskip run --teacher mine.pth --data MY_IMAGES --method fit_kd --epochs 2 \\",
+        "  --set 'student.edits=[{without_shortcuts: {only: [stage1]}}]'",
+        "```",
         "",
         "![Live feature maps over time](../images/planning.png)",
         "",

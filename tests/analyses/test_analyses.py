@@ -47,7 +47,7 @@ def test_verdict_where_removal_pays(inspections):
     enough = inspections["resnet50"].analyses["verdict"].enough
     assert enough == ("stage1", "stage2.block1")
     assert "4 of the 16 shortcuts are enough" in said
-    assert said.endswith("--edit 'without_shortcuts: {only: [stage1, stage2.block1]}'.")
+    assert said.endswith("by the edit without_shortcuts: {only: [stage1, stage2.block1]}.")
     smaller = inspect_net(without_shortcuts(make_net("resnet50"), only=enough), IMAGENET)
     assert "not lower peak memory: 4.59 MiB" in verdict(smaller)
     assert smaller.analyses["verdict"].enough == ()

@@ -104,6 +104,17 @@ def test_convolutions_without_values(data):
     assert cheap == outcome_of(run)
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.MaxPool2d(1), nn.Conv2d(2, 3, 1, device="meta"), nn.Conv2d(2, 2, 1, groups=2, device="meta")]
+)
+def test_one_pixel_in_channels_last(layer):
+    """It is contiguous as well."""
+    maps = torch.empty_strided((1, 2, 1, 1), (2, 1, 2, 2), device="meta")
+    with CheapShapes():
+        cheap = outcome_of(lambda: layer(maps))
+    assert cheap == outcome_of(lambda: layer(maps))
+
+
 @given(st.data())
 def test_poolings_without_values(data):
     maps, kernel = maps_of(data, 2), data.draw(PAIRS)

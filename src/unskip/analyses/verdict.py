@@ -63,8 +63,8 @@ class Verdict(Analysis):
             enough = removal_of(at_the_peak, places)
             if enough:
                 text += (
-                    f" {len(at_the_peak)} of the {len(places)} shortcuts are enough for that: "
-                    f"--edit 'without_shortcuts: {{only: [{', '.join(enough)}]}}'."
+                    f" {len(at_the_peak)} of the {len(places)} shortcuts are enough for that, by the edit "
+                    f"without_shortcuts: {{only: [{', '.join(enough)}]}}."
                 )
         else:
             crossed = any(plain.peak_at in shortcut.held_during for shortcut in inventory)

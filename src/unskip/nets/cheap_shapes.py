@@ -54,7 +54,7 @@ def _convolution(
     _: Sequence[int],
     groups: int,
 ) -> Tensor | None:
-    lie_plainly = maps.is_contiguous() and kernel.is_contiguous() and maps.ndim == kernel.ndim == 4
+    lie_plainly = maps.ndim == kernel.ndim == 4 and _lies_plainly(maps) and _lies_plainly(kernel)
     if transposed or not lie_plainly or maps.dtype != kernel.dtype or maps.shape[1] != groups * kernel.shape[1]:
         return None
     sides = _sides(maps, kernel.shape[2:], stride, padding, dilation)
@@ -69,12 +69,17 @@ def _max_pool(
     dilation: Sequence[int] = (1, 1),
     *ceil_mode: bool,
 ) -> Any:
-    if any(ceil_mode) or not maps.is_contiguous() or not maps.ndim - 2 == len(kernel) == len(padding) == len(dilation):
+    if any(ceil_mode) or not _lies_plainly(maps) or not maps.ndim - 2 == len(kernel) == len(padding) == len(dilation):
         return None
     if any(2 * edge > reach for edge, reach in zip(padding, kernel, strict=True)):
         return None  # PyTorch says why
     shape = (*maps.shape[:2], *_sides(maps, kernel, stride or kernel, padding, dilation))
     return (maps.new_empty(shape), maps.new_empty(shape, dtype=torch.int64)) if min(shape) > 0 else None
+
+
+def _lies_plainly(tensor: Tensor) -> bool:
+    """By its strides: maps of one pixel are contiguous in every format, and PyTorch goes by these."""
+    return tensor.stride() == torch.empty(tensor.shape, device="meta").stride()
 
 
 def _sides(maps: Tensor, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any) -> list[int]:
@@ -106,7 +111,7 @@ def _are_alike(one: Tensor, other: Any) -> bool:
 
 
 def _mean(maps: Tensor, dims: Sequence[int] | None, keepdim: bool = False) -> Tensor | None:
-    if not dims or not maps.is_floating_point() or not maps.is_contiguous():
+    if not dims or not maps.is_floating_point() or not _lies_plainly(maps):
         return None
     gone = {dim % maps.ndim for dim in dims}
     shape = [1 if place in gone else size for place, size in enumerate(maps.shape) if keepdim or place not in gone]
