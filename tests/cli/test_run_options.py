@@ -4,12 +4,15 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 from cli.commands import SMALL, unskip
-from unskip import UnskipError
+from unskip import UnskipError, make_net
 from unskip.cli.run import RunOptions, asked_recipe
+from unskip.recipe import load_recipe
 
 
 @pytest.mark.parametrize(
@@ -117,3 +120,23 @@ def test_the_completion_script_can_be_shown(tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert "_UNSKIP_COMPLETE" in shown.stdout
     assert not shown.stderr
+
+
+def test_a_file_of_weights_is_the_teacher(tmp_path):
+    """Recognised as by `unskip inspect`; its classes are those of the images."""
+    torch.save(make_net("resnet14", {"num_classes": 7}).state_dict(), tmp_path / "mine.pth")
+    recipe, folder = asked_recipe(None, teacher=str(tmp_path / "mine.pth"), methods=["fit_kd"])
+    assert (recipe.teacher.net, recipe.teacher.weights) == ("resnet14", str(tmp_path / "mine.pth"))
+    assert "num_classes" not in recipe.teacher.options
+    assert folder.name.startswith("resnet14-fit_kd")
+    (tmp_path / "other.pth").write_bytes(b"")
+    with pytest.raises(UnskipError, match=r"other\.pth"):
+        asked_recipe(None, teacher=str(tmp_path / "other.pth"))
+
+
+def test_a_run_is_the_teacher_on_its_own_images(home):
+    folder = home / "runs" / "small"
+    recipe, _ = asked_recipe(None, teacher=str(folder), methods=["kd"])
+    assert Path(recipe.teacher.weights).samefile(folder / "nets" / "teacher.safetensors")
+    assert recipe.data == load_recipe(folder / "recipe.yaml").data
+    assert asked_recipe(None, teacher=str(folder), data="cifar10")[0].data.name == "cifar10"

@@ -35,7 +35,9 @@ def run(
     teacher: Annotated[
         str | None,
         typer.Option(
-            metavar="NET", autocompletion=_completion.nets, help="The network with shortcuts: see `unskip nets`."
+            metavar="NET",
+            autocompletion=_completion.nets,
+            help="The network with shortcuts: a name (`unskip nets`), a run folder, or a file of weights.",
         ),
     ] = None,
     methods: Annotated[
@@ -168,6 +170,7 @@ def asked_recipe(
     from unskip.data import data_section
     from unskip.own_code import allow_module_of
     from unskip.recipe import digest, load_tree, parse_settings, recipe_from
+    from unskip.shrink.shrink_request import trained_teacher
 
     options = options or RunOptions()
     if source is None and teacher is None and data is None and not methods and not settings and options == RunOptions():
@@ -176,7 +179,10 @@ def asked_recipe(
         allow_module_of(named)
     tree: dict[str, Any] = load_tree(source) if source is not None else {}
     if teacher is not None:
-        tree["teacher"] = {**(tree.get("teacher") or {}), "net": teacher}
+        trained = trained_teacher(teacher) or {"teacher": {"net": teacher}}
+        tree["teacher"] = {**(tree.get("teacher") or {}), **trained["teacher"]}
+        if "data" in trained:
+            tree.setdefault("data", trained["data"])
     if methods:
         known = tree.get("methods") or {}
         tree["methods"] = {}

@@ -111,19 +111,14 @@ def base_recipe(
     `UnskipError` for what does not fit, and for settings of what is looked for.
     """
     tree: dict[str, Any] = {"training": {"batch_size": _BATCH_SIZE}, "seed": seed}
-    file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
-    if file is None:
+    trained = trained_teacher(net)
+    if trained is None:
         find_net(net)  # a slip in it is said before what else is missing
         tree["teacher"] = {"net": net, "weights": weights, "initial_weights": initial_weights}
     elif weights or initial_weights:
         raise UnskipError(f"{net} is a trained network already, so it takes no other `weights`")
     else:
-        tree["teacher"] = {**_described(file), "weights": str(file)}
-        run = RunFolder(file.resolve().parent.parent)
-        if run.recipe.is_file():
-            known = load_recipe(run.recipe)
-            tree["data"] = run.located(known.data).model_dump(mode="json")
-            tree["teacher"]["normalization"] = known.teacher.normalization
+        tree |= trained
     if data is not None:
         tree["data"] = data_section(data)
     if "data" not in tree:
@@ -132,6 +127,24 @@ def base_recipe(
         tree["data"]["image_size"] = list(image_size)
     _check_settings(settings)
     return recipe_from(tree, settings, origin="command line")
+
+
+def trained_teacher(net: str) -> dict[str, Any] | None:
+    """A recipe's ``teacher`` for a trained network, and the ``data`` of the run that trained it, where there is one.
+
+    A run folder names its teacher, a file the network in it. None where ``net`` is a network's name. Raises
+    `UnskipError` for a file of which nobody knows whose weights it holds.
+    """
+    file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
+    if file is None:
+        return None
+    teacher = {**_described(file), "weights": str(file)}
+    run = RunFolder(file.resolve().parent.parent)
+    if not run.recipe.is_file():
+        return {"teacher": teacher}
+    known = load_recipe(run.recipe)
+    teacher["normalization"] = known.teacher.normalization
+    return {"teacher": teacher, "data": run.located(known.data).model_dump(mode="json")}
 
 
 def _described(file: Path) -> dict[str, Any]:
