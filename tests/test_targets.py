@@ -7,7 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from unskip import UnskipError, make_net, save_net
+from unskip.compare.targets import find_targets
 from unskip.data_info import DataInfo
+from unskip.shrink.shrink_request import trained_teacher
 from unskip.targets import recognised, resolve_net, trained_file
 from unskip.torchvision_compat import torchvision
 from unskip.weights import load_weights
@@ -92,6 +94,17 @@ def test_a_network_s_name_goes_before_a_file_of_that_name(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "resnet14").write_text("notes")
     assert resolve_net("resnet14")[0].spec.source == "resnet14"
+
+
+def test_a_network_s_name_goes_before_a_folder_of_that_name(tmp_path, monkeypatch):
+    """Such as ``--out resnet14``: the same command goes on with that run, and asks for the same network."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet14").mkdir()
+    assert resolve_net("resnet14")[0].spec.source == "resnet14"
+    assert find_targets(["resnet14"])[0].kind == "name"
+    assert trained_teacher("resnet14") is None
+    with pytest.raises(UnskipError, match=r"resnet14 has no run\.json"):
+        resolve_net("./resnet14")
 
 
 def test_weights_of_another_network_say_whose_they_look(theirs, tmp_path):

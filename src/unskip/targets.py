@@ -45,10 +45,21 @@ def resolve_net(
     return edited(net, edits, seed=0), shape
 
 
+def is_folder(target: str) -> bool:
+    """Whether a target means a folder: a network's name goes before a folder of that name, which is ``./NAME``."""
+    if not Path(target).is_dir():
+        return False
+    try:
+        find_net(target)
+    except UnskipError:
+        return True
+    return False
+
+
 def trained_file(target: str) -> Path | None:
     """The file with the weights that a target means, None where it names a network of the zoo."""
     path = Path(target)
-    if path.is_dir() or path.suffix == ".safetensors":
+    if is_folder(target) or path.suffix == ".safetensors":
         from unskip.run_folder import net_file
 
         return net_file(path)

@@ -18,7 +18,7 @@ from unskip.recipe import parse_edits, parse_settings
 from unskip.run_folder import net_file
 from unskip.runtimes import ending_of, read_metadata, runtime_for
 from unskip.surgery import build
-from unskip.targets import resolve_net, trained_file
+from unskip.targets import is_folder, resolve_net, trained_file
 from unskip.tasks import Matching
 from unskip.weights import described_net, has_spec, load_net
 
@@ -73,7 +73,7 @@ def find_targets(texts: Sequence[str], image_size: tuple[int, int] | None = None
 def _target(text: str, image_size: tuple[int, int] | None) -> Target:
     path = Path(text)
     run, colon, label = text.rpartition(":")
-    if path.is_dir():
+    if is_folder(text):
         return _trained(text, "run", net_file(path))
     if colon and f"{run}:NAME" not in PACKAGES and Path(run).is_dir():
         return _trained(text, "run", net_file(Path(run), label))

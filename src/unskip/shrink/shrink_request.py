@@ -18,7 +18,7 @@ from unskip.search import MAX_COMPILED, Budget
 from unskip.search.on_device import check_limits
 from unskip.search.recipes import entries
 from unskip.shrink.lengths import PRESETS, Preset
-from unskip.targets import recognised, trained_file
+from unskip.targets import is_folder, recognised, trained_file
 from unskip.weights import load_net
 
 _BY_DATA = ("num_classes", "in_channels")
@@ -135,7 +135,7 @@ def trained_teacher(net: str) -> dict[str, Any] | None:
     A run folder names its teacher, a file the network in it. None where ``net`` is a network's name. Raises
     `UnskipError` for a file of which nobody knows whose weights it holds.
     """
-    file = net_file(Path(net), _TEACHER) if Path(net).is_dir() else trained_file(net)
+    file = net_file(Path(net), _TEACHER) if is_folder(net) else trained_file(net)
     if file is None:
         return None
     teacher = {**_described(file), "weights": str(file)}
