@@ -119,7 +119,7 @@ def test_where_there_is_nothing_to_do_the_net_comes_back():
     [
         ("without_shortcuts", {"kepe": []}, "did you mean 'keep'"),
         ("without_shortcuts", {"keep": "stage2"}, "keep"),
-        ("without_shortcuts", {"keep": ["stage9"]}, "no shortcut 'stage9'"),
+        ("without_shortcuts", {"keep": ["stage9"]}, "no shortcut 'stage9'; did you mean 'stage.'[?] Name blocks"),
         ("with_grouped_convs", {"groups": 2.5}, "groups"),
         ("with_grouped_convs", {"groups": 3}, "3 groups"),
         ("at_depth", {}, "blocks"),

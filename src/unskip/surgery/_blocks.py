@@ -62,7 +62,7 @@ def _named(blocks: dict[str, Residual], names: Sequence[str], argument: str) -> 
         if not fits:
             known = [*KINDS, *sorted({place.split(".")[0] for place in blocks}), *blocks]
             raise UnskipError(
-                f"{argument}: no shortcut {name!r}{nearest(name, known)}. Name blocks "
+                f"{argument}: no shortcut {name!r}{nearest(name, known) or '.'} Name blocks "
                 f"({', '.join(list(blocks)[:2])}, ..), stages, or a kind ({', '.join(KINDS)})"
             )
         named |= fits

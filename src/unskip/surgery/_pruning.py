@@ -213,4 +213,4 @@ def _check_names(net: StagedNet, names: Sequence[str]) -> None:
     for name in names:
         if not any(_named(place, [name]) for place in layers):
             known = [*net.part_names, *layers]
-            raise UnskipError(f"keep: no layer {name!r}{nearest(name, known)}. Name layers, blocks or stages")
+            raise UnskipError(f"keep: no layer {name!r}{nearest(name, known) or '.'} Name layers, blocks or stages")
