@@ -98,11 +98,13 @@ def canvas(width: int, height: int) -> Iterator[Axes]:
 def canvases(width: int, height: int, rows: int, columns: int = 1) -> Iterator[list[Axes]]:
     """Axes in one figure, row by row, those of one column of the same scales; see :func:`canvas`."""
     from matplotlib import style
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with style.context(["default", STYLE]), warnings.catch_warnings():  # whatever the user's matplotlibrc says
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the browser has it
         figure = Figure(figsize=(width / 72, height / 72))
+        FigureCanvasSVG(figure)
         shared = columns == 1
         yield list(figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).ravel())
 
@@ -111,7 +113,9 @@ def lay_out(axes: Axes) -> Figure:
     """The figure of ``axes``, everything in its place, so that what comes next can go by that."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    engine.execute(figure)
     return figure
 
 
@@ -133,11 +137,13 @@ def to_svg(axes: Axes, name: str, alt: str) -> Markup:
         alt: What the figure shows, for those who cannot see it.
     """
     from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    figure, buffer = axes.get_figure(root=True), io.StringIO()
-    assert figure is not None
+    figure, buffer = lay_out(axes), io.StringIO()
+    assert isinstance(figure.canvas, FigureCanvasSVG)
+    figure.set_layout_engine("none")  # savefig would draw it once more for the layout
     with rc_context({"svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.canvas.print_svg(buffer, metadata={"Date": None})
     drawing = buffer.getvalue().partition("</defs>")[2]  # before it lie a licence and a style for the whole page
     inside = re.sub(r"<[^>]*>", lambda tag: _on_page(tag[0], f"{name}-"), drawing)
     head = Markup('<svg viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">')
