@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Self, TextIO
 
@@ -31,7 +32,7 @@ class AnsweringProcess:
     """A process of its own, idle except between a question and its answer.
 
     ``subject`` is what sentences call it, ``threads`` how many it computes with. It ends, with whatever it has started
-    itself, with the block that it is opened in, and when its input closes because this process is gone.
+    itself, with the block that it is opened in, and when this process is gone, even in the middle of an answer.
     """
 
     def __init__(self, command: Sequence[str], subject: str, *, threads: int, patience_seconds: float) -> None:
@@ -122,9 +123,28 @@ def answering(answers: Iterator[dict[str, Any]]) -> None:
 
 
 def questions(stream: TextIO) -> Iterator[Any]:
-    """The messages that this process is told, until its input ends."""
-    for line in iter(stream.readline, ""):
+    """The messages that this process is told, until its input ends.
+
+    Where it ends because the process that asks is gone, this one ends at once, with whatever it has started.
+    """
+    lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read_and_watch, args=(stream.fileno(), lines, os.getppid()), daemon=True).start()
+    for line in iter(lines.get, b""):
         yield json.loads(line)
+
+
+def _read_and_watch(descriptor: int, lines: queue.SimpleQueue[bytes], parent: int) -> None:
+    begun = b""
+    while read := os.read(descriptor, 65536):  # a stream's lock would be held where the process ends by an error
+        *whole, begun = (begun + read).split(b"\n")
+        for line in whole:
+            lines.put(line)
+    lines.put(b"")
+    while os.getppid() == parent:  # an answer may still be under way, and heard
+        time.sleep(0.1)
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 def _environment(threads: int) -> dict[str, str]:
