@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from unskip import make_net
+from unskip.edits import without_shortcuts
 from unskip.recognition import recognise
 from unskip.torchvision_compat import torchvision
 
@@ -37,6 +38,14 @@ def test_our_networks_are_known_with_their_options(source, options):
     assert found.is_certain
     assert found.source == source
     assert dict(found.options) == options
+
+
+def test_a_network_of_ours_that_was_changed_is_not_looked_for_elsewhere(monkeypatch):
+    asked = []
+    monkeypatch.setattr("unskip.recognition.candidates.find_foreign", asked.append)
+    found = recognise(without_shortcuts(make_net("resnet14")).state_dict())
+    assert (found.source, found.fits) == ("resnet14", False)
+    assert asked == []
 
 
 TORCHVISION = [

@@ -22,10 +22,16 @@ from unskip.settings import arguments_of
 _MOST_OF_TIMM = 120  # networks of timm that are made for a file; each takes up to a tenth of a second
 _NEAREST = 3  # networks of torchvision, by their number of parameters, where none has that of the file
 _MOST_BLOCKS = 300  # of a network whose blocks are of one's choice
+_OWN_BLOCK = re.compile(r"stage\d+\.block\d+\.")
 _NO_PARAMETERS = ("running_mean", "running_var", COUNTERS)
 _HEAD = re.compile(r"(head|heads|fc|classifier|linear|last_linear|logits|output)\b")
 _CLASSES, _CHANNELS = 1000, 3  # of torchvision's networks by default
 _WIDTH_MULTS = (0.25, 0.35, 0.5, 0.75, 1.25, 1.3, 1.4, 1.5, 2.0)
+
+
+def has_own_names(tensors: Tensors) -> bool:
+    """Whether a file has the names of this package's blocks."""
+    return any(map(_OWN_BLOCK.match, tensors))
 
 
 def own_candidates(tensors: Tensors) -> Iterator[Match]:

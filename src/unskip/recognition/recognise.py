@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from unskip.recognition.candidates import named_candidate, own_candidates, timm_candidates, torchvision_candidates
+from unskip.recognition.candidates import (
+    has_own_names,
+    named_candidate,
+    own_candidates,
+    timm_candidates,
+    torchvision_candidates,
+)
 from unskip.recognition.signature import COUNTERS, Match, Tensors
 from unskip.state_dicts import StateDict, state_dicts_in
 
@@ -80,9 +86,10 @@ def recognise(content: Any) -> Recognition | None:
 
 def _candidates(tensors: Tensors, stated_names: list[str]) -> Iterator[Match]:
     named = (named_candidate(source, tensors) for source in stated_names)
-    return chain(
-        filter(None, named), own_candidates(tensors), torchvision_candidates(tensors), timm_candidates(tensors)
-    )
+    own = chain(filter(None, named), own_candidates(tensors))
+    if has_own_names(tensors):  # which no other package gives, and timm's many networks take long
+        return own
+    return chain(own, torchvision_candidates(tensors), timm_candidates(tensors))
 
 
 def _found(match: Match, tensors: Tensors, stated_names: list[str]) -> Recognition:
