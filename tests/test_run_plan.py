@@ -6,6 +6,7 @@ from rich.console import Console
 
 from unskip import run
 from unskip.recipe import recipe_from
+from unskip.records import Load
 from unskip.run import run_recipe
 from unskip.run_folder import RunFolder
 from unskip.run_plan import planned_run, planned_trainings, total_seconds
@@ -29,11 +30,14 @@ def quiet(tmp_path_factory):
 
 def test_a_run_that_says_how_long_it_takes_ends_with_the_same_bits(quiet, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_LONG", 0.0)
+    monkeypatch.setattr(run, "machine_load", lambda: Load(average=6.1, cores=2))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     console = Console(record=True, width=200, force_terminal=False)
     epochs = []
     run_recipe(recipe_from(SMALL), tmp_path / "told", console=console, on_epoch=epochs.append)
     shown = console.export_text()
     assert "training will take about" in shown
+    assert "(load average 6.1 on 2 cores): a training of one thread, OMP_NUM_THREADS=1 in the environment" in shown
     assert "the estimate was" in shown
     for label in ("teacher", "fade_kd"):
         one, other = (RunFolder(folder).weights(label) for folder in (quiet, tmp_path / "told"))

@@ -68,6 +68,16 @@ def test_wrong_teachers_are_stopped_with_the_cause(teachers, tmp_path, name, set
     assert not RunFolder(tmp_path / "run").started, "so that the mended recipe can use the same folder"
 
 
+def test_too_few_images_to_tell_are_said_where_it_matters(teachers, tmp_path):
+    words = "60 test images cannot tell whether it knows more than the most frequent class"
+    said = {
+        name: " ".join(run(teachers, name, tmp_path / name, "data.test_limit=60", "methods={ce: {}}"))
+        for name in ("order", "right")
+    }
+    assert words in said["order"]
+    assert words not in said["right"]
+
+
 def test_the_mended_recipe_runs_in_the_same_folder(teachers, tmp_path):
     with pytest.raises(UnskipError, match="nobody should learn from it"):
         run(teachers, "pixels", tmp_path / "run")

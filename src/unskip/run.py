@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
@@ -27,7 +28,7 @@ from unskip.recipe_nets import (
     requested_teacher,
     seed_for,
 )
-from unskip.records import Run
+from unskip.records import Load, Run
 from unskip.report import write_report, write_report_so_far
 from unskip.run_folder import RunFolder, only_process, open_run_folder
 from unskip.run_plan import (
@@ -120,7 +121,7 @@ class _Run:
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._say_how_processes_share()
         check_image_size(self.recipe, self.data)
-        expected = self._expected_seconds()
+        expected = self._expected_seconds(load)
         began = time.perf_counter()
         measured = partial(
             results_of,
@@ -156,7 +157,7 @@ class _Run:
             )
             self._say(f"{count} processes share every batch; BatchNorm takes its statistics {how}")
 
-    def _expected_seconds(self) -> float | None:
+    def _expected_seconds(self, load: Load) -> float | None:
         """How long the trainings will take, which is said too; None where that is too short to be of interest."""
         plan = planned_trainings(
             self.recipe, self.data, self.folder, processes=self.fabric.world_size, unless_shorter=_LONG
@@ -166,6 +167,11 @@ class _Run:
             return None
         each = ", ".join(f"{training.label} {duration(training.seconds or 0.0)}" for training in plan)
         self._say(f"training will take about {duration(seconds)} ({each}), by a few steps of each on this machine now")
+        if load.is_high and torch.get_num_threads() > 1:
+            self._say(
+                f"other processes load this machine ({load}): a training of one thread, OMP_NUM_THREADS=1 in the "
+                "environment, may be much faster"
+            )
         return seconds
 
     # Teacher

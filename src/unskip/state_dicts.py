@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import warnings
 import zipfile
 from collections import Counter
@@ -96,8 +97,8 @@ def _reason(error: Exception) -> str:
     if "TorchScript" in text:
         return "it is TorchScript; save the weights alone, torch.save(model.state_dict(), FILE), and give that file"
     found = re.search(r"(?:WeightsUnpickler|UnpicklingError) error: *([^\n]+)", text)
-    said = found[1] if found else first_line(error)
-    said = f" ({said[:200]})" if re.search("[a-z]", said) else ""  # a byte that no pickle begins with is a bare number
+    said = textwrap.shorten((found[1] if found else first_line(error)).partition(". ")[0], 200, placeholder=" ..")
+    said = f" ({said})" if re.search("[a-z]", said) else ""  # a byte that no pickle begins with is a bare number
     return f"it is damaged, cut short or no file of torch.save{said}"
 
 

@@ -88,6 +88,18 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
     if weak is None:
         if section.weights and cause:
             say(f"teacher: {cause}")
+        few = not tells_chance(score.images)
+        if (
+            section.weights
+            and few
+            and score.chance is not None
+            and score.value <= chance_limit(score.chance, score.images)
+        ):
+            always = f"{100 * score.chance:.1f} %"
+            say(
+                f"teacher: {score.images} test images cannot tell whether it knows more than the most frequent class, "
+                f"whose share is {always}; if it should, look at its normalisation and at the size of the images"
+            )
         if score.chance is not None and score.at_chance:
             limit = f"{100 * score.chance:.1f} %"
             say(f"teacher: within noise of chance ({limit}), and so will be who learns from it")

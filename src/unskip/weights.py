@@ -215,7 +215,8 @@ def _other_classes(net: StagedNet, tensors: Mapping[str, Tensor]) -> str:
         return ""
     return (
         f". The file tells {len(tensors[weight]):,} classes apart, the network {len(own[weight]):,}: "
-        "`teacher.initial_weights` takes all layers but the last, which is trained anew"
+        "name the network and give the file as `teacher.initial_weights`, which takes all layers but the last; that is "
+        "trained anew"
     )
 
 

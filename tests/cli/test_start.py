@@ -1,5 +1,6 @@
 """How fast commands start: by what they do not import, which takes no clock to see."""
 
+import os
 import subprocess
 import sys
 
@@ -35,6 +36,19 @@ def test_inspecting_a_network_waits_for_torch_alone():
     imported = imported_by("inspect", "resnet50")
     assert "unskip.records.figures" in imported
     assert not imported & (heavy | for_others)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")],
+    ids=str,
+)
+def test_threads_wait_briefly_unless_the_user_says_otherwise(given, expected):
+    kept = {name: value for name, value in os.environ.items() if name not in {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}}
+    program = IMPORTED.replace("*sys.modules", "sys.modules['os'].environ.get('GOMP_SPINCOUNT')")
+    command = [sys.executable, "-c", program, "recipes"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=kept | given)
+    assert done.stderr.split() == [expected]
 
 
 def test_the_list_of_recipes_waits_for_no_torch():

@@ -103,7 +103,9 @@ class TeacherRecipe(Section):
     @model_validator(mode="after")
     def _one_kind_of_weights(self) -> TeacherRecipe:
         if self.weights is not None and self.initial_weights is not None:
-            raise ValueError("give teacher.weights, which are not trained, or teacher.initial_weights, which are")
+            raise ValueError(
+                "give teacher.weights, which stay as they are, or teacher.initial_weights, which training begins with"
+            )
         return self
 
 

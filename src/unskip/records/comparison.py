@@ -77,15 +77,23 @@ class Load(Record):
     average: float | None
     cores: int
 
+    def __str__(self) -> str:
+        average = "unknown" if self.average is None else f"{self.average:.1f}"
+        return f"load average {average} on {self.cores} core{'s' * (self.cores != 1)}"
+
+    @property
+    def is_high(self) -> bool:
+        """Whether other processes are likely to be in the way."""
+        return self.average is not None and self.average > BUSY * self.cores
+
     @property
     def warning(self) -> str | None:
         """What stands beside every latency that was measured on a busy machine."""
-        if self.average is None or self.average <= BUSY * self.cores:
+        if not self.is_high:
             return None
-        cores = f"{self.cores} core{'s' * (self.cores != 1)}"
         return (
-            f"other processes load this machine (load average {self.average:.1f} on {cores}): latencies are longer and "
-            "vary more than on an idle one; ratios suffer less"
+            f"other processes load this machine ({self}): latencies are longer and vary more than on an idle one; "
+            "ratios suffer less"
         )
 
 
