@@ -113,6 +113,13 @@ def inspect(
     else:
         if recognition:
             out.print(f"{net} holds the weights of {recognition}: all of its {recognition.of} tensors", highlight=False)
+            if image_size is None:
+                _, height, width = inspection.input_shape
+                out.print(
+                    f"Figures are for images of {height}x{width}, as the file does not say their size; --image-size "
+                    "takes another.",
+                    highlight=False,
+                )
         inspection.show(out, details=details)
         if not details:
             out.print("[dim]Every shortcut, the memory of every part, and other schedules: --details[/dim]")
