@@ -102,7 +102,7 @@ def inspect(
     named = ":" not in net and file is None  # one of ours, of which nothing that is said here depends on its weights
     with torch.device("meta") if named and not edits and device is None else nullcontext():
         network = resolve_net(net, *_changes(settings, edits), parse_size(image_size))
-    with Progress() as progress:
+    with Progress(lines=not as_json) as progress:
         on = None if device is None else replace(device, compiled=progress.counted)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
         inspection = inspect_net(*network, also=also or (), target=on)
