@@ -78,9 +78,9 @@ def inspect(
 
     One sentence says whether removal pays; below it stand parameters, MACs and live feature maps, with and without
     shortcuts. --details adds every shortcut with the bytes it holds and for how long, the memory of every part, and
-    the peak by schedule. With --target, a device's compiler says whether the network fits its SRAM and what removing
-    shortcuts gains there. For a file with weights (.safetensors, .pth, ..) it first says which network they belong
-    to: this package's, torchvision's or timm's, recognised by the names and shapes of the tensors.
+    the peak by schedule. With --target, that sentence goes by the figures of the device's compiler, which also says
+    whether the network fits its SRAM. For a file with weights (.safetensors, .pth, ..) it first says which network they
+    belong to: this package's, torchvision's or timm's, recognised by the names and shapes of the tensors.
 
     Examples: `unskip inspect resnet50 --details`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect mine.pth`,
