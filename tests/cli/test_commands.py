@@ -8,9 +8,11 @@ import shutil
 import sys
 
 import pytest
+import torch
 import yaml
 
 from cli.commands import TINY, refused, unskip
+from unskip import make_net
 from unskip.cli import COMMANDS, main
 from unskip.recipe import load_recipe
 
@@ -64,6 +66,16 @@ def test_inspect_says_whether_removal_pays(tmp_path):
     assert "will not lower peak memory: 3.83 MiB with and without" in unskip("inspect", "resnet18", at=tmp_path).out
     assert "Removal pays" in (resnet50 := unskip("inspect", "resnet50", at=tmp_path).out)
     assert "(1.50x)" in resnet50
+
+
+def test_inspect_says_for_which_size_the_figures_of_a_checkpoint_are(tmp_path):
+    """Its images may have had another one; where a size is given, or no file, there is nothing to say."""
+    torch.save(make_net("resnet14", {"width": 4}).state_dict(), tmp_path / "mine.pth")
+    said = unskip("inspect", "mine.pth", at=tmp_path).out
+    assert "Figures are for images of 32x32, as the file does not say their size; --image-size takes another." in said
+    assert "image 3x32x32" in said
+    for arguments in (("mine.pth", "--image-size", "16"), ("resnet14",)):
+        assert "Figures are for" not in unskip("inspect", *arguments, at=tmp_path).out
 
 
 def test_rectangular_images_by_name(tmp_path):

@@ -2,11 +2,14 @@
 
 import json
 import sys
+import time
 
 import pytest
+from search.known import Compiler, estimated
 
 from cli.commands import refused, unskip
-from unskip.search import compiling
+from unskip.cli import _console
+from unskip.search import compiling, device_plan
 
 pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
 
@@ -59,6 +62,35 @@ def test_wrong_input_is_refused_before_anything_is_compiled(command, saying, at)
     refused(*command, at=at, saying=saying)
 
 
+class SlowCompiler(Compiler):
+    """Ends when the words are on standard error, or after a while."""
+
+    def __init__(self, words, seconds):
+        super().__init__(lambda edits, device: estimated(1000))
+        self.words, self.seconds = words, seconds
+
+    def __call__(self, specs, input_shape, device, *, compiled):
+        compiled(1, len(specs))
+        until = time.monotonic() + self.seconds
+        while self.words not in sys.stderr.getvalue() and time.monotonic() < until:
+            time.sleep(0.01)
+        return super().__call__(specs, input_shape, device, compiled=compiled)
+
+
+def test_where_nobody_watches_lines_say_how_many_are_compiled(at, monkeypatch):
+    monkeypatch.setattr(_console, "_SECONDS_BETWEEN_LINES", 0.01)
+    words = "unskip: compiling for ethos-u55-64, 1 of 5 done, after "
+    monkeypatch.setattr(device_plan, "compile_all", SlowCompiler(words, 60))
+    ended = unskip("inspect", *SMALL, *TARGET, at=at)
+    assert ended.code == 0
+    assert ended.err.count(words) == 1
+    assert "compiling for" not in ended.out
+    monkeypatch.setattr(device_plan, "compile_all", SlowCompiler(words, 0.2))
+    assert unskip("inspect", *SMALL, *TARGET, "--json", at=at).err == ""
+    monkeypatch.setattr(_console, "_SECONDS_BETWEEN_LINES", 3600)
+    assert unskip("inspect", *SMALL, *TARGET, at=at).err == ""
+
+
 UNPLACED = """
 from torch import nn
 
@@ -74,7 +106,8 @@ def build():
 
 
 @pytest.mark.slow
-def test_an_operation_that_the_device_does_not_have_is_named(at):
+def test_an_operation_that_the_device_does_not_have_is_named(at, monkeypatch):
+    monkeypatch.setattr(_console, "_SECONDS_BETWEEN_LINES", 3600)  # the refusal is all that is said
     (at / "mine.py").write_text(UNPLACED)
     said = refused(
         "inspect", "mine:build", "--image-size", "16", *TARGET, at=at, saying="1 of its .* do not run on the"

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def compiled_table(
     students: Sequence[CompiledStudent], labels: Sequence[str], console: Console, sram_bytes: int | None = None
 ) -> Iterator[RenderableType]:
-    """A row for every student, compared with the first; where ``sram_bytes`` are there, it says which do not fit."""
+    """A row for every student, compared with the first; where ``sram_bytes`` are there, it says which do not fit.
+
+    That figures are estimates is left to who shows the table.
+    """
     from unskip.report.table import RowContent, build
     from unskip.report.terminal import table_parts
 
@@ -27,10 +30,16 @@ def compiled_table(
         if isinstance(measure, DeviceMeasure) and measure.headline
     }
     lines = [
-        RowContent(f"{label}{_too_large(each, sram_bytes)}", figures=each.figures, refused=each.refused or None)
+        RowContent(
+            f"{label}{_too_large(each, sram_bytes)}", figures=_without_remarks(each), refused=each.refused or None
+        )
         for label, each in zip(labels, students, strict=True)
     ]
     return table_parts(build("", shown, lines), console)
+
+
+def _without_remarks(student: CompiledStudent) -> dict[str, Figure]:
+    return {name: figure.model_copy(update={"remark": None}) for name, figure in student.figures.items()}
 
 
 def _too_large(student: CompiledStudent, sram_bytes: int | None) -> str:

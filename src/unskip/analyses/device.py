@@ -1,4 +1,4 @@
-"""What a device's compiler says: whether it fits, what holds the most SRAM, what removing shortcuts gives."""
+"""What a device's compiler says: whether removing shortcuts pays, whether it fits, what holds the most SRAM."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from unskip.analyses._compiled import compiled_table
+from unskip.analyses._device_verdict import DeviceVerdict
 from unskip.analyses._layers import cut_blocks, holding_blocks, layer_parts
 from unskip.analyses.base import Analysis, Network
+from unskip.analyses.kept import Kept
 from unskip.units import byte_unit
 
 if TYPE_CHECKING:
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 class Device(Analysis):
     """What one inference costs on ``device``, ``by`` its compiler, with 8 bits and random weights.
 
-    ``sram_bytes`` are needed, ``available_bytes`` there, None where nobody says; with ``is_cache``, a DRAM is behind
-    them and takes what does not fit. ``peak`` is the layer with the most SRAM in use, in the block or part ``peak_at``
-    of the network; None where the compiler does not tell. ``holding`` are the blocks whose shortcuts hold a feature map
-    there, ``cut`` those at whose beginning a cascade ends that goes on without shortcuts. ``groups`` are the network
-    as it is and without some of its shortcuts, with a lean stem, and both.
+    ``verdict`` says whether removing the shortcuts pays, ``better`` and ``worse`` what then falls or rises by 5 % or
+    more: ``cycles``, ``sram`` where it is no cache, ``dram_traffic`` of feature maps. ``sram_bytes`` are needed,
+    ``available_bytes`` there, None where nobody says; with ``is_cache``, a DRAM is behind them and takes what does not
+    fit. ``peak`` is the layer with the most SRAM in use, in the block or part ``peak_at`` of the network; None where
+    the compiler does not tell. ``holding`` are the blocks whose shortcuts hold a feature map while it runs, ``cut``
+    those at whose beginning a cascade ends that goes on without shortcuts. ``groups`` are the network as it is and
+    without some of its shortcuts, with a lean stem, and both.
     """
 
     order: ClassVar[int] = 0
@@ -35,6 +39,9 @@ class Device(Analysis):
 
     device: str
     by: str
+    verdict: str
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
     sram_bytes: int
     available_bytes: int | None
     is_cache: bool
@@ -58,11 +65,20 @@ class Device(Analysis):
         parts = layer_parts(network.net, network.input_shape, own)
         plain_parts = layer_parts(network.plain, network.input_shape, plain) if plain else ()
         place = max(range(len(own.layers)), key=lambda index: own.layers[index].sram_bytes, default=None)
+        available = target.sram_bytes or own.sram_limit_bytes
+        verdict, kept = DeviceVerdict((), (), ""), network.analysis(Kept)
+        text = kept.nothing_to_remove
+        if groups[0].student.shortcuts:
+            verdict = DeviceVerdict.of(target.device.target, groups, available)
+            text = f"{verdict.text} But {kept.unknown}." if kept.unknown else verdict.text
         return cls(
             device=str(target.device),
             by=own.by,
+            verdict=text,
+            better=verdict.better,
+            worse=verdict.worse,
             sram_bytes=own.memory_bytes.get("sram", 0),
-            available_bytes=target.sram_bytes or own.sram_limit_bytes,
+            available_bytes=available,
             is_cache=own.sram_limit_bytes is not None,
             peak=None if place is None else own.layers[place],
             peak_at=parts[place] if parts and place is not None else "",
@@ -91,25 +107,24 @@ class Device(Analysis):
             sentence = f"Fits {there} of SRAM, a cache in front of the DRAM: {needed} of it are used."
         else:
             sentence = f"Fits {there} of SRAM: needs {needed}, {size(self.available_bytes - self.sram_bytes)} are left."
-        if self.peak is not None:
-            at = (
-                f"{self.peak_at} ({self.peak.operation})"
-                if self.peak_at
-                else f"{self.peak.name} ({self.peak.operation})"
-            )
-            sentence += f" Most is in use at {at}."
-        return sentence
+        return f"{sentence} Most is in use at {self._at}." if self.peak is not None else sentence
 
     @property
     def shortcuts_text(self) -> str:
         """Which shortcuts hold the most SRAM, and which end cascades."""
         sentence = ""
         if self.peak is not None:
-            held = ", ".join(self.holding)
-            sentence = f"A shortcut holds a map there: {held}." if held else "No shortcut holds a map there."
+            held = f"a shortcut holds a map: {', '.join(self.holding)}" if self.holding else "no shortcut holds a map"
+            sentence = f"While {self._at} runs, {held}."
         if self.cut:
             sentence += f" Cascades that go on without shortcuts end where these blocks begin: {', '.join(self.cut)}."
         return sentence.strip()
+
+    @property
+    def _at(self) -> str:
+        """The layer with the most SRAM in use."""
+        assert self.peak is not None
+        return f"{self.peak_at or self.peak.name} ({self.peak.operation})"
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the layers, of which the one with the most SRAM in use is there."""
@@ -122,7 +137,8 @@ class Device(Analysis):
         }
 
     def show(self, console: Console) -> Iterator[RenderableType]:
-        """Whether it fits, the shortcuts that matter, and what each group gives."""
+        """Whether removal pays, whether it fits, the shortcuts that matter, and what each group gives."""
+        yield Text(self.verdict, style="bold")
         yield Text.assemble(f"on {self.device}\n", (self.text, "bold"))
         if self.shortcuts_text:
             yield Text(self.shortcuts_text)

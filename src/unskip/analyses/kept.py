@@ -37,6 +37,18 @@ class Kept(Analysis):
         net = network.net
         return cls(kept_branches(net), num_kept_additions(net), unopened_modules(net), unknown_shortcuts(net))
 
+    @property
+    def nothing_to_remove(self) -> str:
+        """What is said of a network without a shortcut that could be removed."""
+        if self.unknown:
+            return f"No shortcut was found that can be removed, but {self.unknown}."
+        if self.additions:
+            return (
+                "This network has no shortcut that can be removed; additions of maps that stay as they are: "
+                f"{self.additions}."
+            )
+        return "This network has no shortcuts, so there is nothing to remove."
+
     def show(self, console: Console) -> Iterator[RenderableType]:
         """How many branches stay; what could not be opened is part of the verdict."""
         if self.branches:

@@ -44,15 +44,7 @@ class Verdict(Analysis):
         pays = plain.peak_bytes < full.peak_bytes
         enough: list[str] = []
         if not inventory:
-            text = "This network has no shortcuts, so there is nothing to remove."
-            if kept.unknown:
-                text = f"No shortcut was found that can be removed, but {kept.unknown}."
-            elif kept.additions:
-                text = (
-                    "This network has no shortcut that can be removed; additions of maps that stay as they are: "
-                    f"{kept.additions}."
-                )
-            return cls(pays, f"{text} Peak live feature maps: {peak}, at {full.peak_at}.")
+            return cls(pays, f"{kept.nothing_to_remove} Peak live feature maps: {peak}, at {full.peak_at}.")
         if pays:
             text = (
                 f"Removal pays: peak live feature maps fall from {peak} to {plain_peak} "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -12,7 +14,11 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from unskip.cli._ending import say
+from unskip.units import duration
+
 out = Console(soft_wrap=False)
+_SECONDS_BETWEEN_LINES = 15.0
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -26,29 +32,51 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 class Progress:
-    """What a terminal shows meanwhile: what is being done, and of what is counted how many of how many."""
+    """What a terminal shows meanwhile: what is being done, and of what is counted how many of how many.
 
-    def __init__(self) -> None:
+    With ``lines``, where the output is no terminal, the same is said on standard error: a line after 15 seconds, then
+    one for what is new, at most every 15 seconds.
+    """
+
+    def __init__(self, *, lines: bool = False) -> None:
         words = TextColumn("{task.description}")
         self._bars = Bars(
             SpinnerColumn(), words, console=out, transient=True, disable=not out.is_terminal, auto_refresh=True
         )
         self._task = self._bars.add_task("counting", total=None)
+        self._begun = time.monotonic()
+        self._now = ("counting", "")
+        self._ended = threading.Event()
+        self._lines = threading.Thread(target=self._say_lines, daemon=True) if lines and not out.is_terminal else None
 
     def __enter__(self) -> Self:
         self._bars.start()
+        if self._lines:
+            self._lines.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bars.stop()
+        self._ended.set()
+        if self._lines:
+            self._lines.join()
 
     def say(self, words: str) -> None:
         """Say what is being done, which nothing is counted of yet."""
+        self._now = (words, "")
         self._bars.columns = self._bars.columns[:2]
         self._bars.update(self._task, description=words, total=None)
 
     def counted(self, done: int, of: int) -> None:
         """Say how many of how many are done."""
+        self._now = (self._now[0], f", {done} of {of} done")
         if len(self._bars.columns) == 2:
             self._bars.columns = (*self._bars.columns, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bars.update(self._task, completed=done, total=of)
+
+    def _say_lines(self) -> None:
+        said = None
+        while not self._ended.wait(_SECONDS_BETWEEN_LINES):
+            if self._now != said:
+                said = self._now
+                say(f"{''.join(said)}, after {duration(time.monotonic() - self._begun)}")

@@ -78,9 +78,9 @@ def inspect(
 
     One sentence says whether removal pays; below it stand parameters, MACs and live feature maps, with and without
     shortcuts. --details adds every shortcut with the bytes it holds and for how long, the memory of every part, and
-    the peak by schedule. With --target, a device's compiler says whether the network fits its SRAM and what removing
-    shortcuts gains there. For a file with weights (.safetensors, .pth, ..) it first says which network they belong
-    to: this package's, torchvision's or timm's, recognised by the names and shapes of the tensors.
+    the peak by schedule. With --target, that sentence goes by the figures of the device's compiler, which also says
+    whether the network fits its SRAM. For a file with weights (.safetensors, .pth, ..) it first says which network they
+    belong to: this package's, torchvision's or timm's, recognised by the names and shapes of the tensors.
 
     Examples: `unskip inspect resnet50 --details`, `unskip inspect resnet20 --set num_classes=100 --json`,
     `unskip inspect mine.pth`,
@@ -102,7 +102,7 @@ def inspect(
     named = ":" not in net and file is None  # one of ours, of which nothing that is said here depends on its weights
     with torch.device("meta") if named and not edits and device is None else nullcontext():
         network = resolve_net(net, *_changes(settings, edits), parse_size(image_size))
-    with Progress() as progress:
+    with Progress(lines=not as_json) as progress:
         on = None if device is None else replace(device, compiled=progress.counted)
         progress.say("looking at the network" if on is None else f"compiling for {on.device.target}")
         inspection = inspect_net(*network, also=also or (), target=on)
@@ -113,6 +113,13 @@ def inspect(
     else:
         if recognition:
             out.print(f"{net} holds the weights of {recognition}: all of its {recognition.of} tensors", highlight=False)
+            if image_size is None:
+                _, height, width = inspection.input_shape
+                out.print(
+                    f"Figures are for images of {height}x{width}, as the file does not say their size; --image-size "
+                    "takes another.",
+                    highlight=False,
+                )
         inspection.show(out, details=details)
         if not details:
             out.print("[dim]Every shortcut, the memory of every part, and other schedules: --details[/dim]")
