@@ -44,7 +44,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from devices_page import devices_page, devices_picture  # noqa: E402
-from readme_pictures import cycles_picture, memory_picture  # noqa: E402
+from pictures import cycles_picture, depth_picture, memory_picture  # noqa: E402
 
 from tests.papers.counts import CheckedCount, check_counts  # noqa: E402
 
@@ -497,6 +497,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "reference/devices.svg": devices_picture,
     "images/memory.svg": memory_picture,
     "images/cycles.svg": cycles_picture,
+    "images/depth.svg": depth_picture,
 }
 
 

@@ -108,9 +108,10 @@ def _check_runs(file: Path, runtime: Runtime, device: Configuration | None) -> N
 
 
 def _deployed(path: Path, name: str, **proved: Any) -> DeployedFile:
-    digest, size = hashlib.sha256(), 0
-    for part in filter(Path.is_file, format_for(path).files(path)):
+    digest, size, kind = hashlib.sha256(), 0, format_for(path)
+    deployed = set(kind.deployed(path))
+    for part in filter(Path.is_file, kind.files(path)):
         content = part.read_bytes()
         digest.update(content)
-        size += len(content)
+        size += len(content) if part in deployed else 0
     return DeployedFile(path=path, name=name, num_bytes=size, sha256=digest.hexdigest(), **proved)

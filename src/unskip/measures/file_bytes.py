@@ -6,7 +6,7 @@ from unskip.units import bytes_from
 
 
 class FileBytes(Measure):
-    """The size of the deployed file with all its parts, weights included."""
+    """The size of the deployed file with all parts that go where it runs, weights included."""
 
     title = "File"
     unit = "bytes"

@@ -145,8 +145,9 @@ def make_plan(
     if seconds_left < FEWEST_STEPS * step:
         least = (seconds() + end_seconds + 2 * FEWEST_STEPS * step) / SPARE
         raise UnskipError(
-            f"`time` {duration(total)} is too short: what is to be done before and after the training takes "
-            f"{duration(seconds() + end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more"
+            f"`time` {duration(total)} is too short: {duration(seconds())} went by before the training, what follows "
+            f"it takes {duration(end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more, "
+            "of which what went by is kept"
         )
     count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, step)
     winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)

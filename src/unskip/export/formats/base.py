@@ -120,6 +120,10 @@ class Format(ABC):
         """All files that one network becomes; ``path`` is among them."""
         return [path]
 
+    def deployed(self, path: Path) -> Sequence[Path]:
+        """Those of :meth:`files` that go where the network runs."""
+        return self.files(path)
+
     def suited(self, net: nn.Module) -> nn.Module:
         """The same function, as the format's target computes it best; what a :class:`Conversion` for it holds."""
         return net

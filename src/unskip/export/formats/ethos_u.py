@@ -44,6 +44,10 @@ class EthosU(Format):
         """The TOSA graph too."""
         return [path.with_suffix(GRAPH_SUFFIX), path]
 
+    def deployed(self, path: Path) -> list[Path]:
+        """The program alone; the graph is for the reference model and for Vela's estimates."""
+        return [path]
+
     def suited(self, net: nn.Module) -> nn.Module:
         """Without convolutions of long strides: see :func:`without_long_strides`."""
         return without_long_strides(net)
