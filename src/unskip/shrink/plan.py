@@ -147,7 +147,7 @@ def make_plan(
         raise UnskipError(
             f"`time` {duration(total)} is too short: {duration(seconds())} went by before the training, what follows "
             f"it takes {duration(end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more, "
-            "of which what went by is kept"
+            "in which the time that went by is counted"
         )
     count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, step)
     winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)
