@@ -25,6 +25,11 @@ def written(written_as):
     return written_as("ethos_u")
 
 
+def test_its_size_is_that_of_the_program_alone(written):
+    assert written.path.with_suffix(".tosa").stat().st_size > 0
+    assert written.file_bytes == written.path.stat().st_size
+
+
 @pytest.fixture(scope="module")
 def program(written):
     return find_runtime("ethos_u").load(written.path)

@@ -157,6 +157,13 @@ def test_interrupted_anywhere_the_same_call_ends_with_the_same_winner(shrunk, st
     assert again.winner.score == record.winner.score
 
 
+def test_students_that_were_not_tried_are_told(shrunk):
+    record, folder = shrunk
+    usable = json.loads((folder / "plan.json").read_text())["num_usable"]
+    assert usable > len(record.trials) > 1
+    assert f"{usable} students meet the budget by what they cost; {len(record.trials)} of them were" in record.notes[0]
+
+
 def test_a_network_that_meets_the_budget_is_not_trained_nor_is_anything_searched(ask, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "fit_budget", lambda *arguments, **more: pytest.fail("nothing is to be searched"))
     record = shrink(ask({"memory": "1MiB"}), tmp_path / "met")

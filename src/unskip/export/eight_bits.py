@@ -83,7 +83,8 @@ def exported_in_8_bits(
         with atomic_paths(file.format.files(file.path)) as places:
             for place in places:
                 shutil.copyfile(best.folder / place.name, place)
-            file_bytes = sum(place.stat().st_size for place in places)
+            deployed = {part.name for part in file.format.deployed(file.path)}
+            file_bytes = sum(place.stat().st_size for place in places if place.name in deployed)
     quantization = scores and Quantization(
         post_training=scores.file,
         quantization_aware=trained.proof.scores.file if trained is not None and trained.proof.scores else None,
