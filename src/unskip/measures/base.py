@@ -87,8 +87,7 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class DeployedFile:
-    """A deployed file, as a record calls it; its bytes are those that go where it runs, the SHA-256 of all that belongs
-    to it.
+    """A deployed file, as a record calls it: the bytes that go where it runs, the SHA-256 of all that belongs to it.
 
     ``proof``, on test images or else on random ones, is None where it was not exported here; ``normalizes``: it takes
     images scaled to 0..1.
