@@ -176,7 +176,7 @@ def planned_trainings(
                 seed=batches_seed(recipe, job.label),
                 within=within,
             )
-            seconds = (1 - share_done) * whole.seconds
+            seconds = whole.seconds_left(share_done)
         plan.append(PlannedTraining(job.label, net, job.settings, steps, share_done, seconds))
     return plan
 

@@ -103,6 +103,19 @@ def test_the_method_follows_from_the_edits():
         assert method_for(net, by_words[words]) == method, words
 
 
+def test_where_many_shortcuts_go_the_blocks_are_fitted():
+    net, weights = meta_net("resnet38", {"width": 4}), Path("mine.pth")
+    by_words = {str(student): student for student in searched(net, (3, 32, 32)).students}
+    for words, method in {"plain": "fit_kd", "plain in stage1": "fade_kd", "blocks 6-6-5": "align_kd"}.items():
+        assert method_for(net, by_words[words]) == method, words
+    tree = recipe_tree(net, by_words["plain"], image_size=(32, 32), weights=weights)
+    assert tree["student"] == {"edits": ["without_shortcuts"], "init": "teacher"}
+    recipe = recipe_from(tree)
+    check_nets(recipe)
+    assert (list(recipe.methods), recipe.training.epochs) == (["fit_kd"], 30)
+    assert (recipe.training.optimizer.name, recipe.training.highest_rate) == ("adamw", 0.0001)
+
+
 def test_a_trained_teacher_stands_in_the_recipe():
     net = meta_net("resnet14", {"width": 4})
     weights = Path("runs/a/teacher.safetensors")

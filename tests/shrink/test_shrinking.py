@@ -17,7 +17,7 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
 from unskip.recipe import load_recipe
 from unskip.records import Shrink
-from unskip.shrink import plan, plan_shrink, shrink, trials
+from unskip.shrink import plan, plan_shrink, shrink, shrinking, trials
 from unskip.shrink.lengths import PRESETS
 from unskip.shrink.trials import train_trial
 from unskip.tasks import Classification
@@ -189,9 +189,28 @@ def test_a_plan_trains_nothing_and_leaves_nothing(ask, tmp_path, monkeypatch):
     assert not plan.meets
 
 
-def test_too_little_time_is_refused_with_the_time_that_is_enough(ask, tmp_path):
-    with pytest.raises(UnskipError, match="is too short"):
-        shrink(ask(BUDGET, seconds=1.0), tmp_path / "short")
+def test_after_too_little_time_the_same_folder_goes_on_with_the_time_that_is_enough(ask, tmp_path, monkeypatch):
+    folder = tmp_path / "short"
+    with pytest.raises(UnskipError, match=rf"is too short.*not lost.*`folder` {folder} goes on") as refused:
+        shrink(ask(BUDGET, seconds=1.0), folder)
+    enough = re.search(r"`time=(\d+)m(\d\d)s`", str(refused.value))
+    passed = json.loads((folder / "seconds.json").read_text())
+    written = (folder / "teacher.onnx").stat().st_mtime_ns
+
+    def stopped(*arguments):
+        raise Stop
+
+    monkeypatch.setattr(shrinking, "make_winner", stopped)
+    with pytest.raises(Stop):
+        shrink(ask(BUDGET, seconds=2.0 * (60 * int(enough[1]) + int(enough[2]))), folder)
+    assert (folder / "teacher.onnx").stat().st_mtime_ns == written
+    assert json.loads((folder / "seconds.json").read_text()) > passed
+
+
+def test_a_plan_with_too_little_time_keeps_nothing_and_does_not_say_so(ask):
+    with pytest.raises(UnskipError, match=r"is too short.*; give ") as refused:
+        plan_shrink(ask(BUDGET, seconds=1.0))
+    assert "not lost" not in str(refused.value)
 
 
 @pytest.mark.slow

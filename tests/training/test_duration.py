@@ -33,7 +33,7 @@ def test_asking_changes_no_network_and_no_generator(name, teacher, data):
     method = METHODS[name]()
     ready = prepare_training(teacher, data, method, student=None, test=None, training=SETTINGS, task=None, seed=3)
     before, generator = states(ready.loss, teacher), torch.get_rng_state()
-    estimated = estimate_of(ready, within=0.2)
+    estimated = estimate_of(ready, method, within=0.2)
     assert all(map(same, before, states(ready.loss, teacher)))
     assert torch.equal(generator, torch.get_rng_state())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in ready.loss.parameters())
@@ -66,3 +66,12 @@ def test_a_training_of_one_step_can_be_asked_about(teacher, data):
 
 def test_the_whole_is_steps_and_validations():
     assert Estimate(0.5, 10, 2.0, 3).seconds == 11
+
+
+def test_what_is_done_before_the_first_step_counts_until_it_is_done(teacher, data):
+    assert Estimate(0.5, 10, 2.0, 3, preparation=4).seconds == 13
+    assert Estimate(0.5, 10, 2.0, 3, preparation=4).seconds_left(0.5) == 5.5
+    short = TrainingRecipe(epochs=1, batch_size=50, schedule=OneCycle())
+    whole = estimate(teacher, data, METHODS["fit_kd"](images=20, passes=5.0), training=short)
+    assert whole.preparation == 2 * 20 * 5 / 50
+    assert estimate(teacher, data, METHODS["kd"](), training=short).preparation == 0

@@ -136,6 +136,10 @@ class Method(Section, ABC):
         """
         return ""
 
+    def images_to_prepare(self, num_images: int) -> float:
+        """As many training steps' images as :meth:`prepare` takes about as long as, where there are ``num_images``."""
+        return 0.0
+
     def continued(self) -> Method:
         """The method that trains on a network which this one has trained: itself as it stands at its end.
 

@@ -135,6 +135,10 @@ class FitKD(AlignKD):
             sentence += f"; {len(fitted.unfitted)} could not be, {place} first: {reason}"
         return sentence
 
+    def images_to_prepare(self, num_images: int) -> float:
+        """Every block is trained together with another one: two plain nets' worth of training, whatever the depth."""
+        return 2 * self.passes * min(self.images, num_images)
+
     def continued(self) -> Method:
         """AlignKD: the student is fitted."""
         return AlignKD(**{name: getattr(self, name) for name in AlignKD.model_fields}).continued()

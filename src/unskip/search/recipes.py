@@ -21,7 +21,7 @@ from unskip.own_code import own_module_of
 from unskip.runtimes import Configuration, configured
 from unskip.search.student import Student
 from unskip.settings import arguments_of
-from unskip.surgery import Edit, edited, with_fading_shortcuts, without_shortcuts
+from unskip.surgery import Edit, edited, residual_blocks, with_fading_shortcuts, without_shortcuts
 from unskip.tasks import Classification
 
 MY_WEIGHTS = Path("MY_WEIGHTS")
@@ -30,18 +30,28 @@ MY_WEIGHTS = Path("MY_WEIGHTS")
 FROM_TEACHER: Mapping[str, Any] = {"epochs": 30, "schedule": {"max_lr": 0.05}}
 """How a student with a trained network's weights is trained: for less long and at a lower rate than a new network."""
 
+MOST_FADED = 16
+"""Shortcuts; of more than these, fading leaves less than fitting does (docs/results/depth.md)."""
+
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
 
 def method_for(teacher: StagedNet, student: Student) -> str:
     """The method that a student is trained with unless somebody knows better, on the meta device.
 
-    Sub-nets are trained together by ``embedded_kd``. For others it is the first that takes the pair: ``fade_kd`` where
-    the student is the teacher without shortcuts, ``align_kd`` where their stages have maps to compare, ``kd``.
+    Sub-nets are trained together by ``embedded_kd``. For others it is the first that takes the pair: where the student
+    is the teacher without shortcuts ``fade_kd``, or ``fit_kd`` where these are more than `MOST_FADED`; ``align_kd``
+    where their stages have maps to compare; ``kd``.
     """
     if student.sub_net:
         return "embedded_kd"
-    return next((name for name in ("fade_kd", "align_kd") if _takes(name, teacher, student.edits)), "kd")
+    names = (_for_plain(teacher, student), "fade_kd", "align_kd")
+    return next((name for name in names if _takes(name, teacher, student.edits)), "kd")
+
+
+def _for_plain(teacher: StagedNet, student: Student) -> str:
+    """What suits a teacher without the shortcuts that the student lacks."""
+    return "fit_kd" if len(residual_blocks(teacher)) - student.shortcuts > MOST_FADED else "fade_kd"
 
 
 _TAKEN: WeakKeyDictionary[StagedNet, dict[tuple[str, str], bool]] = WeakKeyDictionary()
@@ -67,10 +77,14 @@ def _edited(teacher: StagedNet, edits: str) -> StagedNet:
 
 
 def from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
-    """The sections of a recipe for a student and its method where the teacher is trained: its shortcuts fade."""
+    """The sections of a recipe for a student and its method where the teacher is trained.
+
+    Its shortcuts fade, or those that are too many for that are cut and the blocks fitted.
+    """
     names = {without_shortcuts.__name__: with_fading_shortcuts.__name__}
     faded = [(names.get(name, name), arguments) for name, arguments in student.edits]
-    if faded != list(student.edits) and _takes("fade_kd", teacher, faded):
+    fits = _for_plain(teacher, student) == "fit_kd" and _takes("fit_kd", teacher, student.edits)
+    if not fits and faded != list(student.edits) and _takes("fade_kd", teacher, faded):
         return {"student": {"edits": entries(faded), "init": "teacher"}, "methods": {"fade_kd": {}}}
     return {
         "student": {"edits": entries(student.edits), "init": "teacher"},
@@ -118,7 +132,8 @@ def recipe_tree(
     if not student.sub_net and student.groups == 1 and (weights is not None or student.pruned):
         tree |= from_teacher(net, student)
         if weights is not None:
-            tree["training"] = dict(FROM_TEACHER)
+            fits = "fit_kd" in tree["methods"]  # which has a rate of its own
+            tree["training"] = {name: value for name, value in FROM_TEACHER.items() if not fits or name == "epochs"}
     return tree
 
 

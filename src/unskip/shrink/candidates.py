@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
+from unskip.methods.fit_kd import FitKD
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, recipe_from
 from unskip.records import Trial
 from unskip.search import BudgetAnswer, Candidate
 from unskip.search.recipes import from_teacher
-from unskip.shrink.lengths import Length
+from unskip.shrink.lengths import FITTING_SHARE, Length
 
 STUDENT = "student"
 """The label of the network that a recipe trains."""
+
+FITTED = "fit_kd"
+"""The method that fits blocks before the first step."""
+
+_FEWEST_FITTED, _FEWEST_PASSES = 256, 2.0  # images on which blocks are fitted, and passes over more of them
 
 _ITSELF: Mapping[str, Any] = {"student": {"edits": []}, "methods": {"ce": {}}}  # of itself it would learn nothing
 
@@ -28,7 +34,7 @@ def candidates_of(answers: Sequence[BudgetAnswer], teacher: StagedNet, count: in
     their own.
     """
     trials: list[Trial] = []
-    for answer, candidate in islice(_varied(answers), count):
+    for answer, candidate in islice(usable(answers), count):
         student, (_, height, width) = candidate.student, answer.input_shape
         way = from_teacher(teacher, student) if student.edits else _ITSELF
         words = str(student) if answer is answers[0] else f"{student}, images of {height}x{width}"
@@ -46,8 +52,9 @@ def candidates_of(answers: Sequence[BudgetAnswer], teacher: StagedNet, count: in
     return trials
 
 
-def recipe_of(base: Recipe, trial: Trial, length: Length) -> Recipe:
-    """The recipe that trains a student for so long, and nothing else."""
+def recipe_of(base: Recipe, trial: Trial, length: Length, num_images: int) -> Recipe:
+    """The recipe that trains a student for so long, on a share of so many images, and nothing else."""
+    batch = base.training.batch_size
     # Training as it was asked for: from trained weights the default rate is another.
     training = base.training.model_dump(mode="json", exclude_unset=True) | {"epochs": length.epochs}
     tree = base.model_dump(mode="json") | {"title": f"{base.teacher.net}: {trial.words}", "training": training}
@@ -57,12 +64,33 @@ def recipe_of(base: Recipe, trial: Trial, length: Length) -> Recipe:
     elif length.share < 1:
         tree["data"]["fraction"] = length.share * (base.data.fraction or 1)
     tree["student"] = {"edits": list(trial.edits), "init": "teacher"}
-    tree["methods"] = {STUDENT: {"method": trial.method}}
+    seen = length.steps(num_images, batch) * batch
+    fields = _fitting(round(length.share * num_images), seen) if trial.method == FITTED else {}
+    tree["methods"] = {STUDENT: {"method": trial.method} | fields}
     return recipe_from(tree, (), origin="the candidate")
 
 
-def _varied(answers: Sequence[BudgetAnswer]) -> Iterator[tuple[BudgetAnswer, Candidate]]:
-    """The first of every kind of edits, then the second; kinds in the order of their first ones, sizes in turn."""
+def fitting_share(trials: Iterable[Trial]) -> float:
+    """The most time that the fitting of any of the students takes, as a share of its training's."""
+    return max((FITTING_SHARE for trial in trials if trial.method == FITTED), default=0.0)
+
+
+def _fitting(num_images: int, seen: int) -> dict[str, float]:
+    """How blocks are fitted before a training on so many images that sees ``seen`` of them: more images before passes.
+
+    Beyond `FitKD`'s defaults nothing is gained.
+    """
+    usual = FitKD()
+    most = FITTING_SHARE * seen / usual.images_to_prepare(1) * usual.passes  # images times passes
+    images = max(2, min(usual.images, num_images, max(_FEWEST_FITTED, round(most / _FEWEST_PASSES))))
+    return {"images": images, "passes": min(usual.passes, most / images)}
+
+
+def usable(answers: Sequence[BudgetAnswer]) -> Iterator[tuple[BudgetAnswer, Candidate]]:
+    """The students that meet the budget or may do so, each network once, in the order in which they are tried.
+
+    The first of every kind of edits, then the second; kinds in the order of their first ones, sizes in turn.
+    """
     kinds = [_kinds(answer) for answer in answers]
     in_turn = [kind for turn in zip_longest(*kinds) for kind in turn if kind]
     for turn in zip_longest(*in_turn):

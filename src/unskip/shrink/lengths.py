@@ -12,6 +12,9 @@ REDUCTION = 3
 TRIAL_SHARE = 0.35
 """Of the time for training, what the trials of all rungs get; the winner gets the rest."""
 
+FITTING_SHARE = 0.5
+"""Where a network's blocks are fitted before its training, the most time that takes, as a share of the training's."""
+
 FEWEST_STEPS = 20
 """Of any training."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from unskip.measures import limits
 from unskip.nets import StagedNet
 from unskip.records import About, EightBits, Figure, Record, Teacher, Trial, WayOut
 from unskip.search import Budget, BudgetAnswer, fit_budget
-from unskip.shrink.candidates import candidates_of, recipe_of
+from unskip.shrink.candidates import candidates_of, fitting_share, recipe_of, usable
 from unskip.shrink.first_look import FirstLook
 from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, num_tried, rung_sizes
 from unskip.shrink.on_target import OnTarget
@@ -86,11 +87,12 @@ def make_plan(
     seconds: Callable[[], float],
     say: Callable[[str], None],
     compiled: Compiled,
+    kept: bool,
 ) -> Plan:
     """Look at the teacher's file on the target, at the students that meet the budget, and at how long training takes.
 
-    The teacher's file is left in ``folder``. ``seconds`` says how long the work has lasted. Raises `UnskipError` where
-    the time is too short for a single training.
+    The teacher's file is left in ``folder``; ``kept`` says that a call with more time goes on from there. ``seconds``
+    says how long the work has lasted. Raises `UnskipError` where the time is too short for a single training.
     """
     recipe, data, task, teacher = first_look.recipe, first_look.data, first_look.task, first_look.teacher
     target = OnTarget(request, say)
@@ -118,7 +120,7 @@ def make_plan(
         "teacher_file": file.name,
         "eight_bits": file.eight_bits,
         "meets": meets,
-        "num_usable": sum(answer.num_usable for answer in answers),
+        "num_usable": sum(1 for _ in usable(answers)),
         "measures": measures,
         "inputs": first_look.inputs,
         "end_seconds": end_seconds,
@@ -136,20 +138,19 @@ def make_plan(
         )
     say("a few steps of the largest")
     largest = sorted(candidates, key=lambda trial: -(trial.figures["macs"].value or 0))[:_MOST_TIMED]
-    times = [seconds_per_step(recipe_of(recipe, each, Length(1, 1.0)), teacher, data, task) for each in largest]
+    began = seconds()
+    once = Length(1, 1.0)
+    times = [seconds_per_step(recipe_of(recipe, each, once, data.num_train), teacher, data, task) for each in largest]
+    again = first_look.evaluation_seconds + seconds() - began
     step = max(times)
+    with_fitting = step * (1 + fitting_share(candidates))
     per_epoch = max(1, data.num_train // recipe.training.batch_size)
     epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
-    total = request.seconds or _total(epochs * per_epoch * step, len(candidates), seconds() + end_seconds)
+    total = request.seconds or _total(epochs * per_epoch * with_fitting, len(candidates), seconds() + end_seconds)
     seconds_left = SPARE * total - seconds() - end_seconds
-    if seconds_left < FEWEST_STEPS * step:
-        least = (seconds() + end_seconds + 2 * FEWEST_STEPS * step) / SPARE
-        raise UnskipError(
-            f"`time` {duration(total)} is too short: {duration(seconds())} went by before the training, what follows "
-            f"it takes {duration(end_seconds)}, and a step of training {step:.2g} s; give {duration(least)} or more, "
-            "in which the time that went by is counted"
-        )
-    count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, step)
+    if seconds_left < FEWEST_STEPS * with_fitting:
+        raise UnskipError(_too_short(total, seconds(), again, end_seconds, with_fitting, folder if kept else None))
+    count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, with_fitting)
     winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)
     return Plan(
         **estimates,
@@ -158,7 +159,27 @@ def make_plan(
         training_seconds=seconds_left,
         estimated_seconds=seconds() + seconds_left + end_seconds,
         total_seconds=total,
-        winner_epochs=int(winner / step / per_epoch),
+        winner_epochs=int(winner / with_fitting / per_epoch),
+    )
+
+
+def _too_short(asked: float, passed: float, again: float, after: float, step: float, folder: Path | None) -> str:
+    """Why a time is refused, and which is enough, in seconds.
+
+    Of what has ``passed``, a call with more time does only ``again`` what is not kept in ``folder``; None: nothing is.
+    """
+    reasons = (
+        f"`time` {duration(asked)} is too short: what comes before the training took {duration(passed)}, what comes "
+        f"after it takes about {duration(after)}, and a step of training {step:.2g} s"
+    )
+    training = 2 * FEWEST_STEPS * step
+    if folder is None:
+        return f"{reasons}; give {duration((passed + after + training) / SPARE)} or more"
+    enough = math.ceil((passed + again + after + training) / SPARE)
+    minutes, rest = divmod(enough, 60)
+    return (
+        f"{reasons}; the {duration(passed)} are not lost: the same command with `time={minutes}m{rest:02d}s` or more "
+        f"and `folder` {folder} goes on from there, and needs {duration(enough - passed)} more"
     )
 
 

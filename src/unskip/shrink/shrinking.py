@@ -74,7 +74,9 @@ def plan_shrink(
         request, file=None, length_of=lambda name, length: length(), search=search, console=shown, say=say
     )
     with tempfile.TemporaryDirectory(prefix="unskip-") as place:
-        return make_plan(request, first_look, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled)
+        return make_plan(
+            request, first_look, Path(place), seconds=lambda: clock.seconds, say=say, compiled=compiled, kept=False
+        )
 
 
 def _reported(folder: Path) -> Shrink:
@@ -101,7 +103,9 @@ def _plan(
                 "the two; bring back what was there, or begin anew in another `folder`"
             )
         return plan
-    plan = make_plan(request, first_look, folder.path, seconds=lambda: clock.seconds, say=say, compiled=compiled)
+    plan = make_plan(
+        request, first_look, folder.path, seconds=lambda: clock.seconds, say=say, compiled=compiled, kept=True
+    )
     plan.save(folder.plan)
     return plan
 

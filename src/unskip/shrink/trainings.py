@@ -28,12 +28,15 @@ _TIMED_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A network as its training left it, its score, and the seconds and steps that it took."""
+    """A network as its training left it, its score, and the seconds and steps that it took.
+
+    What its method did before the first step counts as the steps that take as long.
+    """
 
     net: StagedNet
     score: float
     seconds: float
-    steps: int
+    steps: float
 
 
 def train_trial(
@@ -90,7 +93,8 @@ def _trained(
         net.cpu()
         save_net(net, file, data.info)
         seconds = max(history[-1]["seconds"], time.monotonic() - started)
-        write_json(facts, {"score": score, "seconds": seconds, "steps": training.epochs * len(batches)})
+        steps = training.epochs * len(batches) + method.images_to_prepare(data.num_train) / training.batch_size
+        write_json(facts, {"score": score, "seconds": seconds, "steps": steps})
         checkpoint.remove()
     known = parse_json(facts.read_bytes(), str(facts))
     return TrainingResult(load_net(file)[0], known["score"], known["seconds"], known["steps"])

@@ -81,7 +81,7 @@ class Trials:
     def _train(self, alive: Sequence[TrialResult], number: int) -> None:
         """A rung: trainings of one length."""
         work, rungs = self._work, len(self._work.plan.rungs)
-        length = work.rung_length(number, len(alive), self.step_seconds, self._data.num_train)
+        length = work.rung_length(number, [each.trial for each in alive], self.step_seconds, self._data.num_train)
         work.say("training")
         work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each")
         self.step_seconds = max(self._trained(each, number, length) for each in alive)
@@ -92,7 +92,7 @@ class Trials:
         part = self._images(trial.input_shape)[1]
         if length.share < 1:
             part = part.with_training_share(length.share, work.request.recipe.seed)
-        recipe = recipe_of(work.first_look.recipe, trial, length)
+        recipe = recipe_of(work.first_look.recipe, trial, length, self._data.num_train)
         file = work.folder.trial(trial.label, rung)
         trained = train_trial(
             trial.words, recipe, work.first_look.teacher, part, work.first_look.task, file, work.console
@@ -125,7 +125,7 @@ class Trials:
         work = self._work
         net = tried.net
         if net is None:
-            recipe = recipe_of(work.first_look.recipe, tried.trial, Length(1, 1.0))
+            recipe = recipe_of(work.first_look.recipe, tried.trial, Length(1, 1.0), work.first_look.data.num_train)
             net = requested_student(recipe, work.first_look.data, work.first_look.teacher)
         teacher = work.folder.path / work.plan.teacher_file
         figures = OnTarget(work.request, work.say).costs_of_net(net, teacher, tried.trial.input_shape)

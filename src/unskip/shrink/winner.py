@@ -49,8 +49,8 @@ def _recipe(work: Work, trial: Trial, step_seconds: float) -> Recipe:
     every = max(1, math.ceil(validation / (_VALIDATION_SHARE * epoch_seconds)))
     with_validation = step_seconds * (1 + validation / every / epoch_seconds)
     in_8_bits = _qat_epochs(work, epoch_seconds) * _QAT_STEP * epoch_seconds
-    length = work.winner_length(in_8_bits, with_validation)
-    recipe = recipe_of(first_look.recipe, trial, length)
+    length = work.winner_length(trial, in_8_bits, with_validation)
+    recipe = recipe_of(first_look.recipe, trial, length, first_look.data.num_train)
     usual = recipe.measure.runtime if work.request.device else work.request.runtime
     measure = MeasureRecipe(runtime=usual, threads=work.request.threads, latency=False)
     training = recipe.training.model_copy(update={"validate_every": min(every, length.epochs)})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
+from unskip.methods.fit_kd import FitKD
+from unskip.records import Trial
+from unskip.shrink.candidates import fitting_share
 from unskip.shrink.first_look import FirstLook
 from unskip.shrink.folder import Clock, ShrinkFolder
 from unskip.shrink.lengths import PRESETS, TRIAL_SHARE, Length, length_for
@@ -26,26 +29,31 @@ class Work:
     console: Console
     say: Callable[[str], None]
 
-    def rung_length(self, number: int, trials: int, step_seconds: float, num_images: int) -> Length:
+    def rung_length(self, number: int, trials: Sequence[Trial], step_seconds: float, num_images: int) -> Length:
         """How long each of a rung's trainings is, on so many images, where a step takes so long."""
         rungs = len(self.plan.rungs)
         if self.request.seconds is None:  # as it was planned, whatever this machine is doing meanwhile
             seconds, step_seconds = TRIAL_SHARE / rungs * self.plan.training_seconds, self.plan.step_seconds
         else:
             seconds = TRIAL_SHARE / rungs / (1 - TRIAL_SHARE * (number - 1) / rungs) * self._seconds_left
-        batch = self.first_look.recipe.training.batch_size
+        batch, with_fitting = self.first_look.recipe.training.batch_size, step_seconds * (1 + fitting_share(trials))
         return self.folder.length(
-            f"rung {number}", lambda: length_for(seconds / trials, step_seconds, num_images, batch)
+            f"rung {number}", lambda: length_for(seconds / len(trials), with_fitting, num_images, batch)
         )
 
-    def winner_length(self, besides: float, step_seconds: float) -> Length:
-        """How long the winner's training is, where so many seconds go to other things than its steps."""
+    def winner_length(self, trial: Trial, besides: float, step_seconds: float) -> Length:
+        """How long the winner's training is, where so many seconds go to other things than its steps and fitting."""
         data, batch = self.first_look.data, self.first_look.recipe.training.batch_size
 
         def chosen() -> Length:
             if self.request.seconds is None:
                 return PRESETS[self.request.preset].winner(data.num_train, batch)
-            return length_for(self._seconds_left - besides, step_seconds, data.num_train, batch)
+            left, share = self._seconds_left - besides, fitting_share([trial])
+            length = length_for(left / (1 + share), step_seconds, data.num_train, batch)
+            # Before a long training, blocks are fitted for less than that share.
+            fitting = share and FitKD().images_to_prepare(data.num_train) / batch * step_seconds
+            longer = length_for(left - fitting, step_seconds, data.num_train, batch)
+            return max(length, longer, key=lambda each: each.steps(data.num_train, batch))
 
         return self.folder.length("winner", chosen)
 

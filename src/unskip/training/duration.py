@@ -32,18 +32,25 @@ _HALFWAY = 0.5  # of a phase: its shortcuts have faded, its weights have fallen
 class Estimate:
     """How long a training takes on this machine as it was when it was asked: ``steps`` steps and ``validations``.
 
-    Times are in seconds. What begins and ends a training (reading images, saving, exporting) is not counted.
+    What the method does before the first step takes as long as ``preparation`` steps. Times are in seconds. What begins
+    and ends a training (reading images, saving, exporting) is not counted.
     """
 
     seconds_per_step: float
     steps: int
     seconds_per_validation: float
     validations: int
+    preparation: float = 0.0
 
     @property
     def seconds(self) -> float:
         """All of it."""
-        return self.steps * self.seconds_per_step + self.validations * self.seconds_per_validation
+        return self.seconds_left(0.0)
+
+    def seconds_left(self, share_done: float) -> float:
+        """What is left of it after a share, 0 to 1, of its steps."""
+        steps = (1 - share_done) * self.steps + (0 if share_done else self.preparation)
+        return steps * self.seconds_per_step + (1 - share_done) * self.validations * self.seconds_per_validation
 
 
 def estimate(
@@ -67,20 +74,23 @@ def estimate(
     ready = prepare_training(
         copies[0], data, method, student=copies[1], test=test, training=training, task=task, seed=seed
     )
-    return estimate_of(ready, within=within)
+    return estimate_of(ready, method, within=within)
 
 
-def estimate_of(ready: PreparedTraining, *, within: float = 5.0) -> Estimate:
-    """How long a training that is ready will take; it is not changed."""
+def estimate_of(ready: PreparedTraining, method: Method, *, within: float = 5.0) -> Estimate:
+    """How long a training by a method that is ready will take; it is not changed."""
     epochs = sum(phase.epochs for phase in ready.loss.phases)
     steps = epochs * len(ready.batches)
     per_step = seconds_per_step(ready.loss, ready.batches, fabric=ready.fabric, settings=ready.settings, within=within)
+    in_batches = len(ready.batches) * ready.settings.batch_size
+    images = ready.images.num_train if isinstance(ready.images, Data) else in_batches
+    preparation = method.images_to_prepare(images) * len(ready.batches) / images
     if ready.tests is None:
-        return Estimate(per_step, steps, 0.0, 0)
+        return Estimate(per_step, steps, 0.0, 0, preparation)
     every = ready.settings.validate_every
     validations = epochs // every + (epochs % every > 0)
     limit = min(within / 5, _SHARE * steps * per_step)
-    return Estimate(per_step, steps, _seconds_per_validation(ready, ready.tests, limit), validations)
+    return Estimate(per_step, steps, _seconds_per_validation(ready, ready.tests, limit), validations, preparation)
 
 
 def seconds_per_step(
