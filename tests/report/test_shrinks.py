@@ -291,3 +291,19 @@ def test_figures_that_nobody_knows_are_no_rows():
     assert not any(
         "SRAM" in row.content.label for row in side_by_side(changed(record, "teacher", figures=teacher)).rows
     )
+
+
+def test_the_page_and_the_card_say_against_what_the_file_was_proved():
+    integers, card = " ".join(sentences(RECORDS["met"], "notes")), model_card(RECORDS["met"])
+    for text in (integers, card):
+        plain = text.replace("\N{NO-BREAK SPACE}", " ")
+        assert "run by TOSA reference model 0.80 on 256 test images" in plain
+        assert "the trained network names on 98.4 % of them" in plain
+        assert "with 8-bit integers on 100.0 %" in plain
+    float32 = changed(
+        RECORDS["met"], "winner", "proof", tolerance=1e-3, max_difference=3.2e-7, quantized_agreement=None
+    )
+    told = " ".join(sentences(float32, "notes"))
+    assert "at most 3.2e-07 of the largest one away, where 1e-03 is allowed" in told
+    assert "integers" not in told
+    assert "Proof" not in " ".join(sentences(changed(RECORDS["met"], "winner", proof=None), "notes"))

@@ -80,7 +80,7 @@ class Quantization:
 class Exported:
     """A file that was written and proved.
 
-    ``file_bytes`` counts all files that belong to it. ``max_difference``, ``mean_difference``, ``agreement`` and
+    ``file_bytes`` counts all files that go where it runs. ``max_difference``, ``mean_difference``, ``agreement`` and
     ``constant`` are those of `Agreement` on ``images``. ``tolerance`` is None for 8 bits, where ``scores`` decide.
     ``quantized`` compares the file with the quantised network that it was written from, None where there is none.
     ``quantization`` says how the 8 bits came about, where they were scored.

@@ -31,6 +31,7 @@ from .run import Net as Net
 from .run import Run as Run
 from .run_analysis import RunAnalysis as RunAnalysis
 from .run_analysis import read_run_analyses as read_run_analyses
+from .shrink import Proof as Proof
 from .shrink import Rung as Rung
 from .shrink import Shrink as Shrink
 from .shrink import Teacher as Teacher

@@ -69,13 +69,31 @@ class Teacher(Record):
     figures: dict[str, Figure]
 
 
+class Proof(Record):
+    """How the file answers beside the network that it was made from, both given the same ``images`` of the tests.
+
+    ``runtime`` ran the file. Differences are relative to the largest answer; at most ``tolerance`` is allowed, None in
+    8 bits, where the score decides. ``agreement`` is the share of the images to which both give the same class,
+    ``quantized_agreement`` that of the file and the network with 8-bit integers, where the format quantises by itself.
+    """
+
+    runtime: str
+    images: int = Field(ge=1)
+    max_difference: FiniteFloat = Field(ge=0)
+    mean_difference: FiniteFloat = Field(ge=0)
+    tolerance: FiniteFloat | None = None
+    agreement: Share
+    quantized_agreement: Share | None = None
+
+
 class Winner(Record):
     """The trial that got the remaining time, and the file that it became.
 
     ``label`` is that of its trial. ``score`` is the network's, in float32, ``file_score`` that of the ``file`` on all
     test images, and ``figures`` are measured on the file. ``file`` and ``weights`` are paths within the folder,
     ``recipe`` is the whole recipe that makes it alone. ``mean``, ``std`` and ``preprocessing`` say how it takes images,
-    as its files do; where it ``normalizes``, the file takes them scaled to 0..1.
+    as its files do; where it ``normalizes``, the file takes them scaled to 0..1. ``proof`` is None in records of
+    earlier versions.
     """
 
     label: str
@@ -90,6 +108,7 @@ class Winner(Record):
     precision: str = "float32"
     sha256: str
     file_score: Share
+    proof: Proof | None = None
     figures: dict[str, Figure]
     recipe: dict[str, Any]
     input_shape: tuple[int, int, int]

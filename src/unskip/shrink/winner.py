@@ -10,7 +10,7 @@ from unskip.export import Exported
 from unskip.exporting import export_target
 from unskip.files import write_json, write_text
 from unskip.recipe import MeasureRecipe, Recipe, load_recipe
-from unskip.records import Run, Trial, Winner
+from unskip.records import Proof, Run, Trial, Winner
 from unskip.run import run_recipe
 from unskip.run_folder import RunFolder
 from unskip.shrink.candidates import STUDENT, recipe_of
@@ -97,10 +97,23 @@ def _record(work: Work, trial: Trial, recipe: Recipe, run: Run, exported: Export
         precision=exported.precision,
         sha256=costs.sha256[STUDENT] or "",
         file_score=scores.file.value,
+        proof=_proof(exported),
         figures=dict(costs.figures[STUDENT]),
         recipe=recipe.model_dump(mode="json"),
         input_shape=data.image_shape,
         mean=data.mean,
         std=data.std,
         preprocessing=data.preprocessing.to_json(),
+    )
+
+
+def _proof(exported: Exported) -> Proof:
+    return Proof(
+        runtime=exported.runtime,
+        images=exported.images,
+        max_difference=exported.max_difference,
+        mean_difference=exported.mean_difference,
+        tolerance=exported.tolerance,
+        agreement=exported.agreement,
+        quantized_agreement=exported.quantized and exported.quantized.agreement,
     )
