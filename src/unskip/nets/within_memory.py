@@ -53,7 +53,7 @@ class WithinMemory(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        options = dict(kwargs or {})
+        options = kwargs or {}
         if func in _MAKERS:
             self._count += 1
             self._bytes += 4 * _elements(args, options)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -213,11 +214,20 @@ def fresh_net(source: str, options: Mapping[str, Any]) -> StagedNet:
     """
     factory = find_net(source).factory
     full = checked_arguments(factory, options, source)
-    with WithinMemory(f"{shortened(source)}: its weights"):
-        if not isinstance(factory, ForeignNet) and torch.get_default_device().type != "meta":
-            with torch.device("meta"), torch.random.fork_rng(devices=[]):  # else nearly all memory is taken before
-                factory(**full)
+    if not isinstance(factory, ForeignNet) and torch.get_default_device().type != "meta":
+        _check_that_memory_holds(source, json.dumps(full, sort_keys=True))  # else nearly all is taken before
     with WithinMemory(f"{shortened(source)}: its weights"):
         net = factory(**full)
     net.spec = NetSpec(source, {name: value for name, value in full.items() if value is not None})
     return net
+
+
+@cache
+def _check_that_memory_holds(source: str, options: str) -> None:
+    """Make a network without values; once in a process, as that takes as long as with them."""
+    with (
+        WithinMemory(f"{shortened(source)}: its weights"),
+        torch.device("meta"),
+        torch.random.fork_rng(devices=[]),
+    ):
+        find_net(source).factory(**json.loads(options))
