@@ -11,6 +11,7 @@ from unskip.listing import FunctionListing
 from unskip.nets import NetSpec, StagedNet, fresh_net
 from unskip.settings import checked_arguments
 from unskip.surgery._blocks import residual_blocks
+from unskip.surgery._edit import edited_in_place
 from unskip.surgery._initialisation import initialise_as_plain
 
 EDITS = FunctionListing[StagedNet]("unskip.surgery", "edit")
@@ -49,11 +50,13 @@ def build(spec: NetSpec, *, seed: int) -> StagedNet:
 
 
 def _edited(net: StagedNet, edits: Sequence[Edit], *, seed: int, fresh: bool) -> StagedNet:
+    given = None if fresh else net  # any other is nobody else's, and need not be copied
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name, arguments in edits:
             before = residual_blocks(net)
-            net = EDITS[name](net, **arguments)
+            edit = EDITS[name]
+            net = edit(net, **arguments) if net is given else edited_in_place(edit, net, arguments)
             if fresh:
                 there, left = dict(net.named_modules()), residual_blocks(net)
                 gone = [place for place in before if place in there and place not in left]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, cast
 
 from torch import nn
@@ -28,21 +29,31 @@ def edit(
     comes back. Its errors begin with its name. In a file of its name in this folder it is found by that name
     (`unskip.surgery.EDITS`).
     """
-    name = function.__name__
 
     @functools.wraps(function)
-    def edited(net: nn.Module, /, **given: Any) -> StagedNet:
-        arguments = checked_arguments(function, given, name)
-        original = staged(net)
-        try:
-            with WithinMemory("its weights"):
-                result = cast("Callable[..., StagedNet | None]", function)(copy.deepcopy(original), **arguments)
-        except UnskipError as error:
-            raise UnskipError(f"{name}: {error}") from error
-        if result is None:
-            return original
-        recorded = {key: value for key, value in arguments.items() if value is not None}
-        result.spec = original.spec.edited(name, **recorded) if original.spec else None
-        return result
+    def edited(net: nn.Module, /, **arguments: Any) -> StagedNet:
+        return _carried_out(function, staged(net), arguments, in_place=False)
 
     return cast("Callable[Concatenate[nn.Module, P], StagedNet]", edited)
+
+
+def edited_in_place(edit_: Callable[..., StagedNet], net: StagedNet, arguments: Mapping[str, Any]) -> StagedNet:
+    """What an edit makes of a network that nobody else has: it is not copied, and not to be used afterwards."""
+    return _carried_out(inspect.unwrap(edit_), net, arguments, in_place=True)
+
+
+def _carried_out(
+    function: Callable[..., StagedNet | None], net: StagedNet, given: Mapping[str, Any], *, in_place: bool
+) -> StagedNet:
+    name, spec = function.__name__, net.spec
+    arguments = checked_arguments(function, given, name)
+    try:
+        with WithinMemory("its weights"):
+            result = function(net if in_place else copy.deepcopy(net), **arguments)
+    except UnskipError as error:
+        raise UnskipError(f"{name}: {error}") from error
+    if result is None:
+        return net
+    recorded = {key: value for key, value in arguments.items() if value is not None}
+    result.spec = spec.edited(name, **recorded) if spec else None
+    return result
