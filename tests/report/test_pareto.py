@@ -1,3 +1,4 @@
+import re
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -52,3 +53,11 @@ def test_short_trainings_beat_nobody_and_the_limit_is_within_the_plot():
     assert "1 95.0 % at 2 after a short training" in said
     assert "Not beaten in both: winner, teacher. The limit is 9." in said
     assert pareto_plot(drawn, "Top-1", "cost", "tried") != svg
+
+
+def test_a_difference_of_noise_does_not_fill_the_axis():
+    close = [Point("a", 1.0, 0.9944, 0), Point("b", 2.0, 0.9972, 1)]
+    drawn = pareto_plot(close, "Top-1", "Cost", "close")
+    ticks = [float(text) for text in re.findall(r">(\d+(?:\.\d+)?)</text>", drawn)]
+    assert min(tick for tick in ticks if tick > 50) <= 96
+    assert max(ticks) == 100

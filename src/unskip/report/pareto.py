@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _GAP = 9  # pixels between a point and its name
 _LINE = 15  # pixels
+_FEWEST_POINTS = 5.0  # of per cent on the upright axis, or the noise of few images would look like a difference
 LONGEST = 30  # characters of a name
 
 
@@ -61,11 +62,10 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, li
     with canvas(380, 260) as axes:
         heights = [100 * point.accuracy for point in points]
         room = max(0.15 * (max(heights) - min(heights)), 0.5)
-        bottom, right = (
-            min(heights) - room,
-            1.06 * max(limit or 0, *(max((point.cost, *(point.spread or ()))) for point in points)),
-        )
-        axes.set(xlim=(0, right), ylim=(bottom, max(heights) + room))  # costs from 0, so that lengths can be compared
+        top = min(max(heights) + room, 100.5)
+        bottom = min(min(heights) - room, top - _FEWEST_POINTS)
+        right = 1.06 * max(limit or 0, *(max((point.cost, *(point.spread or ()))) for point in points))
+        axes.set(xlim=(0, right), ylim=(bottom, top))  # costs from 0, so that lengths can be compared
         steps = [(best[0].cost, bottom), *((point.cost, 100 * point.accuracy) for point in best)]
         corners = [steps[0]]
         for (_, before), (x, y) in pairwise(steps):
@@ -75,7 +75,7 @@ def pareto_plot(points: Sequence[Point], score: str, cost: str, name: str, *, li
         strokes = []
         if limit is not None:
             axes.axvline(limit, color=INK, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-            strokes.append(((limit, bottom), (limit, max(heights) + room)))
+            strokes.append(((limit, bottom), (limit, top)))
         for point in points:
             color, height = net_color(point.color), 100 * point.accuracy
             if point.spread is not None:
