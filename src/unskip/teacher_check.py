@@ -100,6 +100,12 @@ def look_at_teacher(net: StagedNet, data: Data, recipe: Recipe, *, epochs: int, 
                 f"teacher: {score.images} test images cannot tell whether it knows more than the most frequent class, "
                 f"whose share is {always}; if it should, look at its normalisation and at the size of the images"
             )
+        elif section.weights and few and not _normalization_is_known(recipe):
+            say(
+                f"teacher: images are normalised by their own mean and deviation, which {score.images} test images are "
+                "too few to question; where it was trained with other ones, name them with `teacher.normalization`, "
+                "such as imagenet"
+            )
         if score.chance is not None and score.at_chance:
             limit = f"{100 * score.chance:.1f} %"
             say(f"teacher: within noise of chance ({limit}), and so will be who learns from it")
@@ -120,7 +126,7 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, score: Score) -> 
     assert weights is not None
     file = None if weights == PRETRAINED else Path(weights)
     weak = weakness(score, trained_elsewhere=True, stated=None if file is None else stated_accuracy(file))
-    known = recipe.teacher.normalization is None and (file is None or read_data_info(file) is not None)
+    known = recipe.teacher.normalization is None and _normalization_is_known(recipe)
     if not tells_chance(score.images) or (weak is None and known):
         return None, ""
     finding = examine(net, data, thoroughly=weak is not None)
@@ -128,6 +134,14 @@ def _given_teacher(net: StagedNet, data: Data, recipe: Recipe, score: Score) -> 
     if weak is None and finding.cause and finding.now < guessed + _KEPT * (finding.then - guessed):
         weak = "it would be far better if its images or answers were taken otherwise"
     return weak, str(finding) if weak or finding.cause else ""
+
+
+def _normalization_is_known(recipe: Recipe) -> bool:
+    """Whether the recipe or the teacher's file says how its images were normalised."""
+    weights = recipe.teacher.weights
+    if recipe.teacher.normalization is not None or weights in (None, PRETRAINED):
+        return True
+    return read_data_info(Path(weights)) is not None
 
 
 def weakness(score: Score, *, trained_elsewhere: bool = False, stated: float | None = None) -> str | None:

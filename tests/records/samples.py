@@ -548,6 +548,8 @@ def shrink(**other: Any) -> Shrink:
                 mean_difference=0.0093,
                 agreement=0.984375,
                 quantized_agreement=1.0,
+                quantization="quantised after training 92.40 %, by training (2 epochs) 92.90 %, the second is kept; "
+                "0 additions requantise",
             ),
             figures=file,
             recipe={"teacher": {"net": "resnet56", "weights": "mine.pth"}, "student": {"edits": ["without_shortcuts"]}},

@@ -117,6 +117,14 @@ def test_teacher_and_winner_stand_side_by_side_with_the_limits():
     assert "at least" not in str(side_by_side(RECORDS["nothing asked"]).rows)
 
 
+def test_a_difference_is_that_of_the_two_figures_in_its_row():
+    record = RECORDS["met"]
+    own = changed(record, "teacher", figures={**record.teacher.figures, "top1": Figure(value=0.925)})
+    rows = {row.content.label: row.entries for row in side_by_side(own).rows}
+    assert rows["Top-1 of the file, int8, %"][:2] == (("92.50",), ("92.90", "+0.40 points"))
+    assert rows["Top-1 of the network, %"][:2] == (("93.80",), ("93.10", "\N{MINUS SIGN}0.70 points"))
+
+
 def test_limits_that_are_exceeded_come_first():
     record = changed(RECORDS["met"], most={"cycles_ratio": 0.7, "sram": 40_000})
     facts = limited(record, record.winner.figures)
@@ -297,13 +305,15 @@ def test_the_page_and_the_card_say_against_what_the_file_was_proved():
     integers, card = " ".join(sentences(RECORDS["met"], "notes")), model_card(RECORDS["met"])
     for text in (integers, card):
         plain = text.replace("\N{NO-BREAK SPACE}", " ")
-        assert "run by TOSA reference model 0.80 on 256 test images" in plain
+        assert "its integers computed on this machine, not on a device, on 256 test images" in plain
+        assert "8 bits: quantised after training 92.40 %" in plain
+        assert "in float32" in (plain if text is card else " ".join(sentences(RECORDS["met"], "repeat")))
         assert "the trained network names on 98.4 % of them" in plain
         assert "with 8-bit integers on 100.0 %" in plain
-    float32 = changed(
-        RECORDS["met"], "winner", "proof", tolerance=1e-3, max_difference=3.2e-7, quantized_agreement=None
-    )
+    proof = {"tolerance": 1e-3, "max_difference": 3.2e-7, "quantized_agreement": None, "quantization": ""}
+    float32 = changed(changed(RECORDS["met"], "winner", "proof", **proof), estimated=False)
     told = " ".join(sentences(float32, "notes"))
     assert "at most 3.2e-07 of the largest one away, where 1e-03 is allowed" in told
+    assert "run by TOSA reference model 0.80 on 256 test images" in told
     assert "integers" not in told
     assert "Proof" not in " ".join(sentences(changed(RECORDS["met"], "winner", proof=None), "notes"))

@@ -191,8 +191,10 @@ def test_a_plan_trains_nothing_and_leaves_nothing(ask, tmp_path, monkeypatch):
 
 def test_after_too_little_time_the_same_folder_goes_on_with_the_time_that_is_enough(ask, tmp_path, monkeypatch):
     folder = tmp_path / "short"
-    with pytest.raises(UnskipError, match=rf"is too short.*not lost.*`folder` {folder} goes on") as refused:
-        shrink(ask(BUDGET, seconds=1.0), folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(plan, "FEWEST_STEPS", 10**6)
+        with pytest.raises(UnskipError, match=rf"is too short.*not lost.*`folder` {folder} goes on") as refused:
+            shrink(ask(BUDGET, seconds=600.0), folder)
     enough = re.search(r"`time=(\d+)m(\d\d)s`", str(refused.value))
     passed = json.loads((folder / "seconds.json").read_text())
     written = (folder / "teacher.onnx").stat().st_mtime_ns
@@ -207,10 +209,20 @@ def test_after_too_little_time_the_same_folder_goes_on_with_the_time_that_is_eno
     assert json.loads((folder / "seconds.json").read_text()) > passed
 
 
-def test_a_plan_with_too_little_time_keeps_nothing_and_does_not_say_so(ask):
+def test_a_plan_with_too_little_time_keeps_nothing_and_does_not_say_so(ask, monkeypatch):
+    monkeypatch.setattr(plan, "FEWEST_STEPS", 10**6)
     with pytest.raises(UnskipError, match=r"is too short.*; give ") as refused:
-        plan_shrink(ask(BUDGET, seconds=1.0))
+        plan_shrink(ask(BUDGET, seconds=600.0))
     assert "not lost" not in str(refused.value)
+
+
+def test_a_time_that_the_teacher_alone_takes_is_refused_before_students_are_looked_for(ask, tmp_path, monkeypatch):
+    def searched(*arguments, **more):
+        raise AssertionError("the search began")
+
+    monkeypatch.setattr(plan, "fit_budget", searched)
+    with pytest.raises(UnskipError, match=r"is too short: .* with the teacher alone.* so give \d+ s"):
+        shrink(ask(BUDGET, seconds=1.0), tmp_path / "short")
 
 
 @pytest.mark.slow

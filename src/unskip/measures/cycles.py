@@ -16,7 +16,7 @@ class Cycles(DeviceMeasure):
     limits = (
         Limit(
             "cycles_ratio",
-            "the student's cycles on `target` divided by the teacher's, up to 1",
+            "the student's cycles on the target divided by the teacher's, up to 1",
             lambda text, name: number(text, name, most=1, expected="a number above 0 and up to 1"),
             relative=True,
         ),

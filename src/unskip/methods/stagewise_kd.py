@@ -25,6 +25,10 @@ teacher ``resnet34-stagewise``, as student ``{net: resnet10-stagewise, edits: []
 pair of networks with the same parts and maps of one shape at their ends. The accuracies before the last phase are those
 of a head that has learnt nothing yet.
 
+It needs long phases. From 500 images of CIFAR-10 and a teacher that knows 87.8 % after 50,000, a ResNet-14 learns
+62.5 % in five phases of 125 epochs, all at once 53.9 in as many; in five of 25 epochs 21.1, all at once 42.6 (three
+seeds).
+
 Baselines: without a teacher `ce`, all at once ``order: simultaneous``. Every method of a recipe trains for the same
 number of epochs, so these are matched; the paper gave its baselines 100 epochs, a sixth of what stagewise training got.
 

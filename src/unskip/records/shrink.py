@@ -72,9 +72,10 @@ class Teacher(Record):
 class Proof(Record):
     """How the file answers beside the network that it was made from, both given the same ``images`` of the tests.
 
-    ``runtime`` ran the file. Differences are relative to the largest answer; at most ``tolerance`` is allowed, None in
-    8 bits, where the score decides. ``agreement`` is the share of the images to which both give the same class,
-    ``quantized_agreement`` that of the file and the network with 8-bit integers, where the format quantises by itself.
+    ``runtime`` ran the file; that of a device computes its integers on this machine. Differences are relative to the
+    largest answer; at most ``tolerance`` is allowed, None in 8 bits, where the score decides. ``agreement`` is the
+    share of the images to which both give the same class, ``quantized_agreement`` that of the file and the network with
+    8-bit integers, where the format quantises by itself. ``quantization`` says in words how the 8 bits came about.
     """
 
     runtime: str
@@ -84,6 +85,7 @@ class Proof(Record):
     tolerance: FiniteFloat | None = None
     agreement: Share
     quantized_agreement: Share | None = None
+    quantization: str = ""
 
 
 class Winner(Record):

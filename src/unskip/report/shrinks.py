@@ -119,9 +119,9 @@ def _entry(figure: Figure, write: Callable[[float], str]) -> Entry:
 
 
 def _scores(label: str, record: Shrink, teacher: float | None, winner: float, limit: Entry = ()) -> Row:
-    """Scores in per cent, the winner's with how far it is from the teacher network's."""
+    """Scores in per cent, the winner's with how far it is from the teacher's beside it, or from its network's."""
     own = DASH if teacher is None else f"{100 * teacher:.2f}"
-    beside = f"{signed_points(winner - record.teacher.score, decimals=2)} points"
+    beside = f"{signed_points(winner - (record.teacher.score if teacher is None else teacher), decimals=2)} points"
     return _row(label, (own,), (f"{100 * winner:.2f}",), beside, limit)
 
 

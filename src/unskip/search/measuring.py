@@ -67,7 +67,7 @@ def with_ratios(first: Cell, this: Cell) -> Cell:
 
 def about_ratio(measure: Measure, limit: Limit) -> About:
     """What a relative limit's figure is."""
-    update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help}
+    update = {"title": f"{measure.title} ratio", "unit": "", "definition": limit.help.removesuffix(", up to 1")}
     return measure.about.model_copy(update=update)
 
 

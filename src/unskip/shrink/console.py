@@ -48,7 +48,10 @@ def _headline(plan: Plan, request: Request) -> str:
         return f"The network meets the budget on {request.target} as it is; nothing is to be trained."
     if not plan.trials:
         return f"No student meets the budget on {request.target}; below are those that come nearest."
-    return f"{plan.num_usable} students meet the budget on {request.target}; {len(plan.trials)} of them are tried."
+    count, tried = plan.num_usable, len(plan.trials)
+    meet = "1 student meets" if count == 1 else f"{count} students meet"
+    which = "it is" if count == 1 else "1 of them is" if tried == 1 else f"{tried} of them are"
+    return f"{meet} the budget on {request.target}; {which} tried."
 
 
 def _remarks(plan: Plan, request: Request) -> Iterator[str]:

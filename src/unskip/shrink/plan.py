@@ -100,6 +100,12 @@ def make_plan(
     file = teacher_file(request, first_look, target, folder)
     costs = target.costs(folder / file.name, {})
     end_seconds = _end_seconds(request, file.seconds, first_look.evaluation_seconds)
+    if request.seconds is not None and SPARE * request.seconds < seconds() + end_seconds:
+        raise UnskipError(  # at once, since the search for students takes longest
+            f"`time` {duration(request.seconds)} is too short: {duration(seconds())} went by with the teacher alone, "
+            f"and what follows the training takes {duration(end_seconds)}; the search for students and their training "
+            f"come between the two, so give {duration(4 * (seconds() + end_seconds))} or more"
+        )
     looked_at = Teacher(
         score=first_look.score.value,
         shortcuts=len(residual_blocks(teacher)),

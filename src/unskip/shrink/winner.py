@@ -116,4 +116,5 @@ def _proof(exported: Exported) -> Proof:
         tolerance=exported.tolerance,
         agreement=exported.agreement,
         quantized_agreement=exported.quantized and exported.quantized.agreement,
+        quantization=exported.quantization.describe() if exported.quantization else "",
     )
