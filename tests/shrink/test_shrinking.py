@@ -202,7 +202,7 @@ def test_after_too_little_time_the_same_folder_goes_on_with_the_time_that_is_eno
     def stopped(*arguments):
         raise Stop
 
-    monkeypatch.setattr(shrinking, "make_winner", stopped)
+    monkeypatch.setattr(shrinking, "Trials", stopped)
     with pytest.raises(Stop):
         shrink(ask(BUDGET, seconds=2.0 * (60 * int(enough[1]) + int(enough[2]))), folder)
     assert (folder / "teacher.onnx").stat().st_mtime_ns == written
