@@ -76,6 +76,12 @@ def test_too_few_images_to_tell_are_said_where_it_matters(teachers, tmp_path):
     }
     assert words in said["order"]
     assert words not in said["right"]
+    unasked = "images are normalised by their own mean and deviation, which 60 test images are too few to question"
+    assert unasked in said["right"]
+    named = run(
+        teachers, "right", tmp_path / "named", "data.test_limit=60", "teacher.normalization=data", "methods={ce: {}}"
+    )
+    assert unasked not in " ".join(named)
 
 
 def test_the_mended_recipe_runs_in_the_same_folder(teachers, tmp_path):

@@ -46,3 +46,33 @@ def test_a_term_of_a_ten_thousandth_is_seen(net):
 
     with pytest.raises(UnskipError, match="give other answers"):
         check_same(Shifted(), net, torch.randn(1, 3, 16, 16))
+
+
+class Several(nn.Module):
+    """Answers of very different sizes, one of them no number."""
+
+    def __init__(self, net, small):
+        super().__init__()
+        self.net, self.small = net, small
+
+    def forward(self, images):
+        answer = self.net(images)
+        return {"large": 1e6 * answer, "small": self.small * answer, "positive": answer > 0}
+
+
+def test_every_answer_is_compared_by_its_own_size(net):
+    images = torch.randn(1, 3, 16, 16)
+    check_same(Several(net, 1.0), Named(Several(net, 1 + 2**-22)), images)
+    with pytest.raises(UnskipError, match="give other answers"):
+        check_same(Several(net, 1.0), Named(Several(net, 1.01)), images)
+
+
+class Named(nn.Module):
+    """A network that was taken apart, as far as the comparison looks at it."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.original_names = net, {f"net.{name}": name for name, _ in net.named_parameters()}
+
+    def forward(self, images):
+        return self.net(images)

@@ -104,7 +104,7 @@ def make_plan(
         raise UnskipError(  # at once, since the search for students takes longest
             f"`time` {duration(request.seconds)} is too short: {duration(seconds())} went by with the teacher alone, "
             f"and what follows the training takes {duration(end_seconds)}; the search for students and their training "
-            f"come between the two, so give {duration(4 * (seconds() + end_seconds))} or more"
+            f"come between the two, so give several times {duration((seconds() + end_seconds) / SPARE)}"
         )
     looked_at = Teacher(
         score=first_look.score.value,
