@@ -116,7 +116,7 @@ class _Run:
         self._say(
             f"{self.data.name}: {self.data.num_train:,} training and {self.data.num_test:,} test images, "
             f"{f'{len(self.data.classes)} classes, ' if self.data.classes else ''}"
-            f"{'x'.join(map(str, self.data.image_shape))}"
+            f"{'x'.join(map(str, self.data.image_shape))}; scores are those of the test images"
         )
         check_inputs(self.folder, self.recipe, self.data, write=self.fabric.is_global_zero)
         self._say_how_processes_share()

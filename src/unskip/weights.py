@@ -202,9 +202,10 @@ def _check_same_tensors(net: StagedNet, tensors: Mapping[str, Tensor], path: Pat
             if names
         ]
         source = net.spec.source if net.spec else "the network"
-        classes = "" if missing or extra else _other_classes(net, tensors)
-        whose = "" if classes or content is None else _looks_like(net, content)
-        raise UnskipError(f"{path} does not belong to {source}{whose}: {'; '.join(parts)}{classes}")
+        if not missing and not extra and (classes := _other_classes(net, tensors)):
+            raise UnskipError(f"{path} does not belong to {source} here: {classes} ({'; '.join(parts)})")
+        whose = "" if content is None else _looks_like(net, content)
+        raise UnskipError(f"{path} does not belong to {source}{whose}: {'; '.join(parts)}")
 
 
 def _other_classes(net: StagedNet, tensors: Mapping[str, Tensor]) -> str:
@@ -214,9 +215,8 @@ def _other_classes(net: StagedNet, tensors: Mapping[str, Tensor]) -> str:
     if not differing <= {weight, bias} or own[weight].shape[1:] != tensors[weight].shape[1:]:
         return ""
     return (
-        f". The file tells {len(tensors[weight]):,} classes apart, the network {len(own[weight]):,}: "
-        "name the network and give the file as `teacher.initial_weights`, which takes all layers but the last; that is "
-        "trained anew"
+        f"the file tells {len(tensors[weight]):,} classes apart, the network {len(own[weight]):,}. To train it for "
+        "these, name the network and give the file as `teacher.initial_weights`, which takes all layers but the last"
     )
 
 

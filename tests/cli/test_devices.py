@@ -91,6 +91,21 @@ def test_where_nobody_watches_lines_say_how_many_are_compiled(at, monkeypatch):
     assert unskip("inspect", *SMALL, *TARGET, at=at).err == ""
 
 
+def test_how_long_the_rest_takes_is_said_where_it_is_long(monkeypatch):
+    clock = iter([0.0, 5.0, 10.0, 30.0, 70.0, 80.0])
+    monkeypatch.setattr(_console.time, "monotonic", lambda: next(clock))
+    progress = _console.Progress()  # begun at 0 s
+    progress.say("compiling")  # at 5 s
+    said = []
+    for done in (0, 1, 3, 4):  # at 10, 30, 70 and 80 s
+        progress.counted(done, 4)
+        said.append("".join(progress._now))
+    assert said[0] == "compiling, 0 of 4 done"
+    assert said[1] == "compiling, 1 of 4 done, about 1 min 00 s left"
+    assert said[2] == "compiling, 3 of 4 done, about 20 s left"
+    assert said[3] == "compiling, 4 of 4 done"
+
+
 UNPLACED = """
 from torch import nn
 

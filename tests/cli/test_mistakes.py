@@ -52,7 +52,7 @@ def test_wrong_settings(setting, saying, recipe, tmp_path):
         (["run", "demo", "--teacher", "resnet5"], r"no network 'resnet5'; did you mean 'resnet5"),
         (["run", "demo", "--method", "alignkd"], r"no method 'alignkd'; did you mean 'align_kd'"),
         (["run", "demo", "--data", "nowhere"], r"--data nowhere: neither digits, .* nor a folder"),
-        (["run", "demo", "--data", "."], r"--data .: the layout of this folder is unknown; looked for"),
+        (["run", "demo", "--data", "."], r"--data .: there are no images in this folder; looked for"),
         (["inspect", "resnet5x"], r"no network 'resnet5x'; did you mean"),
         (["inspect", "resnet18", "--set", "widht=4"], r"did you mean 'width'"),
         (["inspect", "resnet18", "--set", "width=-4"], r"greater than 0 .given: -4"),

@@ -63,7 +63,7 @@ def test_names_and_folders_are_recognised(tmp_path):
 def test_what_is_not_recognised(tmp_path):
     with pytest.raises(UnskipError, match="neither digits, cifar10 or cifar100, nor a folder"):
         recipe_for("imagenet")
-    with pytest.raises(UnskipError, match=r"layout of this folder is unknown; looked for train-\*.parquet"):
+    with pytest.raises(UnskipError, match=r"there are no images in this folder; looked for train-\*.parquet"):
         recipe_for(str(tmp_path))
 
 

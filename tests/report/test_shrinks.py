@@ -5,6 +5,7 @@ import functools
 import json
 import re
 import warnings
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -23,6 +24,8 @@ from unskip.report.pages import render_shrink
 from unskip.report.sentences import sentences
 from unskip.report.shrink_trials import ordered, steps_further, tried_table
 from unskip.report.shrinks import limited, side_by_side
+from unskip.report.table import compared
+from unskip.search.student import Student
 
 RECORDS = samples.shrinks()
 MADE = {name: record for name, record in RECORDS.items() if record.winner}
@@ -83,7 +86,7 @@ def test_the_terminal_keeps_to_its_width(name):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("met", ["is met", "without shortcuts", "0.694", "0.700", "92.9 %", "0.9 points below", "1.5"]),
+        ("met", ["is met by “plain”", "0.694", "0.700", "92.9 %", "0.9 points below", "1.5"]),
         ("not met", ["not met", "0.740", "above the limit of 0.700"]),
         ("too much accuracy lost", ["not met", "6.7 points below", "at most 1.5"]),
         ("above the teacher", ["is met", "1.3 points above"]),
@@ -115,6 +118,86 @@ def test_teacher_and_winner_stand_side_by_side_with_the_limits():
         "exceeded",
     )
     assert "at least" not in str(side_by_side(RECORDS["nothing asked"]).rows)
+
+
+def test_what_is_limited_stands_first_and_equal_figures_are_the_same():
+    record = changed(RECORDS["met"], most={"sram": 40_000})
+    teacher = {**record.teacher.figures, "sram": Figure(value=44_001.0)}
+    rows = {row.content.label: row.entries for row in side_by_side(changed(record, "teacher", figures=teacher)).rows}
+    assert list(rows)[2] == "SRAM, KiB"
+    assert rows["SRAM, KiB"][:2] == (("42.97",), ("42.97", "the same"))
+    about = record.measures["cycles"].model_copy(update={"unit": "ms"})
+    assert compared(Figure(value=2.0), Figure(value=3.0), about) == "1.50× less"
+    assert compared(Figure(value=2.0, low=1.9, high=2.1), Figure(value=3.0, low=2.9, high=3.1), about) == ""
+
+
+def test_the_first_screen_says_what_the_winner_costs_besides_its_limits():
+    (sentence,) = sentences(RECORDS["met"], "saved")
+    told = "by a compiler's estimate: cycles 1.86 to 1.29 million, SRAM 50.78 to 42.97 KiB."
+    assert sentence.replace("\N{NO-BREAK SPACE}", " ") == f"Teacher to winner, {told}"
+    assert page_of("met").text.index(told) < page_of("met").text.index("Teacher and winner")
+    same = changed(RECORDS["met"], "winner", figures=RECORDS["met"].teacher.figures)
+    assert sentences(same, "saved") == sentences(RECORDS["met already"], "saved") == []
+
+
+WORDS = {
+    "plain in stage1": "Plain: ",
+    "shortened": "Shortened: ",
+    "blocks 2-2-1": "Blocks, ",
+    "sub-net 2-2-1": "Sub-net: ",
+    "0.25 pruned": "Pruned: ",
+    "lean stem": "Lean stem: ",
+    "8 groups": "Groups: ",
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_word_for_what_was_done_is_explained_where_it_is_used(word):
+    winner = RECORDS["met"].winning_trial
+    record = changed(RECORDS["met"], trials=(changed(winner, words=word),))
+    told = sentences(record, "words")
+    assert any(sentence.startswith(WORDS[word]) for sentence in told)
+    others = {head for head in WORDS.values() if head != WORDS[word]} - {"Blocks, "}
+    assert not any(sentence.startswith(tuple(others)) for sentence in told)
+    assert all(sentence in Page(render_shrink(record)).text for sentence in told)
+
+
+def test_students_have_no_word_that_is_not_explained():
+    every = Student(
+        lean=True, groups=8, depth=(2, 2), removed=("stage1",), shortened=("stage2",), pruned=0.25, sub_net=False,
+        gone=frozenset(), shortcuts=1, peak_elements=1, macs=1, parameters=1,
+    )  # fmt: skip
+    words = set(re.findall("[a-z-]+", str(every))) | {str(replace(every, sub_net=True)).split()[-2]}
+    explained = set(re.findall("[a-z-]+", " ".join(WORDS)))
+    assert words - {"in", "stage"} <= explained | {"stage"}
+
+
+def test_methods_and_the_words_of_a_device_are_explained():
+    record = changed(RECORDS["met"], meanings={"Shared_Sram": "feature maps lie in SRAM"})
+    told = sentences(record, "words")
+    assert "Shared_Sram: feature maps lie in SRAM." in told
+    assert [sentence.partition(":")[0] for sentence in told if "_kd" in sentence] == ["fade_kd"]
+    trials = tuple(changed(trial, method="fit_kd") for trial in record.trials)
+    assert any(sentence.startswith("fit_kd: ") for sentence in sentences(changed(record, trials=trials), "words"))
+    assert "Winner" not in " ".join(sentences(RECORDS["cannot be met at all"], "words"))
+
+
+def test_epochs_that_became_others_than_planned_are_told():
+    (sentence,) = sentences(changed(RECORDS["met"], "winner", planned_epochs=51), "time")
+    assert sentence.endswith("for the winner's 24 epochs, 51 were planned.")
+    (sentence,) = sentences(changed(RECORDS["met"], "winner", planned_epochs=24), "time")
+    assert sentence.endswith("for the winner's 24 epochs.")
+
+
+def test_files_that_belong_together_are_named():
+    parts = {"beside": ("winner.tosa",), "deployed": ("winner.ethos-u55-128.pte",)}
+    record = changed(RECORDS["met"], "winner", **parts)
+    for text in (" ".join(sentences(record, "notes")), model_card(record)):
+        assert "Keep winner.ethos-u55-128.pte and winner.tosa in one folder" in text
+        assert "where the device needs winner.ethos-u55-128.pte alone" in text
+    both = changed(record, "winner", deployed=("winner.tosa", "winner.ethos-u55-128.pte"))
+    assert "in one folder: unskip reads them together." in " ".join(sentences(both, "notes"))
+    assert "one folder" not in " ".join(sentences(RECORDS["met"], "notes"))
 
 
 def test_a_difference_is_that_of_the_two_figures_in_its_row():
@@ -168,9 +251,7 @@ def test_going_further_compares_with_the_winner_after_as_long_a_training():
     assert [step.is_cheaper for step in steps_further(better) if step.number == 2] == [False]
     two = changed(RECORDS["met"], most={"cycles_ratio": 0.7, "sram": 45_000})
     two = changed(two, "trials", "fewer", "figures", sram=Figure(value=11_008))
-    assert [(step.title, step.share) for step in steps_further(two) if step.words.startswith("7 of")] == [
-        ("SRAM", 0.25)
-    ]
+    assert [(step.title, step.share) for step in steps_further(two) if step.words == "blocks 7-7-7"] == [("SRAM", 0.25)]
     assert steps_further(RECORDS["met already"]) == []
 
 

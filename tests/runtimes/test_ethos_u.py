@@ -79,6 +79,8 @@ def test_names_of_targets():
     assert configured(" Ethos_U65_256 ").target == "ethos-u65-256"
     with pytest.raises(UnskipError, match=r"no target 'ethos-u55-129'; did you mean 'ethos-u55-128'\?.*ethos-u85-2048"):
         configured("ethos-u55-129")
+    with pytest.raises(UnskipError, match=r"several kinds of ethos-u65, .*: ethos-u65-256, ethos-u65-512$"):
+        configured("ethos-u65")
 
 
 @pytest.mark.parametrize(

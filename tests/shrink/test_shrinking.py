@@ -173,6 +173,13 @@ def test_a_network_that_meets_the_budget_is_not_trained_nor_is_anything_searched
     assert (tmp_path / "met" / "teacher.onnx").is_file()
 
 
+@pytest.mark.parametrize(("asked", "compiles"), [({}, 10), ({"preset": "best"}, 48), ({"compiles": 3}, 3)])
+def test_a_short_search_compiles_few_students(asked, compiles, ask, monkeypatch):
+    monkeypatch.setattr(plan, "fit_budget", lambda *arguments, **more: more["compiles"])
+    search = plan.Searching(ask({"parameters": "9k"}, **asked), lambda: 0.0, lambda text: None, lambda done, of: None)
+    assert search(None, (1, 8, 8)) == compiles
+
+
 def test_what_cannot_be_met_says_what_comes_nearest(ask, tmp_path):
     record = shrink(ask({"memory": "1KiB"}), tmp_path / "not")
     assert record.outcome == "cannot be met"

@@ -142,9 +142,13 @@ class Device(Analysis):
         yield Text.assemble(f"on {self.device}\n", (self.text, "bold"))
         if self.shortcuts_text:
             yield Text(self.shortcuts_text)
-        yield Text("without some of the shortcuts, by the compiler", style="bold")
+        yield Text("plain, that is without shortcuts, in some of the stages, by the compiler", style="bold")
         labels = [str(each.student) for each in self.groups]
         yield Group(*compiled_table(self.groups, labels, console, self.available_bytes))
+        if any(each.student.lean for each in self.groups):
+            yield Text(
+                "lean stem: its convolution takes over the step of the pooling behind it, which is gone", style="dim"
+            )
         yield Text(
             f"Estimated by {self.by}: 8 bits, batch 1, random weights; nothing was measured on a device.", style="dim"
         )

@@ -9,7 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +26,7 @@ from unskip.units import duration
 
 out = Console(soft_wrap=False)
 _SECONDS_BETWEEN_LINES = 15.0
+_SECONDS_LEFT_TO_SAY = 15.0  # less is not worth a word
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
@@ -43,9 +51,10 @@ class Progress:
         self._bars = Bars(
             SpinnerColumn(), words, console=out, transient=True, disable=not out.is_terminal, auto_refresh=True
         )
-        self._task = self._bars.add_task("counting", total=None)
+        self._task = self._bars.add_task("beginning", total=None)
         self._begun = time.monotonic()
-        self._now = ("counting", "")
+        self._counted_since = self._begun
+        self._now = ("beginning", "")
         self._ended = threading.Event()
         self._lines = threading.Thread(target=self._say_lines, daemon=True) if lines and not out.is_terminal else None
 
@@ -63,15 +72,20 @@ class Progress:
 
     def say(self, words: str) -> None:
         """Say what is being done, which nothing is counted of yet."""
-        self._now = (words, "")
+        self._now, self._counted_since = (words, ""), time.monotonic()
         self._bars.columns = self._bars.columns[:2]
         self._bars.update(self._task, description=words, total=None)
 
     def counted(self, done: int, of: int) -> None:
-        """Say how many of how many are done."""
-        self._now = (self._now[0], f", {done} of {of} done")
+        """Say how many of how many are done, and how long the rest takes if it takes as long as what is done."""
+        if not done:
+            self._counted_since = time.monotonic()
+        left = (time.monotonic() - self._counted_since) * (of / done - 1) if done else 0.0
+        rest = f", about {duration(left)} left" if left > _SECONDS_LEFT_TO_SAY else ""
+        self._now = (self._now[0], f", {done} of {of} done{rest}")
         if len(self._bars.columns) == 2:
-            self._bars.columns = (*self._bars.columns, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            counts = MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+            self._bars.columns = (*self._bars.columns, BarColumn(), *counts)
         self._bars.update(self._task, completed=done, total=of)
 
     def _say_lines(self) -> None:

@@ -65,7 +65,10 @@ def shrink(
     ] = None,
     preset: Annotated[
         Literal["quick", "good", "best"],
-        typer.Option(help="Number of candidates (3, 6 or 12) and, without --time, how long the winner trains."),
+        typer.Option(
+            help="Number of candidates (3, 6 or 12), of students that are compiled for a device (10, 24 or 48), and "
+            "without --time how long the winner trains."
+        ),
     ] = "good",
     element: Annotated[
         Literal["float32", "int8"] | None,
@@ -121,7 +124,6 @@ def shrink(
     from unskip.recipe import digest
     from unskip.report import show_shrink
     from unskip.runtimes import names_here
-    from unskip.search import MAX_COMPILED
     from unskip.shrink import Request, base_recipe, plan_shrink, show_plan
     from unskip.shrink import shrink as make
     from unskip.units import seconds_from
@@ -155,7 +157,7 @@ def shrink(
         accuracy_drop=accuracy_drop,
         seconds=None if time is None else seconds_from(time, "time"),
         preset=preset,
-        compiles=compiles or MAX_COMPILED,
+        compiles=compiles,
         image_sizes=[size for size in map(parse_size, smaller or ()) if size],
     )
     if dry_run:

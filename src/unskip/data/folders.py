@@ -68,11 +68,12 @@ def _layout(path: Path) -> _Layout:
     holding = [folder for folder in top if scan.holds_images(folder)]
     if not holding:
         loose = loose_images(path)
-        contents = (
-            f"its images lie directly in it ({few([image.name for image in loose])})" if loose else "it has no images"
+        if not loose:
+            raise UnskipError(f"{path} has no images: {_EXPECTED}")
+        raise UnskipError(
+            f"{path} has no class folders: {_EXPECTED}; its images lie directly in it "
+            f"({few([image.name for image in loose])}); `task: matching` learns from images without classes"
         )
-        hint = "; `task: matching` learns from images without classes" if loose else ""
-        raise UnskipError(f"{path} has no class folders: {_EXPECTED}; {contents}{hint}")
     splits = [folder for folder in holding if split_named(folder.name)]
     others = [folder for folder in holding if folder not in splits]
     with_classes = [folder for folder in splits if _class_folders(folder, scan)]

@@ -51,7 +51,7 @@ def recipe_for(argument: str) -> DataRecipe:
     if loose_images(path):
         return DataRecipe(name="images", path=str(path))
     raise UnskipError(
-        f"`data` {argument}: the layout of this folder is unknown; looked for train-*.parquet, train/*.parquet, "
+        f"`data` {argument}: there are no images in this folder; looked for train-*.parquet, train/*.parquet, "
         f"{', '.join(f'{folder}/' for folder in CIFAR_FOLDERS.values())}, train/CLASS/IMAGE, CLASS/IMAGE and IMAGE"
     )
 

@@ -91,20 +91,25 @@ class Proof(Record):
 class Winner(Record):
     """The trial that got the remaining time, and the file that it became.
 
-    ``label`` is that of its trial. ``score`` is the network's, in float32, ``file_score`` that of the ``file`` on all
-    test images, and ``figures`` are measured on the file. ``file`` and ``weights`` are paths within the folder,
-    ``recipe`` is the whole recipe that makes it alone. ``mean``, ``std`` and ``preprocessing`` say how it takes images,
-    as its files do; where it ``normalizes``, the file takes them scaled to 0..1. ``proof`` is None in records of
-    earlier versions.
+    ``label`` is that of its trial. ``planned_epochs`` were expected before the first trial, None in records of
+    earlier versions and where they were less than one. ``score`` is the network's, in float32, ``file_score`` that
+    of the ``file`` on all test images, and ``figures`` are measured on the file. ``file`` and ``weights`` are paths
+    within the folder, ``recipe`` is the whole recipe that makes it alone. ``mean``, ``std`` and ``preprocessing``
+    say how it takes images, as its files do; where it ``normalizes``, the file takes them scaled to 0..1.
+    ``beside`` names the other files of the format that belong to it, ``deployed`` those of all that go where the
+    network runs. ``proof`` is None in records of earlier versions.
     """
 
     label: str
     method: str
     epochs: FiniteFloat
+    planned_epochs: int | None = None
     seconds: FiniteFloat
     score: Share
     weights: str
     file: str
+    beside: tuple[str, ...] = ()
+    deployed: tuple[str, ...] = ()
     format: str
     runtime: str
     precision: str = "float32"
@@ -132,7 +137,8 @@ class Shrink(Record):
     """The whole of ``shrink.json``. ``metric`` names the measure that the task decides by.
 
     ``scored_on`` says in words which images the scores of rungs come from; all others come from the test images.
-    ``target`` is the runtime, or the device and its configuration, in words; ``estimated`` where a compiler gave its
+    ``target`` is the runtime, or the device and its configuration, in words, with what these mean in ``meanings``;
+    ``estimated`` where a compiler gave its
     figures and nothing was run. ``limits`` are as they were asked, ``most`` what they come to: by measure, or by
     relative limit. ``accuracy_drop`` is in percentage points. ``measures`` says what the figures are. ``asked_seconds``
     is the time that was given, ``estimated_seconds`` what was expected before the first trial. Without a ``winner``
@@ -152,6 +158,7 @@ class Shrink(Record):
     metric: str = "top1"
     scored_on: str = "test images"
     target: str
+    meanings: dict[str, str] = Field(default_factory=dict)
     estimated: bool = False
     limits: dict[str, float | str]
     most: dict[str, FiniteFloat]

@@ -40,7 +40,7 @@ TEMPLATES.globals |= {
         (layers, ("in_short",)),
         (svg, ("DARK", "LIGHT")),
         (table, ("compared", "in_sentence", "speedup_text")),
-        (shrinks, ("at_chance", "limited")),
+        (shrinks, ("at_chance", "costs", "limited")),
         (shrink_trials, ("length_of", "reasons", "steps_further")),
         (class_answers, ("changed_most",)),
         (study_tables, ("DIFFERENCES", "UNITS", "interval_of", "place_of", "signed", "usual_value")),

@@ -9,7 +9,7 @@ from unskip.chance import is_at_chance
 from unskip.records import About, Figure, Shrink
 from unskip.records.shrink import ACCURACY_DROP
 from unskip.report.findings import Difference
-from unskip.report.table import DASH, Entry, Row, RowContent, Table, compared
+from unskip.report.table import DASH, SAME, Entry, Row, RowContent, Table, compared, in_sentence
 from unskip.units import signed_points, writer
 
 
@@ -56,7 +56,7 @@ def at_chance(record: Shrink) -> list[str]:
 
 
 def side_by_side(record: Shrink) -> Table:
-    """Teacher and winner, a row for every figure, with the limits."""
+    """Teacher and winner, a row for every figure; after the scores first what is limited."""
     winner = record.winner
     assert winner is not None
     title, precision = record.measures[record.metric].title, winner.precision
@@ -66,13 +66,32 @@ def side_by_side(record: Shrink) -> Table:
     rows = (
         _scores(f"{title} of the network, %", record, record.teacher.score, winner.score),
         _scores(f"{title} of the file, {precision}, %", record, own_file, winner.file_score, limit),
-        *(_measured(record, name) for name in shown_measures(record)),
+        *(_measured(record, name) for name in sorted(shown_measures(record), key=lambda name: name not in record.most)),
     )
     columns = tuple(
         About(title=title, unit="", better="lower", kind="size", definition="")
         for title in ("Teacher", "Winner", "Limit")
     )
     return Table("", columns, rows, ())
+
+
+def costs(record: Shrink) -> list[str]:
+    """Time, memory and file of the teacher and of the winner: ``SRAM 52.00 to 44.00 KiB``; no limits, nothing equal."""
+    written: list[str] = []
+    if record.winner is None:
+        return written
+    sides = (record.teacher.figures, record.winner.figures)
+    for name in shown_measures(record):
+        about = record.measures[name]
+        values = [side.get(name, Figure()).value for side in sides]
+        known = [value for value in values if value is not None]
+        if about.kind not in ("time", "memory", "file") or name in record.most or not about.unit or len(known) < 2:
+            continue
+        unit, write = writer(about.unit, known)
+        before, after = map(write, known)
+        if before != after:
+            written.append(f"{in_sentence(about.title)} {before} to {after} {unit}".rstrip())
+    return written
 
 
 def shown_measures(record: Shrink) -> list[str]:
@@ -108,7 +127,8 @@ def _measured(record: Shrink, name: str) -> Row:
         fact = _limited(about, figures[1], most, record.met[name])
         limit = (write(most), _kept(fact.met, fact.close))
     label = ", ".join(filter(None, (about.title, unit)))
-    return _row(label, teacher, own, compared(figures[1], figures[0], about), limit)
+    beside = SAME if teacher == own != (DASH,) and not figures[1].samples else compared(figures[1], figures[0], about)
+    return _row(label, teacher, own, beside, limit)
 
 
 def _entry(figure: Figure, write: Callable[[float], str]) -> Entry:

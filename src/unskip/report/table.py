@@ -95,11 +95,11 @@ def definitions(*tables: Table) -> list[str]:
 
 def compared(figure: Figure, first: Figure, about: About) -> str:
     """``1.50× less`` than the first, or how many points more; nothing where that cannot be said of such figures."""
-    if figure.value is None or first.value is None or first.samples:
+    if figure.value is None or first.value is None or first.samples or first.low is not None:
         return ""
     if about.unit == "share":
         return signed_points(figure.value - first.value, decimals=2)
-    if about.unit not in ("bytes", "count") or not figure.value or not first.value:
+    if about.unit not in ("bytes", "count", "ms") or not figure.value or not first.value:
         return ""
     if figure.value == first.value:
         return SAME

@@ -64,6 +64,8 @@ def configured(target: str, setting: Mapping[str, str] | None = None) -> Configu
     for estimator in estimators():
         if spelt in estimator.targets:
             return estimator.configured(spelt, setting or {})
+    if kinds := [name for name in known if name.startswith(f"{spelt}-")]:
+        raise UnskipError(f"there are several kinds of {shortened(target)}, one of which is wanted: {', '.join(kinds)}")
     raise UnskipError(f"no target {shortened(target)!r}{nearest(spelt, known)} (known: {', '.join(known)})")
 
 

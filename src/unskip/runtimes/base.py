@@ -72,9 +72,11 @@ class Runtime(ABC):
     `Estimator` has one for every device. ``package`` is
     the distribution that brings it, ``extra`` the extra of unskip that installs it (none: unskip needs it anyway).
     ``libraries`` are the modules that loading and running a file imports, those that a version lacks aside.
+    ``software`` is what is installed, where the title names something else.
     """
 
     title: ClassVar[str]
+    software: ClassVar[str] = ""
     endings: ClassVar[tuple[str, ...]]
     module: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]]
@@ -108,7 +110,7 @@ class Runtime(ABC):
         """Raise `UnskipError` with the line that installs it, where it is missing."""
         if not self.installed:
             hint = f"pip install 'unskip[{self.extra}]'" if self.extra else f"pip install {self.package}"
-            raise UnskipError(f"{self.title} is not installed: {hint}")
+            raise UnskipError(f"{self.software or self.title} is not installed: {hint}")
 
     def load(self, path: Path, *, threads: int | None = None, device: str = "cpu", depth: str | None = None) -> Program:
         """Load a file for ``threads`` threads (None: as many as the runtime likes) on a device.

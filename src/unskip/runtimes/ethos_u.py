@@ -83,6 +83,7 @@ class EthosU(Estimator):
     """
 
     title = "Ethos-U"
+    software = "Arm's compiler for Ethos-U"
     targets = _vela.TARGETS
     endings = tuple(f".{target}.pte" for target in targets)
     module = "ethosu"

@@ -134,12 +134,12 @@ class StudentSearch:
     def _variants(self) -> Iterator[tuple[dict[str, Any], CountedNet]]:
         """The network by stem, groups and width, where they can be changed: what is changed, and what it costs then."""
         for lean, net in self._steps.nets.items():
-            stem = " with a lean stem" if lean else ""
-            self._progress(f"counting{stem}")
+            counting = f"counting what students{' with a lean stem' if lean else ''} cost"
+            self._progress(counting)
             dense = CountedNet(net, self._shape, self._steps.traced[lean])
             yield {"lean": lean}, dense
             for groups in () if self._all_blocks else GROUPS:
-                self._progress(f"counting{stem}, {groups} groups")
+                self._progress(f"{counting}, convolutions in {groups} groups")
                 try:
                     counted = CountedNet(with_grouped_convs(net, groups=groups), self._shape)
                 except UnskipError as error:
@@ -150,7 +150,7 @@ class StudentSearch:
                 else:
                     self.skipped[f"with_grouped_convs: {groups} groups need no fewer MACs"] += 1
             for ratio, pruned in {} if self._all_blocks else self._pruned.items():
-                self._progress(f"counting{stem}, {ratio:g} pruned")
+                self._progress(f"{counting}, {ratio:.0%} of the channels pruned")
                 narrow = with_lean_stem(pruned) if lean else pruned  # neither edit sees what the other changes
                 yield {"lean": lean, "pruned": ratio}, CountedNet(narrow, self._shape)
 

@@ -30,19 +30,25 @@ Preset = Literal["quick", "good", "best"]
 class Effort:
     """What a preset stands for: how many candidates are tried, and for how long the winner is trained unless asked.
 
-    That is ``epochs``, or as many as ``steps`` steps take where there are few images.
+    That is ``epochs``, or as many as ``steps`` steps take where there are few images. For a device at most so many
+    students are ``compiled``, of which the candidates are chosen.
     """
 
     candidates: int
     epochs: int
     steps: int
+    compiled: int
 
     def winner(self, num_images: int, batch_size: int) -> Length:
         """The winner's training."""
         return Length(max(self.epochs, math.ceil(self.steps / max(1, num_images // batch_size))), 1.0)
 
 
-PRESETS: dict[Preset, Effort] = {"quick": Effort(3, 4, 300), "good": Effort(6, 15, 1500), "best": Effort(12, 60, 6000)}
+PRESETS: dict[Preset, Effort] = {
+    "quick": Effort(3, 4, 300, 10),
+    "good": Effort(6, 15, 1500, 24),
+    "best": Effort(12, 60, 6000, 48),
+}
 
 
 @dataclass(frozen=True)

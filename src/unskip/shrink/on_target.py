@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from unskip.shrink.shrink_request import Request
 from unskip.tasks import Task
 
 _IMAGES = 256  # on which a file must agree with its network
+_FORECAST = "peak"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class OnTarget:
         """What files cost side by side, the teacher's first."""
         files = {"teacher": teacher, **students}
         targets = find_targets([str(file) for file in files.values()])
-        return self._measured(dict(zip(files, targets, strict=True)), timed=self._request.times_files)
+        named = {label: replace(target, label=label) for label, target in zip(files, targets, strict=True)}
+        return self._measured(named, timed=self._request.times_files)
 
     def costs_of_net(self, net: StagedNet, teacher: Path, input_shape: tuple[int, int, int]) -> Mapping[str, Figure]:
         """What a network costs with the weights that it has, before its file is proved on images."""
@@ -93,8 +95,10 @@ class OnTarget:
         with Workbench(settings, test_set=lambda target: known, say=self._say) as workbench:
             comparison = workbench.measure(list(targets.values()))
         (group,) = comparison.groups
+        # On a device its SRAM counts, which the compiler knows, and not the forecast of live feature maps.
+        left_out = {_FORECAST} - request.budget.most.keys() if request.device else set()
         cells = [
-            cell.model_copy(update={"figures": {**subject.figures, **cell.figures}})
+            cell.model_copy(update={"figures": _without(left_out, subject.figures) | cell.figures})
             for subject, cell in zip(comparison.subjects, group.cells, strict=True)
         ]
         figures = {name: _known(with_ratios(cells[0], cell)) for name, cell in zip(names, cells, strict=True)}
@@ -105,6 +109,10 @@ class OnTarget:
             if limit.relative and name in figures["teacher"]
         }
         return Costs(figures, hashes, {**comparison.measures, **ratios}, group.runtime)
+
+
+def _without(names: Set[str], figures: Mapping[str, Figure]) -> dict[str, Figure]:
+    return {name: figure for name, figure in figures.items() if name not in names}
 
 
 def _known(cell: Cell) -> dict[str, Figure]:

@@ -142,7 +142,7 @@ def make_plan(
             estimated_seconds=seconds(),
             total_seconds=seconds(),
         )
-    say("a few steps of the largest")
+    say("taking a few training steps of the largest student, to know how long they take")
     largest = sorted(candidates, key=lambda trial: -(trial.figures["macs"].value or 0))[:_MOST_TIMED]
     began = seconds()
     once = Length(1, 1.0)
@@ -219,7 +219,7 @@ class Searching:
             runtime=request.runtime,
             threads=request.threads,
             device=request.device,
-            compiles=request.compiles,
+            compiles=request.compiles or PRESETS[request.preset].compiled,
             progress=self.say,
             compiled=self.compiled,
             recipes=False,

@@ -14,7 +14,7 @@ from unskip.nets import NetSpec, find_net
 from unskip.recipe import Recipe, load_recipe, parse_settings, recipe_from
 from unskip.run_folder import RunFolder, net_file
 from unskip.runtimes import Configuration, Estimator, find_runtime
-from unskip.search import MAX_COMPILED, Budget
+from unskip.search import Budget
 from unskip.search.on_device import check_limits
 from unskip.search.recipes import entries
 from unskip.shrink.lengths import PRESETS, Preset
@@ -35,7 +35,8 @@ class Request:
     looked for. ``limits`` are a `Budget`'s, for feature maps and weights of type ``element``; ``accuracy_drop`` is how
     many percentage points of the teacher's accuracy may be lost. The file is for ``device``, or for ``runtime`` with so
     many ``threads``. ``seconds`` is the time that all of it may take, None for what the preset takes. ``image_sizes``,
-    (height, width), are others that the student may take images of.
+    (height, width), are others that the student may take images of. ``compiles`` are the most students that are
+    compiled for the device, None for as many as go with the preset.
     """
 
     recipe: Recipe
@@ -47,7 +48,7 @@ class Request:
     accuracy_drop: float | None = None
     seconds: float | None = None
     preset: Preset = "good"
-    compiles: int = MAX_COMPILED
+    compiles: int | None = None
     image_sizes: Sequence[tuple[int, int]] = ()
     budget: Budget = field(init=False)
 

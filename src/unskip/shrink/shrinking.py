@@ -18,6 +18,7 @@ from unskip.files import write_json
 from unskip.records import Answers, Load, Shrink, Trial, Winner
 from unskip.report import write_model_card, write_report
 from unskip.run_folder import only_process
+from unskip.runtimes import Estimator, find_runtime
 from unskip.shrink.first_look import FirstLook, look
 from unskip.shrink.folder import Clock, ShrinkFolder
 from unskip.shrink.plan import Compiled, Plan, Searching, make_plan
@@ -136,6 +137,7 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         data=record_of_data(first_look.data, first_look.recipe, plan.chance),
         scored_on=scored_on,
         target=request.target,
+        meanings=_meanings(request),
         estimated=request.device is not None,
         limits=dict(request.limits),
         most=dict(request.budget.most),
@@ -150,6 +152,15 @@ def _carried_out(work: Work, command: str, started: float, load: Load) -> Shrink
         environment=describe_environment(),
         load=load,
     )
+
+
+def _meanings(request: Request) -> dict[str, str]:
+    """What the words of the device's configuration mean; nothing where files run on this machine."""
+    if request.device is None:
+        return {}
+    runtime = find_runtime(request.device.runtime)
+    assert isinstance(runtime, Estimator)
+    return dict(runtime.meanings(request.device))
 
 
 def _notes(first_look: FirstLook, plan: Plan) -> Iterator[str]:

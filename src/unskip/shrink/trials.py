@@ -83,7 +83,7 @@ class Trials:
         work, rungs = self._work, len(self._work.plan.rungs)
         length = work.rung_length(number, [each.trial for each in alive], self.step_seconds, self._data.num_train)
         work.say("training")
-        work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each")
+        work.print(f"rung {number} of {rungs}: {len(alive)} candidates, {length} each, scored on {self.scored_on}")
         self.step_seconds = max(self._trained(each, number, length) for each in alive)
 
     def _trained(self, tried: TrialResult, rung: int, length: Length) -> float:
@@ -100,7 +100,7 @@ class Trials:
         tried.net = trained.net
         this = Rung(number=rung, epochs=length.epochs, share=length.share, seconds=trained.seconds, score=trained.score)
         tried.rungs += (this,)
-        work.print(f"  {trial.words}: {percent(trained.score)} on {self.scored_on}, {trained.seconds:.0f} s")
+        work.print(f"  {trial.words}: {percent(trained.score)}, {trained.seconds:.0f} s")
         return trained.seconds / trained.steps
 
     def _within_budget(self, best: Sequence[TrialResult]) -> TrialResult:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from unskip.export import Exported
+from unskip.export import Exported, format_for
 from unskip.exporting import export_target
 from unskip.files import write_json, write_text
 from unskip.recipe import MeasureRecipe, Recipe, load_recipe
@@ -29,7 +29,9 @@ def make_winner(work: Work, trial: Trial, step_seconds: float) -> tuple[Winner, 
     recipe = _recipe(work, trial, step_seconds)
     epochs = recipe.training.epochs
     work.say("training the winner")
-    work.print(f"winner: {trial.words}, {epochs:,} epoch{'s' * (epochs != 1)}")
+    planned = work.plan.winner_epochs
+    length = f"{epochs:,} epoch{'s' * (epochs != 1)}"
+    work.print(f"winner: {trial.words}, {length}{f', {planned:,} were planned' if planned not in (0, epochs) else ''}")
     run = run_recipe(recipe, work.folder.winner, console=work.console)
     target = OnTarget(work.request, work.say)
     exported = _exported(work, target, run)
@@ -83,15 +85,18 @@ def _exported(work: Work, target: OnTarget, run: Run) -> Exported:
 def _record(work: Work, trial: Trial, recipe: Recipe, run: Run, exported: Exported, costs: Costs) -> Winner:
     data, scores, net = work.first_look.data_of(trial.input_shape), exported.scores, run.best_student
     assert scores is not None, "files of classifiers are scored"
-    epochs = run.epochs_of(net)
+    epochs, kind = run.epochs_of(net), format_for(exported.path)
     return Winner(
         label=trial.label,
         method=trial.method or "",
         epochs=recipe.training.epochs * (recipe.data.fraction or 1),
+        planned_epochs=work.plan.winner_epochs or None,
         seconds=epochs[-1].seconds if epochs else 0.0,
         score=run.score(net),
         weights=RunFolder(Path(work.folder.winner.name)).weights(net.label).as_posix(),
         file=exported.path.name,
+        beside=tuple(file.name for file in kind.files(exported.path) if file != exported.path),
+        deployed=tuple(file.name for file in kind.deployed(exported.path)),
         format=exported.format,
         runtime=costs.runtime,
         precision=exported.precision,
