@@ -59,7 +59,7 @@ STUDY_SECTIONS: Mapping[str, type[Section]] = {
     "rows": form.Row,
     "derived": form.Derived,
     "counted": form.Counted,
-    "orders": form.Conclusion,
+    "conclusions": form.Conclusion,
     "quick": form.Quick,
 }
 

@@ -229,6 +229,6 @@ def test_an_order_may_be_of_some_columns():
 
 def test_the_sample_study():
     record = samples.study()
-    x, y, together = compare(record, record.orders[0])
+    x, y, together = compare(record, record.conclusions[0])
     assert (x.verdict, y.verdict) == ("holds", "not shown")
     assert together.difference.n == 2

@@ -94,9 +94,9 @@ def running_own_code(failure: str) -> Iterator[None]:
     except SystemExit as stop:
         raise UnskipError(f"{failure}: it ends the program (SystemExit: {stop.code})") from stop
     except BaseException as error:
-        said = first_line(error)
+        reason = first_line(error)
         kind = type(error).__name__
-        raise UnskipError(f"{failure}: {said if said == kind else f'{kind}: {said}'}") from error
+        raise UnskipError(f"{failure}: {reason if reason == kind else f'{kind}: {reason}'}") from error
 
 
 def _check_name(module: str, origin: str) -> None:

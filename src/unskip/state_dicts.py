@@ -97,9 +97,9 @@ def _reason(error: Exception) -> str:
     if "TorchScript" in text:
         return "it is TorchScript; save the weights alone, torch.save(model.state_dict(), FILE), and give that file"
     found = re.search(r"(?:WeightsUnpickler|UnpicklingError) error: *([^\n]+)", text)
-    said = textwrap.shorten((found[1] if found else first_line(error)).partition(". ")[0], 200, placeholder=" ..")
-    said = f" ({said})" if re.search("[a-z]", said) else ""  # a byte that no pickle begins with is a bare number
-    return f"it is damaged, cut short or no file of torch.save{said}"
+    reason = textwrap.shorten((found[1] if found else first_line(error)).partition(". ")[0], 200, placeholder=" ..")
+    reason = f" ({reason})" if re.search("[a-z]", reason) else ""  # a byte that no pickle begins with is a bare number
+    return f"it is damaged, cut short or no file of torch.save{reason}"
 
 
 def state_dicts_in(content: Any) -> Iterator[StateDict]:

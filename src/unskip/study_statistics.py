@@ -1,4 +1,4 @@
-"""What a study's figures come to over seeds: means and their spread, paired differences, and whether an order shows.
+"""What a study's figures come to over seeds: means and their spread, paired differences, and whether conclusions show.
 
 Everything here is a function of :class:`~unskip.records.Study`, in the units of its entries.
 """
@@ -53,10 +53,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """An order in one ``place``, which is a column where rows are compared and the other way round.
+    """A conclusion in one ``place``, which is a column where rows are compared and the other way round.
 
-    ``place`` is None for all ``places`` together. Differences are counted so that above 0 means that the paper's order
-    holds; ``printed`` is the paper's own. ``difference`` is None where no seed has both figures.
+    ``place`` is None for all ``places`` together. Differences are counted so that above 0 means that the paper's
+    conclusion holds; ``printed`` is the paper's own. ``difference`` is None where no seed has both figures.
     """
 
     place: str | None
@@ -67,7 +67,7 @@ class Compared:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the order shows."""
+        """Whether the conclusion shows."""
         return self.difference.verdict if self.difference else "not shown"
 
 
@@ -187,14 +187,14 @@ def _is_within(value: float, counted: Counted) -> bool:
     return below and (counted.above is None or value > counted.above)
 
 
-def compare(study: Study, order: Conclusion) -> tuple[Compared, ...]:
-    """An order in every column, then in all of them together; between columns, in every row.
+def compare(study: Study, conclusion: Conclusion) -> tuple[Compared, ...]:
+    """A conclusion in every column, then in all of them together; between columns, in every row.
 
     Together: within each seed the mean over those columns that have figures of both rows, in the seeds that all of
     these columns have. So there are as many differences as seeds: the columns, which may share trainings, are not
     taken for so many repetitions. Figures of different units are not put together.
     """
-    pairs = _pairs(study, order)
+    pairs = _pairs(study, conclusion)
     compared = [_compared(place, better, than) for place, (better, than) in pairs.items()]
     values: dict[Value, list[tuple[Entry | Derived, Entry | Derived]]] = {}
     for better, than in pairs.values():
@@ -206,13 +206,15 @@ def compare(study: Study, order: Conclusion) -> tuple[Compared, ...]:
     return tuple(compared)
 
 
-def _pairs(study: Study, order: Conclusion) -> dict[str, tuple[Entry | Derived, Entry | Derived]]:
+def _pairs(study: Study, conclusion: Conclusion) -> dict[str, tuple[Entry | Derived, Entry | Derived]]:
     """What is compared by where it stands; empty where the study has no such rows, and no such columns."""
-    by_rows = {order.better, order.than} <= set(study.rows)
+    by_rows = {conclusion.better, conclusion.than} <= set(study.rows)
     pairs = {}
-    columns = [column for column in study.columns if matches(column, order.columns or "*")]
+    columns = [column for column in study.columns if matches(column, conclusion.columns or "*")]
     for place in columns if by_rows else study.rows:
-        both = [study.at(*((each, place) if by_rows else (place, each))) for each in (order.better, order.than)]
+        both = [
+            study.at(*((each, place) if by_rows else (place, each))) for each in (conclusion.better, conclusion.than)
+        ]
         if both[0] is not None and both[1] is not None and both[0].value == both[1].value:
             pairs[place] = (both[0], both[1])
     return pairs

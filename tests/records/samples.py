@@ -695,7 +695,9 @@ def study(**other: Any) -> Study:
         "entries": [*entries, minutes],
         "derived": [drop],
         "counted": [Counted(name="negative drops", row="drop", below=0)],
-        "orders": [Conclusion(better="AlignKD", than="JointRD", said="AlignKD is as good as JointRD in less time")],
+        "conclusions": [
+            Conclusion(better="AlignKD", than="JointRD", statement="AlignKD is as good as JointRD in less time")
+        ],
         "seconds": 377.0,
     }
     return Study(**{**fields, **other})

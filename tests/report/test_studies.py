@@ -51,7 +51,7 @@ def study_with(rows, columns, seeds, *, missing=(), printed=None, **other):
                 )
             )
     derived = derive("drop of " + rows[0], entries, of=rows[0], minus=rows[-1]) if entries else ()
-    fields = {"name": "own", "title": "A study", "unskip": "1", "seconds": 7, "counted": (), "orders": (), **other}
+    fields = {"name": "own", "title": "A study", "unskip": "1", "seconds": 7, "counted": (), "conclusions": (), **other}
     return Study(seeds=seeds, cells=cells, entries=entries, derived=derived, **fields)
 
 
@@ -67,9 +67,9 @@ def studies():
     return {
         "whole": whole,
         "quick": study(quick=True, reduced="14 layers for 18, 8 epochs"),
-        "one seed": study_with(["A", "B"], ["x"], (4,), orders=(Conclusion(better="A", than="B"),), printed=91.0),
+        "one seed": study_with(["A", "B"], ["x"], (4,), conclusions=(Conclusion(better="A", than="B"),), printed=91.0),
         "nothing yet": whole.model_copy(update=unmeasured),
-        "no rows": study(entries=[], derived=[], cells=[], orders=[], counted=[]),
+        "no rows": study(entries=[], derived=[], cells=[], conclusions=[], counted=[]),
         "wide": study_with(rows, columns, (0, 1), missing={(2, 0), (2, 1)}),
         "hostile": study_with(
             [HOSTILE, SIGNS, "[1]", "*"],
@@ -78,7 +78,7 @@ def studies():
             printed=5.25,
             title=HOSTILE,
             source=SIGNS,
-            orders=(Conclusion(better="[1]", than="*", said=HOSTILE),),
+            conclusions=(Conclusion(better="[1]", than="*", statement=HOSTILE),),
             counted=(Counted(name=SIGNS, row=HOSTILE, above=80.0, below=95.5),),
         ),
     }
@@ -133,13 +133,13 @@ def test_a_place_has_mean_spread_number_printed_and_gap():
 
 
 def test_the_order_is_beside_its_interval_and_what_is_printed():
-    orders = page_of("whole").tables[1]
-    assert orders[1] == ["18 layers", "+0.63", "+0.25 to +1.01", "3", "holds", "−0.02"]
-    assert orders[2][3:] == ["2", "not shown", "–"]
-    assert orders[3][0] == "both together"
-    assert "one by one it holds in 1, is reversed in 0 and not shown in 1" in told(study(), "orders")
+    conclusions = page_of("whole").tables[1]
+    assert conclusions[1] == ["18 layers", "+0.63", "+0.25 to +1.01", "3", "holds", "−0.02"]
+    assert conclusions[2][3:] == ["2", "not shown", "–"]
+    assert conclusions[3][0] == "both together"
+    assert "one by one it holds in 1, is reversed in 0 and not shown in 1" in told(study(), "conclusions")
     alone = STUDIES["one seed"]
-    assert "not shown" in told(alone, "orders")
+    assert "not shown" in told(alone, "conclusions")
     assert "Warning: one seed" in told(alone, "incomplete")
 
 
@@ -157,8 +157,8 @@ def test_a_net_at_chance_is_marked_wherever_its_figure_stands():
 
 
 def test_an_order_in_some_columns_says_in_which():
-    some_columns = study(orders=[Conclusion(better="AlignKD", than="JointRD", columns="18*")])
-    assert "AlignKD better than JointRD in 18…, 18 layers: holds" in told(some_columns, "orders")
+    some_columns = study(conclusions=[Conclusion(better="AlignKD", than="JointRD", columns="18*")])
+    assert "AlignKD better than JointRD in 18…, 18 layers: holds" in told(some_columns, "conclusions")
 
 
 def test_what_is_counted_is_said_of_both():
@@ -261,7 +261,9 @@ def markdown_rows(text):
 @example(["<", "0\r"], ["a\rb"])
 @given(some.lists(LABELS, min_size=2, max_size=3, unique=True), some.lists(LABELS, min_size=1, max_size=3, unique=True))
 def test_labels_are_labels_whatever_is_in_them(rows, columns):
-    record = study_with(rows, columns, (0, 1), orders=(Conclusion(better=rows[0], than=rows[1], said=columns[0]),))
+    record = study_with(
+        rows, columns, (0, 1), conclusions=(Conclusion(better=rows[0], than=rows[1], statement=columns[0]),)
+    )
     assert all(len(row) == 1 + len(columns) for row in markdown_rows(as_markdown(record)))
     page = Page(render_study(record))
     assert page.open == []

@@ -44,8 +44,8 @@ def test_a_derived_row_is_of_one_kind(tiny):
 
 @pytest.mark.parametrize("key", ["better", "than"])
 def test_an_order_names_rows(tiny, key):
-    tiny["orders"][0][key] = "jointrd"
-    assert f"orders.0.{key}" in refusal(tiny)
+    tiny["conclusions"][0][key] = "jointrd"
+    assert f"conclusions.0.{key}" in refusal(tiny)
 
 
 def test_a_column_that_only_a_later_row_has_stands_last():
@@ -55,13 +55,13 @@ def test_a_column_that_only_a_later_row_has_stands_last():
 
 
 def test_an_order_may_be_of_columns_or_of_some(tiny):
-    tiny["orders"] = [
+    tiny["conclusions"] = [
         {"better": "ResNet-14", "than": "ResNet-8"},
         {"better": "kd", "than": "teacher", "columns": "ResNet-1*"},
     ]
-    assert len(study_form(tiny, origin="mine.yaml").orders) == 2
-    tiny["orders"][1]["columns"] = "ResNet-2*"
-    assert "orders.1.columns: 'ResNet-2*' fits no column (columns: ResNet-8, ResNet-14)" in refusal(tiny)
+    assert len(study_form(tiny, origin="mine.yaml").conclusions) == 2
+    tiny["conclusions"][1]["columns"] = "ResNet-2*"
+    assert "conclusions.1.columns: 'ResNet-2*' fits no column (columns: ResNet-8, ResNet-14)" in refusal(tiny)
 
 
 def test_a_count_names_a_row(tiny):
@@ -99,6 +99,6 @@ def test_the_small_form_drops_what_hangs_on_what_is_left_out(tiny, study_of):
     small = study_of(tiny, quick=True)
     assert small.reduced == "one method"
     assert small.form.rows == ["kd", "teacher"]
-    assert small.form.orders == []
+    assert small.form.conclusions == []
     assert list(small.form.derived) == ["gain"]
     assert small.form.grids[0].set == {"training.epochs": 2}

@@ -37,7 +37,7 @@ def test_printed_figures_are_found_by_their_keys(tiny, study_of, tmp_path):
     tiny["grids"][0]["rows"] = [
         {"row": "teacher", "column": "{net}", "net": "teacher", "printed": {"network": "ResNet18"}}
     ]
-    tiny["derived"], tiny["counted"], tiny["orders"] = {}, {}, []
+    tiny["derived"], tiny["counted"], tiny["conclusions"] = {}, {}, []
     (first, _) = read(study_of(tiny), tmp_path)
     assert first.printed == 93.57
     tiny["grids"][0]["rows"][0]["printed"]["network"] = "ResNet-18"

@@ -95,7 +95,7 @@ def test_errors_and_minutes_are_in_the_units_of_the_papers(tiny, study_of, tmp_p
     tiny["value"] = "error"
     tiny["grids"][0]["rows"].append({"row": "kd, minutes", "column": "{net}", "net": "{method}", "value": "minutes"})
     tiny["grids"][0]["axes"]["method"].pop("align_kd")
-    tiny["orders"] = []
+    tiny["conclusions"] = []
     study = study_of(tiny)
     cells = cells_of(study, [0], tmp_path)
     finish(cells, tmp_path)

@@ -25,5 +25,5 @@ TINY = {
     ],
     "derived": {"gain": {"best": "*kd", "minus": "teacher"}},
     "counted": {"losses": {"row": "gain", "below": 0}},
-    "orders": [{"better": "align_kd", "than": "kd", "said": "alignment helps"}],
+    "conclusions": [{"better": "align_kd", "than": "kd", "statement": "alignment helps"}],
 }

@@ -49,10 +49,10 @@ def device_plan_tables(plan: DevicePlan, console: Console) -> Iterator[Renderabl
     )
     for student, reason in plan.refused.items():
         yield Text(f"{student}: not compiled: {reason}.")
-    said = f"Compiled: {plan.num_compiled} beside the network itself."
+    sentence = f"Compiled: {plan.num_compiled} beside the network itself."
     if plan.num_left:
-        said += f" Not compiled: {plan.num_left}, which a forecast puts behind them."
-    yield Text(said, style="dim")
+        sentence += f" Not compiled: {plan.num_left}, which a forecast puts behind them."
+    yield Text(sentence, style="dim")
 
 
 def device_advice(plan: DevicePlan) -> str:

@@ -63,5 +63,5 @@ class Schedules(Analysis):
         yield bare_table("peak by schedule", ("<live feature maps", *columns), map(row, _NAMES))
         if any(peaks.patch_grid > 1 for peaks in each):
             price = " and ".join(f"{peaks.extra_macs:.0%}" for peaks in each)
-            said = f"(by patches computes {price} of the MACs a second time; docs/explanation/schedules.md)"
-            yield Text(said, style="dim")
+            note = f"(by patches computes {price} of the MACs a second time; docs/explanation/schedules.md)"
+            yield Text(note, style="dim")

@@ -89,8 +89,8 @@ class Progress:
         self._bars.update(self._task, completed=done, total=of)
 
     def _say_lines(self) -> None:
-        said = None
+        told = None
         while not self._ended.wait(_SECONDS_BETWEEN_LINES):
-            if self._now != said:
-                said = self._now
-                say(f"{''.join(said)}, after {duration(time.monotonic() - self._begun)}")
+            if self._now != told:
+                told = self._now
+                say(f"{''.join(told)}, after {duration(time.monotonic() - self._begun)}")

@@ -78,9 +78,9 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
         case BrokenPipeError() | SystemExit(__context__=BrokenPipeError()):  # rich's consoles make the second of it
             return ExitCode.NOBODY_READS, ""
         case _ if _is_about_memory(error):
-            said = text.splitlines()[0] if text else type(error).__name__
+            reason = text.splitlines()[0] if text else type(error).__name__
             return ExitCode.REFUSED, (
-                f"this machine's memory is not enough ({said}); take a smaller network, image or batch; "
+                f"this machine's memory is not enough ({reason}); take a smaller network, image or batch; "
                 "`--set training.gradient_accumulation=4` trains on each batch in four parts; nothing that was "
                 "finished is lost"
             )
@@ -104,10 +104,10 @@ def _explained(error: BaseException, saved: str) -> tuple[int, str]:
 
 def _is_about_memory(error: BaseException) -> bool:
     """Whether memory was refused, by the system, by numpy or by torch, which is not imported for this."""
-    said = str(error).lower()
+    message = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
-        and (type(error).__name__ == "OutOfMemoryError" or any(words in said for words in _NO_MEMORY))
+        and (type(error).__name__ == "OutOfMemoryError" or any(words in message for words in _NO_MEMORY))
     )
 
 

@@ -38,7 +38,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]  # gone through as often as there are 
 
 
 @dataclass(frozen=True)
-class Proof:
+class FileCheck:
     """A file beside its network, on a few images and on the test images, and beside the quantised network."""
 
     agreement: Agreement
@@ -132,7 +132,7 @@ class FileExport:
                 f"{self.path} was not written: {self.format.name} files cannot hold this network ({first_line(error)})"
             ) from error
 
-    def exported(self, proof: Proof, file_bytes: int, **facts: Any) -> Exported:
+    def exported(self, proof: FileCheck, file_bytes: int, **facts: Any) -> Exported:
         """What is known of a file that was kept."""
         return Exported(
             path=self.path,
@@ -148,7 +148,7 @@ class FileExport:
 
     def prove(
         self, written: Path, net: StagedNet, depth: str | None = None, quantized: nn.Module | None = None
-    ) -> Proof:
+    ) -> FileCheck:
         """Run a file by its own runtime beside the network as it is, and beside its quantised form if there is one."""
         program = self.format.runtime.load(written, depth=depth)
         refuse_other_arithmetic(self.path, program, self.images)
@@ -165,7 +165,7 @@ class FileExport:
                 return with_tensors(program.names, tensors_in(flat_answers(images)))
 
             integers = compare(structured, file, self.images, task, free_batch=free)
-        return Proof(agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers)
+        return FileCheck(agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers)
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)

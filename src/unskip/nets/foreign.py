@@ -208,10 +208,10 @@ def _is_factory(value: Any, module: str) -> bool:
 def _may_return_module(function: Callable[..., Any]) -> bool:
     """Whether what a function says of its result leaves room for a module."""
     try:
-        said = get_type_hints(function).get("return", object)
+        annotation = get_type_hints(function).get("return", object)
     except Exception:  # hints that cannot be read say nothing
         return True
-    return not isinstance(said, type) or issubclass(said, nn.Module) or issubclass(nn.Module, said)
+    return not isinstance(annotation, type) or issubclass(annotation, nn.Module) or issubclass(nn.Module, annotation)
 
 
 def _split(factory: Callable[..., Any], settings: Mapping[str, int]) -> tuple[dict[str, int], dict[str, int]]:

@@ -70,7 +70,7 @@ def images_for(model: nn.Module, image_size: int, in_channels: int | None = None
             return images
         except Exception as error:  # whatever a forward of others raises
             failure = failure or error
-    said = first_line(failure or ValueError())
-    if parameter.is_meta and "meta" in said:
-        raise UnskipError(f"its forward needs values, and nets are looked at without any before a run: {said}")
-    raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits it: {type(failure).__name__}: {said}")
+    reason = first_line(failure or ValueError())
+    if parameter.is_meta and "meta" in reason:
+        raise UnskipError(f"its forward needs values, and nets are looked at without any before a run: {reason}")
+    raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits it: {type(failure).__name__}: {reason}")

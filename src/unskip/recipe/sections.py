@@ -25,8 +25,8 @@ def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:
         [(name, arguments)] = entry.items()
         if isinstance(arguments, dict | None):
             return name, arguments or {}
-    said = shortened(repr(entry))
-    raise ValueError(f"an edit is a name, or one name with its arguments, {{NAME: {{argument: value}}}}, not {said}")
+    given = shortened(repr(entry))
+    raise ValueError(f"an edit is a name, or one name with its arguments, {{NAME: {{argument: value}}}}, not {given}")
 
 
 def _with_arguments(value: Any) -> Any:

@@ -206,8 +206,8 @@ def _said(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
         return str(error).splitlines()[0]
     mark = error.problem_mark or error.context_mark
-    said = " ".join(part for part in (error.context, error.problem) if part)
-    return said + (f", in line {mark.line + 1}, column {mark.column + 1}" if mark else "")
+    problem = " ".join(part for part in (error.context, error.problem) if part)
+    return problem + (f", in line {mark.line + 1}, column {mark.column + 1}" if mark else "")
 
 
 def _at(node: yaml.Node) -> str:

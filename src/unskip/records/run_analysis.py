@@ -24,14 +24,14 @@ class AnalyzedRun(Record):
 class Claim(Record):
     """What a paper says, and whether it shows here.
 
-    ``said`` is the paper's statement, ``source`` the paper and the place in it. It means here that ``figure`` of the
+    ``statement`` is the paper's, ``source`` the paper and the place in it. It means here that ``figure`` of the
     network ``better`` is above that of ``than``, at the point of training that ``when`` names, by default at its end.
     ``mean`` is that of the ``seeds`` differences, each within a seed,
     ``low`` and ``high`` its 95 % interval, None for one seed; all are None where there is nothing to compare,
     which ``why`` says then.
     """
 
-    said: str
+    statement: str
     source: str
     figure: str
     better: str
@@ -47,7 +47,7 @@ class Claim(Record):
     @model_validator(mode="after")
     def _founded(self) -> Claim:
         if self.verdict != "not shown" and (self.low is None or self.high is None):
-            raise ValueError(f"{self.said!r} cannot be said without an interval over seeds")
+            raise ValueError(f"{self.statement!r} cannot be statement without an interval over seeds")
         return self
 
 
@@ -148,7 +148,7 @@ class RunAnalysis(Record):
         """The claims of each statement, those of one figure together."""
         by_statement: dict[str, dict[str, list[Claim]]] = {}
         for claim in self.claims:
-            by_statement.setdefault(claim.said, {}).setdefault(claim.figure, []).append(claim)
+            by_statement.setdefault(claim.statement, {}).setdefault(claim.figure, []).append(claim)
         return [list(by_figure.values()) for by_figure in by_statement.values()]
 
     @property

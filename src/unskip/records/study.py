@@ -123,7 +123,7 @@ class Counted(Record):
 
 
 class Conclusion(Record):
-    """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``said`` has it in words.
+    """What the paper concludes: a row, or a column, is ``better`` ``than`` another; ``statement`` has it in words.
 
     ``columns`` is the pattern of the columns in which it is said of two rows, None where it is said of all.
     """
@@ -131,7 +131,7 @@ class Conclusion(Record):
     better: Words
     than: Words
     columns: Words | None = None
-    said: str = ""
+    statement: str = ""
 
 
 class Study(Record):
@@ -152,7 +152,7 @@ class Study(Record):
     entries: tuple[Entry, ...] = ()
     derived: tuple[Derived, ...] = ()
     counted: tuple[Counted, ...] = ()
-    orders: tuple[Conclusion, ...] = ()
+    conclusions: tuple[Conclusion, ...] = ()
     seconds: float = Field(ge=0)
 
     @model_validator(mode="after")

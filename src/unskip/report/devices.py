@@ -17,7 +17,7 @@ from unskip.units import times, writer
 DEVICE_COSTS = ("sram", "dram_traffic")
 """The measures that are said in a sentence after the cycles."""
 
-_SAID = {"compute": "computing", "sram": "SRAM", "dram": "DRAM", "flash": "flash"}
+_WORDS = {"compute": "computing", "sram": "SRAM", "dram": "DRAM", "flash": "flash"}
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def device_section(comparison: Comparison, group: Group, name: str) -> DeviceSec
         traffic=traffic_table(comparison, group),
         wide=wide,
         narrow=narrow,
-        bounds=tuple((bound, _SAID[bound]) for bound in BOUNDS if bound in present),
+        bounds=tuple((bound, _WORDS[bound]) for bound in BOUNDS if bound in present),
         striped=any(cascades_of(each.estimate.layers) for each in drawn),
         limited=any(estimate.sram_limit_bytes for estimate in estimates.values()),
     )
@@ -165,12 +165,12 @@ def cycles_table(comparison: Comparison, group: Group) -> Table:
     bounds = [bound for bound in BOUNDS if any(bound in each for each in facts.values())]
     columns = {
         bound: About(
-            title=f"Bound by {_SAID[bound]}",
+            title=f"Bound by {_WORDS[bound]}",
             unit="count",
             better="lower",
             kind="time",
-            definition=f"Bound by {_SAID[bound]}: cycles of the layers that take as long as "
-            + ("computing does" if bound == "compute" else f"what they read from the {_SAID[bound]} and write to it"),
+            definition=f"Bound by {_WORDS[bound]}: cycles of the layers that take as long as "
+            + ("computing does" if bound == "compute" else f"what they read from the {_WORDS[bound]} and write to it"),
         )
         for bound in bounds
     }
@@ -227,7 +227,7 @@ def traffic_table(comparison: Comparison, group: Group) -> Table:
     used = {name for each in facts.values() for name, figure in each.items() if figure.value}
     columns = {
         f"{memory} {way}": About(
-            title=f"{_SAID.get(memory, memory)}: {words}",
+            title=f"{_WORDS.get(memory, memory)}: {words}",
             unit="bytes",
             better="lower",
             kind="memory",

@@ -80,8 +80,8 @@ def layers_plot(drawn: Sequence[DrawnEstimate], name: str, width: int) -> Markup
         rows[0].set_yticks([tick for tick in MaxNLocator(3, steps=[1, 2, 4, 5, 10]).tick_values(0, top) if tick <= top])
         along = f"{cycles.name} cycles".strip() if timed else "layers in order of execution"
         rows[-1].set_xlabel(f"{along}; upwards SRAM in {memory.name}")
-        said = "; ".join(f"{each.name} {in_short(each.estimate, cycles, memory)}" for each in drawn)
-        return to_svg(rows[0], name, f"SRAM in use and what bounds each layer over one inference: {said}.")
+        nets_text = "; ".join(f"{each.name} {in_short(each.estimate, cycles, memory)}" for each in drawn)
+        return to_svg(rows[0], name, f"SRAM in use and what bounds each layer over one inference: {nets_text}.")
 
 
 def _row(
@@ -121,5 +121,5 @@ def in_short(estimate: Estimate, cycles: Unit | None = None, memory: Unit | None
     """``8.49 million cycles, 379.3 KiB of SRAM``, in the units given."""
     sram = _sram(estimate)
     memory, cycles = memory or byte_unit([sram]), cycles or count_unit([estimate.cycles or 0])
-    said = [f"{cycles(estimate.cycles)} cycles"] if estimate.cycles else []
-    return ", ".join([*said, f"{memory(sram)} of SRAM"])
+    parts = [f"{cycles(estimate.cycles)} cycles"] if estimate.cycles else []
+    return ", ".join([*parts, f"{memory(sram)} of SRAM"])

@@ -214,6 +214,6 @@ def _course_plot(record: PastRuns, against: Literal["epoch", "seconds"]) -> Mark
         axes.set_title(f"{' and '.join(titles)}, %")
         axes.set_xlabel("epoch" if against == "epoch" else f"training time, {unit}")
         label_ends(axes, ends)
-        said = ", ".join(f"{label} {percent(points[-1][1])}" for label, points, _, _ in courses)
+        ends_text = ", ".join(f"{label} {percent(points[-1][1])}" for label, points, _, _ in courses)
         what = "epochs" if against == "epoch" else "training time"
-        return to_svg(axes, f"course-{against}", f"Scores against {what}. At the end: {said}.")
+        return to_svg(axes, f"course-{against}", f"Scores against {what}. At the end: {ends_text}.")

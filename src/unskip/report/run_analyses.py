@@ -96,8 +96,8 @@ def _lines(plot: Lines, name: str) -> Markup:
         axes.set_title(visible(plot.y_title))
         axes.set_xlabel(visible(plot.x_title))
         label_ends(axes, ends)
-        said = ", ".join(f"{end.text} {end.y:.3g}" for end in ends)
-        return to_svg(axes, name, f"{plot.title}: {plot.y_title} by {plot.x_title}. At the end: {said}.")
+        ends_text = ", ".join(f"{end.text} {end.y:.3g}" for end in ends)
+        return to_svg(axes, name, f"{plot.title}: {plot.y_title} by {plot.x_title}. At the end: {ends_text}.")
 
 
 def _clouds(plot: Clouds, name: str) -> Markup:

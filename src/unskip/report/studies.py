@@ -14,7 +14,7 @@ from unskip.files import write_text
 from unskip.records import Study
 from unskip.report.sentences import TEMPLATES, sentences
 from unskip.report.study_curves import curve_drawings
-from unskip.report.study_tables import facts_of, figures_table, minutes_table, order_table
+from unskip.report.study_tables import conclusion_table, facts_of, figures_table, minutes_table
 from unskip.report.study_texts import as_csv, as_markdown, as_tex
 from unskip.report.svg import visible
 from unskip.report.table import Table
@@ -45,14 +45,14 @@ def write_study(folder: Path) -> Path:
 
 def render_study(study: Study) -> str:
     """The whole page as HTML; the same record gives the same bytes."""
-    compared = [each for each in facts_of(study).orders if each.places]
+    compared = [each for each in facts_of(study).conclusions if each.places]
     return TEMPLATES.get_template("study.html.j2").render(
         unskip=study.unskip,
         pictures=False,
         title=" ".join(sentences(study, "title")),
         study=study,
         figures=figures_table(study),
-        orders=[(each, order_table(each)) for each in compared],
+        conclusions=[(each, conclusion_table(each)) for each in compared],
         curves=curve_drawings(study),
         minutes=minutes_table(study),
         link=lambda run: quote(f"{run}/report.html"),
@@ -61,12 +61,12 @@ def render_study(study: Study) -> str:
 
 
 def show_study(record: Study, console: Console) -> None:
-    """Print what a study shows: its table, the paper's figures below those measured, and whether its orders show."""
+    """Print what a study shows: its table, the paper's figures below those measured, whether its conclusions show."""
     for sentence in sentences(record, "title"):
         console.print(Text(visible(sentence), style="bold"))
     for sentence in (*sentences(record, "incomplete"), *sentences(record, "chance")):
         console.print(Text(visible(sentence), style="yellow"))
-    for sentence in (*sentences(record, "notes"), *sentences(record, "counted"), *sentences(record, "orders")):
+    for sentence in (*sentences(record, "notes"), *sentences(record, "counted"), *sentences(record, "conclusions")):
         console.print(Text(visible(sentence)))
     console.print()
     show_table(_in_terminal(figures_table(record, short=True)), console)

@@ -60,5 +60,5 @@ def _plot(study: Study, entries: list[Entry], name: str, limits: tuple[float, fl
         axes.set_title("Top-1 accuracy, %")
         axes.set_xlabel("epoch")
         label_ends(axes, ends, gap=14)
-        said = ", ".join(f"{end.text} {end.y:.1f}" for end in ends) or "no epoch that all seeds have"
-        return to_svg(axes, name, f"Accuracy by epoch, {entries[0].column}. Means at the end: {said}.")
+        ends_text = ", ".join(f"{end.text} {end.y:.1f}" for end in ends) or "no epoch that all seeds have"
+        return to_svg(axes, name, f"Accuracy by epoch, {entries[0].column}. Means at the end: {ends_text}.")

@@ -22,18 +22,18 @@ _ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 
 @dataclass(frozen=True)
 class Compare:
-    """An order, place by place, and what sums it up: all places together, or the only one that there is."""
+    """A conclusion, place by place, and what sums it up: all places together, or the only one that there is."""
 
-    order: Conclusion
+    conclusion: Conclusion
     places: tuple[Compared, ...]
 
     @property
     def title(self) -> str:
-        """The order in a few words."""
-        columns = self.order.columns
+        """The conclusion in a few words."""
+        columns = self.conclusion.columns
         where = "" if columns is None else f" in {columns.replace('*', _ELLIPSIS)}"
         word = "less" if {each.value for each in self.places} == {"minutes"} else "better"
-        return f"{self.order.better} {word} than {self.order.than}{where}"
+        return f"{self.conclusion.better} {word} than {self.conclusion.than}{where}"
 
     @property
     def sums(self) -> tuple[Compared, ...]:
@@ -53,7 +53,7 @@ class Facts:
 
     failed: tuple[StudyCell, ...]
     missing: tuple[StudyCell, ...]
-    orders: tuple[Compare, ...]
+    conclusions: tuple[Compare, ...]
     counts: tuple[tuple[Counted, Count], ...]
     at_chance: tuple[Figures, ...]
 
@@ -61,9 +61,9 @@ class Facts:
 def facts_of(study: Study) -> Facts:
     """The facts of a study."""
     failed, missing = (tuple(cell for cell in study.cells if cell.state == state) for state in ("failed", "missing"))
-    orders = tuple(Compare(order, compare(study, order)) for order in study.orders)
+    conclusions = tuple(Compare(each, compare(study, each)) for each in study.conclusions)
     at_chance = tuple(entry for entry in study.entries if entry.at_chance and entry.value != "minutes")
-    return Facts(failed, missing, orders, tuple((each, count(study, each)) for each in study.counted), at_chance)
+    return Facts(failed, missing, conclusions, tuple((each, count(study, each)) for each in study.counted), at_chance)
 
 
 def colors_by_row(study: Study) -> dict[str, int]:
@@ -178,8 +178,8 @@ def _spread_text(spread: Spread, decimals: int) -> str:
     return number if spread.sd is None else f"{_PLUS_MINUS} {spread.sd:,.{decimals}f} {number}"
 
 
-def order_table(compared: Compare) -> Table:
-    """The paired differences of an order, place by place, with their intervals and what they come to."""
+def conclusion_table(compared: Compare) -> Table:
+    """The paired differences of a conclusion, place by place, with their intervals and what they come to."""
     units = list(dict.fromkeys(DIFFERENCES[each.value] for each in compared.places))
     unit = units[0] if len(units) == 1 else ""
     columns = [_head("Difference", unit), *map(_head, ("95 % interval", "Seeds", "Order"))]
@@ -188,7 +188,7 @@ def order_table(compared: Compare) -> Table:
     rows = tuple(
         Row(
             RowContent(place_of(each), "" if unit else DIFFERENCES[each.value], color=None),
-            _order_entries(each)[: len(columns)],
+            _conclusion_entries(each)[: len(columns)],
         )
         for each in compared.places
     )
@@ -202,7 +202,7 @@ def place_of(compared: Compared) -> str:
     return "both together" if compared.places == 2 else f"all {compared.places} together"
 
 
-def _order_entries(compared: Compared) -> tuple[Entry, ...]:
+def _conclusion_entries(compared: Compared) -> tuple[Entry, ...]:
     difference, write = compared.difference, signed(2)
     mean, seeds = (DASH, "0") if difference is None else (write(difference.mean), str(difference.n))
     printed = DASH if compared.printed is None else write(compared.printed)

@@ -14,7 +14,7 @@ from typing import TypeVar
 from unskip.records import Entry, Study
 from unskip.report.model_card import markdown_text
 from unskip.report.sentences import TEMPLATES, sentences
-from unskip.report.study_tables import facts_of, figures_table, order_table
+from unskip.report.study_tables import conclusion_table, facts_of, figures_table
 from unskip.report.table import Table
 
 _TEX = {
@@ -87,7 +87,7 @@ def as_tex(study: Study) -> str:
             _tex_tables(study), lambda table: 3 + len(table.rows) + sum(any(row.printed) for row in table.rows)
         ),
         figures=figures_table(study),
-        order_pages=_pages(_orders(study), lambda order: 5 + len(order[1].rows)),
+        conclusion_pages=_pages(_conclusions(study), lambda each: 5 + len(each[1].rows)),
         tex=tex_text,
         head=_tex_head,
         name=re.sub(r"[^A-Za-z0-9-]+", "-", study.name) + "-quick" * study.quick,
@@ -127,14 +127,14 @@ def as_markdown(study: Study) -> str:
     return TEMPLATES.get_template("study.md.j2").render(
         study=study,
         figures=figures_table(study),
-        orders=_orders(study),
+        conclusions=_conclusions(study),
         md=markdown_text,
         sentences=sentences,
     )
 
 
-def _orders(study: Study) -> list[tuple[str, Table]]:
-    return [(each.title, order_table(each)) for each in facts_of(study).orders if each.places]
+def _conclusions(study: Study) -> list[tuple[str, Table]]:
+    return [(each.title, conclusion_table(each)) for each in facts_of(study).conclusions if each.places]
 
 
 def tex_text(text: str) -> str:

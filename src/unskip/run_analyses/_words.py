@@ -51,7 +51,14 @@ def claim(
 
     A network comes with its figures, of its end or of ``when``; they are None where these runs have none such.
     """
-    named = {"said": statement, "source": source, "figure": figure, "better": better[0], "than": than[0], "when": when}
+    named = {
+        "statement": statement,
+        "source": source,
+        "figure": figure,
+        "better": better[0],
+        "than": than[0],
+        "when": when,
+    }
     if better[1] is None or than[1] is None:
         missing = better[0] if better[1] is None else than[0]
         return Claim(**named, verdict="not shown", why=f"these runs have no {missing}")

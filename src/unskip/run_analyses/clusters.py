@@ -157,7 +157,9 @@ class Clusters(AnalysisOfRuns):
             for distilled in of_kind.get("distilled", []):
                 pairs.append((_TIGHTER, (distilled, ""), (plain, "plain network")))
                 pairs.append((_OUTPERFORMS, (distilled, ""), (teacher, "teacher")))
-            claims += [claim(said, _PAPER, _FIGURE, _ratio(*better), _ratio(*than)) for said, better, than in pairs]
+            claims += [
+                claim(statement, _PAPER, _FIGURE, _ratio(*better), _ratio(*than)) for statement, better, than in pairs
+            ]
         return claims
 
     def tables(self) -> Sequence[WordTable]:

@@ -135,9 +135,9 @@ class GradientFlow(AnalysisOfRuns):
                     )
                 for net in family.distilled:
                     if methods[net.label] in _MENDS and epochs in net.figures:
-                        said, source = _MENDS[methods[net.label]]
+                        statement, source = _MENDS[methods[net.label]]
                         net_then = after(net, "", epochs, logarithms)
-                        claims.append(claim(said, source, _FIGURE, net_then, plain, when=when))
+                        claims.append(claim(statement, source, _FIGURE, net_then, plain, when=when))
         return claims
 
     def tables(self) -> Sequence[WordTable]:

@@ -24,7 +24,7 @@ def metadata_by_own_process(path: Path, runtime: Runtime, probe: str) -> Mapping
     if process.returncode < 0:
         raise UnskipError(f"{path} is damaged: {runtime.version} crashes on it (signal {-process.returncode})")
     if process.returncode:
-        said = process.stderr.strip().splitlines() or ["it says nothing"]
-        raise UnskipError(f"{path} is no {runtime.title} file that can be read: {said[-1]}")
+        messages = process.stderr.strip().splitlines() or ["it says nothing"]
+        raise UnskipError(f"{path} is no {runtime.title} file that can be read: {messages[-1]}")
     facts: Mapping[str, str] = json.loads(process.stdout.splitlines()[-1])
     return facts

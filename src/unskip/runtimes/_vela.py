@@ -140,9 +140,9 @@ def _ending(process: subprocess.CompletedProcess[str]) -> str:
     """How it ended, and its last words."""
     if process.returncode < 0:
         return f"was killed by {signal.Signals(-process.returncode).name}"
-    said = [line for line in (process.stdout + process.stderr).splitlines() if line.strip()]
-    error = [line for line in said if "error" in line.lower()]
-    return f"cannot place this network ({(error or said or ['it says nothing'])[-1].strip()})"
+    messages = [line for line in (process.stdout + process.stderr).splitlines() if line.strip()]
+    error = [line for line in messages if "error" in line.lower()]
+    return f"cannot place this network ({(error or messages or ['it says nothing'])[-1].strip()})"
 
 
 def read_estimate(folder: Path, configuration: Configuration, schedule: str = "") -> Estimate:

@@ -112,11 +112,11 @@ def _loaded(path: Path, threads: int | None) -> Any:
 
 def _sizes(facts: Mapping[str, str], name: str) -> Any:
     """A size among the metadata, or a list of them; None where they do not have it."""
-    said = parse_json(facts.get(name, "null"), f"what it says of its {name}")
-    for size in said if isinstance(said, list) else [said]:
-        if said is not None and not (isinstance(size, int) and size > 0):
-            raise ValueError(f"what it says of its {name} is damaged: {said!r}")
-    return said
+    given = parse_json(facts.get(name, "null"), f"what it says of its {name}")
+    for size in given if isinstance(given, list) else [given]:
+        if given is not None and not (isinstance(size, int) and size > 0):
+            raise ValueError(f"what it says of its {name} is damaged: {given!r}")
+    return given
 
 
 class _Net(Program):

@@ -88,8 +88,8 @@ def render_answer(answer: BudgetAnswer, console: Console, written: Sequence[Path
     if answer.best is not None and answer.best.recipe is not None:
         console.print()
         console.print(Text("Line 1 is run by", style="bold"))
-        said = command(answer.best.recipe, written[0]) if written else answer.best.command
-        console.print(Text(said or ""), soft_wrap=True)
+        line = command(answer.best.recipe, written[0]) if written else answer.best.command
+        console.print(Text(line or ""), soft_wrap=True)
         if answer.device is not None:
             console.print(Text("and then, for the device, by", style="bold"))
             console.print(Text(export_command(answer.device)), soft_wrap=True)

@@ -40,7 +40,7 @@ def fit_budget(
     device: Configuration | None = None,
     compiles: int = MAX_COMPILED,
     weights: Path | None = None,
-    progress: Callable[[str], None] = lambda said: None,
+    progress: Callable[[str], None] = lambda words: None,
     compiled: Compiled = lambda done, of: None,
     until: Callable[[], bool] = lambda: False,
     recipes: bool = True,

@@ -58,7 +58,7 @@ class StudentSearch:
         self,
         net: StagedNet,
         input_shape: tuple[int, int, int],
-        progress: Callable[[str], None] = lambda said: None,
+        progress: Callable[[str], None] = lambda words: None,
         *,
         any_stages: bool = False,
         all_blocks: bool = False,

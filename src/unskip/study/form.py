@@ -141,7 +141,7 @@ class Conclusion(Section):
     columns: str | None = Field(
         None, description="a pattern of the columns to which it applies, for two rows; by default all"
     )
-    said: str = Field("", description="the conclusion in a sentence")
+    statement: str = Field("", description="the conclusion in a sentence")
 
 
 class Quick(Section):
@@ -180,7 +180,7 @@ class StudyForm(Section):
     printed: Keys = Field({}, description="what the printed figures have in common: paper, table, dataset")
     derived: dict[str, Derived] = Field({}, description="rows computed from others")
     counted: dict[str, Counted] = Field({}, description="in how many columns a row is below or above a limit")
-    orders: list[Conclusion] = Field([], description="which rows are better than which, as the paper concludes")
+    conclusions: list[Conclusion] = Field([], description="which rows are better than which, as the paper concludes")
     curves: bool = Field(False, description="also show accuracy by epoch")
     quick: Quick | None = Field(None, description="the quick form, for machines without a GPU")
 
@@ -198,13 +198,13 @@ class StudyForm(Section):
             rows.append(name)
         for name, counted in self.counted.items():
             _check_row(counted.row, rows, f"counted.{name}.row")
-        for place, order in enumerate(self.orders):
-            places = self.columns if {order.better, order.than} & {*self.columns} else rows
-            _check_row(order.better, places, f"orders.{place}.better")
-            _check_row(order.than, places, f"orders.{place}.than")
-            if order.columns is not None and not any(matches(column, order.columns) for column in self.columns):
+        for number, each in enumerate(self.conclusions):
+            places = self.columns if {each.better, each.than} & {*self.columns} else rows
+            _check_row(each.better, places, f"conclusions.{number}.better")
+            _check_row(each.than, places, f"conclusions.{number}.than")
+            if each.columns is not None and not any(matches(column, each.columns) for column in self.columns):
                 known = ", ".join(self.columns)
-                raise ValueError(f"orders.{place}.columns: {order.columns!r} fits no column (columns: {known})")
+                raise ValueError(f"conclusions.{number}.columns: {each.columns!r} fits no column (columns: {known})")
         if self.quick is not None:
             self._check_quick(self.quick)
         return self

@@ -93,7 +93,9 @@ def _small(form: StudyForm, quick: Quick) -> StudyForm:
         update={
             "derived": derived,
             "counted": {name: counted for name, counted in form.counted.items() if counted.row in has},
-            "orders": [order for order in form.orders if {order.better, order.than} <= has],
+            "conclusions": [
+                conclusion for conclusion in form.conclusions if {conclusion.better, conclusion.than} <= has
+            ],
         }
     )
 

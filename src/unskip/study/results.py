@@ -47,7 +47,7 @@ def results_of(study: Study, cells: Cells, folder: Path) -> Record:
             Counted(name=name, row=counted.row, below=counted.below, above=counted.above)
             for name, counted in study.form.counted.items()
         ),
-        orders=tuple(Conclusion(**order.model_dump()) for order in study.form.orders),
+        conclusions=tuple(Conclusion(**conclusion.model_dump()) for conclusion in study.form.conclusions),
         seconds=sum(run.seconds for run in runs.values()),
     )
 

@@ -18,7 +18,7 @@ from unskip.errors import UnskipError
 
 _PATIENCE = 60.0  # seconds that a process of an earlier attempt has to leave the folder
 HELD = 75  # sysexits.h: try again later
-_SAID = re.compile(r"^unskip: (.*)$", re.MULTILINE)
+_MESSAGE = re.compile(r"^unskip: (.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def carry_out(task: Task) -> int:
 def last_words(task: Task, code: int) -> str:
     """Why a task ended with an exit code: the last sentence in its log, or how its process ended."""
     with suppress(OSError):
-        said = _SAID.findall(task.log.read_text(encoding="utf-8", errors="replace"))
-        if said:
-            return str(said[-1])
+        messages = _MESSAGE.findall(task.log.read_text(encoding="utf-8", errors="replace"))
+        if messages:
+            return str(messages[-1])
     if code > 128 or code < 0:
         with suppress(ValueError):
             return f"its process was killed by {signal.Signals(abs(code) % 128).name}; see {task.log}"

@@ -168,8 +168,10 @@ def _pairs(answers: Answers, expected: Answers) -> dict[str, tuple[Tensor, Tenso
         {place: tuple(tensor.shape) for place, tensor in tensors.items()} for tensors in (answered, teacher_tensors)
     ]
     if shapes[0] != shapes[1]:
-        said = [", ".join(f"{place} {shape}" for place, shape in sorted(side.items())) for side in shapes]
-        raise UnskipError(f"the answers are {said[0]}, and the teacher's are {said[1]}; both must be alike to compare")
+        listed = [", ".join(f"{place} {shape}" for place, shape in sorted(side.items())) for side in shapes]
+        raise UnskipError(
+            f"the answers are {listed[0]}, and the teacher's are {listed[1]}; both must be alike to compare"
+        )
     return {place: (answered[place], teacher_tensors[place]) for place in teacher_tensors}
 
 

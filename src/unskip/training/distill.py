@@ -173,12 +173,12 @@ def train_student(
     with monitor or Monitor(_label(method), Console(quiet=True)) as shown:
         if checkpoint is None or not checkpoint.exists():
             listener = shown.preparing if fabric.is_global_zero else str
-            said = loss.prepare(functools.partial(images.train_images, seed=seed), listener)
-            if said and fabric.world_size > 1:  # processes that found it each for themselves differ by rounding
+            prepared = loss.prepare(functools.partial(images.train_images, seed=seed), listener)
+            if prepared and fabric.world_size > 1:  # processes that found it each for themselves differ by rounding
                 loss.student.load_state_dict(fabric.broadcast(loss.student.state_dict()))
-            start = validate() if said else None
-            if said and fabric.is_global_zero:
-                shown.say(said + ("" if start is None else f"; score {100 * start:.2f} % before the first step"))
+            start = validate() if prepared else None
+            if prepared and fabric.is_global_zero:
+                shown.say(prepared + ("" if start is None else f"; score {100 * start:.2f} % before the first step"))
             _check_start(ready)
             obstacle = first_obstacle(loss.student)
             if obstacle is not None and fabric.is_global_zero:

@@ -88,8 +88,8 @@ def running(phase: Phase, *, fabric: Fabric, settings: TrainingRecipe, steps_per
             yield RunningPhase(fabric, settings, optimizer, schedule, objective, wrapped)
         except Exception as error:
             if settings.compile is True and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                said = shortened(" ".join(str(error).split()))
+                reason = shortened(" ".join(str(error).split()))
                 raise UnskipError(
-                    f"PyTorch cannot compile the step here ({said}); set training.compile to false"
+                    f"PyTorch cannot compile the step here ({reason}); set training.compile to false"
                 ) from error
             raise

@@ -57,5 +57,5 @@ def _convert(conversion: Conversion, folder: Path) -> None:
     command = [pnnx.EXEC_PATH, "net.pt", f"inputshape={shape}", "fp16=0"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode or not (folder / "net.ncnn.bin").is_file():
-        said = done.stderr.strip().splitlines() or ["it says nothing"]
-        raise UnskipError(f"pnnx cannot convert this network ({said[-1]})")
+        messages = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise UnskipError(f"pnnx cannot convert this network ({messages[-1]})")
