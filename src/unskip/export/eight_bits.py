@@ -14,7 +14,7 @@ from torch.fx import GraphModule
 from unskip.answers import LOGITS
 from unskip.errors import UnskipError, first_line
 from unskip.export.fake_quantized import FakeQuantized
-from unskip.export.file_export import FileExport, FileCheck
+from unskip.export.file_export import FileCheck, FileExport
 from unskip.export.formats.base import Conversion
 from unskip.export.proof import Exported, Quantization, Scores, has_other_integers, refuse_drop, refuse_other_integers
 from unskip.files import atomic_paths

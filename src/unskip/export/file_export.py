@@ -165,7 +165,8 @@ class FileExport:
                 return with_tensors(program.names, tensors_in(flat_answers(images)))
 
             integers = compare(structured, file, self.images, task, free_batch=free)
-        return FileCheck(agreement, None if self.test is None else compare_scores(eager, file, self.test, task), integers)
+        scores = None if self.test is None else compare_scores(eager, file, self.test, task)
+        return FileCheck(agreement, scores, integers)
 
     def _normalized(self, net: nn.Module) -> nn.Module:
         return net if self.normalization is None else normalized(net, *self.normalization)
