@@ -113,6 +113,13 @@ def test_weights_of_another_network_say_whose_they_look(theirs, tmp_path):
         load_weights(make_net("resnet18", {"num_classes": 4}), tmp_path / "r34.pth")
 
 
+def test_weights_for_other_images_say_what_both_are_for(theirs, tmp_path):
+    torch.save(theirs.state_dict(), tmp_path / "mine.pth")
+    both = r"resnet18 \(width 64, num_classes 7, in_channels 1\), but to resnet18 \(num_classes 4\): 3 of another"
+    with pytest.raises(UnskipError, match=both):
+        load_weights(make_net("resnet18", {"num_classes": 7, "in_channels": 1}), tmp_path / "mine.pth")
+
+
 @pytest.mark.parametrize("source", ["resnet18", "torchvision:resnet18"])
 def test_weights_of_other_classes_say_how_to_use_them(theirs, tmp_path, source):
     torch.save(theirs.state_dict(), tmp_path / "mine.pth")
