@@ -194,9 +194,9 @@ def test_files_that_belong_together_are_named():
     record = changed(RECORDS["met"], "winner", **parts)
     for text in (" ".join(sentences(record, "notes")), model_card(record)):
         assert "Keep winner.ethos-u55-128.pte and winner.tosa in one folder" in text
-        assert "where the device needs winner.ethos-u55-128.pte alone" in text
+        assert "unskip needs both, the device only winner.ethos-u55-128.pte" in text
     both = changed(record, "winner", deployed=("winner.tosa", "winner.ethos-u55-128.pte"))
-    assert "in one folder: unskip reads them together." in " ".join(sentences(both, "notes"))
+    assert "in one folder: unskip needs both." in " ".join(sentences(both, "notes"))
     assert "one folder" not in " ".join(sentences(RECORDS["met"], "notes"))
 
 
@@ -386,15 +386,15 @@ def test_the_page_and_the_card_say_against_what_the_file_was_proved():
     integers, card = " ".join(sentences(RECORDS["met"], "notes")), model_card(RECORDS["met"])
     for text in (integers, card):
         plain = text.replace("\N{NO-BREAK SPACE}", " ")
-        assert "its integers computed on this machine, not on a device, on 256 test images" in plain
+        assert "on 256 test images, the integers of winner.ethos-u55-128.pte, computed on this machine" in plain
         assert "8 bits: quantised after training 92.40 %" in plain
         assert "in float32" in (plain if text is card else " ".join(sentences(RECORDS["met"], "repeat")))
-        assert "the trained network names on 98.4 % of them" in plain
-        assert "with 8-bit integers on 100.0 %" in plain
+        assert "the same class as the trained network in 98.4 %" in plain
+        assert "with 8-bit integers in 100.0 %" in plain
     proof = {"tolerance": 1e-3, "max_difference": 3.2e-7, "quantized_agreement": None, "quantization": ""}
     float32 = changed(changed(RECORDS["met"], "winner", "proof", **proof), estimated=False)
     told = " ".join(sentences(float32, "notes"))
-    assert "at most 3.2e-07 of the largest one away, where 1e-03 is allowed" in told
-    assert "run by TOSA reference model 0.80 on 256 test images" in told
+    assert "by at most 3.2e-07 of the largest, where 1e-03 is allowed" in told
+    assert "on 256 test images, winner.ethos-u55-128.pte, run by TOSA reference model 0.80, gives" in told
     assert "integers" not in told
     assert "Proof" not in " ".join(sentences(changed(RECORDS["met"], "winner", proof=None), "notes"))

@@ -51,18 +51,18 @@ class Page:
         return f'<iframe srcdoc="{escape(self.html)}" style="width: 100%; height: 900px; border: 0"></iframe>'
 
 
-def report_of(what: Run | Shrink | Comparison | Path | str) -> Page:
+def report_of(result: Run | Shrink | Comparison | Path | str) -> Page:
     """The page of a result, or of the folder of a run or of `unskip shrink`: ``report.html`` as it would be written.
 
     Raises `UnskipError` for a folder that holds neither, or one that cannot be read.
     """
-    if isinstance(what, Run):
-        return Page(render(what))
-    if isinstance(what, Shrink):
-        return Page(render_shrink(what))
-    if isinstance(what, Comparison):
-        return Page(render_bench(what))
-    folder = Path(what)
+    if isinstance(result, Run):
+        return Page(render(result))
+    if isinstance(result, Shrink):
+        return Page(render_shrink(result))
+    if isinstance(result, Comparison):
+        return Page(render_bench(result))
+    folder = Path(result)
     if (folder / "shrink.json").is_file():
         return Page(render_shrink(Shrink.read(folder)))
     analyses = read_run_analyses(folder / "analyses")

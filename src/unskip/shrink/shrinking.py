@@ -167,8 +167,8 @@ def _notes(first_look: FirstLook, plan: Plan) -> Iterator[str]:
     if plan.trials and len(plan.trials) < plan.num_usable:
         tried = "one of them was" if len(plan.trials) == 1 else f"{len(plan.trials)} of them were"
         yield (
-            f"{plan.num_usable:,} students meet the budget by what they cost; {tried} trained: the least changed "
-            "of each kind of edits comes first, and more time is for more of them."
+            f"{plan.num_usable:,} students meet the budget; {tried} trained, first those of each kind of edit that "
+            "change the network least. More time tries more."
         )
     if not first_look.trained:
         yield "The network has no weights, and was not trained, since nothing meets the budget."
