@@ -147,7 +147,7 @@ class Device(Analysis):
         yield Group(*compiled_table(self.groups, labels, console, self.available_bytes))
         if any(each.student.lean for each in self.groups):
             yield Text(
-                "lean stem: its convolution takes over the step of the pooling behind it, which is gone", style="dim"
+                "lean stem: its convolution takes over the stride of the pooling after it, which goes", style="dim"
             )
         yield Text(
             f"Estimated by {self.by}: 8 bits, batch 1, random weights; nothing was measured on a device.", style="dim"

@@ -21,7 +21,7 @@ _BETWEEN = (nn.BatchNorm2d, nn.Dropout, nn.Identity)
 def with_grouped_convs(
     net: StagedNet, *, groups: PositiveInt | None = None, channels_per_group: PositiveInt | None = None
 ) -> StagedNet:
-    """A copy of a network whose blocks convolve in so many groups (the paper's gN), or groups of so many channels (GN).
+    """A copy whose blocks convolve in that many groups (the paper's gN), or in groups of that many channels (GN).
 
     Every dense 3x3 convolution of the stages becomes the paper's unit: a 3x3 grouped convolution that keeps the
     channels and carries the stride, BatchNorm, ReLU, and a 1x1 convolution to the channels that were there. Where a 1x1
