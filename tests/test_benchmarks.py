@@ -180,10 +180,13 @@ def test_fitting(run, tmp_path):
         "from unskip import make_net\n"
         "def net():\n    return make_net('resnet14', {'width': 16, 'in_channels': 1, 'num_classes': 10})\n"
     )
-    command = f"fitting.py 'own:net={weights}' --data digits --images 64 --seeds 0 --test-limit 40 --allow-module own"
-    said = ran(f"{command} --mean 0.3 --std 0.4", tmp_path)
+    command = f"fitting.py 'own:net={weights}' --data digits --images 128 --passes 1 --seeds 0 --test-limit 40"
+    said = ran(f"{command} --mean 0.3 --std 0.4 --allow-module own --answers 0 1 2 3 4 5 6 7 8 9", tmp_path)
     assert "6 shortcuts, 40 test images" in said
-    assert re.search(r"fitted on 64 images, seed 0: \d+\.\d\d \(6 blocks", said)
+    assert re.search(r"fitted on 128 images, 1 passes, seed 0: \d+\.\d\d \(6 blocks", said)
+    pytest.importorskip("ethosu", reason="the extra ethos-u is not installed")
+    said = ran(f"{command} --mean 0.3 --std 0.4 --allow-module own --target ethos-u55-64", tmp_path)
+    assert len(re.findall(r", \d+\.\d\d as a file for ethos-u55-64", said)) == 2
 
 
 def test_every_script_has_a_test():
