@@ -92,6 +92,7 @@ class TestFakeQuantized:
         assert ((fake.finished()(shown) - trained).abs() <= step).float().mean() > 0.95
 
 
+@pytest.mark.slow
 def test_the_better_file_is_kept_with_the_figures_of_both(net, images, dark, test, tmp_path):
     settings = {"calibration": dark, "test": test, "max_drop": 1}
     qat, calls = training(net, images, 80)

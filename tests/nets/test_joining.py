@@ -210,7 +210,9 @@ def segmentation_net(name: str, **options) -> nn.Module:
     return torchvision.models.get_model(name, weights=None, weights_backbone=None, num_classes=21, **options)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", ["fcn", *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES if name != "fcn")]
+)
 def test_torchvision(name):
     make, reads, names = FAMILIES[name]
     torch.manual_seed(0)

@@ -30,7 +30,12 @@ ANSWERS = {
 HERE = [format_ for format_ in FORMATS.values() if format_.float32]
 # Names within names in every format; of the others one in turn, and all in ONNX.
 WRITTEN = [
-    pytest.param(answer, format_, id=f"{answer.__name__}-{format_.name}")
+    pytest.param(
+        answer,
+        format_,
+        id=f"{answer.__name__}-{format_.name}",
+        marks=[] if format_.name == "onnx" or answer is two_maps else [pytest.mark.slow],
+    )
     for place, format_ in enumerate(HERE)
     for answer in ANSWERS
     if format_.name == "onnx" or answer in (two_maps, (pyramid, decoder)[place % 2])

@@ -106,7 +106,7 @@ def test_a_missing_extra_is_named(name, monkeypatch):
     runtime = find_runtime(name)
     target = runtime.targets[-1]
     monkeypatch.setattr(type(runtime), "module", "a_module_that_is_not_here")
-    hint = rf"^{runtime.title} is not installed: pip install 'unskip\[{runtime.extra}\]'$"
+    hint = rf"^{runtime.software or runtime.title} is not installed: pip install 'unskip\[{runtime.extra}\]'$"
     for ask in (lambda: configured(target), lambda: runtime.read_metadata(Path(f"net{runtime.ending(target)}"))):
         with pytest.raises(UnskipError, match=hint):
             ask()

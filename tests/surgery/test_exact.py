@@ -158,7 +158,7 @@ def test_a_file_carries_the_net(net, tmp_path):
     assert torch.equal(loaded(images(2, 3, 37, 61)), exact(images(2, 3, 37, 61)))
 
 
-@pytest.mark.parametrize("form", ["bottleneck", "preactivation", "mobile"])
+@pytest.mark.parametrize("form", ["bottleneck", "preactivation", pytest.param("mobile", marks=pytest.mark.slow)])
 def test_the_exported_file_agrees_with_the_residual_net(form, tmp_path):
     net = random_net(form)
     exact = without_shortcuts_exactly(net)

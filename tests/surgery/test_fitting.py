@@ -61,7 +61,7 @@ def conv_bn(inputs, outputs, size=3, **settings):
     [
         ("resnet14", RESNET),
         ("wrn-10x1", {"num_classes": 3}),
-        ("mobilenetv2-cifar", {"num_classes": 3}),
+        pytest.param("mobilenetv2-cifar", {"num_classes": 3}, marks=pytest.mark.slow),
     ],
 )
 def test_a_fitted_network_answers_more_like_the_original_than_one_that_is_cut(name, options):
