@@ -171,7 +171,7 @@ def test_equal_integers(run, tmp_path):
 
 
 def test_eight_bits(run, tmp_path):
-    assert "| ce" in ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
+    assert "/ce | xnnpack | by channel" in ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
 
 
 def test_fitting(run, tmp_path):
