@@ -171,7 +171,8 @@ def test_equal_integers(run, tmp_path):
 
 
 def test_eight_bits(run, tmp_path):
-    assert "/ce | xnnpack | by channel" in ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
+    said = ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
+    assert "/ce | xnnpack | by channel" in said
 
 
 def test_fitting(run, tmp_path):
