@@ -229,7 +229,7 @@ def _looks_like(net: StagedNet, content: Any) -> str:
         return ""
     if net.spec is not None and net.spec.source == recognition.source and recognition.fits:
         given = ", ".join(f"{name} {value}" for name, value in net.spec.options.items())
-        return f" ({given}), but to {recognition}"
+        return f"{f' ({given})' if given else ''}, but to {recognition}"
     how = (
         "looks like" if recognition.fits else f"looks, by {recognition.fitting} of {recognition.of} tensors, most like"
     )

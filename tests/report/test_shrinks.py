@@ -197,6 +197,9 @@ def test_files_that_belong_together_are_named():
         assert "unskip needs both, the device only winner.ethos-u55-128.pte" in text
     both = changed(record, "winner", deployed=("winner.tosa", "winner.ethos-u55-128.pte"))
     assert "in one folder: unskip needs both." in " ".join(sentences(both, "notes"))
+    parts = ("winner.bin", "winner.json")
+    three = changed(both, "winner", beside=parts, deployed=(*parts, "winner.ethos-u55-128.pte"))
+    assert "unskip needs all of them." in " ".join(sentences(three, "notes"))
     assert "one folder" not in " ".join(sentences(RECORDS["met"], "notes"))
 
 

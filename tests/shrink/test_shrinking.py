@@ -187,6 +187,12 @@ def test_what_cannot_be_met_says_what_comes_nearest(ask, tmp_path):
     assert all(way.figures["peak"].value for way in record.ways_out)
 
 
+def test_a_winner_of_a_preset_is_trained_for_the_epochs_that_were_planned(shrunk):
+    record, _ = shrunk
+    assert record.asked_seconds is None
+    assert record.winner.planned_epochs == record.winner.epochs
+
+
 def test_a_plan_trains_nothing_and_leaves_nothing(ask, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = plan_shrink(ask(BUDGET))

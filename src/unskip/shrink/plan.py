@@ -165,7 +165,7 @@ def make_plan(
         training_seconds=seconds_left,
         estimated_seconds=seconds() + seconds_left + end_seconds,
         total_seconds=total,
-        winner_epochs=int(winner / with_fitting / per_epoch),
+        winner_epochs=epochs if request.seconds is None else int(winner / with_fitting / per_epoch),
     )
 
 
