@@ -39,13 +39,6 @@ AXES: Mapping[str, Sequence[int]] = {
     "images": (1_000, 10_000, 100_000),
     "classes": (10, 100, 1_000, 10_000),
 }
-WORDS = {
-    "width": "channels of the first stage",
-    "depth": "layers",
-    "size": "pixels of a side",
-    "images": "training images",
-    "classes": "classes",
-}
 Point = Mapping[str, Any]
 
 
@@ -147,24 +140,29 @@ def cost(setting: Mapping[str, int], arguments: argparse.Namespace) -> dict[str,
 
 
 def drawn(points: Sequence[Point]) -> str:
-    """Time at the left, memory at the right, a row for each thing that grows; grey lines have an exponent of 1."""
+    """Time above, memory below, a column for each thing that grows; grey lines have an exponent of 1."""
     names = {"ms": "ms of a step", "mib": "MiB at most"}
     axes = [axis for axis in AXES if any(point["axis"] == axis for point in points)]
-    with canvases(420, 40 + 125 * len(axes), len(axes), 2) as panels:
+    with canvases(100 + 150 * len(axes), 320, len(names), len(axes)) as panels:
         for number, panel in enumerate(panels):
-            axis, cost = axes[number // 2], list(names)[number % 2]
+            cost, axis = list(names)[number // len(axes)], axes[number % len(axes)]
             chosen = sorted((point["value"], point[cost]) for point in points if point["axis"] == axis)
             values, costs = zip(*chosen, strict=True)
             every = [point[cost] for point in points]
             panel.plot(values, [costs[0] * value / values[0] for value in values], color=MUTED, linewidth=1)
             panel.plot(values, costs, color=net_color(1), marker="o", markersize=4, linewidth=1.8)
             panel.set(xscale="log", yscale="log", ylim=(min(every) / 1.5, max(every) * 1.5))
+            panel.margins(x=0.15)
             panel.minorticks_off()
             panel.set_xticks(values, [f"{value:,}" if value < 1000 else f"{value // 1000:,}k" for value in values])
             panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            panel.set_title(f"{WORDS[axis]}: {names[cost]}" if cost == "ms" else names[cost])
-        said = "Time of a step and memory over width, depth, image size, images and classes"
-        return standalone(to_svg(panels[0], "growth", said))
+            panel.tick_params(labelleft=axis == axes[0])
+            if axis == axes[0]:
+                panel.set_ylabel(names[cost])
+            if cost == "ms":
+                panel.set_title(axis.replace("size", "pixels of a side"))
+        alt = "Time of a step and memory over width, depth, image size, images and classes"
+        return standalone(to_svg(panels[0], "growth", alt))
 
 
 def largest(text: str) -> tuple[str, int]:
