@@ -113,13 +113,16 @@ def test_growth(tmp_path):
     assert "prefers-color-scheme: dark" in (tmp_path / "growth.svg").read_text().replace(":dark", ": dark")
 
 
-def test_peers(tmp_path):
-    clone, images = (os.environ.get(name) for name in ("UNSKIP_REPDISTILLER", "UNSKIP_TEST_DATA"))
+@pytest.mark.parametrize(
+    ("peer", "methods"), [("repdistiller", ["kd", "attention", "nst"]), ("jointrd", ["joint", "ta"])]
+)
+def test_peers(tmp_path, peer, methods):
+    clone, images = (os.environ.get(name) for name in (f"UNSKIP_{peer.upper()}", "UNSKIP_TEST_DATA"))
     if not clone or not images:
-        pytest.skip("UNSKIP_REPDISTILLER names no clone of RepDistiller, or UNSKIP_TEST_DATA no images")
-    nets = "--teacher resnet14 --student resnet8 --images 40 --batch-size 20 --repetitions 1"
-    said = ran(f"peers.py --repdistiller {clone} --data {images}/cifar10 {nets}", tmp_path)
-    assert [line.split()[0] for line in said.splitlines()[1:]] == ["kd", "attention", "nst"]
+        pytest.skip(f"UNSKIP_{peer.upper()} names no clone of it, or UNSKIP_TEST_DATA no images")
+    nets = "--teacher resnet14 --student resnet8 --images 20 --batch-size 10 --repetitions 1"
+    said = ran(f"peers.py --{peer} {clone} --data {images}/cifar10 {nets}", tmp_path)
+    assert [line.split()[0] for line in said.splitlines()[1:]] == methods
 
 
 def test_step_time(tmp_path):
