@@ -110,7 +110,7 @@ def test_a_checkpoint_knows_its_images(tmp_path):
     def go_on(images):
         net = make_net("resnet14", {"width": 4, "num_classes": 10, "in_channels": 1})
         settings = TrainingRecipe(epochs=1, batch_size=50)
-        return distill(None, images, CE(), student=net, training=settings, checkpoint=tmp_path / "a.ckpt").history
+        return distill(None, images, CE(), student=net, training=settings, checkpoint=str(tmp_path / "a.ckpt")).history
 
     assert go_on(data[0]) == go_on(data[1])
     for other in (data[2], scaled):

@@ -112,7 +112,7 @@ def test_the_recipe_in_the_folder_can_be_run_again_and_its_report_grows_meanwhil
 def test_a_complete_run_is_not_run_again(finished):
     folder, results = finished
     before = (folder / "run.json").stat().st_mtime_ns
-    assert run_recipe(recipe_from(SMALL), folder) == results
+    assert run_recipe(recipe_from(SMALL), str(folder)) == results
     assert (folder / "run.json").stat().st_mtime_ns == before
 
 

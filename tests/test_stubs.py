@@ -1,5 +1,6 @@
 """A package whose names stand in a stub gives each when it is asked for, and no others."""
 
+import inspect
 import subprocess
 import sys
 
@@ -28,3 +29,15 @@ assert Figure.__module__ == "unskip.records.figures" and names == {"unskip.recor
 def test_a_name_that_a_stub_lacks_is_named():
     with pytest.raises(AttributeError, match="no attribute 'Figur'"):
         records.Figur  # noqa: B018
+
+
+def test_a_public_function_that_takes_a_path_takes_a_string():
+    taking = [
+        (name, str(parameter.annotation))
+        for name in unskip.__all__
+        if inspect.isfunction(function := getattr(unskip, name))
+        for parameter in inspect.signature(function).parameters.values()
+        if "Path" in str(parameter.annotation)
+    ]
+    assert {"load_net", "run_recipe", "distill"} <= {name for name, _ in taking}
+    assert [name for name, annotation in taking if "str" not in annotation] == []

@@ -48,8 +48,8 @@ def net():
 )
 def test_what_was_saved_comes_back(net, tmp_path, edit):
     saved = edit(net).eval()
-    save_net(saved, tmp_path / "a.safetensors", INFO)
-    loaded, info = load_net(tmp_path / "a.safetensors")
+    save_net(saved, str(tmp_path / "a.safetensors"), INFO)
+    loaded, info = load_net(str(tmp_path / "a.safetensors"))
     assert info == INFO
     assert loaded.spec.to_json() == saved.spec.to_json()
     assert torch.allclose(loaded(IMAGES), saved(IMAGES), atol=1e-5)

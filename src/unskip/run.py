@@ -59,13 +59,16 @@ _LONG = 60.0  # seconds of training that are worth an announcement
 _WORTH_A_REPORT = 10.0  # seconds of training after which a report before the end is worth the second that it takes
 
 
-def run_recipe(recipe: Recipe, folder: Path, *, console: Console | None = None, on_epoch: OnEpoch | None = None) -> Run:
+def run_recipe(
+    recipe: Recipe, folder: str | Path, *, console: Console | None = None, on_epoch: OnEpoch | None = None
+) -> Run:
     """Do all that a recipe says, or what is left of it, and return the results, which ``run.json`` then holds.
 
     Interrupted at any instant, the same call goes on where it stopped and ends with the same weights, bit by bit, on
     the same machine. ``on_epoch`` is called after every epoch of every training with what a line of ``metrics.jsonl``
     says; see `unskip.distill`. Raises `UnskipError` for anything in the recipe or the data that cannot be used.
     """
+    folder = Path(folder)
     check_nets(recipe)
     fabric = make_fabric(recipe.training)  # it may stand for several processes, of which one writes
     if not fabric.is_global_zero:

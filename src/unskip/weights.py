@@ -24,7 +24,7 @@ from unskip.surgery import build
 PRETRAINED = "pretrained"
 
 
-def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
+def save_net(net: StagedNet, path: str | Path, info: DataInfo) -> None:
     """Write weights, spec and ``info`` into one safetensors file, whole or not at all.
 
     Raises `UnskipError` for a network without a spec, since nothing could be built from the file.
@@ -38,15 +38,16 @@ def save_net(net: StagedNet, path: Path, info: DataInfo) -> None:
     # One entry, since safetensors orders several at random and equal nets shall be equal files.
     header = {"unskip": json.dumps({"net": json.dumps(net.spec.to_json()), **info.to_json()})}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    write_bytes(path, safetensors.torch.save(tensors, metadata=header))
+    write_bytes(Path(path), safetensors.torch.save(tensors, metadata=header))
 
 
-def load_net(path: Path) -> tuple[StagedNet, DataInfo]:
+def load_net(path: str | Path) -> tuple[StagedNet, DataInfo]:
     """The network that :func:`save_net` wrote, in eval mode.
 
     `UnskipError` for any other file, and where the file names a module of the user's own that nobody allowed
     (:func:`unskip.allow_module`).
     """
+    path = Path(path)
     tensors, facts = _read_safetensors(path)
     if facts is None:
         raise UnskipError(f"{path} has no net spec in its header; give it as teacher.weights with teacher.net instead")

@@ -119,7 +119,7 @@ def test_where_many_shortcuts_go_the_blocks_are_fitted():
 def test_a_trained_teacher_stands_in_the_recipe():
     net = meta_net("resnet14", {"width": 4})
     weights = Path("runs/a/teacher.safetensors")
-    fit = fit_budget(net, (3, 16, 16), Budget({"macs": 10**6}), latency=False, limit=1, weights=weights)
+    fit = fit_budget(net, (3, 16, 16), Budget({"macs": 10**6}), latency=False, limit=1, weights=str(weights))
     assert fit.candidates[0].recipe["teacher"] == {
         "net": "resnet14",
         "options": {"width": 4},

@@ -39,7 +39,7 @@ def fit_budget(
     threads: int = 1,
     device: Configuration | None = None,
     compiles: int = MAX_COMPILED,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     progress: Callable[[str], None] = lambda words: None,
     compiled: Compiled = lambda done, of: None,
     until: Callable[[], bool] = lambda: False,
@@ -105,7 +105,7 @@ def fit_budget(
     measured_ones = [each for each in candidates if most_measured.keys() & each.figures.keys()]
     if recipes:
         progress("choosing methods")
-        shown = list(_with_recipes(shown, search.net, input_shape, weights))
+        shown = list(_with_recipes(shown, search.net, input_shape, None if weights is None else Path(weights)))
     answer = BudgetAnswer(
         net=str(net.spec),
         input_shape=input_shape,

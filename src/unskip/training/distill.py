@@ -86,7 +86,7 @@ def distill(
     monitor: Monitor | None = None,
     on_epoch: OnEpoch | None = None,
     on_snapshot: OnSnapshot | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Distilled:
     """Train a student by a method, and return what ships.
 
@@ -133,7 +133,7 @@ def distill(
         task=task,
         seed=seed,
         monitor=monitor,
-        checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
+        checkpoint=None if checkpoint is None else Checkpoint(Path(checkpoint)),
         on_snapshot=on_snapshot,
     )
     loss.student.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
