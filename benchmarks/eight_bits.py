@@ -2,6 +2,7 @@
 
     python benchmarks/eight_bits.py RUN [RUN ..] --qat-epochs 2
     python benchmarks/eight_bits.py torchvision:mobilenet_v2=WEIGHTS --data FOLDER --image-size 128
+    python benchmarks/eight_bits.py RUN --biases corrected kept
 
 All networks of a run are scored on its test images; a network with weights of its own by how often it gives the answer
 that it gives in float32. Scored is the quantised network in PyTorch, which computes what the target's integers will.
@@ -15,6 +16,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,13 @@ from unskip import load_data, make_net
 from unskip.data import Data, Normalization, data_section
 from unskip.deploying import data_for, task_for
 from unskip.export import Scores, with_normalization
+from unskip.export.bias_correction import correct_biases
 from unskip.export.eight_bits import LOSS_WITHOUT_TRAINING
 from unskip.export.fake_quantized import FakeQuantized
 from unskip.export.file_export import for_cpu
 from unskip.export.formats import find_format
 from unskip.export.formats._pt2e import calibrated
-from unskip.export.formats.base import Conversion
+from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
 from unskip.nets import StagedNet
 from unskip.own_code import allow_module
 from unskip.quantized_training import QuantizedTraining
@@ -43,7 +46,19 @@ from unskip.tasks import Classification, Score, Task
 from unskip.weights import load_net, load_weights
 
 CALIBRATION = 256
-COLUMNS = ("net", "quantiser", "scales", "float32", "after training", "drop", "trained in 8 bits", "drop", "additions")
+BIASES = "whether biases make up for what rounding the weights adds on average, as in what `unskip export` writes"
+COLUMNS = (
+    "net",
+    "quantiser",
+    "scales",
+    "biases",
+    "float32",
+    "after training",
+    "drop",
+    "trained in 8 bits",
+    "drop",
+    "additions",
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="*", help="labels of the runs' networks; all by default")
     parser.add_argument("--quantisers", nargs="+", default=["xnnpack", "ethos-u"], choices=["xnnpack", "ethos-u"])
     parser.add_argument("--scales", nargs="+", default=["channel", "tensor"], choices=["channel", "tensor"])
+    parser.add_argument("--biases", nargs="+", default=["corrected"], choices=["corrected", "kept"], help=BIASES)
     parser.add_argument("--spread", type=float, default=0.0, help="powers of ten by which plain nets' channels differ")
     parser.add_argument("--qat-epochs", type=int, default=0)
     parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
@@ -80,10 +96,11 @@ def main() -> None:
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     for subject in subjects(arguments):
         for quantiser in arguments.quantisers:
-            for scales in arguments.scales:
-                key = {"net": subject.label, "quantiser": quantiser, "scales": scales, "epochs": arguments.qat_epochs}
+            for scales, biases in product(arguments.scales, arguments.biases):
+                key = {"net": subject.label, "quantiser": quantiser, "scales": scales, "biases": biases}
+                key["epochs"] = arguments.qat_epochs
                 if not any(key.items() <= row.items() for row in rows):
-                    rows.append(key | measured(subject, quantiser, scales, arguments.qat_epochs))
+                    rows.append(key | measured(subject, quantiser, scales, biases, arguments.qat_epochs))
                     with arguments.out.open("a") as file:
                         file.write(json.dumps(rows[-1]) + "\n")
     print(table(rows))
@@ -138,17 +155,20 @@ def published(source: str, weights: Path, arguments: argparse.Namespace) -> Subj
     return Subject(source, net.eval(), data.scaled(), Classification(), Normalization(mean, std), None)
 
 
-def measured(subject: Subject, quantiser: str, scales: str, epochs: int) -> dict[str, Any]:
+def measured(subject: Subject, quantiser: str, scales: str, biases: str, epochs: int) -> dict[str, Any]:
     """A row: scores in float32, after post-training quantisation and, where that loses too much, after training."""
     mean, std = subject.normalization.mean, subject.normalization.std
     folded = with_normalization(fold_batchnorm(for_cpu(subject.net)), mean, std)
     shape = subject.data.image_shape
     images = subject.data.train_images(CALIBRATION, subject.seed)
-    conversion = Conversion(folded, shape, None, {}, "xnnpack", calibration=images)
     judged = own_answers(subject, folded) if subject.training is None else list(test_batches(subject.data))
+    float32 = score(subject, folded, judged)
+    if biases == "corrected":
+        correct_biases(folded, images.split(CALIBRATION_BATCH), by_channel=scales == "channel")
+    conversion = Conversion(folded, shape, None, {}, "xnnpack", calibration=images)
     with quiet():
         quantized = calibrated(conversion, quantizer_of(quantiser, scales, qat=False))
-    scores = Scores(score(subject, folded, judged), score(subject, quantized, judged))
+    scores = Scores(float32, score(subject, quantized, judged))
     row = {
         "shortcuts": len(residual_blocks(subject.net)),
         "images": scores.net.images,
@@ -214,7 +234,8 @@ def table(rows: list[dict[str, Any]]) -> str:
             "" if trained is None else f"{100 * (row['float32'] - trained):.2f}",
             str(row["additions"]),
         ]
-        lines.append(f"| {row['net']} | {row['quantiser']} | by {row['scales']} | {' | '.join(figures)} |")
+        how = [row["net"], row["quantiser"], f"by {row['scales']}", row["biases"]]
+        lines.append(f"| {' | '.join([*how, *figures])} |")
     return "\n".join(lines)
 
 

@@ -174,8 +174,11 @@ def test_equal_integers(run, tmp_path):
 
 
 def test_eight_bits(run, tmp_path):
-    said = ran(f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20", tmp_path)
-    assert "/ce | xnnpack | by channel" in said
+    command = f"eight_bits.py '{run}' --nets ce --quantisers xnnpack --test-limit 20 --biases kept corrected"
+    rows = [line for line in ran(command, tmp_path).splitlines() if "/ce | xnnpack | by" in line]
+    assert [row.split(" | ")[2:4] for row in rows] == [
+        [f"by {scales}", biases] for scales in ("channel", "tensor") for biases in ("kept", "corrected")
+    ]
 
 
 def test_fitting(run, tmp_path):

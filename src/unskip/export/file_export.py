@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from unskip.answers import LOGITS, answer_names, tensors_in, with_tensors
 from unskip.errors import UnskipError, first_line
+from unskip.export.bias_correction import correct_biases
 from unskip.export.formats import FORMATS, format_for
-from unskip.export.formats.base import Conversion, Format, flat, normalized
+from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, Format, flat, normalized
 from unskip.export.proof import (
     Agreement,
     Exported,
@@ -73,7 +74,10 @@ class FileExport:
         self.images = self.images.detach().to("cpu", torch.float32)
 
     def conversion(self, net: StagedNet, ready: StagedNet, calibration: Tensor | None = None) -> Conversion:
-        """What the format gets: the network as it is ready to be written, and the facts about it."""
+        """What the format gets: the network as it is ready to be written, and the facts about it.
+
+        With ``calibration`` the biases of ``ready`` change: they make up for weights in 8 bits.
+        """
         shape = self.images.shape[1:]
         facts = {
             "unskip": version("unskip"),
@@ -87,6 +91,9 @@ class FileExport:
         if net.spec is not None:
             facts["net"] = json.dumps(net.spec.to_json())
         ready_net = self._normalized(ready)
+        if calibration is not None:
+            calibration = calibration.detach().to("cpu", torch.float32)
+            correct_biases(ready_net, calibration.split(CALIBRATION_BATCH))
         with torch.no_grad():
             names = answer_names(ready_net(self.images[:1]))
         if not isinstance(names, str):
@@ -99,7 +106,7 @@ class FileExport:
             batch_size=self.batch_size,
             facts=facts | dict(self.metadata),
             backend=self.backend,
-            calibration=None if calibration is None else calibration.detach().to("cpu", torch.float32),
+            calibration=calibration,
             normalization=self.normalization,
             device=self.device,
         )

@@ -1,0 +1,79 @@
+"""Biases that make up for weights in 8 bits: by the formula, and in the files of every format."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from unskip.export import FORMATS, export_net, file_export
+from unskip.export.bias_correction import correct_biases, in_8_bits
+
+INT8 = [name for name, format_ in FORMATS.items() if format_.int8]
+
+
+def outputs(conv, images):
+    return conv(images).mean((0, 2, 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    groups=st.sampled_from([1, 2, 4]),
+    kernel=st.sampled_from([1, 3, (1, 3)]),
+    stride=st.sampled_from([1, 2]),
+    padding=st.sampled_from([0, 1, "reflect"]),
+    bias=st.booleans(),
+    by_channel=st.booleans(),
+)
+def test_outputs_of_rounded_weights_have_the_mean_of_those_as_they_were(
+    groups, kernel, stride, padding, bias, by_channel
+):
+    torch.manual_seed(0)
+    how = {"padding": 1, "padding_mode": "reflect"} if padding == "reflect" else {"padding": padding}
+    conv = nn.Conv2d(4, 8, kernel, stride, groups=groups, bias=bias, **how).requires_grad_(False)
+    images = torch.rand(5, 4, 9, 8) + torch.rand(4, 1, 1)
+    weight, expected = conv.weight.clone(), outputs(conv, images)
+    correct_biases(nn.Sequential(conv), [images[:2], images[2:]], by_channel=by_channel)
+    assert torch.equal(conv.weight, weight), "the weights are left for the format to round"
+    conv.weight.copy_(in_8_bits(weight, by_channel=by_channel))
+    torch.testing.assert_close(outputs(conv, images), expected)
+
+
+def test_weights_are_rounded_to_the_nearest_of_255_steps():
+    weight = torch.randn(6, 3, 3, 3)
+    steps = weight.abs().flatten(1).amax(1) / 127
+    for kernel, rounded, step in zip(weight, in_8_bits(weight), steps, strict=True):
+        allowed = torch.arange(-127, 128) * step
+        nearest = allowed[(kernel[..., None] - allowed).abs().argmin(-1)]
+        torch.testing.assert_close(rounded, nearest)
+    assert not in_8_bits(torch.zeros(2, 1, 1, 1)).any()
+
+
+@pytest.fixture
+def lopsided():
+    """One weight of each channel is large, the others are nearly half a step of 8 bits, and all inputs positive."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(1, 64, 1), nn.ReLU()),
+        *(nn.Conv2d(64, 64, 1, bias=False), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)),
+    ).requires_grad_(False)
+    net[0].bias.fill_(1.0)
+    net[2].weight[..., 0, 0] = torch.eye(64) + 0.45 / 127
+    net[6].weight.abs_()
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", INT8)
+def test_a_file_in_8_bits_has_them(name, lopsided, images, tmp_path, monkeypatch):
+    format_ = FORMATS[name]
+    if not format_.runtime.installed:
+        pytest.skip(f"{name} is not installed")
+    ending = ".ethos-u55-128.pte" if name == "ethos_u" else format_.ending
+
+    def difference():
+        return export_net(lopsided, tmp_path / f"net{ending}", images, calibration=images, max_drop=None).max_difference
+
+    corrected = difference()
+    monkeypatch.setattr(file_export, "correct_biases", lambda *_: None)
+    assert corrected < 0.03 < 0.1 < difference()
