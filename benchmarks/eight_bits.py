@@ -35,6 +35,7 @@ from unskip.export.file_export import for_cpu
 from unskip.export.formats import find_format
 from unskip.export.formats._pt2e import calibrated
 from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
+from unskip.machine_memory import keep_freed_memory
 from unskip.nets import StagedNet
 from unskip.own_code import allow_module
 from unskip.quantized_training import QuantizedTraining
@@ -93,6 +94,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for module in arguments.allow_module:
         allow_module(module)
+    keep_freed_memory()
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     for subject in subjects(arguments):
         for quantiser in arguments.quantisers:

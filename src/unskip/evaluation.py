@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unskip.answers import with_each
 from unskip.errors import UnskipError, first_line
+from unskip.machine_memory import keep_freed_memory
 from unskip.runtimes import runtime_for
 from unskip.tasks import Answers, Classification, Predict, Score, Task
 
@@ -28,6 +29,7 @@ def evaluate(
     torch.bfloat16)``, is entered once around it all. The modes of the network's modules are afterwards what
     they were. Raises `UnskipError` when there are no images, and for answers that are none of the task.
     """
+    keep_freed_memory()
     modes = {module: module.training for module in net.modules()}
     net.eval()
     try:

@@ -18,6 +18,7 @@ from unskip.export.file_export import FileCheck, FileExport
 from unskip.export.formats.base import Conversion
 from unskip.export.proof import Exported, Quantization, Scores, has_other_integers, refuse_drop, refuse_other_integers
 from unskip.files import atomic_paths
+from unskip.machine_memory import keep_freed_memory
 from unskip.nets import StagedNet
 from unskip.quiet import quiet
 
@@ -65,6 +66,7 @@ def exported_in_8_bits(
 
     Raises `UnskipError` for what is refused; None allows any score.
     """
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         after = _candidate(file, net, conversion, Path(folder) / "after")
         trained, note = None, ""
