@@ -33,6 +33,7 @@ from unskip.export.eight_bits import LOSS_WITHOUT_TRAINING
 from unskip.export.fake_quantized import FakeQuantized
 from unskip.export.file_export import for_cpu
 from unskip.export.formats import find_format
+from unskip.export.formats._clamps import fuse_clamps
 from unskip.export.formats._pt2e import calibrated
 from unskip.export.formats.base import CALIBRATION_BATCH, Conversion
 from unskip.machine_memory import keep_freed_memory
@@ -196,7 +197,8 @@ def quantizer_of(name: str, scales: str, *, qat: bool) -> Any:
     if name == "xnnpack":
         from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
 
-        return xnnpack.XNNPACKQuantizer().set_global(xnnpack.get_symmetric_quantization_config(**settings))
+        how = xnnpack.get_symmetric_quantization_config(**settings)
+        return fuse_clamps(xnnpack.XNNPACKQuantizer().set_global(how), how)
     from executorch.backends.arm import quantizer as arm
     from executorch.backends.arm.ethosu import EthosUCompileSpec
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from unskip.errors import UnskipError, first_line
+from unskip.export.formats._clamps import fuse_clamps
 from unskip.export.formats._pt2e import calibrated, of_batch
 from unskip.export.formats.base import Conversion, Format
 from unskip.nets import StagedNet
@@ -47,7 +48,7 @@ class ExecuTorch(Format):
         return quantized
 
     def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
-        """XNNPACK's."""
+        """XNNPACK's, which is told what XNNPACK clamps by itself."""
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
             XNNPACKQuantizer,
             get_symmetric_quantization_config,
@@ -55,7 +56,8 @@ class ExecuTorch(Format):
 
         if conversion.backend != "xnnpack":
             raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
-        return XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True, is_qat=qat))
+        settings = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
+        return fuse_clamps(XNNPACKQuantizer().set_global(settings), settings)
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""
