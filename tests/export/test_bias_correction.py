@@ -39,6 +39,17 @@ def test_outputs_of_rounded_weights_have_the_mean_of_those_as_they_were(
     torch.testing.assert_close(outputs(conv, images), expected)
 
 
+def test_a_convolution_that_computes_with_other_weights_is_left_alone():
+    class Standardised(nn.Conv2d):
+        def forward(self, x):
+            return self._conv_forward(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+
+    conv = Standardised(4, 8, 3)
+    before = conv.bias.clone()
+    correct_biases(nn.Sequential(conv), [torch.rand(2, 4, 9, 8)])
+    assert torch.equal(conv.bias, before)
+
+
 def test_weights_are_rounded_to_the_nearest_of_255_steps():
     weight = torch.randn(6, 3, 3, 3)
     steps = weight.abs().flatten(1).amax(1) / 127

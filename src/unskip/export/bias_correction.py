@@ -21,7 +21,8 @@ def correct_biases(net: nn.Module, batches: Iterable[Tensor], *, by_channel: boo
     """Correct the biases of a network's convolutions, in place, for weights in 8 bits.
 
     ``batches`` are calibration images as the network takes them, each (batch, channels, height, width). ``by_channel``:
-    whether each output channel has a scale of its own, as in all formats here. A convolution without a bias gets one.
+    whether each output channel has a scale of its own, as in all formats here. A convolution without a bias gets one;
+    those with a forward pass of their own, which may compute with other weights than they hold, are left alone.
     """
     sums: dict[nn.Conv2d, Tensor] = {}  # of what each convolution reads, over all images: (channels, height, width)
     counts: dict[nn.Conv2d, int] = {}
@@ -33,7 +34,7 @@ def correct_biases(net: nn.Module, batches: Iterable[Tensor], *, by_channel: boo
         sums[conv] = sums.get(conv, 0.0) + maps.sum(0, dtype=torch.float64)
         counts[conv] = counts.get(conv, 0) + len(maps)
 
-    hooks = [module.register_forward_pre_hook(add) for module in net.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [module.register_forward_pre_hook(add) for module in net.modules() if _computes_with_its_weight(module)]
     try:
         for images in batches:
             net(images)
@@ -49,6 +50,10 @@ def correct_biases(net: nn.Module, batches: Iterable[Tensor], *, by_channel: boo
             conv.bias = nn.Parameter(correction, requires_grad=conv.weight.requires_grad)
         else:
             conv.bias += correction
+
+
+def _computes_with_its_weight(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward
 
 
 def in_8_bits(weight: Tensor, *, by_channel: bool = True) -> Tensor:

@@ -53,12 +53,12 @@ def export_net(
 
     The file is run by its own runtime on ``images`` and compared with the network as it is, in float32; ``task``, by
     default what fits the answers, says how far they agree. With ``calibration``, training images, the file computes
-    with 8-bit integers, for which ``test``, batches of images and labels that can be gone through twice, decides
-    instead: its score may lie below the network's by ``max_drop``, None for any. Where it lies lower than ``qat``
-    allows, the network is trained on with fake quantisation, and the better of the two files is kept. Where the format
-    quantises by itself, the file is compared with the quantised network too. A network that answers with several
-    tensors becomes a file of several outputs, named after their places in the structure. ``device`` configures the one
-    that the file's ending names, such as ``.ethos-u65-256.pte``; by default it is as usual.
+    with 8-bit integers, its biases corrected for them. Then ``test``, batches of images and labels that can be gone
+    through twice, decides: its score may lie below the network's by ``max_drop``, None for any. Where it lies lower
+    than ``qat`` allows, the network is trained on with fake quantisation, and the better of the two files is kept.
+    Where the format quantises by itself, the file is compared with the quantised network too. A network that answers
+    with several tensors becomes a file of several outputs, named after their places in the structure. ``device``
+    configures the one that the file's ending names, such as ``.ethos-u65-256.pte``; by default it is as usual.
 
     Raises `UnskipError` for a file that deviates, for what the format cannot do, and where its runtime is not
     installed. What stood at ``path`` before is then still there.
