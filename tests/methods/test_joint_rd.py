@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 from collections import Counter
 
 import pytest
@@ -223,10 +224,60 @@ def test_every_stage_runs_as_often_as_it_must(net, fields):
     stages = teacher.stage_names
     assert all(runs["student", name] == 1 for name in student.part_names)
     assert runs["teacher", "stem"] == runs["teacher", "stage1"] == 1, "its own pass"
-    assert all(runs["teacher", name] == 2 for name in stages[1:]), "its own pass, and all hybrids at once"
-    assert runs["teacher", "head"] == 1
-    assert [rows["teacher", name] // len(images) for name in stages] == list(range(1, len(stages) + 1))
-    assert rows["teacher", "head"] == (len(stages) - 1) * len(images)
+    assert [runs["teacher", name] for name in stages] == list(range(1, len(stages) + 1)), "its own pass, and hybrids"
+    assert runs["teacher", "head"] == len(stages) - 1
+    assert all(count == len(images) * runs[key] for key, count in rows.items())
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+def test_of_a_hybrid_nothing_is_kept_when_the_next_stage_runs(fields):
+    teacher, student, images = pair_of(*FOUR)
+    objective = objective_of(teacher, student, fields)
+    given, alive = [], []
+
+    def count(*_):
+        alive.append(len({id(tensor()) for tensor in given if tensor() is not None}))
+
+    for part in objective.teacher.net.modules():
+        part.register_forward_hook(lambda module, inputs, output: given.append(weakref.ref(output)))
+    for name in student.stage_names:
+        objective.student.get_submodule(name).register_forward_pre_hook(count)
+    terms = objective(images, LABELS, 0.0)
+    assert alive == [1] * 4, "the target"
+    sum(terms.values()).backward()
+    assert all(p.grad is not None for p in student.parameters())
+
+
+def test_terms_are_the_same_without_gradients():
+    teacher, student, images = pair_of(*THREE)
+    objective = objective_of(teacher, student, {})
+    with torch.no_grad():
+        alone = objective(images, LABELS, 0.1)
+    assert not any(term.requires_grad for term in alone.values())
+    assert values(alone) == pytest.approx(values(objective(images, LABELS, 0.1)), rel=1e-9)
+
+
+def test_a_stage_that_is_not_trained_gets_no_gradient_and_the_others_the_same():
+    gradients = []
+    for frozen in (False, True):
+        teacher, student, images = pair_of(*THREE)
+        objective = objective_of(teacher, student, {})
+        for name in ("stem", "stage1"):
+            objective.student.get_submodule(name).requires_grad_(not frozen)
+        sum(objective(images, LABELS, 0.0).values()).backward()
+        gradients.append({name: p.grad for name, p in student.named_parameters()})
+    for name, gradient in gradients[1].items():
+        if name.startswith(("stem", "stage1.")):
+            assert gradient is None
+        else:
+            assert torch.allclose(gradient, gradients[0][name])
+
+
+def test_terms_that_somebody_weights_are_refused_rather_than_wrong():
+    teacher, student, images = pair_of(*THREE)
+    terms = objective_of(teacher, student, {})(images, LABELS, 0.0)
+    with pytest.raises(RuntimeError, match="added, not weighted"):
+        (terms["ce"] + 2 * terms["hybrid_ce"] + terms["feature"]).backward()
 
 
 @pytest.mark.parametrize("fields", FIELDS)

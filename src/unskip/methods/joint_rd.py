@@ -28,9 +28,10 @@ the last block adds a projection, both BatchNorms count, as independent; what an
 | features after or before the last activation | ``tap`` | post_relu; margin needs pre_relu |
 
 When to use it: where a plain net is too deep to train well on its own. Every hybrid costs a pass through the teacher's
-later stages, forward and back, which `align_kd` does without. Teacher and student need maps of one shape at the end of
-every stage. Wide ResNets and MobileNetV2 end their stages without an activation: there ``post_relu`` takes the map as
-it is. The authors' CIFAR student keeps its projections: the recipe's
+later stages, forward and back, which `align_kd` does without; it costs time, and no memory: its gradient is computed
+as soon as the student has the map that it begins with, and what it kept is let go. Teacher and student need maps of
+one shape at the end of every stage. Wide ResNets and MobileNetV2 end their stages without an activation: there
+``post_relu`` takes the map as it is. The authors' CIFAR student keeps its projections: the recipe's
 ``student.edits: [{without_shortcuts: {keep: [projection]}}]``; their ImageNet student has Dirac convolutions, the edit
 ``with_dirac_convs``.
 
@@ -42,6 +43,7 @@ where the overhaul's code takes -3 |gamma| for channels that are hardly ever neg
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -52,6 +54,7 @@ from torch import Tensor, nn
 
 from unskip.errors import UnskipError
 from unskip.losses import margin_distance, squared_distance
+from unskip.methods._early_gradient import with_gradient
 from unskip.methods.base import FrozenTeacher, Method, Objective, Phase, half_cosine
 from unskip.nets import Residual, StagedNet
 from unskip.nets.activation import activation_in_head
@@ -113,31 +116,42 @@ class _JointTraining(Objective):
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
         with torch.no_grad():
-            teacher_maps, _ = self.teacher.net[:-1].features(images)
-        student_maps, student_logits = self.student.features(images)
-        target = teacher_maps[-1]
-        del teacher_maps  # all but the target can go before the hybrids run
-        hybrid_features, hybrid_logits = self._hybrids(student_maps)
-        hybrids = len(student_maps) - 1
-        features = [*hybrid_features.chunk(hybrids), student_maps[-1]]
-        distance = torch.stack([self._distance(k, feature, target) for k, feature in enumerate(features)]).sum()
+            target = self.teacher.net[:-1](images)
         eta = self.method.hybrid_weight_at(progress)
+
+        def of_feature(place: int, feature: Tensor) -> Tensor:
+            return eta * self.method.feature_weight * self._distance(place, feature, target)
+
+        def of_hybrid(place: int, student_map: Tensor) -> tuple[Tensor, Tensor]:
+            feature, logits = self._hybrid(place, student_map)
+            return eta * self.task.label_loss(logits, labels), of_feature(place, feature)
+
+        # Each hybrid runs as soon as the student has its map, and is let go before the student's next stage.
+        names = self.student.stage_names
+        terms: list[Sequence[Tensor]] = []
+        x = images
+        for name, part in self.student.named_parts():
+            x = part(x)
+            if name in names[:-1]:
+                place = names.index(name)
+                connector = self.connectors[place].parameters() if self.connectors else ()
+                terms.append(with_gradient(functools.partial(of_hybrid, place), x, list(connector)))
+            elif name == names[-1]:
+                last = of_feature(len(names) - 1, x)
+        of_labels, of_features = zip(*terms, strict=True)
         return {
-            "ce": self.task.label_loss(student_logits, labels),
-            "hybrid_ce": eta * hybrids * self.task.label_loss(hybrid_logits, torch.cat([labels] * hybrids)),
-            "feature": eta * self.method.feature_weight * distance,
+            "ce": self.task.label_loss(x, labels),
+            "hybrid_ce": torch.stack(of_labels).sum(),
+            "feature": torch.stack([*of_features, last]).sum(),
         }
 
-    def _hybrids(self, student_maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Last features and logits of hybrids 1 to n-1, one after the other along the batch.
-
-        Hybrids that are in the teacher already and the one that joins go through its next stage together.
-        """
+    def _hybrid(self, place: int, student_map: Tensor) -> tuple[Tensor, Tensor]:
+        """Last feature and logits of the hybrid that goes from the student's stage of that place to the teacher."""
         net = self.teacher.net
-        *stages, head = net[net.part_names.index(net.stage_names[1]) :]
-        x = student_maps[0]
-        for place, stage in enumerate(stages):
-            x = stage(torch.cat([x, student_maps[place]]) if place else x)
+        *stages, head = net[net.part_names.index(net.stage_names[place + 1]) :]
+        x = student_map
+        for stage in stages:
+            x = stage(x)
         return x, head(x)
 
     def _distance(self, place: int, feature: Tensor, target: Tensor) -> Tensor:
