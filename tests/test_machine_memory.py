@@ -60,10 +60,12 @@ def test_there_is_no_room_where_none_is_left_or_nobody_knows(system, meminfo):
 
 def test_the_memory_is_that_of_the_tightest_limit(system):
     whole = machine_bytes()
+    machine_bytes.cache_clear()
     if whole is None:
         pytest.skip("this system does not tell")
     system(MACHINE, GROUP, {"slurm/job_7": group(TWO, "200000", "1"), "slurm": group(TWO, "300000", "1")})
     assert machine_bytes() == 200_000
+    machine_bytes.cache_clear()
 
 
 def test_this_machine_can_tell():

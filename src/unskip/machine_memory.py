@@ -6,6 +6,7 @@ And how it keeps what it frees.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 from collections.abc import Iterator
@@ -30,10 +31,11 @@ class _Limit:
         return max(self.most - self.used + self.forgettable, 0)
 
 
+@functools.cache
 def machine_bytes() -> int | None:
     """The memory that the machine has, or that the tightest control group around this process may have.
 
-    None where the system does not tell.
+    None where the system does not tell. It is looked up once.
     """
     try:
         whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -42,7 +42,7 @@ class WithinMemory(TorchFunctionMode):
     def __init__(self, subject: str) -> None:
         super().__init__()
         self._subject = subject
-        self._machine_bytes = machine_bytes()  # which reads files, so not for every tensor
+        self._machine_bytes = machine_bytes()
         self._bytes = 0
         self._count = 0
 

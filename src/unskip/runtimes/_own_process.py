@@ -1,30 +1,49 @@
-"""Reading a file in a process of its own: native code that meets a damaged one can end the process that loads it."""
+"""Reading files in a process of its own: native code that meets a damaged one can end the process that loads it."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import atexit
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from unskip.errors import UnskipError
+from unskip.processes import AnsweringProcess, own_command
 from unskip.runtimes.base import Runtime
+
+PATIENCE_SECONDS = 600.0
+
+_readers: dict[str, AnsweringProcess] = {}
+_lock = threading.Lock()
 
 
 def metadata_by_own_process(path: Path, runtime: Runtime, probe: str) -> Mapping[str, str]:
-    """The metadata of a file, as JSON the last line that a function, ``MODULE:NAME``, prints for its path.
+    """The metadata of a file, which a function, ``MODULE:NAME``, returns for its path.
 
-    Raises `UnskipError`, which names the ``runtime``, where the process ends by a signal or with an error.
+    Raises `UnskipError`, which names the ``runtime``, where the process ends by a signal or the function fails. The
+    process is kept for the next file, since importing takes longer than reading; after a failure another one is
+    started, since nobody knows what a damaged file has written over.
     """
-    module, _, name = probe.partition(":")
-    code = f"import sys; from {module} import {name}; {name}(sys.argv[1])"
-    command = [sys.executable, "-P", "-c", code, str(path)]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
-    if process.returncode < 0:
-        raise UnskipError(f"{path} is damaged: {runtime.version} crashes on it (signal {-process.returncode})")
-    if process.returncode:
-        messages = process.stderr.strip().splitlines() or ["it says nothing"]
-        raise UnskipError(f"{path} is no {runtime.title} file that can be read: {messages[-1]}")
-    facts: Mapping[str, str] = json.loads(process.stdout.splitlines()[-1])
-    return facts
+    with _lock:
+        if probe not in _readers:
+            _readers[probe] = AnsweringProcess(
+                own_command("unskip.runtimes._reader"), runtime.version, threads=1, patience_seconds=PATIENCE_SECONDS
+            ).__enter__()
+        reader = _readers[probe]
+        reader.tell([probe, str(path.absolute())])
+        try:
+            facts: Mapping[str, str] = reader.answer()["facts"]
+        except UnskipError as error:
+            _end(probe)
+            raise UnskipError(f"{path} is no {runtime.title} file that can be read: {error}") from error
+        return facts
+
+
+def _end(probe: str) -> None:
+    _readers.pop(probe).__exit__()
+
+
+@atexit.register
+def _end_all() -> None:
+    for probe in list(_readers):
+        _end(probe)

@@ -41,7 +41,7 @@ class ExecuTorch(Runtime):
         return program_metadata(path, self, "_probe")
 
 
-def program_metadata(path: Path, runtime: Runtime, probe: str = "_print_metadata") -> Mapping[str, str]:
+def program_metadata(path: Path, runtime: Runtime, probe: str = "_metadata") -> Mapping[str, str]:
     """The metadata of a .pte file, read in a process of its own, which a damaged file can end.
 
     ``probe`` names the function of this module that reads them. Raises `UnskipError`, which names the ``runtime``, for
@@ -66,21 +66,20 @@ def _opened(path: Path) -> tuple[Any, Mapping[str, str]]:
     return program, json.loads(program.load_method(METADATA)([])[0]) if known else {}
 
 
-def _print_metadata(path: str) -> None:
-    """Print the metadata of a file whose network another processor runs."""
+def _metadata(path: Path) -> Mapping[str, str]:
+    """The metadata of a file whose network another processor runs."""
     with quiet():
-        facts = _opened(Path(path))[1]
-    print(json.dumps(facts))
+        return _opened(path)[1]
 
 
-def _probe(path: str) -> None:
-    """Print the metadata of a file after it was run once."""
+def _probe(path: Path) -> Mapping[str, str]:
+    """The metadata of a file after it was run once."""
     with quiet():
-        program, facts = _opened(Path(path))
+        program, facts = _opened(path)
         method = _Method(program, program.load_method("forward"), answers_in(facts))
         if method.input_shape is not None:
             method.compute(np.zeros((method.batch_size or 1, *method.input_shape), np.float32))
-    print(json.dumps(facts))
+        return facts
 
 
 class _Method(Program):

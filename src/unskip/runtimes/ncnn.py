@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unskip.errors import UnskipError
 from unskip.files import parse_json
 from unskip.quiet import quiet
 from unskip.runtimes._own_process import metadata_by_own_process
@@ -148,12 +145,9 @@ class _Net(Program):
         return answers
 
 
-def _probe(path: str) -> None:
-    """Print the metadata of a file after it was run once."""
-    try:
-        program = _opened(Path(path), 1)
-        if program.input_shape is not None:
-            program.compute(np.zeros((1, *program.input_shape), np.float32))
-    except (UnskipError, ValueError) as error:
-        sys.exit(str(error))
-    print(json.dumps(_facts(Path(path))))
+def _probe(path: Path) -> Mapping[str, str]:
+    """The metadata of a file after it was run once."""
+    program = _opened(path, 1)
+    if program.input_shape is not None:
+        program.compute(np.zeros((1, *program.input_shape), np.float32))
+    return _facts(path)

@@ -20,10 +20,15 @@ def extract(net: nn.Module) -> StagedNet:
     ``extract(net.at_depth(2, 2, 2))`` computes what the sub-net computes.
     """
     own = copy.deepcopy(staged(net))
-    for place, norm in list(own.named_modules()):
-        if isinstance(norm, BatchNormAtDepth):
-            own.set_submodule(place, norm.alone())
+    at_one_depth(own)
     return own
+
+
+def at_one_depth(net: nn.Module) -> None:
+    """Make, in place, the BatchNorms of a depth ordinary ones."""
+    for place, norm in list(net.named_modules()):
+        if isinstance(norm, BatchNormAtDepth):
+            net.set_submodule(place, norm.alone())
 
 
 def with_recalibrated_statistics(net: nn.Module, batches: Iterable[Tensor]) -> StagedNet:

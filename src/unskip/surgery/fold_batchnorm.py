@@ -12,8 +12,8 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from unskip.nets.staged_net import StagedNet
 from unskip.surgery._chains import Place, chain
-from unskip.surgery._edit import edit
-from unskip.surgery._sub_nets import extract
+from unskip.surgery._edit import edit, edited_in_place
+from unskip.surgery._sub_nets import at_one_depth
 from unskip.surgery.fold_dirac import fold_dirac
 
 
@@ -27,7 +27,8 @@ def fold_batchnorm(net: StagedNet) -> StagedNet:
     does one behind a convolution that makes its weights anew each time (weight standardisation, spectral norm). The
     copy is in eval mode.
     """
-    folded = extract(fold_dirac(net)).eval()
+    folded = edited_in_place(fold_dirac, net, {}).eval()
+    at_one_depth(folded)
     chains = list(_chains_between_maps(folded))
     for module in folded.modules():
         if not isinstance(module, nn.Sequential):

@@ -1,0 +1,48 @@
+"""Files that a process of its own reads, here by a probe that says which process it is."""
+
+import os
+
+import pytest
+
+from unskip.errors import UnskipError
+from unskip.runtimes import _own_process, find_runtime
+from unskip.runtimes._own_process import metadata_by_own_process
+
+PROBE = """
+import os
+
+def probe(path):
+    if path.read_text() == "fatal":
+        os.abort()
+    print("words of a library")
+    return {"process": os.getpid(), "content": path.read_text()[:int(len(path.read_text()) / (path.stem != "damaged"))]}
+"""
+
+
+@pytest.fixture
+def read(tmp_path, monkeypatch):
+    (tmp_path / "own_probe.py").write_text(PROBE)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def reading(name, content):
+        path = tmp_path / name
+        path.write_text(content)
+        return metadata_by_own_process(path, find_runtime("onnxruntime"), "own_probe:probe")
+
+    yield reading
+    if "own_probe:probe" in _own_process._readers:
+        _own_process._end("own_probe:probe")
+
+
+def test_one_process_reads_all_files_until_one_is_damaged_or_ends_it(read, capfd):
+    first = read("one.net", "1")
+    assert first["process"] != os.getpid()
+    assert read("two.net", "2") == {"process": first["process"], "content": "2"}
+    with pytest.raises(UnskipError, match=r"damaged\.net is no .* file that can be read: .*division by zero"):
+        read("damaged.net", "1")
+    second = read("one.net", "1")
+    assert second["process"] != first["process"]
+    with pytest.raises(UnskipError, match=r"three\.net is no .* can be read: ONNX Runtime \S+ was killed by SIGABRT"):
+        read("three.net", "fatal")
+    assert read("one.net", "1")["process"] not in (first["process"], second["process"])
+    assert capfd.readouterr() == ("", "")
