@@ -48,7 +48,9 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow if name == "zoomed" else ()) for name in RUNS]
+)
 def run(request, tmp_path_factory):
     """A run on rectangular images, which was started in its parent folder with a relative path: (folder, shape)."""
     home = tmp_path_factory.mktemp("home")

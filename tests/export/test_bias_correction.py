@@ -75,7 +75,9 @@ def lopsided():
     return net.eval()
 
 
-@pytest.mark.parametrize("name", INT8)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("executorch", "ethos_u") else ()) for name in INT8]
+)
 def test_a_file_in_8_bits_has_them(name, lopsided, images, tmp_path, monkeypatch):
     format_ = FORMATS[name]
     if not format_.runtime.installed:

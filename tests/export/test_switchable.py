@@ -47,7 +47,9 @@ def family_as(family, images, tmp_path_factory):
     return family_as
 
 
-@pytest.fixture(params=SWITCHABLE)
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.slow if name == "executorch" else ()) for name in SWITCHABLE]
+)
 def written(request, family_as):
     return family_as(request.param)
 

@@ -241,8 +241,9 @@ def digits():
 
 
 RESUMED = [
-    *((name, {}) for name in PAIRS),
-    ("resnet", {"drift": True}),
+    ("resnet", {}),
+    *(pytest.param(name, {}, marks=pytest.mark.slow) for name in PAIRS if name != "resnet"),
+    pytest.param("resnet", {"drift": True}, marks=pytest.mark.slow),
     ("wrn", {"drift": True}),
     ("vgg", {"order": "simultaneous"}),
 ]

@@ -160,7 +160,7 @@ def test_commands_start_from_the_teacher():
     assert "weights" not in line.recipe["teacher"]
 
 
-@pytest.mark.parametrize("sub_nets", [False, True])
+@pytest.mark.parametrize("sub_nets", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_written_recipe_runs(sub_nets, tmp_path):
     net = meta_net("resnet14", {"width": 4, "in_channels": 1, "num_classes": 10})
     own = own_figures(net, (1, 8, 8))

@@ -16,7 +16,7 @@ from unskip.surgery import at_depth, residual_blocks, without_shortcuts
     ("name", "options", "side"),
     [
         ("resnet26", {"width": 4}, 16),
-        ("resnet26-bottleneck", {"width": 4}, 64),
+        pytest.param("resnet26-bottleneck", {"width": 4}, 64, marks=pytest.mark.slow),
         ("wrn-22x2", {"width": 4}, 16),
         ("mobilenetv2", {"width_mult": 0.25}, 64),
         ("vgg16-cifar", {}, 32),

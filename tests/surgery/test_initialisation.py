@@ -162,11 +162,11 @@ def zero_gamma(monkeypatch):
     "edits",
     [
         [("without_shortcuts", {})],
-        [("without_shortcuts", {}), ("with_grouped_convs", {"groups": 4})],
+        pytest.param([("without_shortcuts", {}), ("with_grouped_convs", {"groups": 4})], marks=pytest.mark.slow),
         [("with_grouped_convs", {"groups": 4}), ("without_shortcuts", {})],
         [("without_shortcuts", {}), ("with_dirac_convs", {})],
         [("at_depth", {"blocks": [1, 1]}), ("without_shortcuts", {})],
-        [("without_shortcuts", {}), ("fold_batchnorm", {})],
+        pytest.param([("without_shortcuts", {}), ("fold_batchnorm", {})], marks=pytest.mark.slow),
         [("fold_batchnorm", {}), ("without_shortcuts", {})],
         [("with_shortened_shortcuts", {}), ("without_shortcuts", {})],
         [("without_shortcuts", {"only": ["stage2"]}), ("without_shortcuts", {})],
