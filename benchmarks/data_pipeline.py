@@ -29,8 +29,8 @@ from unskip.data.image_set import ImageSet
 from unskip.data.normalize import IMAGENET
 from unskip.data.resident import ResidentImages
 from unskip.data.streamed import StreamedImages
+from unskip.machine_memory import keep_freed_memory
 from unskip.torchvision_compat import torchvision, v2
-from unskip.training.device import keep_freed_memory
 
 Sides = tuple[Batches, Iterable[tuple[Tensor, Tensor]], str]
 """This package's batches, torchvision's, and what they are of."""

@@ -32,6 +32,7 @@ from torch.nn.functional import cross_entropy
 from torch.profiler import ProfilerActivity, profile
 
 from unskip.environment import describe_environment
+from unskip.machine_memory import keep_freed_memory
 from unskip.methods import METHODS, method_from
 from unskip.methods.base import FrozenTeacher, Method, Phase
 from unskip.methods.embedded_kd import EmbeddedKD
@@ -41,7 +42,7 @@ from unskip.nets import StagedNet, make_net
 from unskip.recipe import SGD, TrainingRecipe
 from unskip.surgery import without_shortcuts
 from unskip.tasks import Classification
-from unskip.training.device import describe_numerics, keep_freed_memory, uses_bf16
+from unskip.training.device import describe_numerics, uses_bf16
 from unskip.training.optim import make_optimizer
 
 Step = Callable[[], None]

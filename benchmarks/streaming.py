@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import torch
 
 from unskip.data import load_data, recipe_for
-from unskip.training.device import keep_freed_memory
+from unskip.machine_memory import keep_freed_memory
 
 _GROUP, _FILE = 100, 20_000  # rows
 

@@ -24,8 +24,10 @@ def system(tmp_path, monkeypatch):
                 (tmp_path / "groups" / folder / name).write_text(text)
         monkeypatch.setattr(machine_memory, "_PROC", tmp_path / "proc")
         monkeypatch.setattr(machine_memory, "_GROUPS", tmp_path / "groups")
+        machine_bytes.cache_clear()
 
-    return told
+    yield told
+    machine_bytes.cache_clear()
 
 
 def group(names, most, used, stat=""):
@@ -59,13 +61,10 @@ def test_there_is_no_room_where_none_is_left_or_nobody_knows(system, meminfo):
 
 
 def test_the_memory_is_that_of_the_tightest_limit(system):
-    whole = machine_bytes()
-    machine_bytes.cache_clear()
-    if whole is None:
+    if machine_bytes() is None:
         pytest.skip("this system does not tell")
     system(MACHINE, GROUP, {"slurm/job_7": group(TWO, "200000", "1"), "slurm": group(TWO, "300000", "1")})
     assert machine_bytes() == 200_000
-    machine_bytes.cache_clear()
 
 
 def test_this_machine_can_tell():

@@ -34,9 +34,7 @@ def test(net, scaled):
 
 
 @pytest.mark.parametrize("batch_size", [None, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "ending", [pytest.param(ending, marks=pytest.mark.slow if ending == ".pte" else ()) for ending in INT8]
-)
+@pytest.mark.parametrize("ending", INT8)
 def test_a_quantised_file_keeps_the_accuracy(ending, batch_size, net, scaled, test, tmp_path):
     settings = {"normalization": NORMALIZATION, "batch_size": batch_size}
     whole = export_net(net, tmp_path / f"whole{ending}", scaled, **settings)

@@ -47,9 +47,7 @@ def family_as(family, images, tmp_path_factory):
     return family_as
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=pytest.mark.slow if name == "executorch" else ()) for name in SWITCHABLE]
-)
+@pytest.fixture(params=SWITCHABLE)
 def written(request, family_as):
     return family_as(request.param)
 

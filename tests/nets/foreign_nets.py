@@ -12,7 +12,9 @@ FAST: tuple[str, ...] = (
     "timm:seresnet18",
     "timm:resnetv2_18",
     "timm:convnext_atto",
+    "timm:ghostnet_050",
     "timm:repvgg_a0",
+    "timm:nf_regnet_b0",
     "timm:tf_efficientnet_lite0",
 )
 LONG: tuple[str, ...] = (
@@ -36,10 +38,7 @@ LONG: tuple[str, ...] = (
         for name in ("skresnet18", "resnest14d", "resnetblur18", "resnetblur50", "resnetaa34d", "tresnet_m")
     ),
     *(f"timm:{name}" for name in ("resnetv2_34", "resnetv2_50", "resnetv2_50x1_bit", "res2net50_14w_8s", "res2next50")),
-    *(
-        f"timm:{name}"
-        for name in ("nf_regnet_b0", "nf_resnet26", "nf_resnet50", "nfnet_l0", "dm_nfnet_f0", "eca_nfnet_l0")
-    ),
+    *(f"timm:{name}" for name in ("nf_resnet26", "nf_resnet50", "nfnet_l0", "dm_nfnet_f0", "eca_nfnet_l0")),
     *(
         f"timm:{name}"
         for name in ("regnetx_002", "regnety_002", "regnetz_b16", "regnetv_040", "gernet_s", "darknet17", "darknet53")
@@ -51,10 +50,7 @@ LONG: tuple[str, ...] = (
     ),
     *(f"timm:{name}" for name in ("efficientnet_b0", "efficientnetv2_rw_t", "tinynet_e", "lcnet_050", "mnasnet_100")),
     *(f"timm:{name}" for name in ("fbnetc_100", "hardcorenas_a", "mixnet_s", "spnasnet_100", "rexnet_100")),
-    *(
-        f"timm:{name}"
-        for name in ("ghostnet_050", "ghostnet_100", "repvgg_b0", "repghostnet_050", "xception41", "hrnet_w18_small")
-    ),
+    *(f"timm:{name}" for name in ("ghostnet_100", "repvgg_b0", "repghostnet_050", "xception41", "hrnet_w18_small")),
     *(
         f"timm:{name}"
         for name in ("convnextv2_atto", "convnext_tiny", "fasternet_t0", "starnet_s1", "edgenext_xx_small")

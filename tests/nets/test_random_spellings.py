@@ -62,7 +62,7 @@ BLOCKS = st.builds(
 )
 
 
-@settings(max_examples=15, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.lists(BLOCKS, min_size=1, max_size=4))
 def test_no_shortcut_is_passed_over_in_silence(blocks):
     torch.manual_seed(3)

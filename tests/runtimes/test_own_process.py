@@ -1,13 +1,17 @@
 """Files that a process of its own reads, here by a probe that says which process it is."""
 
 import os
+import signal
+import time
 
 import pytest
 
 from unskip.errors import UnskipError
+from unskip.processes import AnsweringProcess
 from unskip.runtimes import _own_process, find_runtime
 from unskip.runtimes._own_process import metadata_by_own_process
 
+NAME = "own_probe:probe"
 PROBE = """
 import os
 
@@ -27,11 +31,11 @@ def read(tmp_path, monkeypatch):
     def reading(name, content):
         path = tmp_path / name
         path.write_text(content)
-        return metadata_by_own_process(path, find_runtime("onnxruntime"), "own_probe:probe")
+        return metadata_by_own_process(path, find_runtime("onnxruntime"), NAME)
 
     yield reading
-    if "own_probe:probe" in _own_process._readers:
-        _own_process._end("own_probe:probe")
+    if NAME in _own_process._readers:
+        _own_process._end(NAME)
 
 
 def test_one_process_reads_all_files_until_one_is_damaged_or_ends_it(read, capfd):
@@ -46,3 +50,22 @@ def test_one_process_reads_all_files_until_one_is_damaged_or_ends_it(read, capfd
         read("three.net", "fatal")
     assert read("one.net", "1")["process"] not in (first["process"], second["process"])
     assert capfd.readouterr() == ("", "")
+
+
+def test_one_that_was_killed_meanwhile_is_replaced_and_no_file_is_blamed(read):
+    first = read("one.net", "1")
+    os.kill(first["process"], signal.SIGKILL)
+    while not _own_process._readers[NAME].is_gone:
+        time.sleep(0.01)
+    assert read("two.net", "2")["content"] == "2"
+
+
+def test_after_an_interruption_the_next_file_gets_its_own_answer(read, monkeypatch):
+    def interrupted(reader):
+        raise KeyboardInterrupt
+
+    read("one.net", "1")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(AnsweringProcess, "answer", interrupted)
+        read("two.net", "2")
+    assert read("three.net", "3")["content"] == "3"

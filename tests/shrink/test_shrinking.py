@@ -111,7 +111,6 @@ def test_the_folder_of_another_request_is_refused(shrunk, ask):
         shrink(ask({"memory": "6KiB"}), folder)
 
 
-@pytest.mark.slow
 def test_the_recipe_makes_the_winner_alone(shrunk, tmp_path):
     record, folder = shrunk
     unskip.run_recipe(load_recipe(folder / "recipe.yaml"), tmp_path / "run")

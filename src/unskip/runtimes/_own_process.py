@@ -25,17 +25,21 @@ def metadata_by_own_process(path: Path, runtime: Runtime, probe: str) -> Mapping
     started, since nobody knows what a damaged file has written over.
     """
     with _lock:
+        if probe in _readers and _readers[probe].is_gone:  # which is not this file's doing
+            _end(probe)
         if probe not in _readers:
             _readers[probe] = AnsweringProcess(
                 own_command("unskip.runtimes._reader"), runtime.version, threads=1, patience_seconds=PATIENCE_SECONDS
             ).__enter__()
         reader = _readers[probe]
-        reader.tell([probe, str(path.absolute())])
         try:
+            reader.tell([probe, str(path.absolute())])
             facts: Mapping[str, str] = reader.answer()["facts"]
-        except UnskipError as error:
-            _end(probe)
-            raise UnskipError(f"{path} is no {runtime.title} file that can be read: {error}") from error
+        except BaseException as error:
+            _end(probe)  # when this is interrupted, too: it would give this file's answer to the next question
+            if isinstance(error, UnskipError):
+                raise UnskipError(f"{path} is no {runtime.title} file that can be read: {error}") from error
+            raise
         return facts
 
 
