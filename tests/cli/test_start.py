@@ -38,6 +38,12 @@ def test_inspecting_a_network_waits_for_torch_alone():
     assert not imported & (heavy | for_others)
 
 
+def test_a_search_among_students_waits_for_no_compiler():
+    imported = imported_by("fit-budget", "resnet14", "--macs", "5M", "--no-latency")
+    assert "torch_pruning" in imported
+    assert not imported & {"torch._dynamo", "sympy"}
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [({}, "10000"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"), ({"GOMP_SPINCOUNT": "7"}, "7")],

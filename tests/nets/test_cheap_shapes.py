@@ -65,7 +65,7 @@ def outcome_of(run: Any) -> Any:
     """What a computation gives, without values, as far as it can be compared; or that it is refused."""
     try:
         result = run()
-    except RuntimeError:
+    except (RuntimeError, IndexError):
         return "refused"
     tensors = result if isinstance(result, tuple) else (result,)
     return [(each.shape, each.dtype, each.stride(), each.device.type) for each in tensors]
@@ -137,11 +137,27 @@ def test_everything_else_without_values(data):
     other = maps_of(data, channels) if data.draw(st.booleans()) else torch.empty_like(maps)
     dims = data.draw(st.sampled_from([(2, 3), (-1, -2), (1,), (-1,), ()]))
     keep = data.draw(st.booleans())
+    types = [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool, torch.complex64]
+    factor = torch.empty((), dtype=data.draw(st.sampled_from(types)), device="meta")
+    number = data.draw(st.sampled_from([1, 1.5, True, 1j]))
+    indices = [[0], [0, 0, 0], [[0]], [True, False, True]]
+    chosen = torch.tensor(data.draw(st.sampled_from(indices)))
     runs = {
         "relu": lambda: torch.relu(maps),
         "sum": lambda: maps + other,
         "sum with a number": lambda: maps + 1,
         "scaled sum": lambda: torch.add(maps, other, alpha=2),
+        "product": lambda: maps * other,
+        "product with a number": lambda: maps * number,
+        "product with a factor": lambda: maps * factor,
+        "product of a factor": lambda: factor * maps,
+        "product of factors": lambda: factor * maps[0, 0, 0, 0],
+        "product of whole numbers": lambda: maps.int() * 1.5,
+        "relu6": lambda: nn.functional.relu6(maps),
+        "relu6 of whole numbers": lambda: nn.functional.relu6(maps.int()),
+        "chosen channels": lambda: maps[0, :, 0, 0][chosen],
+        "chosen maps": lambda: maps[chosen],
+        "chosen rows": lambda: maps[:, chosen],
         "sum in place": lambda: maps.clone().add_(other),
         "mean": lambda: maps.mean(dims, keepdim=keep),
         "mean in another type": lambda: maps.mean(dims, dtype=torch.float64),

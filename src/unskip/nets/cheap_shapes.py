@@ -13,23 +13,24 @@ from unskip.nets.dispatch import Dispatch
 _aten = torch.ops.aten
 
 
-def without_values(tensor: Tensor) -> Tensor:
-    """A tensor on the meta device that lies as this one.
+def without_values(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor on the meta device that lies as this one, by default of its type.
 
     ``tensor.to("meta")`` and ``torch.empty_like`` are that too, by the long way that `CheapShapes` avoids.
     """
-    plain = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+    plain = torch.empty(tensor.shape, dtype=dtype or tensor.dtype, device="meta")
     if plain.stride() == tensor.stride():
         return plain
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype or tensor.dtype, device="meta")
 
 
 class CheapShapes(Dispatch):
     """Within this block some operators give their shape at once on the meta device.
 
-    They are convolution, BatchNorm in eval mode, max-pooling, ReLU, the sum of two like maps, the mean and a linear
-    layer. PyTorch finds these in Python: most of the time of a ResNet without values, 0.6 ms a BatchNorm, and before
-    the first of them it imports its compiler or its algebra of shapes, a second or two. What is unusual is left to it.
+    They are convolution, BatchNorm in eval mode, max-pooling, ReLU and ReLU6, the sum and the product of two like maps
+    or with a number, the mean, a linear layer, and some of a vector's elements. PyTorch finds these in Python: most of
+    the time of a ResNet without values, 0.6 ms a BatchNorm, and before the first of them it imports its compiler or its
+    algebra of shapes, a second or two. What is unusual is left to it.
     """
 
     def __torch_dispatch__(
@@ -110,6 +111,31 @@ def _are_alike(one: Tensor, other: Any) -> bool:
     return (one.dtype, one.shape, one.stride()) == (other.dtype, other.shape, other.stride())
 
 
+def _product(one: Tensor, other: Any) -> Tensor | None:
+    if _are_alike(one, other) or _is_scaled(one, other):
+        return without_values(one)
+    return without_values(other) if _is_scaled(other, one) else None
+
+
+def _is_scaled(maps: Any, factor: Any) -> bool:
+    """Whether a product has the type of ``maps``: ``factor`` is a number, or a tensor that is one."""
+    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.ndim == 0:
+        return False
+    if isinstance(factor, Tensor):
+        return factor.is_meta and factor.ndim == 0 and not factor.is_complex()
+    return isinstance(factor, int | float)
+
+
+def _chosen(values: Tensor, indices: Sequence[Tensor | None]) -> Tensor | None:
+    (index, *more) = indices
+    plain = values.ndim == 1 and not more and index is not None and index.ndim == 1 and index.dtype == torch.int64
+    return values.new_empty(index.shape) if plain and index is not None else None
+
+
+def _limited(maps: Tensor, *_: Any) -> Tensor | None:
+    return without_values(maps) if maps.is_floating_point() else None
+
+
 def _mean(maps: Tensor, dims: Sequence[int] | None, keepdim: bool = False) -> Tensor | None:
     if not dims or not maps.is_floating_point() or not _lies_plainly(maps):
         return None
@@ -130,6 +156,9 @@ _RULES: Mapping[Any, Callable[..., Any]] = {
     _aten.native_batch_norm.default: _batchnorm_if_eval,
     _aten.max_pool2d_with_indices.default: _max_pool,
     _aten.relu.default: without_values,
+    _aten.hardtanh.default: _limited,
+    _aten.mul.Tensor: _product,
+    _aten.index.Tensor: _chosen,
     _aten.add.Tensor: _sum,
     _aten.add_.Tensor: _sum_in_place,
     _aten.mean.dim: _mean,

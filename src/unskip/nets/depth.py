@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
+from unskip.nets.cheap_shapes import CheapShapes, without_values
 from unskip.nets.layers import place_of, sequence
 
 
@@ -48,11 +49,11 @@ def _shape_change(block: nn.Module) -> str:
     )
     before = torch.empty(2, channels, 32, 32, device="meta")
     tensors = {
-        name: torch.empty_like(tensor, device="meta", dtype=torch.float if tensor.is_floating_point() else None)
+        name: without_values(tensor, torch.float if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in [*block.named_parameters(), *block.named_buffers()]
     }
     try:
-        with torch.no_grad():
+        with torch.no_grad(), CheapShapes():
             after = torch.func.functional_call(block, tensors, (before,))
     except (RuntimeError, TypeError, ValueError) as error:
         return f"it does not run alone ({first_line(error)})"

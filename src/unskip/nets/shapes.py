@@ -31,7 +31,8 @@ def copied_once() -> Iterator[None]:
 
     Copying a network takes about as long as running it without values.
     """
-    token = _copies.set({})
+    copies = _copies.get()
+    token = _copies.set({} if copies is None else copies)
     try:
         yield
     finally:
@@ -107,16 +108,7 @@ def part_shapes(net: StagedNet, side: int | None = None) -> dict[str, Any]:
     A head that gives several tensors has several shapes, by name. By default the side is 64, or else the first usual
     size that fits. Raises `UnskipError` where none does.
     """
-    sides = _SIDES if side is None else (side,)
-    failure: Exception = ValueError()
-    for tried in sides:
-        try:
-            return on_one_image(net, (image_channels(net, tried), tried, tried), _shapes_of_parts)
-        except UnskipError:
-            raise
-        except (RuntimeError, ValueError) as error:
-            failure = error
-    raise _no_size(sides, failure)
+    return _on_fitting_image(net, _SIDES if side is None else (side,), _shapes_of_parts)[1]
 
 
 def _shapes_of_parts(twin: nn.Module, images: Tensor) -> dict[str, Any]:
@@ -136,20 +128,27 @@ def fitting_image(net: nn.Module) -> tuple[int, int, int]:
 
     Raises `UnskipError` where none fits.
     """
+    return _on_fitting_image(net, _SIDES, lambda twin, images: twin(images))[0]
+
+
+def _on_fitting_image(
+    net: nn.Module, sides: Sequence[int], run: Callable[[nn.Module, Tensor], Found]
+) -> tuple[tuple[int, int, int], Found]:
+    """The first image that fits, of some sides, and what ``run`` finds with it; see `on_one_image`."""
     failure: Exception = ValueError()
-    for side in _SIDES:
-        shape = (image_channels(net, side), side, side)
-        try:
-            on_one_image(net, shape, lambda twin, images: twin(images))
-        except (RuntimeError, ValueError) as error:
-            failure = error
-        else:
-            return shape
-    raise _no_size(_SIDES, failure)
-
-
-def _no_size(sides: Sequence[int], failure: Exception) -> UnskipError:
-    return UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
+    with copied_once():
+        for side in sides:
+            failures: list[Exception] = []
+            for channels in _likely_channels(net):
+                shape = (channels, side, side)
+                try:
+                    return shape, on_one_image(net, shape, run)
+                except Exception as error:  # whatever a network of others raises
+                    failures.append(error)
+            failure = failures[0]
+            if isinstance(failure, UnskipError) or not isinstance(failure, RuntimeError | ValueError):
+                raise failure
+    raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
 
 
 def image_channels(net: nn.Module, side: int) -> int:
@@ -157,11 +156,16 @@ def image_channels(net: nn.Module, side: int) -> int:
 
     Those of its first convolution, unless that reads something else than the images.
     """
-    first = next((module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d)), 3)
-    for channels in dict.fromkeys((first, 3, 1, 4)):
+    likely = _likely_channels(net)
+    for channels in likely:
         try:
             on_one_image(net, (channels, side, side), lambda twin, images: twin(images))
         except Exception:  # whatever a network of others raises
             continue
         return channels
-    return first
+    return likely[0]
+
+
+def _likely_channels(net: nn.Module) -> list[int]:
+    first = next((module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d)), 3)
+    return list(dict.fromkeys((first, 3, 1, 4)))

@@ -103,7 +103,7 @@ class _Pruning:
         with CheapShapes():
             graph.build_dependency(self._net, image, output_transform=_ending_in_operations)
         self._check_reached(graph)
-        with torch.device("cpu"):  # of its indices, where networks are made on the meta device
+        with torch.device("cpu"), CheapShapes():  # of its indices, where networks are made on the meta device
             groups = [group for group in graph.get_all_groups(self._kept) if self._may_shrink(graph, group)]
             gone = [(group, _least(graph, group, ratio, round_to)) for group in groups]
             for group, channels in gone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -68,8 +69,12 @@ def _fold(places: list[Place], used: list[int]) -> None:
 
 def fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     """A convolution that computes what the two do in eval mode, one after the other."""
-    fused = fuse_conv_bn_eval(conv, norm)
-    assert fused.bias is not None
+    if conv.weight.is_meta and conv.out_channels == norm.num_features:
+        fused = copy.deepcopy(conv)  # PyTorch takes its compiler to compute without values
+        fused.bias = fused.bias if fused.bias is not None else nn.Parameter(conv.weight.new_empty(conv.out_channels))
+    else:
+        fused = fuse_conv_bn_eval(conv, norm)
+        assert fused.bias is not None
     fused.bias.requires_grad_(fused.weight.requires_grad)  # torch freezes the bias that it adds
     return fused
 

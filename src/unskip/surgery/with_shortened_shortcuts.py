@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unskip.errors import UnskipError, first_line
+from unskip.nets.cheap_shapes import CheapShapes
 from unskip.nets.depth import shape_change
 from unskip.nets.layers import sequence
 from unskip.nets.shapes import meta_copy
@@ -121,7 +122,7 @@ def _place_of_own_shortcut(block: Residual) -> int:
     assert isinstance(first, nn.Conv2d)
     own = None
     try:
-        with torch.no_grad():
+        with torch.no_grad(), CheapShapes():
             x = sequence(dict(entry))(torch.empty(1, first.in_channels, 33, 33, device="meta"))
             for index, unit in enumerate(units):
                 output = sequence(dict(unit.layers))(x)
