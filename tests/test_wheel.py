@@ -36,7 +36,7 @@ def test_it_holds_types_recipes_and_studies(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"unskip/py.typed", "unskip/__init__.pyi"} <= names
     assert {f"unskip/recipes/{name}.yaml" for name in named_recipes()} <= names
-    assert "unskip/studies/printed.json" in names
+    assert {"unskip/studies/printed.json", "unskip/data/digits.npz", "unskip/data/digits.txt"} <= names
     source = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src" / "unskip").rglob("*.j2")}
     assert source <= names
 

@@ -145,9 +145,11 @@ def _path(text: str, key: str) -> Path:
 
 
 def _digits() -> tuple[tuple[str, ...], ArraySet, None]:
-    """scikit-learn's 1,797 handwritten digits, 8x8, its 17 grey levels spread over 0..255."""
-    from sklearn.datasets import load_digits
+    """1,797 handwritten digits, 8x8, their 17 grey levels spread over 0..255; digits.txt says where they come from.
 
-    digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    return tuple(map(str, range(10))), ArraySet(digits.target.astype(np.int64), "digits", pixels), None
+    They lie here because importing scikit-learn for them takes as long as importing half of PyTorch.
+    """
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as digits:
+        images, labels = digits["images"], digits["labels"]
+    pixels = np.rint(images * (255 / 16)).astype(np.uint8)
+    return tuple(map(str, range(10))), ArraySet(labels.astype(np.int64), "digits", pixels), None
