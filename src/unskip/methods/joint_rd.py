@@ -27,7 +27,9 @@ the last block adds a projection, both BatchNorms count, as independent; what an
 | L_mse, or the margin distance | ``distance`` | mse |
 | features after or before the last activation | ``tap`` | post_relu; margin needs pre_relu |
 
-When to use it: where a plain net is too deep to train well on its own. Every hybrid costs a pass through the teacher's
+When to use it: where a plain net is too deep to train well on its own, and for a shallow one from its teacher's weights
+(``student.init: teacher``): a ResNet-20 that was trained for long, 87.8 % on CIFAR-10, keeps 87.3 in four epochs, three
+seeds, where fading keeps 87.0 and the cut under AlignKD's loss 85.0. Every hybrid costs a pass through the teacher's
 later stages, forward and back, which `align_kd` does without; it costs time, and no memory: its gradient is computed
 as soon as the student has the map that it begins with, and what it kept is let go. Teacher and student need maps of
 one shape at the end of every stage. Wide ResNets and MobileNetV2 end their stages without an activation: there
