@@ -151,6 +151,7 @@ def test_everything_else_without_values(data):
         "product with a number": lambda: maps * number,
         "product with a factor": lambda: maps * factor,
         "product of a factor": lambda: factor * maps,
+        "product with values": lambda: factor * torch.ones(3, 4),
         "product of factors": lambda: factor * maps[0, 0, 0, 0],
         "product of whole numbers": lambda: maps.int() * 1.5,
         "relu6": lambda: nn.functional.relu6(maps),

@@ -119,7 +119,7 @@ def _product(one: Tensor, other: Any) -> Tensor | None:
 
 def _is_scaled(maps: Any, factor: Any) -> bool:
     """Whether a product has the type of ``maps``: ``factor`` is a number, or a tensor that is one."""
-    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.ndim == 0:
+    if not isinstance(maps, Tensor) or not maps.is_meta or not maps.is_floating_point() or maps.ndim == 0:
         return False
     if isinstance(factor, Tensor):
         return factor.is_meta and factor.ndim == 0 and not factor.is_complex()
@@ -127,9 +127,10 @@ def _is_scaled(maps: Any, factor: Any) -> bool:
 
 
 def _chosen(values: Tensor, indices: Sequence[Tensor | None]) -> Tensor | None:
-    (index, *more) = indices
-    plain = values.ndim == 1 and not more and index is not None and index.ndim == 1 and index.dtype == torch.int64
-    return values.new_empty(index.shape) if plain and index is not None else None
+    index = indices[0] if len(indices) == values.ndim == 1 else None
+    if index is None or index.ndim != 1 or index.dtype != torch.int64:
+        return None
+    return values.new_empty(index.shape)
 
 
 def _limited(maps: Tensor, *_: Any) -> Tensor | None:

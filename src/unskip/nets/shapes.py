@@ -31,8 +31,7 @@ def copied_once() -> Iterator[None]:
 
     Copying a network takes about as long as running it without values.
     """
-    copies = _copies.get()
-    token = _copies.set({} if copies is None else copies)
+    token = _copies.set({})
     try:
         yield
     finally:
@@ -136,18 +135,17 @@ def _on_fitting_image(
 ) -> tuple[tuple[int, int, int], Found]:
     """The first image that fits, of some sides, and what ``run`` finds with it; see `on_one_image`."""
     failure: Exception = ValueError()
-    with copied_once():
-        for side in sides:
-            failures: list[Exception] = []
-            for channels in _likely_channels(net):
-                shape = (channels, side, side)
-                try:
-                    return shape, on_one_image(net, shape, run)
-                except Exception as error:  # whatever a network of others raises
-                    failures.append(error)
-            failure = failures[0]
-            if isinstance(failure, UnskipError) or not isinstance(failure, RuntimeError | ValueError):
-                raise failure
+    for side in sides:
+        failures: list[Exception] = []
+        for channels in _likely_channels(net):
+            shape = (channels, side, side)
+            try:
+                return shape, on_one_image(net, shape, run)
+            except Exception as error:  # whatever a network of others raises
+                failures.append(error)
+        failure = failures[0]
+        if isinstance(failure, UnskipError) or not isinstance(failure, RuntimeError | ValueError):
+            raise failure
     raise UnskipError(f"no image size of {', '.join(map(str, sides))} fits the network: {first_line(failure)}")
 
 

@@ -70,7 +70,7 @@ def _takes(name: str, teacher: StagedNet, edits: Sequence[Edit]) -> bool:
     return answers[name, place]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _edited(teacher: StagedNet, edits: str) -> StagedNet:
     """One of the last students that were asked about; ``edits`` are written as JSON. Many begin alike."""
     *first, last = json.loads(edits) or [None]
