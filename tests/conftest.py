@@ -1,7 +1,10 @@
 """What all tests share."""
 
 import gc
+import socket
+import sys
 
+import pytest
 from hypothesis import settings
 
 # A property says nothing about time, and on a busy machine any example may take long.
@@ -14,3 +17,29 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.fixture(autouse=True)
+def offline(asked):
+    """Nothing reaches for the network behind the user's back: neither this package nor a library that it calls."""
+    yield
+    hosts = asked.read_text().split()
+    asked.write_text("")
+    assert not hosts, f"asked for the addresses of {hosts}"
+
+
+@pytest.fixture(scope="session")
+def asked(tmp_path_factory):
+    """The file with the hosts whose addresses this process and its forks asked for, other than this machine's own."""
+    file = tmp_path_factory.mktemp("network") / "asked"
+    file.write_text("")
+    own = {None, "", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn()}
+
+    def hook(event, arguments):
+        if event == "socket.getaddrinfo" and arguments[0] not in own:
+            with file.open("a") as lines:
+                lines.write(f"{arguments[0]}\n")
+            raise OSError(f"tests run without a network, and {arguments[0]} was asked for")
+
+    sys.addaudithook(hook)
+    return file

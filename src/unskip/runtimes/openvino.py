@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,11 @@ class OpenVino(Runtime):
     def _read_metadata(self, path: Path) -> Mapping[str, str]:
         return _facts(path)
 
+    def import_libraries(self) -> None:
+        """Without its telemetry."""
+        self.require()
+        library()
+
     def _reason(self, error: Exception) -> str:
         """OpenVINO's exceptions begin with places in its code."""
         lines = [line.strip() for line in str(error).splitlines()]
@@ -68,9 +74,25 @@ def _core() -> Any:
     cores that end in another order than the reverse of their making, one leaves the thread a stack that is no longer
     there, and the next signal with a handler in Python, such as Ctrl-C, kills the process.
     """
-    import openvino
+    return library().Core()
 
-    return openvino.Core()
+
+def library() -> Any:
+    """OpenVINO as it is where its telemetry is not installed, unless somebody has imported it before.
+
+    With it every import, and every step of a conversion, forks this process to report to Google Analytics, asked or
+    not, and leaves files in the user's home.
+    """
+    telemetry = "openvino_telemetry"
+    before = sys.modules.get(telemetry)
+    sys.modules[telemetry] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        del sys.modules[telemetry]
+        if before is not None:
+            sys.modules[telemetry] = before
+    return openvino
 
 
 class _Compiled(Program):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unskip.export.formats.base import Conversion, Format
 from unskip.export.formats.onnx import onnx_model, save
-from unskip.runtimes.openvino import METADATA
+from unskip.runtimes.openvino import METADATA, library
 
 
 class OpenVino(Format):
@@ -23,8 +23,7 @@ class OpenVino(Format):
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
-        import openvino
-
+        openvino = library()
         source = path.with_suffix(".onnx")
         save(onnx_model(conversion), source)
         model = openvino.convert_model(source)
