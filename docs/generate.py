@@ -313,7 +313,7 @@ def edits_page() -> str:
         "`unskip inspect NET --also plan` searches for the smallest edits that lower the peak of live feature maps: "
         "shortcuts removed or shortened, a leaner stem, and both. If the peak is in the stem, removing shortcuts alone "
         "does not lower it; if four of sixteen shortcuts hold it, the others can stay, and with them [most of the "
-        "accuracy](../results/fading.md#only-the-shortcuts-at-the-peak). Put the edits of a line under "
+        "accuracy](../results/fitting.md#only-the-shortcuts-at-the-peak). Put the edits of a line under "
         "`student.edits` of a recipe, or after `--edit` one by one ([what they do](../reference/recipe.md#edits)). The "
         "accuracy that they cost is known only after training.",
         "",

@@ -105,8 +105,8 @@ def _finish(axes: Axes, title: str) -> None:
 
 
 def _by_shortcuts() -> list[tuple[str, float, float, float]]:
-    """What is removed of ResNet-56, thousand cycles, top-1 in per cent and its spread, by results/fading.md."""
-    _, _, after = (HERE / "results" / "fading.md").read_text().partition("| ResNet-56 | none |")
+    """What is removed of ResNet-56, thousand cycles, top-1 in per cent and its spread, by results/fitting.md."""
+    _, _, after = (HERE / "results" / "fitting.md").read_text().partition("| ResNet-56 | none |")
     table = "| | none |" + after.partition("| ResNet-20 |")[0]
     rows = re.findall(r"^\| \| ([^|]+) \| (\d+)[^|]*\|[^|]*\| ([\d.]+)(?: ± ([\d.]+))? ", table, re.MULTILINE)
     return [(removed, float(cycles), float(top1), float(spread or 0)) for removed, cycles, top1, spread in rows]
