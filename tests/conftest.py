@@ -20,20 +20,20 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def offline(asked):
+def offline(hosts_asked_for):
     """Nothing reaches for the network behind the user's back: neither this package nor a library that it calls."""
     yield
-    hosts = asked.read_text().split()
-    asked.write_text("")
+    hosts = hosts_asked_for.read_text().split()
+    hosts_asked_for.write_text("")
     assert not hosts, f"asked for the addresses of {hosts}"
 
 
 @pytest.fixture(scope="session")
-def asked(tmp_path_factory):
+def hosts_asked_for(tmp_path_factory):
     """The file with the hosts whose addresses this process and its forks asked for, other than this machine's own."""
     file = tmp_path_factory.mktemp("network") / "asked"
     file.write_text("")
-    own = {None, "", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1", socket.gethostname(), socket.getfqdn()}
+    own = {None, "", "0.0.0.0", "::", "localhost", "127.0.0.1", "::1", socket.gethostname()}
 
     def hook(event, arguments):
         if event == "socket.getaddrinfo" and arguments[0] not in own:

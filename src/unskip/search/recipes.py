@@ -30,8 +30,8 @@ MY_WEIGHTS = Path("MY_WEIGHTS")
 FROM_TEACHER: Mapping[str, Any] = {"epochs": 30, "schedule": {"max_lr": 0.05}}
 """How a student with a trained network's weights is trained: for less long and at a lower rate than a new network."""
 
-MOST_FADED = 16
-"""Shortcuts; of more than these, fading leaves less than fitting does (docs/results/depth.md)."""
+MOST_FADED = 9
+"""Shortcuts; of more than these, fading leaves less than fitting does (docs/results/fitting.md#or-fading)."""
 
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
