@@ -350,9 +350,9 @@ def budget_page() -> str:
         "or fewer, changes less and needs no more of anything that is limited.",
         "",
         "Each line is a recipe, which `--out FOLDER` writes, with the method `fade_kd` for the network without "
-        "shortcuts, `embedded_kd` for sub-nets and `align_kd` for others ([Methods](../reference/methods.md)). In the "
-        "printed command, replace MY_WEIGHTS by the file of your trained weights. Figures are for the network's own "
-        "number of classes, or that of `--set num_classes=10`.",
+        "shortcuts, `fit_kd` if these are more than nine, `embedded_kd` for sub-nets and `align_kd` for others "
+        "([Methods](../reference/methods.md)). In the printed command, replace MY_WEIGHTS by the file of your "
+        "trained weights. Figures are for the network's own number of classes, or that of `--set num_classes=10`.",
         "",
         "- **Latency**: unless `--no-latency` is given, up to 8 students within the limits are exported untrained and "
         "measured beside the network. With a limit such as `--latency-ratio`, these are the 8 whose MACs lie nearest "
