@@ -1,5 +1,6 @@
 """What OpenVINO alone asks of its user."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -27,3 +28,25 @@ def test_signals_are_survived_after_programs_went_in_any_order(tmp_path):
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "handled\n"), ended.stderr
+
+
+def test_its_telemetry_is_left_out_for_us_and_left_alone_for_others(tmp_path):
+    """A process that measures files, too: it imports what they need beforehand."""
+    code = """
+        import sys
+        from unskip.runtimes import find_runtime
+
+        find_runtime("openvino").import_libraries()
+        assert "openvino" in sys.modules and "openvino_telemetry" not in sys.modules
+
+        import openvino_telemetry
+        from unskip.runtimes.openvino import library
+
+        assert library().get_version()
+        assert sys.modules["openvino_telemetry"] is openvino_telemetry
+    """
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    assert not list(tmp_path.iterdir())
