@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,6 +58,7 @@ def export_target(
     switchable: bool = False,
     device: Configuration | None = None,
     console: Console | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Exported]:
     """Export a run's network or a network's file to every one of ``formats``, each file as soon as it is kept.
 
@@ -68,7 +69,8 @@ def export_target(
     ``max_drop`` (0.05), and ``calibration`` training images (256) decide the ranges. A network of a run that loses more
     than 0.005 so is trained on in 8 bits for ``qat_epochs`` (2; 0 for never), which ``console`` is told; what became of
     it, and what 8 bits cost the run's teacher, is kept in the run folder. ``switchable`` puts all networks that came
-    out of the training of ``label`` into one file. Files for a ``device`` compute in 8 bits always.
+    out of the training of ``label`` into one file. Files for a ``device`` compute in 8 bits always. ``say`` is told
+    what is being done.
     """
     if switchable and int8:
         raise UnskipError("a file of several depths is written in float32; export each depth by itself with `int8`")
@@ -118,6 +120,7 @@ def export_target(
     if tolerance is not None:
         arguments["tolerance"] = tolerance
     for path in places:
+        say(f"writing {path.name}, and proving it")
         if switchable:
             yield from export_switchable(nets, path, shown, **arguments)
             continue
@@ -127,6 +130,7 @@ def export_target(
         if in_8_bits[path] and run:
             target_name = device.target if compiled and device else arguments["backend"]
             _keep_figures(run, file.stem, exported, target_name)
+            say(f"{path.name} is written; what 8 bits cost the teacher")
             again = {**arguments, **compiled, **integers, "max_drop": None, "qat": None}
             _compare_teacher(run, exported, target_name, shown, again)
 

@@ -1,4 +1,7 @@
-"""Silence for libraries that print: their progress, warnings and log records, also what C++ code writes."""
+"""Silence for libraries that print: their progress, warnings and log records, also what C++ code writes.
+
+What is to be read meanwhile is written to a stream that was `unsilenced` before.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import TextIO
 
 
 @contextlib.contextmanager
@@ -28,6 +32,24 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextlib.contextmanager
+def unsilenced(stream: TextIO) -> Iterator[TextIO]:
+    """A stream to where this one leads now, which `quiet` leaves alone; the same one where it has no descriptor."""
+    try:
+        descriptor = os.dup(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # one in memory, such as a notebook's, or closed
+        yield stream
+        return
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+    heard = os.fdopen(descriptor, "w", encoding=stream.encoding, errors=stream.errors, buffering=1)
+    try:
+        yield heard
+    finally:
+        with contextlib.suppress(OSError):  # nobody reads any more
+            heard.close()
 
 
 @contextlib.contextmanager

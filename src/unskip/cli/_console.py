@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import IO, Self, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unskip.cli._ending import say
+from unskip.quiet import unsilenced
 from unskip.units import duration
 
 out = Console(soft_wrap=False)
@@ -43,10 +46,10 @@ class Progress:
     """What a terminal shows meanwhile: what is being done, and of what is counted how many of how many.
 
     With ``lines``, where the output is no terminal, the same is said on standard error: a line after 15 seconds, then
-    one for what is new, at most every 15 seconds.
+    one for what is new, at most every 15 seconds. Both are seen while libraries are `unskip.quiet.quiet` too.
     """
 
-    def __init__(self, *, lines: bool = False) -> None:
+    def __init__(self, *, lines: bool = True) -> None:
         words = TextColumn("{task.description}")
         self._bars = Bars(
             SpinnerColumn(), words, console=out, transient=True, disable=not out.is_terminal, auto_refresh=True
@@ -56,19 +59,25 @@ class Progress:
         self._counted_since = self._begun
         self._now = ("beginning", "")
         self._ended = threading.Event()
-        self._lines = threading.Thread(target=self._say_lines, daemon=True) if lines and not out.is_terminal else None
+        self._wants_lines = lines and not out.is_terminal
+        self._at_the_end = ExitStack()
 
     def __enter__(self) -> Self:
+        if out.is_terminal:
+            out.file = self._at_the_end.enter_context(unsilenced(cast(TextIO, out.file)))
+            self._at_the_end.callback(_follow_standard_output)
+        self._at_the_end.callback(self._bars.stop)
         self._bars.start()
-        if self._lines:
-            self._lines.start()
+        if self._wants_lines and sys.stderr is not None:
+            heard = self._at_the_end.enter_context(unsilenced(sys.stderr))
+            lines = threading.Thread(target=self._say_lines, args=[heard], daemon=True)
+            self._at_the_end.callback(lines.join)
+            lines.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bars.stop()
         self._ended.set()
-        if self._lines:
-            self._lines.join()
+        self._at_the_end.close()
 
     def say(self, words: str) -> None:
         """Say what is being done, which nothing is counted of yet."""
@@ -88,9 +97,14 @@ class Progress:
             self._bars.columns = (*self._bars.columns, BarColumn(), *counts)
         self._bars.update(self._task, completed=done, total=of)
 
-    def _say_lines(self) -> None:
+    def _say_lines(self, to: IO[str]) -> None:
         told = None
         while not self._ended.wait(_SECONDS_BETWEEN_LINES):
             if self._now != told:
                 told = self._now
-                say(f"{''.join(told)}, after {duration(time.monotonic() - self._begun)}")
+                say(f"{''.join(told)}, after {duration(time.monotonic() - self._begun)}", to)
+
+
+def _follow_standard_output() -> None:
+    """Let the console write to what standard output is at the time, as it does from its beginning."""
+    out.file = cast(IO[str], None)

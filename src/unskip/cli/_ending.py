@@ -19,6 +19,7 @@ from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from unskip.errors import UnskipError
 
@@ -60,11 +61,12 @@ def ended(command: Callable[[], int | None], *, saved: str = "") -> int:
     return int(code)
 
 
-def say(sentence: str) -> None:
-    """One line on standard error, behind the program's name."""
+def say(sentence: str, to: IO[str] | None = None) -> None:
+    """One line on standard error, or ``to`` another stream, behind the program's name."""
+    stream = to or sys.stderr
     with contextlib.suppress(OSError, ValueError):  # nobody listens
-        if sys.stderr is not None:
-            print(f"unskip: {_one_line(sentence)}", file=sys.stderr, flush=True)
+        if stream is not None:
+            print(f"unskip: {_one_line(sentence)}", file=stream, flush=True)
 
 
 def _explained(error: BaseException, saved: str) -> tuple[int, str]:

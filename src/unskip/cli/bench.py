@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from unskip.cli import _completion
-from unskip.cli._console import out
+from unskip.cli._console import Progress, out
 from unskip.cli._options import (
     AllowedModules,
     DataName,
@@ -98,7 +98,8 @@ def bench(
     for option, file in (("--json", json_file), ("--html", html_file)):
         if file is not None:
             check_writable(file, option)
-    with out.status("reading the targets") as status:
+    with Progress() as progress:
+        progress.say("reading the targets")
         comparison = compare(
             targets,
             comparison_settings,
@@ -106,7 +107,7 @@ def bench(
             accuracy=accuracy,
             data=data,
             data_settings=settings or (),
-            say=status.update,
+            say=progress.say,
         )
     show_bench(comparison, out, details=details)
     if json_file is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from unskip.cli import _completion
-from unskip.cli._console import out
+from unskip.cli._console import Progress, out
 from unskip.cli._exports import show_exports
 from unskip.cli._options import (
     AllowedModules,
@@ -141,31 +141,33 @@ def export(
     devices = devices_in(device_name, system_config, memory_mode, optimise, sram)
     if len(devices) > 1:
         raise UnskipError("a file is for one device; name the others in commands of their own (`target`)")
-    written = export_target(
-        target,
-        place,
-        to or (),
-        data=data,
-        settings=settings or (),
-        label=label,
-        batch_size=batch_size,
-        normalization=normalization,
-        backend=backend,
-        int8=int8,
-        calibration=calibration,
-        max_drop=max_drop,
-        qat_epochs=qat_epochs,
-        tolerance=tolerance,
-        images=images,
-        switchable=switchable,
-        device=devices[0] if devices else None,
-        console=out,
-    )
     files: list[Exported] = []
     try:
-        for done in written:
-            files.append(done)
-            out.print(f"{done.path} is written", highlight=False, soft_wrap=True)
+        with Progress() as progress:
+            written = export_target(
+                target,
+                place,
+                to or (),
+                data=data,
+                settings=settings or (),
+                label=label,
+                batch_size=batch_size,
+                normalization=normalization,
+                backend=backend,
+                int8=int8,
+                calibration=calibration,
+                max_drop=max_drop,
+                qat_epochs=qat_epochs,
+                tolerance=tolerance,
+                images=images,
+                switchable=switchable,
+                device=devices[0] if devices else None,
+                console=out,
+                say=progress.say,
+            )
+            for done in written:
+                files.append(done)
+                out.print(f"{done.path} is written", highlight=False, soft_wrap=True)
     finally:  # what was kept before another was refused is there
         show_exports(files, out)
     if target.is_dir() and any(done.precision == "int8" for done in files):

@@ -161,7 +161,7 @@ def shrink(
         image_sizes=[size for size in map(parse_size, smaller or ()) if size],
     )
     if dry_run:
-        with Progress(lines=True) as progress:
+        with Progress() as progress:
             plan = plan_shrink(request, console=out, say=progress.say, compiled=progress.counted)
         show_plan(plan, request, out)
         if not (plan.meets or plan.trials):
@@ -170,7 +170,7 @@ def shrink(
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(net).name if Path(net).exists() else net).strip("-.")
     where = folder or Path("shrinks") / f"{name}-{digest(request.to_json())[:6]}"
     command = shlex.join(["unskip", *sys.argv[1:]])
-    with Progress(lines=True) as progress:
+    with Progress() as progress:
         record = make(request, where, command=command, console=out, say=progress.say, compiled=progress.counted)
     show_shrink(record, out)
     out.print(f"\nreport: {where / 'report.html'}", highlight=False, soft_wrap=True)

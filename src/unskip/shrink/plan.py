@@ -96,7 +96,7 @@ def make_plan(
     """
     recipe, data, task, teacher = first_look.recipe, first_look.data, first_look.task, first_look.teacher
     target = OnTarget(request, say)
-    say("the teacher's file")
+    say("writing the teacher's file, and proving it")
     file = teacher_file(request, first_look, target, folder)
     costs = target.costs(folder / file.name, {})
     end_seconds = _end_seconds(request, file.seconds, first_look.evaluation_seconds)
