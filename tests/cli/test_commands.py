@@ -226,8 +226,9 @@ def test_export_writes_a_file_that_evaluates_alike(home):
 def test_export_writes_several_formats_into_a_folder(home):
     ended = unskip("export", "runs/small", "--net", "ce", "--to", "torch", "--to", "onnx", "--out", "there", at=home)
     assert ended.code == 0, ended.err
-    said = re.findall(r"(ce\.\w+) \w+ float32 [\d.]+ [\d.e-]+ ([\d.]+) ([\d.]+) ", ended.out)
+    said = re.findall(r"(ce\.\w+) \w+ [\d.]+ [\d.e-]+ ([\d.]+) ([\d.]+) ", ended.out)
     assert [(name, file == net) for name, file, net in said] == [("ce.pt2", True), ("ce.onnx", True)]
+    assert "Precision: float32" in ended.out
     assert "Scores: on 100 test images" in ended.out
     alone = ("--data", "digits", "--set", "data.test_limit=100")
     alike = {unskip("evaluate", f"there/{name}", *alone, at=home).out for name, *_ in said}
@@ -246,7 +247,8 @@ def test_a_file_that_normalises_outside_says_so(home):
 def test_a_file_in_8_bits_is_calibrated_on_the_run_s_images(home):
     ended = unskip("export", "runs/small", "--net", "ce", "--int8", "--calibration", 30, "--max-drop", 1, at=home)
     assert ended.code == 0, ended.err
-    assert "ce-int8.onnx onnx int8 " in ended.out
+    assert "ce-int8.onnx onnx " in ended.out
+    assert "Precision: int8" in ended.out
     again = (home / "ce-int8.onnx").read_bytes()
     unskip("export", "runs/small", "--net", "ce", "--int8", "--calibration", 30, "--max-drop", 1, at=home)
     assert (home / "ce-int8.onnx").read_bytes() == again

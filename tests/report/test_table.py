@@ -94,3 +94,14 @@ def test_a_narrow_terminal_gets_all_columns_below_each_other():
         assert max(map(len, text.splitlines())) <= width
         assert {column.title for column in table.columns} <= set(re.split(r"  +|\n", text))
         assert "it does not load" in text
+
+
+def test_lines_of_one_label_are_told_apart_in_a_terminal():
+    one = {"top1": Figure(value=0.9, images=10)}
+    lines = [RowContent("student", figures=one, about="onnx"), RowContent("student", figures=one, about="ncnn")]
+    for rows, told in ((lines, True), (lines[:1], False)):
+        console = Console(file=StringIO(), width=80)
+        show_table(build("Net", MEASURES, rows), console)
+        shown = console.file.getvalue()
+        assert ("onnx" in shown) == told
+        assert ("ncnn" in shown) == told

@@ -21,14 +21,16 @@ def show_exports(written: Sequence[Exported], console: Console) -> None:
     if not written:
         return
     unit = byte_unit(each.file_bytes for each in written)
-    heads = ["~File\n", "<Format\n", "<Precision\n", f"Size\n{unit.name}", "Parity\nrelative"]
+    several = len({each.precision for each in written}) > 1
+    heads = ["~File\n", "<Format\n", *["<Precision\n"] * several, f"Size\n{unit.name}", "Parity\nrelative"]
     scored = next((each.scores.file for each in written if each.scores), None)
     if scored:
         title = measures()[scored.metric].title
         heads += [f"{title}, %\nof the file", f"{title}, %\nof the net"]
     rows = []
     for each in written:
-        cells = [_name(each), each.format, each.precision, unit.number(each.file_bytes), f"{each.max_difference:.1e}"]
+        cells = [_name(each), each.format, *[each.precision] * several]
+        cells += [unit.number(each.file_bytes), f"{each.max_difference:.1e}"]
         if scored:
             pair = (each.scores.file, each.scores.net) if each.scores else ()
             cells += [f"{100 * score.value:.2f}" for score in pair] or ["–", "–"]
@@ -49,6 +51,9 @@ def _remarks(written: Sequence[Exported]) -> Iterator[str]:
         for each in written
     }
     yield f"Run by {'; '.join(takes.values())}"
+    precisions = {each.precision for each in written}
+    if len(precisions) == 1:
+        yield f"Precision: {precisions.pop()}"
     allowed = next((f", at most {each.tolerance:.0e} in float32" for each in written if each.tolerance is not None), "")
     images = f"{written[0].images} image{'s' * (written[0].images != 1)}"
     yield f"Parity: the largest difference to the network's answers to {images}, as a part of the largest{allowed}"

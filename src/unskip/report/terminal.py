@@ -167,12 +167,15 @@ def table_parts(table: Table, console: Console) -> Iterator[RenderableType]:
     """What `show_table` prints."""
     rows = [row for row in table.rows if not row.content.refused]
     labels = [row.content.label.replace("+", " +") for row in rows]  # where it may be broken
+    if len(set(labels)) < len(labels):
+        labels = [f"{label}\n{row.content.about}" for label, row in zip(labels, rows, strict=True)]
     has_units = any(column.unit for column in table.columns)
     columns = [
         [column.title + f"\n{column.unit}" * has_units, *map("\n".join, entries)]
         for column, *entries in zip(table.columns, *(row.entries for row in rows), strict=True)
     ]
-    room = console.width - min(max(map(cell_len, labels), default=0), _LABELS)
+    widest = max((cell_len(line) for label in labels for line in label.split("\n")), default=0)
+    room = console.width - min(widest, _LABELS)
     for part in _parts(columns, room) if rows else ():
         heads = ("~", *(column[0] for column in part))
         cells = (column[1:] for column in part)
