@@ -72,7 +72,12 @@ def test_a_run_on_rectangles_is_evaluated_exported_and_compared_anywhere(run, tm
     assert done.scores.net.value == done.scores.file.value == top1
     data = str(folder.parents[1] / "data")
     for target, argument in ((folder, None), (folder / "export" / "ce.onnx", None), (done.path, data)):
-        assert evaluate_target(target, argument, ()).value == top1, target
+        told = []
+        found = evaluate_target(target, argument, (), progress=lambda *said, told=told: told.append(said))
+        assert found.value == top1, target
+        count = results.data.num_test
+        assert {said for said in told if said[1] == 0} == {("scoring test images", 0, count)}
+        assert {said[0] for said in told} <= {"test images", "scoring test images"}  # no training image is read
     found = bench([str(folder), "ce.onnx"], Settings(timed=False), data=data)
     assert [cell.figures["top1"].value for cell in found.groups[0].cells] == [top1, top1]
     assert {subject.input_shape for subject in found.subjects} == {shape}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unskip.data import Data, Normalization, data_section, load_data
+from unskip.data import Data, Normalization, Progress, data_section, load_data
 from unskip.data_info import DataInfo
 from unskip.errors import UnskipError
 from unskip.evaluation import evaluate, evaluate_file
@@ -34,27 +34,43 @@ class TestPasses:
 
 
 def evaluate_target(
-    target: Path, data: str | None, settings: Sequence[str], *, label: str | None = None, depth: str | None = None
+    target: Path,
+    data: str | None,
+    settings: Sequence[str],
+    *,
+    label: str | None = None,
+    depth: str | None = None,
+    progress: Progress = lambda what, done, of: None,
 ) -> Score:
     """How well a run's network, a network's file or a deployed file does its task.
 
     Of a run, ``label`` names the network, by default its best student; of a file with several depths, ``depth``. The
     test images are those of its run, or of ``data``; ``settings`` change fields of the recipe's data section.
+    ``progress`` is told what is being done, with how many images, of how many.
     """
     file = net_file(target, label)
     if ending_of(file):
         facts = read_metadata(file)
         info = DataInfo.from_json(facts, file)
         normalized_inside = normalizes(file, facts)
-        images, task = data_for(file, info, data, settings), task_for(file, info)
+        images, task = data_for(file, info, data, settings, progress), task_for(file, info)
         if normalized_inside:
             images, task = images.scaled(), task.scaled(images.mean, images.std)
-        return evaluate_file(file, images.test_batches().epoch(0), task, depth=depth)
+        return evaluate_file(file, _told(images, progress), task, depth=depth)
     if depth is not None:
         raise UnskipError(f"`depth` is for deployed files of several depths; {file} holds one network")
     net, info = load_net(file)
-    images = data_for(file, info, data, settings)
-    return evaluate(net, images.test_batches().epoch(0), task_for(file, info))
+    images = data_for(file, info, data, settings, progress)
+    return evaluate(net, _told(images, progress), task_for(file, info))
+
+
+def _told(data: Data, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
+    """The test images and labels in batches; how many are through is told when the next ones are asked for."""
+    done = 0
+    for images, labels in data.test_batches().epoch(0):
+        progress("scoring test images", done, data.num_test)
+        yield images, labels
+        done += len(labels)
 
 
 def normalizes(file: Path, facts: Mapping[str, str]) -> bool:
@@ -80,7 +96,9 @@ def task_for(file: Path, info: DataInfo) -> Task:
     return task.with_teacher(load_net(run.weights("teacher"))[0])
 
 
-def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequence[str]) -> Data:
+def data_for(
+    file: Path, info: DataInfo, argument: str | None, settings: Sequence[str], progress: Progress | None = None
+) -> Data:
     """Images as the network expects them: its size, its normalisation, its classes.
 
     They are those of the run in whose folder the network's ``file`` lies, read as the run read them, or those that
@@ -115,6 +133,8 @@ def data_for(file: Path, info: DataInfo, argument: str | None, settings: Sequenc
         normalization=Normalization(info.mean, info.std),
         preprocessing=info.preprocessing,
         labelled=bool(info.classes),
+        progress=progress,
+        to_train=False,
     )
     if data.image_shape != info.image_shape:
         kinds = {1: "grey", 3: "RGB"}

@@ -92,7 +92,7 @@ def export_target(
     if batch_size is not None:
         live = batch_size * forecast(next(iter(nets.values())), info.image_shape).peak_bytes
         check_memory(live, f"`batch_size` {batch_size}: the feature maps of so many images", "give fewer")
-    network_data = data_for(file, info, data, settings)
+    network_data = data_for(file, info, data, settings, lambda what, done, of: say(f"{what}: {done:,} of {of:,}"))
     run = run_of(file)
     task = task_for(file, info) if info.classes or run else None  # without its teacher, the network itself is matched
     if normalization == "inside":

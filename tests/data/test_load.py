@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from unskip.data import Data, load_data
+from unskip.data import Data, Normalization, load_data
 from unskip.errors import UnskipError
 from unskip.recipe import DataRecipe
 
@@ -227,3 +227,40 @@ def test_real_large_images(real_data):
     whole = list(data.train_batches(16, 0).epoch(0))
     rest = list(data.train_batches(16, 0).epoch(0, 1))
     assert torch.equal(whole[1][0], rest[0][0])
+
+
+NORMALIZED = Normalization((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def test_who_does_not_train_gets_the_same_images(folder):
+    recipe = DataRecipe(name="image_folder", path=str(folder), workers=0)
+    told = []
+    usual = load_data(recipe, normalization=NORMALIZED)
+    later = load_data(
+        recipe, normalization=NORMALIZED, to_train=False, progress=lambda what, done, of: told.append((what, done, of))
+    )
+    assert told == [("test images", 9, 9)]
+    assert (later.num_train, later.num_test) == (18, 9)
+    assert torch.equal(later.test_images(9), usual.test_images(9))
+    assert told == [("test images", 9, 9)]
+    assert torch.equal(later.train_images(4, seed=0), usual.train_images(4, seed=0))
+    assert told == [("test images", 9, 9), ("training images", 18, 18)]
+    batches = (next(data.train_batches(6, seed=0).epoch(0)) for data in (later, usual))
+    assert all(torch.equal(one, other) for one, other in zip(*batches, strict=True))
+    halves = (data.with_held_out(0.5) for data in (later, usual))
+    assert len({half.fingerprint for half in halves}) == 1
+    assert later.contents == usual.contents
+    assert load_data(recipe, to_train=False).normalization == load_data(recipe).normalization
+    assert told == [("test images", 9, 9), ("training images", 18, 18)]
+
+
+def test_a_training_image_that_is_broken_matters_when_it_is_asked_for(folder):
+    (folder / "train" / "b" / "0.png").write_bytes(b"no image")
+    recipe = DataRecipe(name="image_folder", path=str(folder), workers=0, image_size=12)
+    data = load_data(recipe, normalization=NORMALIZED, to_train=False)
+    assert data.test_images(9).shape == (9, 3, 12, 12)
+    with pytest.raises(UnskipError, match="cannot read the image"):
+        data.train_images(1, seed=0)
+    with pytest.warns(UserWarning, match="left out 1 of 18 training images"):
+        left = load_data(recipe.model_copy(update={"skip_unreadable": True}), normalization=NORMALIZED, to_train=False)
+    assert left.num_train == 17

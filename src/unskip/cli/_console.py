@@ -91,11 +91,17 @@ class Progress:
             self._counted_since = time.monotonic()
         left = (time.monotonic() - self._counted_since) * (of / done - 1) if done else 0.0
         rest = f", about {duration(left)} left" if left > _SECONDS_LEFT_TO_SAY else ""
-        self._now = (self._now[0], f", {done} of {of} done{rest}")
+        self._now = (self._now[0], f", {done:,} of {of:,} done{rest}")
         if len(self._bars.columns) == 2:
             counts = MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
             self._bars.columns = (*self._bars.columns, BarColumn(), *counts)
         self._bars.update(self._task, completed=done, total=of)
+
+    def images(self, words: str, done: int, of: int) -> None:
+        """Say what is being done with how many images, of how many."""
+        if self._now[0] != words:
+            self.say(words)
+        self.counted(done, of)
 
     def _say_lines(self, to: IO[str]) -> None:
         told = None

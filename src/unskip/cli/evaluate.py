@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unskip.cli._console import out
+from unskip.cli._console import Progress, out
 from unskip.cli._options import AllowedModules, DataName, DataSettings, FileDepth, NetLabel
 
 
@@ -33,7 +33,8 @@ def evaluate(
     """
     from unskip.deploying import evaluate_target
 
-    score = evaluate_target(target, data, settings or (), label=label, depth=depth)
+    with Progress() as progress:
+        score = evaluate_target(target, data, settings or (), label=label, depth=depth, progress=progress.images)
     figures = "  ".join(f"{name.replace('top', 'top-')} {100 * share:.2f} %" for name, share in score.figures.items())
     chance = f", at chance: naming one class always gives {100 * (score.chance or 0):.2f} %" if score.at_chance else ""
     out.print(f"{figures}  on {score.images:,} images{chance}", highlight=False)

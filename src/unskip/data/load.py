@@ -11,6 +11,7 @@ from unskip.data.augment import PadCropFlip
 from unskip.data.batches import Images
 from unskip.data.data import Data
 from unskip.data.decode import Pixels, Progress, decode, readable
+from unskip.data.deferred import DeferredImages
 from unskip.data.image_set import ImageSet, Listing
 from unskip.data.leaks import warn_of_shared_images
 from unskip.data.normalize import Normalization
@@ -36,6 +37,7 @@ def load_data(
     normalization: Normalization | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress | None = None,
+    to_train: bool = True,
 ) -> Data:
     """Read the images that a recipe names; those that need not be ``labelled`` come without classes.
 
@@ -44,7 +46,8 @@ def load_data(
     the side in pixels of images that have no common size of at most 64, where the recipe names none. ``progress`` is
     called with what is being decoded, how many images are done, and how many there are. ``normalization`` and
     ``preprocessing`` are those of a network trained before, whatever the recipe says; by default the images are
-    normalised by the training images, or as ImageNet's if streamed.
+    normalised by the training images, or as ImageNet's if streamed. Where nobody is going ``to_train``, training images
+    are decoded when somebody asks for them.
     `UnskipError` when the images cannot be used, naming the folder or file.
     """
     source = read_source(recipe, labelled=labelled)
@@ -62,7 +65,8 @@ def load_data(
     how = replace(preprocessing or _test_preprocessing(crop, size), mode=sets[0].mode)
     home = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if max(size) <= _LARGEST_RESIDENT and crop != "resized_crop":
-        train, test = _resident(*sets, how, window, home, recipe, progress)
+        load = _resident if to_train or recipe.skip_unreadable else _resident_for_tests
+        train, test = load(*sets, how, window, home, recipe, progress)
     else:
         from unskip.data.streamed import StreamedImages, Transform
 
@@ -88,6 +92,25 @@ def _resident(
     test, test_pixels = decode(test, how, "test images", skip_unreadable=skip, progress=progress)
     warn_of_shared_images(map(_bytes, pixels), train.labels, map(_bytes, test_pixels), test.labels)
     return ResidentImages(pixels, train.labels, device, window), ResidentImages(test_pixels, test.labels, device)
+
+
+def _resident_for_tests(
+    train: ImageSet,
+    test: ImageSet,
+    how: Preprocessing,
+    window: PadCropFlip,
+    device: torch.device,
+    recipe: DataRecipe,
+    progress: Progress | None,
+) -> tuple[Images, Images]:
+    """The same, without a look at the training images, thus none for those that are among the test images too."""
+
+    def decoded() -> Images:
+        _, pixels = decode(train, how, "training images", skip_unreadable=False, progress=progress)
+        return ResidentImages(pixels, train.labels, device, window)
+
+    _, pixels = decode(test, how, "test images", skip_unreadable=False, progress=progress)
+    return DeferredImages(train.labels, decoded), ResidentImages(pixels, test.labels, device)
 
 
 def _readable(
