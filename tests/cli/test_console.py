@@ -63,6 +63,6 @@ def test_lines_are_said_while_libraries_are_silent():
     ) as process:
         seen = seen_of(process, process.stderr.fileno())
         assert process.communicate() == ("written\n", "")
-    first, second = seen.splitlines()
+    first, second = (line for line in seen.splitlines() if "beginning" not in line)  # which may be said before
     assert first.startswith("unskip: writing a file, after ")
     assert second.startswith("unskip: proving it, after ")
