@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -65,8 +66,7 @@ def load_data(
     how = replace(preprocessing or _test_preprocessing(crop, size), mode=sets[0].mode)
     home = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if max(size) <= _LARGEST_RESIDENT and crop != "resized_crop":
-        load = _resident if to_train or recipe.skip_unreadable else _resident_for_tests
-        train, test = load(*sets, how, window, home, recipe, progress)
+        train, test = _resident(*sets, how, window, home, recipe, progress, to_train=to_train)
     else:
         from unskip.data.streamed import StreamedImages, Transform
 
@@ -86,31 +86,21 @@ def _resident(
     device: torch.device,
     recipe: DataRecipe,
     progress: Progress | None,
+    *,
+    to_train: bool,
 ) -> tuple[Images, Images]:
-    skip = recipe.skip_unreadable
-    train, pixels = decode(train, how, "training images", skip_unreadable=skip, progress=progress)
-    test, test_pixels = decode(test, how, "test images", skip_unreadable=skip, progress=progress)
+    read = partial(decode, how=how, skip_unreadable=recipe.skip_unreadable, progress=progress)
+    if not to_train and not recipe.skip_unreadable:  # then it is known which training images there are
+
+        def decoded() -> Images:
+            return ResidentImages(read(train, kind="training images")[1], train.labels, device, window)
+
+        _, test_pixels = read(test, kind="test images")
+        return DeferredImages(train.labels, decoded), ResidentImages(test_pixels, test.labels, device)
+    train, pixels = read(train, kind="training images")
+    test, test_pixels = read(test, kind="test images")
     warn_of_shared_images(map(_bytes, pixels), train.labels, map(_bytes, test_pixels), test.labels)
     return ResidentImages(pixels, train.labels, device, window), ResidentImages(test_pixels, test.labels, device)
-
-
-def _resident_for_tests(
-    train: ImageSet,
-    test: ImageSet,
-    how: Preprocessing,
-    window: PadCropFlip,
-    device: torch.device,
-    recipe: DataRecipe,
-    progress: Progress | None,
-) -> tuple[Images, Images]:
-    """The same, without a look at the training images, thus none for those that are among the test images too."""
-
-    def decoded() -> Images:
-        _, pixels = decode(train, how, "training images", skip_unreadable=False, progress=progress)
-        return ResidentImages(pixels, train.labels, device, window)
-
-    _, pixels = decode(test, how, "test images", skip_unreadable=False, progress=progress)
-    return DeferredImages(train.labels, decoded), ResidentImages(pixels, test.labels, device)
 
 
 def _readable(
