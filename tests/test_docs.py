@@ -101,7 +101,6 @@ def workplace(tmp_path_factory):
         "from unskip import make_net\n\n\n"
         "def resnet20():\n    return make_net('resnet20')\n\n\ndef resnet56():\n    return make_net('resnet56')\n"
     )
-    shutil.copy(ROOT / "studies" / "fading" / "fade_joint.py", folder)
     torch.save(unskip.make_net("resnet14").state_dict(), folder / "mine.pth")
     wrapped = {f"model.{name}": weight for name, weight in unskip.make_net("resnet14").state_dict().items()}
     torch.save({"state_dict": wrapped, "pytorch-lightning_version": "2.6.6"}, folder / "dogs.ckpt")

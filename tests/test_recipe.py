@@ -261,10 +261,15 @@ WEIGHTS = {"initial_weights": "before.safetensors"}
     [
         ({}, 0.1, 0.1),
         ({"teacher": WEIGHTS}, 0.1, 0.05),
-        ({"student": {"init": "teacher"}}, 0.05, 0.1),
-        ({"student": WEIGHTS, "teacher": WEIGHTS}, 0.05, 0.05),
+        ({"student": {"init": "teacher"}}, 0.1, 0.1),
+        ({"student": {"init": "teacher"}, "methods": {"fade_joint_rd": {}}}, 0.1, 0.1),
+        ({"student": {"init": "teacher"}, "methods": {"fade_joint_rd": {}, "x": {"method": "fade_kd"}}}, 0.1, 0.1),
+        ({"student": {"init": "teacher"}, "methods": {"fade_kd": {}, "kd": {}}}, 0.05, 0.1),
+        ({"student": {"init": "teacher", "edits": []}}, 0.05, 0.1),
+        ({"student": {"init": "teacher"}, "methods": {"fit_kd": {}}}, 0.0001, 0.1),
+        ({"student": WEIGHTS, "teacher": WEIGHTS, "methods": {"ce": {}}}, 0.05, 0.05),
         ({"student": WEIGHTS, "training": {"schedule": {"max_lr": 0.1}}}, 0.1, 0.1),
-        ({"student": WEIGHTS, "training": {"schedule": {"div_factor": 5}}}, 0.05, 0.1),
+        ({"student": WEIGHTS, "methods": {"ce": {}}, "training": {"schedule": {"div_factor": 5}}}, 0.05, 0.1),
         ({"student": WEIGHTS, "training": {"schedule": {"name": "cosine"}}}, 0.01, 0.01),
         ({"student": WEIGHTS, "training": {"optimizer": {"name": "adamw"}}}, 0.01, 0.01),
         ({"teacher": {**WEIGHTS, "training": {"epochs": 3}}}, 0.1, 0.05),
@@ -293,6 +298,7 @@ def test_what_the_training_of_a_teacher_leaves_out_is_as_in_the_recipe_s():
 
 
 def test_a_given_teacher_is_not_trained_and_gets_no_training():
-    given = recipe_from({"student": {"init": "teacher"}, "teacher": {"weights": "teacher.pth"}})
+    student = {"init": "teacher", "edits": []}
+    given = recipe_from({"student": student, "teacher": {"weights": "teacher.pth"}})
     assert given.teacher.training is None
     assert given.training.highest_rate == 0.05

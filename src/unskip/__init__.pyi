@@ -20,6 +20,7 @@ from .methods import Phase as Phase
 from .methods.align_kd import AlignKD as AlignKD
 from .methods.ce import CE as CE
 from .methods.embedded_kd import EmbeddedKD as EmbeddedKD
+from .methods.fade_joint_rd import FadeJointRD as FadeJointRD
 from .methods.fade_kd import FadeKD as FadeKD
 from .methods.fit_kd import FitKD as FitKD
 from .methods.fitnets import FitNets as FitNets

@@ -6,7 +6,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -39,11 +39,14 @@ class Method(Section, ABC):
     """A distillation method.
 
     Its fields are its hyper-parameters with the paper's defaults, its file's name is its name, and its file's docstring
-    is its card. ``needs_teacher`` and ``needs_labels`` say what it cannot do without.
+    is its card. ``needs_teacher`` and ``needs_labels`` say what it cannot do without. ``rates`` says which highest rate
+    a recipe has that names none and has no other methods: that of the weights that the student starts with
+    (``of_start``: fresh or trained), always that of fresh ones, or that of fitted ones.
     """
 
     needs_teacher: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
+    rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_start"
 
     def __init__(self, **fields: Any) -> None:
         """Check the fields; `UnskipError` in one sentence for what does not fit."""

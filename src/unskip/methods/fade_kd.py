@@ -29,8 +29,7 @@ For more than nine shortcuts take `fit_kd`, above all where the network was trai
 89.3 % four epochs of fading on 50,000 images leave a ResNet-56 81.1, two of `fit_kd` 87.2; of 88.4 % they leave a
 ResNet-32 85.5, and two of `fit_kd` 86.4. A ResNet-50 of width 16 keeps 57 of 94.7 % on the digits in 180 steps of
 fading, 95.5 in 1,080, and 93.3 when it is fitted by one pass and trained for 180. A ResNet-20 with 87.8 % keeps 87.0 in
-four epochs of fading, more than fitted, and 87.3 in four of `joint_rd` from its weights (``student.init: teacher``),
-whose steps take a third longer.
+four epochs of fading, more than fitted, and 87.4 in four of `fade_joint_rd`, whose steps take a third longer.
 
 A fading network keeps what it has learned, small gammas and scales included; stochastic depth leaves the blocks whose
 shortcuts fade at once. Where a trained gamma or scale is at most 0.001, next to nothing passes its block without the
@@ -44,80 +43,37 @@ Departures: none of the papers does this; the loss is `align_kd`'s.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from unskip.errors import UnskipError
-from unskip.methods._from_teacher import shortcuts_that_go
+from unskip.methods._fading import Fading
 from unskip.methods.align_kd import AlignKD, Alignment
 from unskip.methods.base import Method, Phase
 from unskip.nets import StagedNet
-from unskip.nets.fading import fading_blocks
-from unskip.surgery import with_fading_shortcuts, without_faded_shortcuts
 from unskip.tasks import Task
 
 
-class FadeKD(AlignKD):
+class FadeKD(Fading, AlignKD):
     """Fading, with its hyper-parameters as fields besides AlignKD's."""
-
-    fade_share: float = Field(0.25, ge=0, le=0.9, description="share of the training in which shortcuts fade")
-    order: Literal["together", "from_back", "from_front"] = Field(
-        "together", description="all shortcuts at once, or one after the other"
-    )
-
-    def student_of(self, teacher: StagedNet, requested: StagedNet) -> StagedNet:
-        """The teacher itself, copied, with fading shortcuts where ``requested`` has none; ``requested`` if it has them.
-
-        Raises `UnskipError` where ``requested`` is not the teacher without some of its shortcuts.
-        """
-        if fading_blocks(requested):
-            return requested
-        return with_fading_shortcuts(teacher, **shortcuts_that_go(teacher, requested, "fade_kd")).requires_grad_()
 
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
-        if not fading_blocks(student):
-            raise UnskipError("fade_kd trains a network whose shortcuts can fade: what its student_of returns")
-        objective = _Fading(self, teacher, student, task)
+        objective = _FadingAlignment(self, teacher, student, task)
         return [Phase("fade_kd", objective, nn.ModuleList([student, objective.connectors]), epochs)]
-
-    @property
-    def least_steps(self) -> int:
-        """So many that the last one begins when the shortcuts have faded."""
-        return math.ceil(1 / (1 - self.fade_share) - 1e-9)
 
     def continued(self) -> Method:
         """AlignKD: the shortcuts are gone."""
         return AlignKD(**{name: getattr(self, name) for name in AlignKD.model_fields}).continued()
 
-    def deployables(self, student: StagedNet, images: Iterable[Tensor]) -> Mapping[str, StagedNet]:
-        """The student without its shortcuts. Raises `UnskipError` when they have not faded, after too few steps."""
-        return super().deployables(without_faded_shortcuts(student), images)
 
-    def shortcut_factors_at(self, progress: float, count: int) -> list[float]:
-        """The factors of ``count`` fading shortcuts, in the network's order, at a share of the training, 0 to 1."""
-        if progress >= self.fade_share:
-            return [0.0] * count
-        done = progress / self.fade_share
-        if self.order == "together":
-            return [1 - done] * count
-        factors = [min(1.0, max(0.0, place + 1 - done * count)) for place in range(count)]
-        return factors if self.order == "from_front" else factors[::-1]
-
-
-class _Fading(Alignment):
+class _FadingAlignment(Alignment):
     method: FadeKD
 
     def __init__(self, method: FadeKD, teacher: StagedNet, student: StagedNet, task: Task) -> None:
         super().__init__(method, teacher, student, task)
-        self.blocks = tuple(fading_blocks(student).values())
+        self.places = method.fading_of(student, self.student)
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
-        factors = self.method.shortcut_factors_at(progress, len(self.blocks))
-        for block, factor in zip(self.blocks, factors, strict=True):
-            block.fade_to(factor)
+        self.method.fade(self.places, progress)
         return super().forward(images, labels, progress)

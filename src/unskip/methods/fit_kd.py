@@ -49,6 +49,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -69,6 +70,8 @@ _BYTES = 2**30  # of the maps that are kept in front of a block and behind it
 
 class FitKD(AlignKD):
     """Fitting, with its hyper-parameters as fields besides AlignKD's."""
+
+    rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_fitted"
 
     images: int = Field(5120, ge=2, le=100_000, description="training images on which the blocks are fitted")
     passes: float = Field(10.0, ge=0.0, le=1000.0, description="how often a block sees them; 0 for least squares alone")

@@ -29,13 +29,14 @@ the last block adds a projection, both BatchNorms count, as independent; what an
 
 When to use it: where a plain net is too deep to train well on its own, and for a shallow one from its teacher's weights
 (``student.init: teacher``): a ResNet-20 that was trained for long, 87.8 % on CIFAR-10, keeps 87.3 in four epochs, three
-seeds, where fading keeps 87.0 and the cut under AlignKD's loss 85.0. Of a ResNet-32 with 88.4 % it kept 77.8 in four
-epochs, fading 85.5 (one run). Every hybrid costs a pass through the teacher's later stages, forward and back, which
-`align_kd` does without; it costs time, and no memory: its gradient is computed as soon as the student has the map that
-it begins with, and what it kept is let go. Teacher and student need maps of one shape at the end of every stage. Wide
-ResNets and MobileNetV2 end their stages without an activation: there ``post_relu`` takes the map as it is. The authors'
-CIFAR student keeps its projections: the recipe's ``student.edits: [{without_shortcuts: {keep: [projection]}}]``; their
-ImageNet student has Dirac convolutions, the edit ``with_dirac_convs``.
+seeds, where fading keeps 87.0, or 87.4 under this loss (`fade_joint_rd`), and the cut under AlignKD's loss 85.0. Of a
+ResNet-32 with 88.4 % it kept 77.8 in four epochs, fading 85.5 (one run). Every hybrid costs a pass through the
+teacher's later stages, forward and back, which `align_kd` does without; it costs time, and no memory: its gradient is
+computed as soon as the student has the map that it begins with, and what it kept is let go. Teacher and student need
+maps of one shape at the end of every stage. Wide ResNets and MobileNetV2 end their stages without an activation: there
+``post_relu`` takes the map as it is. The authors' CIFAR student keeps its projections: the recipe's ``student.edits:
+[{without_shortcuts: {keep: [projection]}}]``; their ImageNet student has Dirac convolutions, the edit
+``with_dirac_convs``.
 
 Departures: AlignKD's equation 2 prints the teacher's classifier on both sides of d; its text and the authors' code
 compare features, and so does this. The sum over a feature's elements is the authors' code's too; with a mean, lambda
@@ -87,7 +88,7 @@ class JointRD(Method):
 
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
         """One phase."""
-        objective = _JointTraining(self, teacher, student, task)
+        objective = JointTraining(self, teacher, student, task)
         trainable = nn.ModuleList([student, objective.connectors]) if len(objective.connectors) else student
         return [Phase("joint_rd", objective, trainable, epochs)]
 
@@ -100,12 +101,14 @@ class JointRD(Method):
         return half_cosine(self.hybrid_weight, self.final_hybrid_weight, self.decay_share, progress)
 
 
-class _JointTraining(Objective):
+class JointTraining(Objective):
+    """The labels' term, the hybrids' and the features'."""
+
     margin: Tensor
     teacher: FrozenTeacher
 
     def __init__(self, method: JointRD, teacher: StagedNet, student: StagedNet, task: Task) -> None:
-        _check_stages(teacher, student)
+        _check_stages(teacher, student, method.name)
         if method.tap == "pre_relu":
             teacher, student = activation_in_head(teacher), activation_in_head(student)
         super().__init__(student, task, teacher)
@@ -117,6 +120,7 @@ class _JointTraining(Objective):
             self.connectors.extend(connector(len(margin), len(margin)).to(margin) for _ in student.stage_names)
 
     def forward(self, images: Tensor, labels: Tensor, progress: float) -> dict[str, Tensor]:
+        """The terms ``ce``, ``hybrid_ce`` and ``feature``; see `Objective.forward`."""
         with torch.no_grad():
             target = self.teacher.net[:-1](images)
         eta = self.method.hybrid_weight_at(progress)
@@ -162,19 +166,19 @@ class _JointTraining(Objective):
         return margin_distance(self.connectors[place](feature), target, self.margin)
 
 
-def _check_stages(teacher: StagedNet, student: StagedNet) -> None:
+def _check_stages(teacher: StagedNet, student: StagedNet, method: str) -> None:
     if teacher.stage_names != student.stage_names:
         raise UnskipError(
-            f"joint_rd joins student and teacher stage by stage, but they have different stages: the teacher "
+            f"{method} joins student and teacher stage by stage, but they have different stages: the teacher "
             f"{', '.join(teacher.stage_names)}, the student {', '.join(student.stage_names)}"
         )
     if len(teacher.stage_names) < 2:
-        raise UnskipError("joint_rd needs two stages or more: with one there is no hybrid")
+        raise UnskipError(f"{method} needs two stages or more: with one there is no hybrid")
     shapes = [stage_shapes(net[:-1]) for net in (student, teacher)]
     for name, ours, theirs in zip(teacher.stage_names, *shapes, strict=True):
         if ours != theirs:
             raise UnskipError(
-                f"joint_rd needs maps of one shape at the end of every stage, at {name} the student's is {ours} and "
+                f"{method} needs maps of one shape at the end of every stage, at {name} the student's is {ours} and "
                 f"the teacher's {theirs}; choose a student of the teacher's widths and strides"
             )
 

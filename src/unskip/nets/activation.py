@@ -7,6 +7,7 @@ import copy
 from torch import nn
 
 from unskip.errors import UnskipError
+from unskip.nets.fading import FadingResidual
 from unskip.nets.functions import is_activation
 from unskip.nets.layers import sequence
 from unskip.nets.staged_net import Joining, Residual, StagedNet
@@ -45,7 +46,9 @@ def _without_last_activation(module: nn.Module) -> tuple[nn.Module, nn.Module] |
     if isinstance(module, Residual):
         if not is_activation(module.activation):
             return None
-        view = Residual(module.body, module.shortcut)
+        view = type(module)(module.body, module.shortcut)
+        if isinstance(module, FadingResidual):
+            view.factor = module.factor
         view.training = view.activation.training = module.training
         return view, _out_of_place(module.activation)
     if type(module) is not nn.Sequential or not len(module):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from unskip.errors import shortened
+from unskip.errors import UnskipError, shortened
 from unskip.recipe.data import DataRecipe
 from unskip.recipe.task import TaskKey, TaskRecipe
 from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained, with_optimizer_of_fitted
@@ -151,12 +151,26 @@ class MeasureRecipe(Section):
     )
 
 
-def _only(method: str, methods: Any) -> bool:
-    """Whether every training of a recipe's section of methods is one by this method."""
-    if not isinstance(methods, dict) or not methods:
-        return False
-    fields = {label: given if isinstance(given, dict) else {} for label, given in methods.items()}
-    return all(given.get("method", label) == method for label, given in fields.items())
+def _with_default_method(tree: dict[str, Any]) -> dict[str, Any]:
+    """Fading starts from the teacher's weights, so another network needs another default."""
+    if "methods" in tree:
+        return tree
+    student = tree.get("student")
+    other = isinstance(student, dict) and {"net", "options", "edits"} & student.keys()
+    return {**tree, "methods": {"align_kd" if other else "fade_kd": {}}}
+
+
+def _rates_of(methods: Any) -> str:
+    """`Method.rates` of all methods of a recipe's section; ``of_start`` where they differ or are not told yet."""
+    from unskip.methods import method_class
+
+    fields = methods if isinstance(methods, dict) else {}
+    names = {given.get("method", label) if isinstance(given, dict) else label for label, given in fields.items()}
+    try:
+        rates = {method_class(str(name)).rates for name in names}
+    except UnskipError:  # which the field says of its own
+        rates = set()
+    return rates.pop() if len(rates) == 1 else "of_start"
 
 
 class Recipe(Section):
@@ -180,19 +194,14 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _default_method(cls, tree: Any) -> Any:
-        """Fading starts from the teacher's weights, so another network needs another default."""
-        if isinstance(tree, dict) and "methods" not in tree:
-            student = tree.get("student")
-            if isinstance(student, dict) and {"net", "options", "edits"} & student.keys():
-                return {**tree, "methods": {"align_kd": {}}}
-        return tree
+        return _with_default_method(tree) if isinstance(tree, dict) else tree
 
     @model_validator(mode="before")
     @classmethod
     def _rates_of_trained_networks(cls, tree: Any) -> Any:
-        """A training that starts from trained weights has a lower default rate, but for fading; its section says so.
+        """A training that starts from trained weights has a lower default rate, and its section says so.
 
-        One that starts from fitted weights has an optimiser of its own, too.
+        Methods may know better: see `Method.rates`.
         """
         if not isinstance(tree, dict):
             return tree
@@ -206,9 +215,10 @@ class Recipe(Section):
         if teacher.get("initial_weights") is not None:
             of_teacher = with_max_lr_of_trained(of_teacher)
         starts_trained = student.get("init") == "teacher" or student.get("initial_weights") is not None
-        if _only("fit_kd", tree.get("methods")):
+        rates = _rates_of(_with_default_method(tree)["methods"])
+        if rates == "of_fitted":
             changed["training"] = with_optimizer_of_fitted(training)
-        elif starts_trained and not _only("fade_kd", tree.get("methods")):
+        elif starts_trained and rates == "of_start":
             changed["training"] = with_max_lr_of_trained(training)
         if of_teacher != changed.get("training") and teacher.get("weights") is None:
             changed["teacher"] = {**teacher, "training": {} if of_teacher is None else of_teacher}
