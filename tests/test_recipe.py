@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from unskip import UnskipError, load_recipe
 from unskip.listing import named_recipes
-from unskip.methods import method_class
+from unskip.methods import METHODS, method_class
 from unskip.recipe import DataRecipe, OneCycle, Recipe, TrainingRecipe, recipe_from
 from unskip.recipe_nets import check_nets
 
@@ -51,11 +51,27 @@ def test_the_defaults_are_the_papers():
 
 @pytest.mark.parametrize(
     ("student", "method"),
-    [({}, "fade_kd"), ({"init": "fresh"}, "fade_kd"), ({"edits": []}, "align_kd"), ({"options": {}}, "align_kd")],
+    [
+        ({}, "fade_kd"),
+        ({"init": "fresh"}, "fade_kd"),
+        ({"edits": []}, "align_kd"),
+        ({"options": {}}, "align_kd"),
+        ({"initial_weights": "plain.safetensors"}, "align_kd"),
+    ],
 )
 def test_the_default_method_fits_the_student(student, method):
     assert list(recipe_from({"student": student}).methods) == [method]
     assert list(recipe_from({"student": student, "methods": {"ce": {}}}).methods) == ["ce"]
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if method_class(name).starts_as_teacher])
+def test_weights_that_a_method_would_not_use_are_refused(name):
+    """It trained the teacher's, and nobody was told."""
+    tree = {"student": {"initial_weights": "plain.safetensors"}, "methods": {"ce": {}, "mine": {"method": name}}}
+    with pytest.raises(UnskipError, match=r"methods\.mine starts from the teacher's weights, so plain\.safetensors "):
+        recipe_from(tree)
+    recipe_from({**tree, "student": {}})
+    recipe_from({**tree, "student": {**tree["student"], "edits": ["with_fading_shortcuts"]}})
 
 
 def test_a_resolved_recipe_reads_back_as_it_was(tmp_path):

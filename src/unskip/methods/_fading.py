@@ -21,6 +21,7 @@ class Fading(Method):
     """In front of the method whose loss it is: the student is the teacher, and the shortcuts that go fade."""
 
     rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_fresh"
+    starts_as_teacher: ClassVar[bool] = True
 
     fade_share: float = Field(0.25, ge=0, le=0.9, description="share of the training in which shortcuts fade")
     order: Literal["together", "from_back", "from_front"] = Field(

@@ -72,6 +72,7 @@ class FitKD(AlignKD):
     """Fitting, with its hyper-parameters as fields besides AlignKD's."""
 
     rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_fitted"
+    starts_as_teacher: ClassVar[bool] = True
 
     images: int = Field(5120, ge=2, le=100_000, description="training images on which the blocks are fitted")
     passes: float = Field(10.0, ge=0.0, le=1000.0, description="how often a block sees them; 0 for least squares alone")

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from unskip.errors import UnskipError, shortened
+from unskip.errors import shortened
 from unskip.recipe.data import DataRecipe
+from unskip.recipe.defaults import with_defaults
 from unskip.recipe.task import TaskKey, TaskRecipe
-from unskip.recipe.training import TrainingRecipe, with_max_lr_of_trained, with_optimizer_of_fitted
+from unskip.recipe.training import TrainingRecipe
 from unskip.recipe.yaml_text import dump_yaml
 from unskip.settings import Section, Title
 
@@ -151,28 +152,6 @@ class MeasureRecipe(Section):
     )
 
 
-def _with_default_method(tree: dict[str, Any]) -> dict[str, Any]:
-    """Fading starts from the teacher's weights, so another network needs another default."""
-    if "methods" in tree:
-        return tree
-    student = tree.get("student")
-    other = isinstance(student, dict) and {"net", "options", "edits"} & student.keys()
-    return {**tree, "methods": {"align_kd" if other else "fade_kd": {}}}
-
-
-def _rates_of(methods: Any) -> str:
-    """`Method.rates` of all methods of a recipe's section; ``of_start`` where they differ or are not told yet."""
-    from unskip.methods import method_class
-
-    fields = methods if isinstance(methods, dict) else {}
-    names = {given.get("method", label) if isinstance(given, dict) else label for label, given in fields.items()}
-    try:
-        rates = {method_class(str(name)).rates for name in names}
-    except UnskipError:  # which the field says of its own
-        rates = set()
-    return rates.pop() if len(rates) == 1 else "of_start"
-
-
 class Recipe(Section):
     """Everything that decides a run's result."""
 
@@ -185,7 +164,7 @@ class Recipe(Section):
         {"fade_kd": {}},
         validate_default=True,
         description="label: fields of the method; a label that is not a method's name needs the field `method`. By "
-        "default align_kd if the student is not the teacher without shortcuts",
+        "default align_kd if the student is not the teacher without shortcuts, or has weights of its own",
     )
     training: TrainingRecipe = TrainingRecipe()
     measure: MeasureRecipe = MeasureRecipe()
@@ -193,36 +172,8 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _default_method(cls, tree: Any) -> Any:
-        return _with_default_method(tree) if isinstance(tree, dict) else tree
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rates_of_trained_networks(cls, tree: Any) -> Any:
-        """A training that starts from trained weights has a lower default rate, and its section says so.
-
-        Methods may know better: see `Method.rates`.
-        """
-        if not isinstance(tree, dict):
-            return tree
-        teacher, student = (tree.get(key) or {} for key in ("teacher", "student"))
-        if not isinstance(teacher, dict) or not isinstance(student, dict):
-            return tree
-        changed, training = dict(tree), tree.get("training")
-        of_teacher = _training_of_teacher(training, teacher.get("training"))
-        if teacher.get("training") is not None:
-            changed["teacher"] = {**teacher, "training": of_teacher}
-        if teacher.get("initial_weights") is not None:
-            of_teacher = with_max_lr_of_trained(of_teacher)
-        starts_trained = student.get("init") == "teacher" or student.get("initial_weights") is not None
-        rates = _rates_of(_with_default_method(tree)["methods"])
-        if rates == "of_fitted":
-            changed["training"] = with_optimizer_of_fitted(training)
-        elif starts_trained and rates == "of_start":
-            changed["training"] = with_max_lr_of_trained(training)
-        if of_teacher != changed.get("training") and teacher.get("weights") is None:
-            changed["teacher"] = {**teacher, "training": {} if of_teacher is None else of_teacher}
-        return changed
+    def _left_open(cls, tree: Any) -> Any:
+        return with_defaults(tree) if isinstance(tree, dict) else tree
 
     @field_validator("methods")
     @classmethod
@@ -266,6 +217,21 @@ class Recipe(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_of_the_student_are_used(self) -> Recipe:
+        from unskip.methods import method_from
+
+        given = self.student.initial_weights
+        if given is None or any("with_fading_shortcuts" in edit for edit in self.student.edits):
+            return self
+        for label, fields in self.methods.items():
+            if method_from(label, fields).starts_as_teacher:
+                raise ValueError(
+                    f"methods.{label} starts from the teacher's weights, so {shortened(given)} would not be used; "
+                    "leave student.initial_weights out, or take a method that trains what it is given, such as align_kd"
+                )
+        return self
+
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that :func:`load_recipe` reads back to an equal recipe."""
         return dump_yaml(self.model_dump(mode="json"))
@@ -277,21 +243,6 @@ class Recipe(Section):
     def teacher_training(self) -> TrainingRecipe:
         """The training section that a teacher without given weights is trained with."""
         return self.teacher.training or self.training
-
-
-def _training_of_teacher(shared: Any, own: Any) -> Any:
-    """The teacher's training section: what its own leaves out is as in the recipe's; no setting resets others."""
-    shared, own = (
-        section.model_dump(exclude_unset=True) if isinstance(section, TrainingRecipe) else section
-        for section in (shared, own)
-    )
-    if own is None or not isinstance(shared, dict) or not isinstance(own, dict):
-        return shared if own is None else own
-    filled = {name: value for name, value in shared.items() if name != "snapshots"} | own  # its epochs may be fewer
-    for kind in ("optimizer", "schedule"):  # without a name they are another rate of the same
-        if isinstance(own.get(kind), dict) and "name" not in own[kind] and isinstance(shared.get(kind), dict):
-            filled[kind] = shared[kind] | own[kind]
-    return filled
 
 
 def digest(value: object) -> str:
