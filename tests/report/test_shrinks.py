@@ -235,6 +235,18 @@ def test_everything_tried_has_its_rungs_its_costs_and_why_it_was_dropped():
     assert "3, 4, lower after 2 epochs" in printed(record)
 
 
+def test_a_short_training_by_another_method_is_told():
+    record = RECORDS["met"]
+    trials = tuple(
+        changed(trial, rungs=tuple(changed(rung, method="fit_kd") for rung in trial.rungs)) for trial in record.trials
+    )
+    winner, *others = (row.content.about for row in tried_table(changed(record, trials=trials)).rows[1:])
+    assert winner == "fit_kd, then fade_kd"
+    assert [about.partition(";")[0] for about in others] == ["fit_kd", "fit_kd", "fit_kd", "fade_kd"], "one not tried"
+    told = [sentence.partition(":")[0] for sentence in sentences(changed(record, trials=trials), "words")]
+    assert {"fade_kd", "fit_kd"} <= set(told)
+
+
 def test_short_trainings_are_marked_in_the_plot_and_the_limit_is_drawn():
     (said,) = [label for label in values(page_of("met"), "aria-label") if "against" in label]
     said = said.replace("\N{NO-BREAK SPACE}", " ")

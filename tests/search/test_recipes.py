@@ -133,7 +133,7 @@ def test_students_of_a_trained_teacher_begin_with_its_weights():
     net, weights = meta_net("resnet18", {"width": 4}), Path("mine.pth")
     by_words = {str(student): student for student in searched(net, (3, 64, 64)).students}
     for words, edits, method in (
-        ("plain", ["with_fading_shortcuts"], "fade_kd"),
+        ("plain", ["without_shortcuts"], "fade_kd"),
         ("lean stem, plain in stage1", ["with_lean_stem", "with_fading_shortcuts"], "fade_kd"),
         ("blocks 2-2-2-1", ["at_depth"], "align_kd"),
         ("0.5 pruned", ["with_pruned_channels"], "align_kd"),

@@ -11,7 +11,7 @@ from unskip.recipe_nets import check_nets, requested_student
 from unskip.records import Trial
 from unskip.search import Budget, fit_budget
 from unskip.shrink import base_recipe
-from unskip.shrink.candidates import STUDENT, candidates_of, fitting_share, recipe_of
+from unskip.shrink.candidates import FEWEST_FADED_STEPS, STUDENT, candidates_of, fitting_share, recipe_of
 from unskip.shrink.lengths import FITTING_SHARE, Length
 
 SHAPE = (3, 32, 32)
@@ -52,10 +52,29 @@ def test_shortcuts_fade_where_some_go_and_other_students_are_aligned(trials):
     methods = {}
     for trial in trials:
         edits = _names(trial)
-        assert "without_shortcuts" not in edits or trial.method != "fade_kd"
-        assert ("with_fading_shortcuts" in edits) == (trial.method == "fade_kd")
+        assert bool({"with_fading_shortcuts", "without_shortcuts"} & edits) == (trial.method == "fade_kd")
         methods[trial.method] = trial
     assert {"fade_kd", "align_kd"} <= methods.keys()
+
+
+def test_in_few_steps_blocks_are_fitted_where_a_student_only_loses_shortcuts():
+    for edits, fitted in [
+        ([{"without_shortcuts": {}}], True),
+        (["without_shortcuts"], True),
+        ([{"with_lean_stem": {}}, {"with_fading_shortcuts": {}}], False),
+    ]:
+        trial = PLAIN.model_copy(update={"edits": tuple(edits), "method": "fade_kd"})
+        for steps in (FEWEST_FADED_STEPS - 1, FEWEST_FADED_STEPS):
+            few = steps < FEWEST_FADED_STEPS
+            length = Length(1, steps * RECIPE.training.batch_size / 10**6)
+            assert length.steps(10**6, RECIPE.training.batch_size) == steps
+            recipe = recipe_of(RECIPE, trial, length, 10**6)
+            assert recipe.methods[STUDENT]["method"] == ("fit_kd" if fitted and few else "fade_kd")
+            assert fitting_share([trial], steps) == (FITTING_SHARE if fitted and few else 0)
+            if edits[0] != {"with_lean_stem": {}}:  # which a resnet14 has not
+                check_nets(recipe)
+    aligned = PLAIN.model_copy(update={"edits": ({"at_depth": {"blocks": [2, 2, 1]}},), "method": "align_kd"})
+    assert recipe_of(RECIPE, aligned, Length(1, 1.0), 100).methods[STUDENT]["method"] == "align_kd"
 
 
 def test_a_recipe_starts_from_the_teachers_weights_and_fits(trials):
@@ -140,7 +159,7 @@ def test_a_student_whose_blocks_are_fitted_is_trained_as_such_start_needs(trials
     recipe = recipe_of(DEEP, PLAIN, Length(2, 1.0), 1000)
     assert (recipe.training.optimizer.name, recipe.training.highest_rate) == ("adamw", 0.0001)
     check_nets(recipe)
-    assert (fitting_share([PLAIN, *trials]), fitting_share(trials)) == (FITTING_SHARE, 0)
+    assert (fitting_share([PLAIN, *trials], 10**6), fitting_share(trials, 10**6)) == (FITTING_SHARE, 0)
 
 
 @given(epochs=st.integers(1, 300), share=st.floats(0.01, 1), images=st.integers(64, 100_000))

@@ -9,7 +9,19 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from unskip import CE, DataRecipe, Residual, StagedNet, TrainingRecipe, UnskipError, build, distill, load_data, make_net
+from unskip import (
+    CE,
+    DataRecipe,
+    FadeKD,
+    Residual,
+    StagedNet,
+    TrainingRecipe,
+    UnskipError,
+    build,
+    distill,
+    load_data,
+    make_net,
+)
 from unskip.edits import without_shortcuts
 from unskip.methods import METHODS, method_from
 from unskip.surgery import with_fading_shortcuts
@@ -152,6 +164,16 @@ def test_fading_says_what_has_to_grow(data):
         said.append(output.getvalue())
     assert "fade: stage1.block1.body.bn2.weight is at most 0.001" in said[1]
     assert "0.001" not in said[0]
+
+
+@pytest.mark.parametrize(("net", "many"), [("resnet20", ""), ("resnet26", "12 shortcuts are many to fade")])
+def test_more_shortcuts_than_should_fade_are_said(net, many, data):
+    output = io.StringIO()
+    teacher = make_net(net, {"width": 2, "in_channels": 1})
+    shown = Monitor("fade", Console(file=output, width=1000))
+    distill(teacher, data, FadeKD(), training=TrainingRecipe(epochs=2, batch_size=40), monitor=shown)
+    assert ("many to fade" in output.getvalue()) == bool(many)
+    assert many in output.getvalue()
 
 
 def test_going_on_does_not_repeat_it(data, tmp_path, monkeypatch):

@@ -22,9 +22,13 @@ _ROUNDING = 1e-9  # of differences between shares
 
 
 class Rung(Record):
-    """A training of a trial: its ``number`` from 1, on a ``share`` of the training images, and the score it led to."""
+    """A training of a trial: its ``number`` from 1, on a ``share`` of the training images, and the score it led to.
+
+    ``method`` is None where it is the trial's.
+    """
 
     number: int = Field(ge=1)
+    method: str | None = None
     epochs: FiniteFloat = Field(ge=0)
     share: Share = 1.0
     seconds: FiniteFloat = Field(ge=0)
@@ -34,9 +38,9 @@ class Rung(Record):
 class Trial(Record):
     """A network that was tried, or could have been: without ``rungs``, it was not trained.
 
-    ``words`` say what was done to the teacher, ``edits`` the same as a recipe has them. ``figures`` are those on the
-    target, by measure and by relative limit. ``dropped`` says in words why it was not trained further, empty for the
-    winner. ``input_shape`` is (channels, height, width).
+    ``words`` say what was done to the teacher, ``edits`` the same as a recipe has them. ``method`` would train the
+    winner. ``figures`` are those on the target, by measure and by relative limit. ``dropped`` says in words why it was
+    not trained further, empty for the winner. ``input_shape`` is (channels, height, width).
     """
 
     label: str
@@ -48,6 +52,14 @@ class Trial(Record):
     figures: dict[str, Figure]
     rungs: tuple[Rung, ...] = ()
     dropped: str = ""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that it was or would be trained with, in turn, each once."""
+        used = [rung.method or self.method for rung in self.rungs]
+        if not self.dropped or not used:
+            used.append(self.method)
+        return tuple(dict.fromkeys(filter(None, used)))
 
     @property
     def score(self) -> float | None:

@@ -17,6 +17,7 @@ from unskip.errors import UnskipError
 from unskip.files import write_text
 from unskip.methods import method_from
 from unskip.nets import NetSpec, StagedNet, find_net
+from unskip.nets.fading import MOST_FADED
 from unskip.own_code import own_module_of
 from unskip.runtimes import Configuration, configured
 from unskip.search.student import Student
@@ -29,9 +30,6 @@ MY_WEIGHTS = Path("MY_WEIGHTS")
 
 FROM_TEACHER: Mapping[str, Any] = {"epochs": 30, "schedule": {"max_lr": 0.05}}
 """How a student with a trained network's weights is trained: for less long and at a lower rate than a new network."""
-
-MOST_FADED = 9
-"""Shortcuts; of more than these, fading leaves less than fitting does (docs/results/fitting.md#or-fading)."""
 
 _BY_DATA = ("num_classes", "in_channels")  # options that a run fills in from its images
 
@@ -80,17 +78,15 @@ def _edited(teacher: StagedNet, edits: str) -> StagedNet:
 def from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
     """The sections of a recipe for a student and its method where the teacher is trained.
 
-    Its shortcuts fade, or those that are too many for that are cut and the blocks fitted.
+    Its shortcuts fade, or those that are too many for that are cut and the blocks fitted. Where other edits leave
+    another network than the teacher without shortcuts, it is one with fading shortcuts that is asked for.
     """
     names = {without_shortcuts.__name__: with_fading_shortcuts.__name__}
     faded = [(names.get(name, name), arguments) for name, arguments in student.edits]
-    fits = _for_plain(teacher, student) == "fit_kd" and _takes("fit_kd", teacher, student.edits)
-    if not fits and faded != list(student.edits) and _takes("fade_kd", teacher, faded):
+    method = method_for(teacher, student)
+    if method not in ("fade_kd", "fit_kd") and faded != list(student.edits) and _takes("fade_kd", teacher, faded):
         return {"student": {"edits": entries(faded), "init": "teacher"}, "methods": {"fade_kd": {}}}
-    return {
-        "student": {"edits": entries(student.edits), "init": "teacher"},
-        "methods": {method_for(teacher, student): {}},
-    }
+    return {"student": {"edits": entries(student.edits), "init": "teacher"}, "methods": {method: {}}}
 
 
 def recipe_tree(

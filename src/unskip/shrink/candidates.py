@@ -21,6 +21,12 @@ STUDENT = "student"
 FITTED = "fit_kd"
 """The method that fits blocks before the first step."""
 
+FADED = "fade_kd"
+"""The method whose shortcuts fade."""
+
+FEWEST_FADED_STEPS = 1000
+"""In fewer steps fitting leaves more than fading does (docs/results/fitting.md#or-fading)."""
+
 _FEWEST_FITTED, _FEWEST_PASSES = 256, 2.0  # images on which blocks are fitted, and passes over more of them
 
 _ITSELF: Mapping[str, Any] = {"student": {"edits": []}, "methods": {"ce": {}}}  # of itself it would learn nothing
@@ -64,15 +70,26 @@ def recipe_of(base: Recipe, trial: Trial, length: Length, num_images: int) -> Re
     elif length.share < 1:
         tree["data"]["fraction"] = length.share * (base.data.fraction or 1)
     tree["student"] = {"edits": list(trial.edits), "init": "teacher"}
-    seen = length.steps(num_images, batch) * batch
-    fields = _fitting(round(length.share * num_images), seen) if trial.method == FITTED else {}
-    tree["methods"] = {STUDENT: {"method": trial.method} | fields}
+    steps = length.steps(num_images, batch)
+    method = method_for_steps(trial, steps)
+    fields = _fitting(round(length.share * num_images), steps * batch) if method == FITTED else {}
+    tree["methods"] = {STUDENT: {"method": method} | fields}
     return recipe_from(tree, (), origin="the candidate")
 
 
-def fitting_share(trials: Iterable[Trial]) -> float:
-    """The most time that the fitting of any of the students takes, as a share of its training's."""
-    return max((FITTING_SHARE for trial in trials if trial.method == FITTED), default=0.0)
+def method_for_steps(trial: Trial, steps: int) -> str | None:
+    """The method of a training of so many steps: few are too few for shortcuts to fade, where blocks can be fitted."""
+    return FITTED if fits(trial) and steps < FEWEST_FADED_STEPS else trial.method
+
+
+def fits(trial: Trial) -> bool:
+    """Whether the student's blocks can be fitted: it is the teacher without shortcuts, and no edit lets them fade."""
+    return trial.method in (FITTED, FADED) and not any("with_fading_shortcuts" in edit for edit in trial.edits)
+
+
+def fitting_share(trials: Iterable[Trial], steps: int) -> float:
+    """The most time that the fitting of any of the students takes, as a share of its training's of so many steps."""
+    return max((FITTING_SHARE for trial in trials if method_for_steps(trial, steps) == FITTED), default=0.0)
 
 
 def _fitting(num_images: int, seen: int) -> dict[str, float]:

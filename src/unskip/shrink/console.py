@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 from rich.text import Text
 
-from unskip.records import Figure
+from unskip.records import Figure, Trial
 from unskip.report.table import RowContent, build
 from unskip.report.terminal import show_table
+from unskip.shrink.candidates import FEWEST_FADED_STEPS, method_for_steps
 from unskip.shrink.lengths import TRIAL_SHARE
 from unskip.shrink.plan import Plan
 from unskip.shrink.shrink_request import Request
@@ -22,7 +23,7 @@ def show_plan(plan: Plan, request: Request, console: Console) -> None:
     console.print()
     console.print(Text(_headline(plan, request), style="bold"))
     console.print()
-    rows = [(each.words, each.method or "", each.figures) for each in plan.trials]
+    rows = [(each.words, _method(each), each.figures) for each in plan.trials]
     rows = rows or [(each.words, "", each.figures) for each in plan.ways_out]
     limits = {name: Figure(value=most) for name, most in request.budget.most.items()}
     shown = {*limits, *(name for _, _, figures in rows for name in figures)}
@@ -67,6 +68,11 @@ def _remarks(plan: Plan, request: Request) -> Iterator[str]:
     yield f"All of it will take about {duration(plan.estimated_seconds)}{asked}."
     if plan.teacher.weights is None:
         yield "The network has no weights: it is trained first, which is not in this estimate."
+
+
+def _method(trial: Trial) -> str:
+    short, usual = method_for_steps(trial, 1), trial.method or ""
+    return usual if short in (None, usual) else f"{usual} ({short} in fewer than {FEWEST_FADED_STEPS:,} steps)"
 
 
 def _of(figures: Mapping[str, Figure], names: set[str]) -> dict[str, Figure]:

@@ -149,15 +149,17 @@ def make_plan(
     times = [seconds_per_step(recipe_of(recipe, each, once, data.num_train), teacher, data, task) for each in largest]
     again = first_look.evaluation_seconds + seconds() - began
     step = max(times)
-    with_fitting = step * (1 + fitting_share(candidates))
     per_epoch = max(1, data.num_train // recipe.training.batch_size)
     epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
+    few = FEWEST_STEPS if request.seconds else epochs * per_epoch
+    with_fitting = step * (1 + fitting_share(candidates, few))
     total = request.seconds or _total(epochs * per_epoch * with_fitting, len(candidates), seconds() + end_seconds)
     seconds_left = SPARE * total - seconds() - end_seconds
     if seconds_left < FEWEST_STEPS * with_fitting:
         raise UnskipError(_too_short(total, seconds(), again, end_seconds, with_fitting, folder if kept else None))
     count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, with_fitting)
     winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)
+    of_winner = step * (1 + fitting_share(candidates, int(winner / step)))
     return Plan(
         **estimates,
         trials=tuple(candidates[:count]),
@@ -165,7 +167,7 @@ def make_plan(
         training_seconds=seconds_left,
         estimated_seconds=seconds() + seconds_left + end_seconds,
         total_seconds=total,
-        winner_epochs=epochs if request.seconds is None else int(winner / with_fitting / per_epoch),
+        winner_epochs=epochs if request.seconds is None else int(winner / of_winner / per_epoch),
     )
 
 

@@ -11,7 +11,7 @@ from unskip.errors import UnskipError
 from unskip.nets import StagedNet
 from unskip.recipe_nets import requested_student
 from unskip.records import Rung, Trial
-from unskip.shrink.candidates import recipe_of
+from unskip.shrink.candidates import STUDENT, recipe_of
 from unskip.shrink.lengths import Length
 from unskip.shrink.on_target import OnTarget
 from unskip.shrink.trainings import train_trial
@@ -98,8 +98,17 @@ class Trials:
             trial.words, recipe, work.first_look.teacher, part, work.first_look.task, file, work.console
         )
         tried.net = trained.net
-        this = Rung(number=rung, epochs=length.epochs, share=length.share, seconds=trained.seconds, score=trained.score)
-        tried.rungs += (this,)
+        used = recipe.methods[STUDENT]["method"]
+        tried.rungs += (
+            Rung(
+                number=rung,
+                method=None if used == trial.method else used,
+                epochs=length.epochs,
+                share=length.share,
+                seconds=trained.seconds,
+                score=trained.score,
+            ),
+        )
         work.print(f"  {trial.words}: {percent(trained.score)}, {trained.seconds:.0f} s")
         return trained.seconds / trained.steps
 

@@ -88,7 +88,7 @@ def _record(work: Work, trial: Trial, recipe: Recipe, run: Run, exported: Export
     epochs, kind = run.epochs_of(net), format_for(exported.path)
     return Winner(
         label=trial.label,
-        method=trial.method or "",
+        method=recipe.methods[STUDENT]["method"],
         epochs=recipe.training.epochs * (recipe.data.fraction or 1),
         planned_epochs=work.plan.winner_epochs or None,
         seconds=epochs[-1].seconds if epochs else 0.0,

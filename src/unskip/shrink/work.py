@@ -36,10 +36,14 @@ class Work:
             seconds, step_seconds = TRIAL_SHARE / rungs * self.plan.training_seconds, self.plan.step_seconds
         else:
             seconds = TRIAL_SHARE / rungs / (1 - TRIAL_SHARE * (number - 1) / rungs) * self._seconds_left
-        batch, with_fitting = self.first_look.recipe.training.batch_size, step_seconds * (1 + fitting_share(trials))
-        return self.folder.length(
-            f"rung {number}", lambda: length_for(seconds / len(trials), with_fitting, num_images, batch)
-        )
+        batch = self.first_look.recipe.training.batch_size
+
+        def chosen() -> Length:
+            length = length_for(seconds / len(trials), step_seconds, num_images, batch)
+            share = fitting_share(trials, length.steps(num_images, batch))
+            return length_for(seconds / len(trials) / (1 + share), step_seconds, num_images, batch)
+
+        return self.folder.length(f"rung {number}", chosen)
 
     def winner_length(self, trial: Trial, besides: float, step_seconds: float) -> Length:
         """How long the winner's training is, where so many seconds go to other things than its steps and fitting."""
@@ -48,10 +52,14 @@ class Work:
         def chosen() -> Length:
             if self.request.seconds is None:
                 return PRESETS[self.request.preset].winner(data.num_train, batch)
-            left, share = self._seconds_left - besides, fitting_share([trial])
+            left = self._seconds_left - besides
+            length = length_for(left, step_seconds, data.num_train, batch)
+            share = fitting_share([trial], length.steps(data.num_train, batch))
+            if not share:
+                return length
             length = length_for(left / (1 + share), step_seconds, data.num_train, batch)
             # Before a long training, blocks are fitted for less than that share.
-            fitting = share and FitKD().images_to_prepare(data.num_train) / batch * step_seconds
+            fitting = FitKD().images_to_prepare(data.num_train) / batch * step_seconds
             longer = length_for(left - fitting, step_seconds, data.num_train, batch)
             return max(length, longer, key=lambda each: each.steps(data.num_train, batch))
 

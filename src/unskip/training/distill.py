@@ -17,6 +17,7 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.methods.base import DistillationLoss, Method
 from unskip.nets import StagedNet, staged
+from unskip.nets.fading import MOST_FADED, fading_blocks
 from unskip.recipe import TrainingRecipe
 from unskip.surgery import with_fading_shortcuts, without_shortcuts
 from unskip.tasks import Task
@@ -185,6 +186,11 @@ def train_student(
                 shown.say(
                     f"{obstacle} is at most 0.001 and lets next to nothing pass yet; it has to grow while the "
                     "shortcuts fade, so let them fade in more steps where the network stays behind"
+                )
+            if (many := len(fading_blocks(loss.student))) > MOST_FADED and fabric.is_global_zero:
+                shown.say(
+                    f"{many} shortcuts are many to fade: of more than {MOST_FADED} fit_kd keeps more, if the network "
+                    "was trained for long or there are few steps"
                 )
         history = fit(
             loss,
