@@ -295,22 +295,72 @@ WEIGHTS = {"initial_weights": "before.safetensors"}
 def test_networks_that_are_trained_already_have_lower_default_rates(tree, student, teacher):
     recipe = recipe_from(tree)
     assert recipe.training.highest_rate == student
-    assert recipe.teacher_training().highest_rate == teacher
+    assert recipe.training_of("teacher").highest_rate == teacher
     assert recipe_from(recipe.model_dump(mode="json")) == recipe
     resolved = recipe.model_dump(mode="json")["training"]["schedule"]
     assert resolved.get("max_lr", student) == student
+
+
+def rates_of(tree, *settings):
+    recipe = recipe_from(tree, settings)
+    assert recipe_from(yaml.safe_load(recipe.to_yaml())) == recipe
+    trainings = {label: recipe.training_of(label) for label in recipe.methods}
+    return {label: (each.optimizer.name, each.highest_rate, each.epochs) for label, each in trainings.items()}
+
+
+def test_every_method_of_a_recipe_has_the_rate_that_suits_it():
+    """Beside others, fit_kd trained at the rate of fresh networks, which undoes a fitted start."""
+    methods = {"ce": {}, "mine": {"method": "fit_kd"}, "fade_kd": {}}
+    fresh, trained, fitted = ("sgd", 0.1, 9), ("sgd", 0.05, 9), ("adamw", 0.0001, 9)
+    tree = {"methods": methods, "training": {"epochs": 9}}
+    assert rates_of(tree) == {"ce": fresh, "mine": fitted, "fade_kd": fresh}
+    from_teacher = {**tree, "student": {"init": "teacher"}}
+    assert rates_of(from_teacher) == {"ce": trained, "mine": fitted, "fade_kd": fresh}
+    assert recipe_from(from_teacher).training_of("teacher").highest_rate == 0.1
+    assert set(rates_of(from_teacher, "training.schedule.max_lr=0.2").values()) == {("sgd", 0.2, 9)}
+
+
+def test_a_method_may_have_settings_of_its_own():
+    tree = {"methods": {"ce": {}, "kd": {}}, "training": {"epochs": 9, "snapshots": [0, 9], "batch_size": 7}}
+    alike = ("sgd", 0.1, 9)
+    for settings, own in [
+        (["methods.kd.training.epochs=2"], ("sgd", 0.1, 2)),
+        (["methods.kd.training.schedule.max_lr=0.3"], ("sgd", 0.3, 9)),
+        (["methods.kd.training.optimizer.name=adam"], ("adam", 0.01, 9)),
+        (["methods.kd.training={epochs: 3, optimizer: {lr: 0.5}, schedule: {name: cosine}}"], ("sgd", 0.5, 3)),
+    ]:
+        assert rates_of(tree, *settings) == {"ce": alike, "kd": own}, settings
+    kd = recipe_from(tree, ["methods.kd.training.clip_norm=2"]).training_of("kd")
+    assert (kd.clip_norm, kd.batch_size, kd.snapshots) == (2.0, 7, (0, 9))
+    own = recipe_from({"methods": {"fit_kd": {"training": {"optimizer": {"name": "sgd"}}}, "ce": {}}})
+    assert own.training_of("fit_kd").highest_rate == 0.1, "as where it stands in `training`"
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"batch_size": 3}, r"methods\.kd\.training takes .*epochs.*, and not batch_size; all other settings are"),
+        (5, r"methods\.kd\.training takes .* and not 5"),
+        ({"epochs": 0}, r"methods\.kd\.training: epochs must be at least 1"),
+        ({"optimizer": {"name": "foo"}}, r"methods\.kd\.training: optimizer\.name: no 'foo'"),
+        ({"warmup_epochs": "x"}, r"methods\.kd\.training: warmup_epochs"),
+    ],
+)
+def test_settings_that_a_method_cannot_have_are_refused(own, message):
+    with pytest.raises(UnskipError, match=message):
+        recipe_from({"methods": {"kd": {"training": own}}})
 
 
 def test_what_the_training_of_a_teacher_leaves_out_is_as_in_the_recipe_s():
     """One setting of the teacher's left its batches at 128, whatever the recipe said, and nobody was told."""
     tree = {"training": {"epochs": 8, "batch_size": 16, "optimizer": {"name": "adamw"}, "snapshots": [0, 8]}}
     recipe = recipe_from(tree, ["teacher.training.epochs=4"])
-    assert recipe.teacher_training() == recipe.training.model_copy(update={"epochs": 4, "snapshots": ()})
+    assert recipe.training_of("teacher") == recipe.training.model_copy(update={"epochs": 4, "snapshots": ()})
     assert recipe_from(recipe.model_dump(mode="json")) == recipe
-    own = recipe_from(tree, ["teacher.training.optimizer.lr=0.02"]).teacher_training()
+    own = recipe_from(tree, ["teacher.training.optimizer.lr=0.02"]).training_of("teacher")
     assert (own.optimizer.name, own.optimizer.lr, own.batch_size) == ("adamw", 0.02, 16)
     read = Recipe(teacher={"training": TrainingRecipe(epochs=4)}, training=TrainingRecipe(batch_size=16))
-    assert (read.teacher_training().epochs, read.teacher_training().batch_size) == (4, 16)
+    assert (read.training_of("teacher").epochs, read.training_of("teacher").batch_size) == (4, 16)
 
 
 def test_a_given_teacher_is_not_trained_and_gets_no_training():

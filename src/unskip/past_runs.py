@@ -88,8 +88,7 @@ def _test_set(inputs: Mapping[str, Any]) -> str | None:
 
 
 def _trainings(folder: RunFolder, recipe: Recipe, results: Run | None) -> tuple[Training, ...]:
-    planned = {"teacher": recipe.teacher_training().epochs}
-    planned |= dict.fromkeys(recipe.methods, recipe.training.epochs)
+    planned = {label: recipe.training_of(label).epochs for label in ("teacher", *recipe.methods)}
     if results is not None:
         history: Mapping[str, Sequence[Epoch]] = results.history
     else:

@@ -64,7 +64,7 @@ class QuantizedTraining:
                 self.data,
                 method,
                 student=student,
-                training=slowly(self.recipe.training, epochs),
+                training=slowly(self.recipe.training_of(self._label_of_training()), epochs),
                 task=self.task,
                 seed=self.recipe.seed,
                 monitor=Monitor(f"{self.label} in 8 bits", self.console),
@@ -74,13 +74,20 @@ class QuantizedTraining:
 
     def _method(self) -> Method:
         """The method that trained the network, as it goes on; a teacher learns from the labels, or from itself."""
-        if self.label == "teacher":
+        label = self._label_of_training()
+        if label == "teacher":
             return CE() if self.task.has_labels else KD(alpha=1.0)
+        return method_from(label, self.recipe.methods[label]).continued()
+
+    def _label_of_training(self) -> str:
+        """Of the one that gave the network."""
+        if self.label == "teacher":
+            return self.label
         nets = self.run.load_results().nets
-        training = next((net.training or net.label for net in nets if net.label == self.label), self.label)
-        if training not in self.recipe.methods:
+        label = next((net.training or net.label for net in nets if net.label == self.label), self.label)
+        if label not in self.recipe.methods:
             raise UnskipError(f"no training of {self.run.path} gave a network {self.label!r}")
-        return method_from(training, self.recipe.methods[training]).continued()
+        return label
 
 
 def slowly(training: TrainingRecipe, epochs: int) -> TrainingRecipe:

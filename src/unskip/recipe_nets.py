@@ -26,7 +26,7 @@ def check_nets(recipe: Recipe) -> None:
         teacher, student = (build(spec, seed=0) for spec in (teacher_spec(recipe), student_spec(recipe)))
         for label, fields in recipe.methods.items():
             try:
-                method_from(label, fields).loss(teacher, student, task=task, epochs=recipe.training.epochs)
+                method_from(label, fields).loss(teacher, student, task=task, epochs=recipe.training_of(label).epochs)
             except UnskipError as error:
                 raise UnskipError(f"methods.{label}: {error}") from error
 

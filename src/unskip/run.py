@@ -192,7 +192,7 @@ class _Run:
         if section.initial_weights is not None:
             load_initial_weights(net, Path(section.initial_weights))
         home = teacher_home(self.recipe, self.data, self.folder, net, processes=self.fabric.world_size)
-        training = self.recipe.teacher_training()
+        training = self.recipe.training_of("teacher")
         is_kept = teacher_is_kept(home, training)
         shared = {
             path: self.folder.snapshot("teacher", epochs) for epochs, path in kept_snapshots(home, training).items()
@@ -225,7 +225,7 @@ class _Run:
     def _students(self, label: str, teacher: StagedNet) -> list[TrainedNet]:
         method = method_from(label, self.recipe.methods[label])
         requested = requested_student(self.recipe, self.data, teacher)
-        trained, history = self._trained(label, requested, method, teacher, self.recipe.training)
+        trained, history = self._trained(label, requested, method, teacher, self.recipe.training_of(label))
         seed = seed_for(self.recipe, "images for deployables")
         batches = self.data.train_batches(self.recipe.training.batch_size, seed)
         ships = method.deployables(trained, ImagesOf(batches))

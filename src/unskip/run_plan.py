@@ -113,7 +113,7 @@ def teacher_home(recipe: Recipe, data: Data, folder: RunFolder, net: StagedNet, 
     """
     assert net.spec is not None
     initial = recipe.teacher.initial_weights
-    training = recipe.teacher_training()
+    training = recipe.training_of("teacher")
     decisive = {
         "unskip": version("unskip"),
         "net": net.spec.to_json(),
@@ -202,13 +202,13 @@ def _jobs(recipe: Recipe, data: Data, folder: RunFolder, processes: int) -> Iter
     """What is not trained yet."""
     teacher = requested_teacher(recipe, data)
     if trains_teacher(recipe) and not folder.trained("teacher").exists():
-        training = recipe.teacher_training()
+        training = recipe.training_of("teacher")
         if not teacher_is_kept(teacher_home(recipe, data, folder, teacher, processes=processes), training):
             yield _Job("teacher", CE(), None, teacher, training)
     for label, fields in recipe.methods.items():
         if not folder.trained(label).exists():
             student = requested_student(recipe, data, teacher)
-            yield _Job(label, method_from(label, fields), teacher, student, recipe.training)
+            yield _Job(label, method_from(label, fields), teacher, student, recipe.training_of(label))
 
 
 def _done(folder: RunFolder, job: _Job) -> float:

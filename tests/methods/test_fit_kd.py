@@ -182,7 +182,8 @@ def test_a_recipe_that_fits_has_an_optimiser_for_it(tree, optimizer, rate):
     recipe = recipe_from(tree)
     assert recipe.training.optimizer.name == optimizer
     assert recipe.training.schedule.max_lr == rate
-    assert recipe.teacher_training().optimizer.name == ("adam" if optimizer == "adam" else "sgd"), "not the teacher's"
+    of_teacher = recipe.training_of("teacher")
+    assert of_teacher.optimizer.name == ("adam" if optimizer == "adam" else "sgd"), "not the teacher's"
 
 
 def test_what_it_trained_is_trained_on_by_align_kd():

@@ -64,7 +64,7 @@ def test_demystification_has_the_papers_grid(table, net):
         assert cell.recipe.student.edits == (grouped(student), {"without_shortcuts": {"keep": [], "only": []}})
         assert net.lower() in cell.recipe.teacher.net.replace("-cifar", "")
         assert cell.recipe.teacher.net == cell.recipe.student.net
-        assert cell.recipe.teacher_training().epochs == 120
+        assert cell.recipe.training_of("teacher").epochs == 120
 
 
 def grouped(label):
@@ -128,7 +128,7 @@ def test_the_small_form_is_small_and_says_how_long_it_takes(name):
     quick = load_study(name).form.quick
     assert quick.minutes
     for cell in cells_of(load_study(name, quick=True), [0], named_studies()[name].parent).cells.values():
-        assert max(cell.recipe.training.epochs, cell.recipe.teacher_training().epochs) <= 100
+        assert max(cell.recipe.training.epochs, cell.recipe.training_of("teacher").epochs) <= 100
         assert cell.recipe.data.limit <= 15_000
 
 

@@ -1,6 +1,7 @@
 """A loop of the user's own over a plain DataLoader: the same steps as `unskip.distill`, for every method."""
 
 import copy
+import sys
 
 import pytest
 import torch
@@ -252,3 +253,30 @@ def test_fields_are_checked_in_one_sentence():
         unskip.AlignKD(alpha=3)
     with pytest.raises(UnskipError, match="did you mean 'alpha'"):
         unskip.AlignKD(alhpa=0.3)
+
+
+class AskedError(Exception):
+    """Holds the settings with which a training would begin."""
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "optimizer", "rate"),
+    [
+        ("fit_kd", None, "adamw", 0.0001),
+        ("fit_kd", {"epochs": 3}, "adamw", 0.0001),
+        ("fit_kd", {"optimizer": {"name": "sgd", "lr": 0.2}}, "sgd", 0.1),
+        ("fit_kd", {"schedule": {"name": "onecycle", "max_lr": 0.01}}, "sgd", 0.01),
+        ("fade_kd", None, "sgd", 0.1),
+    ],
+)
+def test_settings_that_are_left_open_suit_a_fitted_start(method, given, optimizer, rate, monkeypatch):
+    def asked(*_, training, **__):
+        raise AskedError(training)
+
+    monkeypatch.setattr(sys.modules[distill.__module__], "train_student", asked)
+    settings = None if given is None else TrainingRecipe.model_validate(given)
+    with pytest.raises(AskedError) as error:
+        distill(make_net("resnet8", {"width": 2}), [], METHODS[method](), training=settings)
+    (training,) = error.value.args
+    assert (training.optimizer.name, training.highest_rate) == (optimizer, rate)
+    assert training.epochs == (given or {}).get("epochs", TrainingRecipe().epochs)

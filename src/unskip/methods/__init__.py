@@ -52,9 +52,10 @@ def _is_method(value: Any, module: str) -> bool:
 def method_from(label: str, fields: Mapping[str, Any]) -> Method:
     """The method that a recipe names.
 
-    ``fields`` are its hyper-parameters, and ``method`` among them its name where the label is not.
+    ``fields`` are its hyper-parameters, and ``method`` among them its name where the label is not; ``training`` is not
+    the method's, but the recipe's (see `unskip.recipe.Recipe.training_of`).
     """
-    fields = dict(fields)
+    fields = {name: value for name, value in fields.items() if name != "training"}
     method = method_class(str(fields.pop("method", label)))
     try:
         return method(**fields)

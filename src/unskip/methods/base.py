@@ -40,8 +40,8 @@ class Method(Section, ABC):
 
     Its fields are its hyper-parameters with the paper's defaults, its file's name is its name, and its file's docstring
     is its card. ``needs_teacher`` and ``needs_labels`` say what it cannot do without. ``rates`` says which highest rate
-    a recipe has that names none and has no other methods: that of the weights that the student starts with
-    (``of_start``: fresh or trained), always that of fresh ones, or that of fitted ones. ``starts_as_teacher`` says that
+    its training has in a recipe that names none: that of the weights that the student starts with (``of_start``: fresh
+    or trained), always that of fresh ones, or that of fitted ones. ``starts_as_teacher`` says that
     :meth:`student_of` takes the teacher's weights, whatever weights it is given with shortcuts cut.
     """
 

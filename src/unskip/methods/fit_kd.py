@@ -28,8 +28,8 @@ shortcuts of its first stage alone, which hold its peak of memory (see `unskip i
 Fitting takes about as long as training the plain net on twice ``images`` times ``passes`` images, whatever its depth;
 the run says how far it is. Large photographs and few epochs call for less of both.
 
-A fitted start is a delicate one: steps at a rate for fresh networks undo it. Where a recipe trains by `fit_kd` alone
-and names neither optimiser nor schedule, it is AdamW with a highest rate of 0.0001.
+A fitted start is a delicate one: steps at a rate for fresh networks undo it. Where a recipe names neither optimiser nor
+schedule, this method's are AdamW with a highest rate of 0.0001.
 
 Teacher and student must be of one architecture: for a student of another depth or width take `align_kd`. Bodies that
 are not convolutions, BatchNorms and activations in series, such as those with squeeze-and-excitation at their end or

@@ -7,15 +7,15 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from unskip.errors import shortened
 from unskip.recipe.data import DataRecipe
-from unskip.recipe.defaults import with_defaults
+from unskip.recipe.defaults import filled_in, with_defaults
 from unskip.recipe.task import TaskKey, TaskRecipe
 from unskip.recipe.training import TrainingRecipe
 from unskip.recipe.yaml_text import dump_yaml
-from unskip.settings import Section, Title
+from unskip.settings import Section, Title, explain
 
 
 def name_and_arguments(entry: Any) -> tuple[str, dict[str, Any]]:
@@ -152,6 +152,10 @@ class MeasureRecipe(Section):
     )
 
 
+OWN_SETTINGS = frozenset({"epochs", "optimizer", "schedule", "warmup_epochs", "clip_norm"})
+"""Of a training, those that a method may have of its own."""
+
+
 class Recipe(Section):
     """Everything that decides a run's result."""
 
@@ -163,7 +167,8 @@ class Recipe(Section):
     methods: dict[str, dict[str, Any]] = Field(
         {"fade_kd": {}},
         validate_default=True,
-        description="label: fields of the method; a label that is not a method's name needs the field `method`. By "
+        description="label: fields of the method; a label that is not a method's name needs the field `method`, and "
+        "`training` holds epochs, optimizer, schedule, warmup_epochs and clip_norm of its own. By "
         "default align_kd if the student is not the teacher without shortcuts, or has weights of its own",
     )
     training: TrainingRecipe = TrainingRecipe()
@@ -191,8 +196,26 @@ class Recipe(Section):
                     "'teacher'"
                 )
             method = method_from(label, fields)
-            resolved[label] = ({} if label == method.name else {"method": method.name}) | method.model_dump(mode="json")
+            named = {} if label == method.name else {"method": method.name}
+            own = {"training": fields["training"]} if fields.get("training") else {}
+            resolved[label] = named | method.model_dump(mode="json") | own
         return resolved
+
+    @model_validator(mode="after")
+    def _trainings_of_methods(self) -> Recipe:
+        """Their own settings whole, so that a run's recipe says what was run."""
+        for label, fields in self.methods.items():
+            own = fields.get("training", {})
+            strange = shortened(repr(own)) if not isinstance(own, dict) else min({*own} - OWN_SETTINGS, default=None)
+            if strange is not None:
+                raise ValueError(
+                    f"methods.{label}.training takes {', '.join(sorted(OWN_SETTINGS))}, and not {strange}; all other "
+                    "settings are those of `training`"
+                )
+            if own:
+                whole = self.training_of(label).model_dump(mode="json")
+                fields["training"] = {name: whole[name] for name in own}
+        return self
 
     @model_validator(mode="after")
     def _learnt_without_labels(self) -> Recipe:
@@ -240,9 +263,23 @@ class Recipe(Section):
         """What names it in deployed files: the first 16 digits of a hash of all its fields."""
         return digest(self.model_dump(mode="json"))[:16]
 
-    def teacher_training(self) -> TrainingRecipe:
-        """The training section that a teacher without given weights is trained with."""
-        return self.teacher.training or self.training
+    def training_of(self, label: str) -> TrainingRecipe:
+        """The settings that a method trains with, by its label, or a teacher without given weights (``teacher``).
+
+        What its own leave out is as in ``training``.
+        """
+        if label == "teacher":
+            return self.teacher.training or self.training
+        own = self.methods[label].get("training")
+        if not own:
+            return self.training
+        tree = filled_in(self.training.model_dump(mode="json"), own)
+        if "epochs" not in own:
+            tree["snapshots"] = self.training.snapshots
+        try:
+            return TrainingRecipe.model_validate(tree)
+        except ValidationError as error:
+            raise ValueError(explain(error, TrainingRecipe, f"methods.{label}.training")) from error
 
 
 def digest(value: object) -> str:

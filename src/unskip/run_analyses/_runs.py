@@ -65,8 +65,8 @@ class TrainedRun:
         return "plain" if net.method == "ce" else "distilled"
 
     def training(self, label: str) -> TrainingRecipe:
-        """The settings with which a network was trained."""
-        return self.recipe.teacher_training() if label == "teacher" else self.recipe.training
+        """The settings of a training, by its label."""
+        return self.recipe.training_of(label)
 
     def training_label(self, label: str) -> str:
         """The label of the training that a network comes out of."""
@@ -93,12 +93,13 @@ class TrainedRun:
             "label": label,
             "teacher": recipe.teacher.model_dump(mode="json", exclude={"training", "accept_weak"}),
             "data": recipe.data.model_dump(mode="json", exclude={"workers"}),
-            "trained": recipe.teacher_training().model_dump(mode="json", exclude=_SAYS_NOTHING),
+            "trained": recipe.training_of("teacher").model_dump(mode="json", exclude=_SAYS_NOTHING),
         }
         if label != "teacher":
             facts["student"] = recipe.student.model_dump(mode="json")
             facts["method"] = recipe.methods.get(self.training_label(label))
-            facts["training"] = recipe.training.model_dump(mode="json", exclude=_SAYS_NOTHING)
+            training = self.training(self.training_label(label))
+            facts["training"] = training.model_dump(mode="json", exclude=_SAYS_NOTHING)
         return json.dumps(facts, sort_keys=True)
 
     @property
@@ -240,8 +241,8 @@ def _subjects(runs: Sequence[TrainedRun], nets: Collection[str]) -> Iterator[Sub
     students = dict.fromkeys(label for label, _ in of.values() if label != "teacher")
     for key, (label, first) in of.items():
         own = tuple(members[key].values())
-        trained_here = first.training_label(label) == label
-        offered = first.training(label).snapshots if trained_here else ()
+        training = first.training(first.training_label(label))
+        offered = training.snapshots if first.training_label(label) == label else ()
         yield Subject(
             label=f"{labels[key]} ({first.label})" if labels[key] in repeated else labels[key],
             net=label,
@@ -250,7 +251,7 @@ def _subjects(runs: Sequence[TrainedRun], nets: Collection[str]) -> Iterator[Sub
             color=0 if label == "teacher" else 1 + list(students).index(label) % 6,
             runs=own,
             epochs=tuple(epochs for epochs in offered if all(run.has_snapshot(label, epochs) for run in own)),
-            trained_for=first.training(label).epochs,
+            trained_for=training.epochs,
             leads=next(each for each in first.labels if first.training_label(each) == first.training_label(label))
             == label,
         )

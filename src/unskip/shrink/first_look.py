@@ -98,7 +98,7 @@ def look(
     started = time.monotonic()
     if trained:
         score = look_at_teacher(
-            teacher, data, request.recipe, epochs=recipe.teacher_training().epochs, say=_printed_to(console)
+            teacher, data, request.recipe, epochs=recipe.training_of("teacher").epochs, say=_printed_to(console)
         )
     else:
         score = evaluate(teacher, data.test_batches().epoch(0), task)

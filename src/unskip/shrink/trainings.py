@@ -55,7 +55,7 @@ def train_teacher(
     net: StagedNet, recipe: Recipe, length: Length, data: Data, task: Task, file: Path, console: Console
 ) -> TrainingResult:
     """Train a network on the labels for so many epochs and keep it in ``file``, or find it there."""
-    training = recipe.teacher_training().model_copy(update={"epochs": length.epochs})
+    training = recipe.training_of("teacher").model_copy(update={"epochs": length.epochs})
     return _trained("teacher", net, CE(), None, training, recipe, data, task, file, console)
 
 
@@ -111,5 +111,5 @@ def seconds_per_step(recipe: Recipe, teacher: StagedNet, data: Data, task: Task)
 
 def seconds_per_teacher_step(net: StagedNet, recipe: Recipe, data: Data, task: Task) -> float:
     """What a step of the teacher's training takes here, in seconds, by a few real ones."""
-    training = recipe.teacher_training()
+    training = recipe.training_of("teacher")
     return estimate(None, data, CE(), student=net, training=training, task=task, within=_TIMED_SECONDS).seconds_per_step

@@ -177,7 +177,7 @@ def _kind(training: Training) -> str:
         del recipe[key]
     if training.label == "teacher":
         del recipe["student"]
-        recipe["training"] = training.cell.recipe.teacher_training().model_dump(mode="json")
+        recipe["training"] = training.cell.recipe.training_of("teacher").model_dump(mode="json")
     for section in ("teacher", "student"):
         for key in ("weights", "initial_weights"):
             recipe.get(section, {}).pop(key, None)  # of each seed its own
@@ -191,7 +191,7 @@ def _done(folder: StudyFolder, cell: Cell, label: str) -> float:
         return 1.0
     if not run.checkpoint(label).exists():
         return 0.0
-    settings = cell.recipe.teacher_training() if label == "teacher" else cell.recipe.training
+    settings = cell.recipe.training_of(label)
     epochs = sum(row.get("net") == label for row in read_json_lines(run.metrics))
     return min(epochs / settings.epochs, 0.999)
 

@@ -115,7 +115,7 @@ def made_of(recipe: Recipe, net: str) -> dict[str, Any]:
     del whole["measure"]
     methods = whole.pop("methods")
     if net == "teacher":
-        whole["training"] = recipe.teacher_training().model_dump(mode="json")
+        whole["training"] = recipe.training_of("teacher").model_dump(mode="json")
         whole["teacher"].pop("training")
         del whole["student"]
         return whole

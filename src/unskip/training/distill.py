@@ -19,6 +19,7 @@ from unskip.methods.base import DistillationLoss, Method
 from unskip.nets import StagedNet, staged
 from unskip.nets.fading import MOST_FADED, fading_blocks
 from unskip.recipe import TrainingRecipe
+from unskip.recipe.training import with_optimizer_of_fitted
 from unskip.surgery import with_fading_shortcuts, without_shortcuts
 from unskip.tasks import Task
 from unskip.training.can_learn import check_batch, check_can_learn, first_obstacle, num_images_to_look_at
@@ -109,6 +110,9 @@ def distill(
     ``on_snapshot`` is called with a number of epochs, and the network that is trained as it is then, for each of
     ``training.snapshots``, 0 being before the first step; what shall be kept is to be copied.
 
+    Where ``training`` is given neither an optimiser nor a schedule, those of a method that fits (`Method.rates`) are a
+    fitted start's, AdamW with a highest rate of 0.0001.
+
     With ``checkpoint``, a file, the same call goes on where it was interrupted, and returns at once when it was done.
     The weights are those of an uninterrupted training, bit by bit on the same machine, if the batches are a function of
     seed, epoch and step: those of `load_data` are, for others see `unskip.training.loaders.LoaderBatches`.
@@ -117,7 +121,7 @@ def distill(
     `unskip.training.can_learn`; it is looked at once, not when a training goes on), or when the loss is no longer
     finite.
     """
-    training = training or TrainingRecipe()
+    training = _for_start(method, training or TrainingRecipe())
     if training.snapshots and on_snapshot is None:
         raise UnskipError("`training.snapshots` are kept in the folder of a run; here `on_snapshot` takes them")
     if on_epoch is not None:
@@ -206,6 +210,13 @@ def train_student(
             snapshot=on_snapshot and (lambda epochs: on_snapshot(epochs, loss.student)),
         )
     return loss, history
+
+
+def _for_start(method: Method, training: TrainingRecipe) -> TrainingRecipe:
+    """The settings with what they leave open filled in for the start that a method gives."""
+    if method.rates != "of_fitted":
+        return training
+    return TrainingRecipe.model_validate(with_optimizer_of_fitted(training.model_dump(exclude_unset=True)))
 
 
 def _label(method: Method) -> str:
