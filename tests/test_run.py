@@ -174,9 +174,11 @@ def test_a_students_start(finished, runs):
         *UNTIMED,
         "student.edits=[{without_shortcuts: {keep: [projection]}}]",
     ]
-    still = ["training.schedule.name=constant", "training.optimizer.lr=1e-12", "training.optimizer.weight_decay=0"]
+    still = "{epochs: 1, schedule: {name: constant}, optimizer: {lr: 1.0e-12, weight_decay: 0.0}}"
+    settings.append(f"methods.ce.training={still}")
     weights = f"teacher.weights={finished[0] / 'nets' / 'teacher.safetensors'}"
-    run_recipe(recipe_from(SMALL, [*settings, *still, weights]), runs / "still")
+    results = run_recipe(recipe_from(SMALL, [*settings, weights]), runs / "still")
+    assert [len(results.history[label]) for label in ("teacher", "ce")] == [0, 1]
     student, _ = load_net(runs / "still" / "nets" / "ce.safetensors")
     teacher, _ = load_net(runs / "still" / "nets" / "teacher.safetensors")
     assert len(residual_blocks(student)) == 2
