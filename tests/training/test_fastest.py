@@ -218,16 +218,21 @@ def test_batches_of_the_users_own_are_not_drawn_for_a_trial(teacher, data, cache
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 def test_a_compiled_training_is_the_same_up_to_rounding(name, teacher, data, monkeypatch):
-    """The step as PyTorch captures it, without its code generation."""
+    """The step as PyTorch captures it, without its code generation.
+
+    At a low rate: gradients of JointRD are summed in another order, and at 0.01 weights that differ by 1e-7 at the start
+    lead to losses that differ by half a percent after 20 steps, compiled or not.
+    """
     whole = torch.compile
     monkeypatch.setattr(torch, "compile", lambda net, **_: whole(net, backend="aot_eager"))
-    training = FLOAT32.model_copy(update={"epochs": 5, "validate_every": 5})
+    slow = FLOAT32.schedule.model_copy(update={"max_lr": 0.0001})
+    training = FLOAT32.model_copy(update={"epochs": 5, "validate_every": 5, "schedule": slow})
     nets = {
         how: distill(teacher, data, METHODS[name](), training=training.model_copy(update={"compile": how}))
         for how in (False, True)
     }
     losses = [[row["loss"] for row in net.history] for net in nets.values()]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert nets[True].history[0]["numerics"].endswith("compiled")
 
 
