@@ -220,8 +220,8 @@ def test_batches_of_the_users_own_are_not_drawn_for_a_trial(teacher, data, cache
 def test_a_compiled_training_is_the_same_up_to_rounding(name, teacher, data, monkeypatch):
     """The step as PyTorch captures it, without its code generation.
 
-    At a low rate: gradients of JointRD are summed in another order, and at 0.01 weights that differ by 1e-7 at the start
-    lead to losses that differ by half a percent after 20 steps, compiled or not.
+    At a low rate: gradients of JointRD are summed in another order, and at 0.01 weights that differ by 1e-7 at the
+    start lead to losses that differ by half a percent after 20 steps, compiled or not.
     """
     whole = torch.compile
     monkeypatch.setattr(torch, "compile", lambda net, **_: whole(net, backend="aot_eager"))
