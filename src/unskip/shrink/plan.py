@@ -159,7 +159,7 @@ def make_plan(
         raise UnskipError(_too_short(total, seconds(), again, end_seconds, with_fitting, folder if kept else None))
     count = len(candidates) if request.seconds is None else num_tried(len(candidates), seconds_left, with_fitting)
     winner = seconds_left * (1 - TRIAL_SHARE if count > 1 else 1)
-    of_winner = step * (1 + fitting_share(candidates, int(winner / step)))
+    of_winner = step * (1 + fitting_share(candidates[:count], int(winner / step)))
     return Plan(
         **estimates,
         trials=tuple(candidates[:count]),
