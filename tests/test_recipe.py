@@ -340,6 +340,7 @@ def test_a_method_may_have_settings_of_its_own():
     ("own", "message"),
     [
         ({"batch_size": 3}, r"methods\.kd\.training takes .*epochs.*, and not batch_size; all other settings are"),
+        ({1: 2, "foo": 3}, r"methods\.kd\.training takes .* and not 1;"),
         (5, r"methods\.kd\.training takes .* and not 5"),
         ({"epochs": 0}, r"methods\.kd\.training: epochs must be at least 1"),
         ({"optimizer": {"name": "foo"}}, r"methods\.kd\.training: optimizer\.name: no 'foo'"),

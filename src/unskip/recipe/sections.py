@@ -206,11 +206,11 @@ class Recipe(Section):
         """Their own settings whole, so that a run's recipe says what was run."""
         for label, fields in self.methods.items():
             own = fields.get("training", {})
-            strange = shortened(repr(own)) if not isinstance(own, dict) else min({*own} - OWN_SETTINGS, default=None)
-            if strange is not None:
+            others = [str(key) for key in own if key not in OWN_SETTINGS] if isinstance(own, dict) else [repr(own)]
+            if others:
                 raise ValueError(
-                    f"methods.{label}.training takes {', '.join(sorted(OWN_SETTINGS))}, and not {strange}; all other "
-                    "settings are those of `training`"
+                    f"methods.{label}.training takes {', '.join(sorted(OWN_SETTINGS))}, and not "
+                    f"{shortened(others[0])}; all other settings are those of `training`"
                 )
             if own:
                 whole = self.training_of(label).model_dump(mode="json")
