@@ -245,6 +245,8 @@ def test_a_short_training_by_another_method_is_told():
     assert [about.partition(";")[0] for about in others] == ["fit_kd", "fit_kd", "fit_kd", "fade_kd"], "one not tried"
     told = [sentence.partition(":")[0] for sentence in sentences(changed(record, trials=trials), "words")]
     assert {"fade_kd", "fit_kd"} <= set(told)
+    fitted = changed(changed(record, trials=trials), "winner", method="fit_kd")
+    assert tried_table(fitted).rows[1].content.about == "fit_kd", "its long training was too short to fade, too"
 
 
 def test_short_trainings_are_marked_in_the_plot_and_the_limit_is_drawn():

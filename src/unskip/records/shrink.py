@@ -38,9 +38,9 @@ class Rung(Record):
 class Trial(Record):
     """A network that was tried, or could have been: without ``rungs``, it was not trained.
 
-    ``words`` say what was done to the teacher, ``edits`` the same as a recipe has them. ``method`` would train the
-    winner. ``figures`` are those on the target, by measure and by relative limit. ``dropped`` says in words why it was
-    not trained further, empty for the winner. ``input_shape`` is (channels, height, width).
+    ``words`` say what was done to the teacher, ``edits`` the same as a recipe has them. ``method`` suits a long
+    training. ``figures`` are those on the target, by measure and by relative limit. ``dropped`` says in words why it
+    was not trained further, empty for the winner. ``input_shape`` is (channels, height, width).
     """
 
     label: str
@@ -52,14 +52,6 @@ class Trial(Record):
     figures: dict[str, Figure]
     rungs: tuple[Rung, ...] = ()
     dropped: str = ""
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Those that it was or would be trained with, in turn, each once."""
-        used = [rung.method or self.method for rung in self.rungs]
-        if not self.dropped or not used:
-            used.append(self.method)
-        return tuple(dict.fromkeys(filter(None, used)))
 
     @property
     def score(self) -> float | None:
@@ -227,6 +219,17 @@ class Shrink(Record):
     def winning_trial(self) -> Trial | None:
         """The trial that the winner comes out of."""
         return next((trial for trial in self.trials if self.winner and trial.label == self.winner.label), None)
+
+    @property
+    def methods(self) -> dict[str, tuple[str, ...]]:
+        """Those that every trial was trained with, or would be, in turn, each once; by the trial's label."""
+        found: dict[str, tuple[str, ...]] = {}
+        for trial in self.trials:
+            used = [rung.method or trial.method for rung in trial.rungs]
+            if self.winner is not None and trial is self.winning_trial:
+                used.append(self.winner.method)
+            found[trial.label] = tuple(dict.fromkeys(filter(None, used or [trial.method])))
+        return found
 
     @classmethod
     def read(cls, folder: Path) -> Shrink:

@@ -29,7 +29,7 @@ def tried_table(record: Shrink) -> Table:
     lines += [
         RowContent(
             f"{number}: {trial.words}",
-            "; ".join(filter(None, (", then ".join(trial.methods), trial.dropped))),
+            "; ".join(filter(None, (", then ".join(record.methods[trial.label]), trial.dropped))),
             trial.figures,
             color=_WINNER if trial is winner else _TRIAL,
             mark="winner" if trial is winner else "",
