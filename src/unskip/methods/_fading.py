@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unskip.errors import UnskipError
 from unskip.methods._from_teacher import shortcuts_that_go
-from unskip.methods.base import Method
+from unskip.methods.base import Method, Rates
 from unskip.nets import StagedNet
 from unskip.nets.fading import FadingResidual, fading_blocks
 from unskip.surgery import with_fading_shortcuts, without_faded_shortcuts
@@ -20,7 +20,7 @@ from unskip.surgery import with_fading_shortcuts, without_faded_shortcuts
 class Fading(Method):
     """In front of the method whose loss it is: the student is the teacher, and the shortcuts that go fade."""
 
-    rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_fresh"
+    rates: ClassVar[Rates] = "of_fresh"
     starts_as_teacher: ClassVar[bool] = True
 
     fade_share: float = Field(0.25, ge=0, le=0.9, description="share of the training in which shortcuts fade")

@@ -35,6 +35,10 @@ _PACKAGE = "unskip.methods"
 _FINE = 1000  # epochs into which the phases of a loop of one's own are divided where it names none
 
 
+Rates = Literal["of_start", "of_fresh", "of_fitted"]
+"""See `Method`."""
+
+
 class Method(Section, ABC):
     """A distillation method.
 
@@ -47,7 +51,7 @@ class Method(Section, ABC):
 
     needs_teacher: ClassVar[bool] = True
     needs_labels: ClassVar[bool] = False
-    rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_start"
+    rates: ClassVar[Rates] = "of_start"
     starts_as_teacher: ClassVar[bool] = False
 
     def __init__(self, **fields: Any) -> None:
@@ -144,6 +148,10 @@ class Method(Section, ABC):
     def images_to_prepare(self, num_images: int) -> float:
         """As many training steps' images as :meth:`prepare` takes about as long as, where there are ``num_images``."""
         return 0.0
+
+    def as_method(self, kind: type[Method]) -> Method:
+        """A method of another class, with this one's values for all its fields."""
+        return kind(**{name: getattr(self, name) for name in kind.model_fields})
 
     def continued(self) -> Method:
         """The method that trains on a network which this one has trained: itself as it stands at its end.

@@ -64,7 +64,7 @@ class FadeKD(Fading, AlignKD):
 
     def continued(self) -> Method:
         """AlignKD: the shortcuts are gone."""
-        return AlignKD(**{name: getattr(self, name) for name in AlignKD.model_fields}).continued()
+        return self.as_method(AlignKD).continued()
 
 
 class _FadingAlignment(Alignment):

@@ -49,7 +49,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -58,7 +58,7 @@ from torch import Tensor, nn
 from unskip.errors import UnskipError
 from unskip.methods._from_teacher import shortcuts_that_go
 from unskip.methods.align_kd import AlignKD
-from unskip.methods.base import Method, Phase
+from unskip.methods.base import Method, Phase, Rates
 from unskip.nets import StagedNet
 from unskip.surgery import fit_without_shortcuts, residual_blocks, without_shortcuts
 from unskip.tasks import Task
@@ -71,7 +71,7 @@ _BYTES = 2**30  # of the maps that are kept in front of a block and behind it
 class FitKD(AlignKD):
     """Fitting, with its hyper-parameters as fields besides AlignKD's."""
 
-    rates: ClassVar[Literal["of_start", "of_fresh", "of_fitted"]] = "of_fitted"
+    rates: ClassVar[Rates] = "of_fitted"
     starts_as_teacher: ClassVar[bool] = True
 
     images: int = Field(5120, ge=2, le=100_000, description="training images on which the blocks are fitted")
@@ -145,7 +145,7 @@ class FitKD(AlignKD):
 
     def continued(self) -> Method:
         """AlignKD: the student is fitted."""
-        return AlignKD(**{name: getattr(self, name) for name in AlignKD.model_fields}).continued()
+        return self.as_method(AlignKD).continued()
 
 
 @torch.no_grad()

@@ -193,8 +193,8 @@ def train_student(
                 )
             if (many := len(fading_blocks(loss.student))) > MOST_FADED and fabric.is_global_zero:
                 shown.say(
-                    f"{many} shortcuts are many to fade: of more than {MOST_FADED} fit_kd keeps more, if the network "
-                    "was trained for long or there are few steps"
+                    f"{many} shortcuts are many to fade: of more than {MOST_FADED}, fit_kd keeps more than fade_kd if "
+                    "the network was trained for long or there are few steps"
                 )
         history = fit(
             loss,
