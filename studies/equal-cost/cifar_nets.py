@@ -67,6 +67,16 @@ def resnet20(num_classes: int = 10) -> ResNet:
     return ResNet(3, num_classes)
 
 
+def resnet32(num_classes: int = 10) -> ResNet:
+    """Five blocks a stage."""
+    return ResNet(5, num_classes)
+
+
+def resnet44(num_classes: int = 10) -> ResNet:
+    """Seven blocks a stage."""
+    return ResNet(7, num_classes)
+
+
 def resnet56(num_classes: int = 10) -> ResNet:
     """Nine blocks a stage."""
     return ResNet(9, num_classes)
