@@ -1,11 +1,16 @@
 """What all tests share."""
 
 import gc
+import os
 import socket
 import sys
 
 import pytest
 from hypothesis import settings
+
+# Many tests start other interpreters: without kept bytecode each of them compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A property says nothing about time, and on a busy machine any example may take long.
 settings.register_profile("unskip", deadline=None)
