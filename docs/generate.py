@@ -350,7 +350,8 @@ def budget_page() -> str:
         "or fewer, changes less and needs no more of anything that is limited.",
         "",
         "Each line is a recipe, which `--out FOLDER` writes, with the method `fade_kd` for the network without "
-        "shortcuts, `fit_kd` if these are more than nine, `embedded_kd` for sub-nets and `align_kd` for others "
+        "shortcuts, `fade_joint_rd` if these are more than nine and `fit_kd` if they are more than 16 ([which keeps "
+        "more](../results/fitting.md#or-fading)), `embedded_kd` for sub-nets and `align_kd` for others "
         "([Methods](../reference/methods.md)). In the printed command, replace MY_WEIGHTS by the file of your "
         "trained weights. Figures are for the network's own number of classes, or that of `--set num_classes=10`.",
         "",

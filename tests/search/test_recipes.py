@@ -1,22 +1,26 @@
 """Each line is a recipe: it is read, builds the student that was counted, and runs."""
 
+import copy
+import dataclasses
 import json
 import shlex
 from pathlib import Path
 
 import pytest
 import typer
+from torch import nn
 
 from search.known import meta_net, searched
 from unskip import Budget, fit_budget, forecast, load_recipe
 from unskip.cli import app
 from unskip.cli.run import asked_recipe
 from unskip.dataflow import count_macs, num_parameters
-from unskip.nets import NetSpec
+from unskip.nets import NetSpec, Residual, StagedNet
 from unskip.recipe import recipe_from
 from unskip.recipe_nets import check_nets
 from unskip.run import run_recipe
 from unskip.search.recipes import command, method_for, recipe_tree
+from unskip.search.student import Student
 from unskip.surgery import build
 
 FIGURES = {"memory": "peak", "parameters": "parameters", "macs": "macs"}
@@ -103,10 +107,56 @@ def test_the_method_follows_from_the_edits():
         assert method_for(net, by_words[words]) == method, words
 
 
+PLAIN = Student(
+    lean=False,
+    groups=1,
+    depth=None,
+    removed=None,
+    sub_net=False,
+    gone=frozenset(),
+    shortcuts=0,
+    peak_elements=1,
+    macs=1,
+    parameters=1,
+)
+
+
+def test_the_method_follows_from_how_many_shortcuts_go():
+    for name, method in {
+        "resnet20": "fade_kd",
+        "resnet26": "fade_joint_rd",
+        "resnet50": "fade_joint_rd",
+        "resnet38": "fit_kd",
+    }.items():
+        assert method_for(meta_net(name, {"width": 4}), PLAIN) == method, name
+
+
+def test_where_jointrd_cannot_train_a_student_its_blocks_are_fitted():
+    blocks = [Residual(nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)), activation=nn.ReLU())]
+    blocks += [copy.deepcopy(blocks[0]) for _ in range(11)]
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+    net = StagedNet({"stem": nn.Conv2d(3, 4, 3, padding=1), "stage1": nn.Sequential(*blocks), "head": head})
+    assert method_for(net.to("meta"), PLAIN) == "fit_kd"
+
+
+def test_shortcuts_of_a_student_with_other_edits_fade_by_how_many_they_are():
+    student = dataclasses.replace(PLAIN, lean=True)
+    for name, method in [("resnet18", "fade_kd"), ("resnet34", "fade_joint_rd")]:
+        tree = recipe_tree(meta_net(name, {"width": 4}), student, image_size=(64, 64), weights=Path("mine.pth"))
+        assert tree["student"] == {"edits": ["with_lean_stem", "with_fading_shortcuts"], "init": "teacher"}
+        assert tree["methods"] == {method: {}}
+        check_nets(recipe_from(tree))
+
+
 def test_where_many_shortcuts_go_the_blocks_are_fitted():
-    net, weights = meta_net("resnet26", {"width": 4}), Path("mine.pth")
+    net, weights = meta_net("resnet38", {"width": 4}), Path("mine.pth")
     by_words = {str(student): student for student in searched(net, (3, 32, 32)).students}
-    for words, method in {"plain": "fit_kd", "plain in stage1, stage2": "fade_kd", "blocks 4-4-3": "align_kd"}.items():
+    for words, method in {
+        "plain": "fit_kd",
+        "plain in stage1": "fade_kd",
+        "plain in stage1, stage2": "fade_joint_rd",
+        "blocks 6-6-5": "align_kd",
+    }.items():
         assert method_for(net, by_words[words]) == method, words
     tree = recipe_tree(net, by_words["plain"], image_size=(32, 32), weights=weights)
     assert tree["student"] == {"edits": ["without_shortcuts"], "init": "teacher"}

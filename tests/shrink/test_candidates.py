@@ -57,19 +57,20 @@ def test_shortcuts_fade_where_some_go_and_other_students_are_aligned(trials):
     assert {"fade_kd", "align_kd"} <= methods.keys()
 
 
-def test_in_few_steps_blocks_are_fitted_where_a_student_only_loses_shortcuts():
+@pytest.mark.parametrize("method", ["fade_kd", "fade_joint_rd"])
+def test_in_few_steps_blocks_are_fitted_where_a_student_only_loses_shortcuts(method):
     for edits, fitted in [
         ([{"without_shortcuts": {}}], True),
         (["without_shortcuts"], True),
         ([{"with_lean_stem": {}}, {"with_fading_shortcuts": {}}], False),
     ]:
-        trial = PLAIN.model_copy(update={"edits": tuple(edits), "method": "fade_kd"})
+        trial = PLAIN.model_copy(update={"edits": tuple(edits), "method": method})
         for steps in (FEWEST_FADED_STEPS - 1, FEWEST_FADED_STEPS):
             few = steps < FEWEST_FADED_STEPS
             length = Length(1, steps * RECIPE.training.batch_size / 10**6)
             assert length.steps(10**6, RECIPE.training.batch_size) == steps
             recipe = recipe_of(RECIPE, trial, length, 10**6)
-            assert recipe.methods[STUDENT]["method"] == ("fit_kd" if fitted and few else "fade_kd")
+            assert recipe.methods[STUDENT]["method"] == ("fit_kd" if fitted and few else method)
             assert fitting_share([trial], steps) == (FITTING_SHARE if fitted and few else 0)
             if edits[0] != {"with_lean_stem": {}}:  # which a resnet14 has not
                 check_nets(recipe)

@@ -12,6 +12,7 @@ from torch import nn
 from unskip import (
     CE,
     DataRecipe,
+    FadeJointRD,
     FadeKD,
     Residual,
     StagedNet,
@@ -166,12 +167,19 @@ def test_fading_says_what_has_to_grow(data):
     assert "0.001" not in said[0]
 
 
-@pytest.mark.parametrize(("net", "many"), [("resnet20", ""), ("resnet26", "12 shortcuts are many to fade")])
-def test_more_shortcuts_than_should_fade_are_said(net, many, data):
+@pytest.mark.parametrize(
+    ("net", "method", "many"),
+    [
+        ("resnet20", FadeKD(), ""),
+        ("resnet26", FadeKD(), "12 shortcuts are many to fade"),
+        ("resnet26", FadeJointRD(), ""),
+    ],
+)
+def test_more_shortcuts_than_should_fade_are_said(net, method, many, data):
     output = io.StringIO()
     teacher = make_net(net, {"width": 2, "in_channels": 1})
     shown = Monitor("fade", Console(file=output, width=1000))
-    distill(teacher, data, FadeKD(), training=TrainingRecipe(epochs=2, batch_size=40), monitor=shown)
+    distill(teacher, data, method, training=TrainingRecipe(epochs=2, batch_size=40), monitor=shown)
     assert ("many to fade" in output.getvalue()) == bool(many)
     assert many in output.getvalue()
 

@@ -20,6 +20,9 @@ from unskip.surgery import with_fading_shortcuts, without_faded_shortcuts
 class Fading(Method):
     """In front of the method whose loss it is: the student is the teacher, and the shortcuts that go fade."""
 
+    most_shortcuts: ClassVar[int]
+    """Of more than these another method keeps more, or none was tried (docs/results/fitting.md#or-fading)."""
+
     rates: ClassVar[Rates] = "of_fresh"
     starts_as_teacher: ClassVar[bool] = True
 

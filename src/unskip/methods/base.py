@@ -145,6 +145,10 @@ class Method(Section, ABC):
         """
         return ""
 
+    def remark(self, student: StagedNet) -> str:
+        """What to say before a training of this student: nothing, unless overridden."""
+        return ""
+
     def images_to_prepare(self, num_images: int) -> float:
         """As many training steps' images as :meth:`prepare` takes about as long as, where there are ``num_images``."""
         return 0.0

@@ -19,11 +19,12 @@ AlignKD's loss. There is no shortcut at any step, so a step costs what `align_kd
 | eta, its end, its decay | ``feature_weight``, ``final_feature_weight``, ``decay_share`` | as in `align_kd` |
 | how maps are compared, and where | ``feature``, ``taps`` | as in `align_kd` |
 
-When to use it: for a network that is trained already, and loses more than nine shortcuts (`fade_kd` keeps more with
-fewer), above all where it was trained for long. Such nets lean on their shortcuts so much that cutting them, at once or
-slowly, leaves little. Before the first step a ResNet-56 for CIFAR-10 keeps 86.6 ± 0.1 of 89.3 %, where the cut leaves
-10 (three draws of images; 77.4 ± 0.3 by least squares alone), and 87.2 ± 0.1 after two epochs. Without the nine
-shortcuts of its first stage alone, which hold its peak of memory (see `unskip inspect`), it keeps 89.1 ± 0.1.
+When to use it: for a network that is trained already, and loses more than 16 shortcuts (with up to nine `fade_kd` keeps
+more, with up to 16 `fade_joint_rd`), or where there are fewer than 1,000 steps. Networks that were trained for long
+lean on their shortcuts so much that cutting them, at once or slowly, leaves little. Before the first step a ResNet-56
+for CIFAR-10 keeps 86.6 ± 0.1 of 89.3 %, where the cut leaves 10 (three draws of images; 77.4 ± 0.3 by least squares
+alone), and 87.2 ± 0.1 after two epochs. Without the nine shortcuts of its first stage alone, which hold its peak of
+memory (see `unskip inspect`), it keeps 89.1 ± 0.1.
 
 Fitting takes about as long as training the plain net on twice ``images`` times ``passes`` images, whatever its depth;
 the run says how far it is. Large photographs and few epochs call for less of both.

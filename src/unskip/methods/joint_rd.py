@@ -30,12 +30,12 @@ the last block adds a projection, both BatchNorms count, as independent; what an
 When to use it: where a plain net is too deep to train well on its own, and for a shallow one from its teacher's weights
 (``student.init: teacher``): a ResNet-20 that was trained for long, 87.8 % on CIFAR-10, keeps 87.3 in four epochs, three
 seeds, where fading keeps 87.0, or 87.4 under this loss (`fade_joint_rd`), and the cut under AlignKD's loss 85.0. Of a
-ResNet-32 with 88.4 % it kept 77.8 in four epochs, fading 85.5 (one run). Every hybrid costs a pass through the
-teacher's later stages, forward and back, which `align_kd` does without; it costs time, and no memory: its gradient is
-computed as soon as the student has the map that it begins with, and what it kept is let go. Teacher and student need
-maps of one shape at the end of every stage. Wide ResNets and MobileNetV2 end their stages without an activation: there
-``post_relu`` takes the map as it is. The authors' CIFAR student keeps its projections: the recipe's ``student.edits:
-[{without_shortcuts: {keep: [projection]}}]``; their ImageNet student has Dirac convolutions, the edit
+ResNet-32 with 88.4 % it kept 77.8 in four epochs (one run), fading 85.5, and 87.3 under this loss. Every hybrid costs a
+pass through the teacher's later stages, forward and back, which `align_kd` does without; it costs time, and no memory:
+its gradient is computed as soon as the student has the map that it begins with, and what it kept is let go. Teacher and
+student need maps of one shape at the end of every stage. Wide ResNets and MobileNetV2 end their stages without an
+activation: there ``post_relu`` takes the map as it is. The authors' CIFAR student keeps its projections: the recipe's
+``student.edits: [{without_shortcuts: {keep: [projection]}}]``; their ImageNet student has Dirac convolutions, the edit
 ``with_dirac_convs``.
 
 Departures: AlignKD's equation 2 prints the teacher's classifier on both sides of d; its text and the authors' code

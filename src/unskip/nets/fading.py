@@ -7,9 +7,6 @@ from torch import Tensor, nn
 
 from unskip.nets.staged_net import Residual
 
-MOST_FADED = 9
-"""Shortcuts; of more than these, fading leaves less than fitting does (docs/results/fitting.md#or-fading)."""
-
 
 class FadingResidual(Residual):
     """A block whose shortcut counts by a factor: ``activation(body(x) + factor * shortcut(x))``.

@@ -15,9 +15,11 @@ import yaml
 
 from unskip.errors import UnskipError
 from unskip.files import write_text
-from unskip.methods import method_from
+from unskip.methods import method_class, method_from
+from unskip.methods.fade_joint_rd import FadeJointRD
+from unskip.methods.fade_kd import FadeKD
 from unskip.nets import NetSpec, StagedNet, find_net
-from unskip.nets.fading import MOST_FADED
+from unskip.nets.fading import fading_blocks
 from unskip.own_code import own_module_of
 from unskip.runtimes import Configuration, configured
 from unskip.search.student import Student
@@ -38,18 +40,21 @@ def method_for(teacher: StagedNet, student: Student) -> str:
     """The method that a student is trained with unless somebody knows better, on the meta device.
 
     Sub-nets are trained together by ``embedded_kd``. For others it is the first that takes the pair: where the student
-    is the teacher without shortcuts ``fade_kd``, or ``fit_kd`` where these are more than `MOST_FADED`; ``align_kd``
+    is the teacher without shortcuts ``fade_kd``, ``fade_joint_rd`` or ``fit_kd``, by how many these are; ``align_kd``
     where their stages have maps to compare; ``kd``.
     """
     if student.sub_net:
         return "embedded_kd"
-    names = (_for_plain(teacher, student), "fade_kd", "align_kd")
+    names = (*_for_plain(teacher, student), "fade_kd", "align_kd")
     return next((name for name in names if _takes(name, teacher, student.edits)), "kd")
 
 
-def _for_plain(teacher: StagedNet, student: Student) -> str:
-    """What suits a teacher without the shortcuts that the student lacks."""
-    return "fit_kd" if len(residual_blocks(teacher)) - student.shortcuts > MOST_FADED else "fade_kd"
+def _for_plain(teacher: StagedNet, student: Student) -> tuple[str, ...]:
+    """What suits a teacher without the shortcuts that the student lacks, the best first."""
+    many = len(residual_blocks(teacher)) - student.shortcuts
+    if many <= FadeKD.most_shortcuts:
+        return ("fade_kd",)
+    return ("fade_joint_rd", "fit_kd") if many <= FadeJointRD.most_shortcuts else ("fit_kd",)
 
 
 _TAKEN: WeakKeyDictionary[StagedNet, dict[tuple[str, str], bool]] = WeakKeyDictionary()
@@ -83,10 +88,13 @@ def from_teacher(teacher: StagedNet, student: Student) -> dict[str, Any]:
     """
     names = {without_shortcuts.__name__: with_fading_shortcuts.__name__}
     faded = [(names.get(name, name), arguments) for name, arguments in student.edits]
-    method = method_for(teacher, student)
-    if method not in ("fade_kd", "fit_kd") and faded != list(student.edits) and _takes("fade_kd", teacher, faded):
-        return {"student": {"edits": entries(faded), "init": "teacher"}, "methods": {"fade_kd": {}}}
-    return {"student": {"edits": entries(student.edits), "init": "teacher"}, "methods": {method: {}}}
+    edits, method = list(student.edits), method_for(teacher, student)
+    loses_more = not method_class(method).starts_as_teacher and faded != edits
+    if loses_more and _takes("fade_kd", teacher, faded):
+        many = len(fading_blocks(_edited(teacher, json.dumps(faded))))
+        deep = many > FadeKD.most_shortcuts and _takes("fade_joint_rd", teacher, faded)
+        edits, method = faded, "fade_joint_rd" if deep else "fade_kd"
+    return {"student": {"edits": entries(edits), "init": "teacher"}, "methods": {method: {}}}
 
 
 def recipe_tree(

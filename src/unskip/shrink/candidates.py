@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, zip_longest
 from typing import Any
 
+from unskip.methods import method_class
 from unskip.methods.fit_kd import FitKD
 from unskip.nets import StagedNet
 from unskip.recipe import Recipe, recipe_from
@@ -20,9 +21,6 @@ STUDENT = "student"
 
 FITTED = "fit_kd"
 """The method that fits blocks before the first step."""
-
-FADED = "fade_kd"
-"""The method whose shortcuts fade."""
 
 FEWEST_FADED_STEPS = 1000
 """In fewer steps fitting leaves more than fading does (docs/results/fitting.md#or-fading)."""
@@ -84,7 +82,8 @@ def method_for_steps(trial: Trial, steps: int) -> str | None:
 
 def fits(trial: Trial) -> bool:
     """Whether the student's blocks can be fitted: it is the teacher without shortcuts, and no edit lets them fade."""
-    return trial.method in (FITTED, FADED) and not any("with_fading_shortcuts" in edit for edit in trial.edits)
+    fading = any("with_fading_shortcuts" in edit for edit in trial.edits)
+    return trial.method is not None and method_class(trial.method).starts_as_teacher and not fading
 
 
 def fitting_share(trials: Iterable[Trial], steps: int) -> float:

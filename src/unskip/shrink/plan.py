@@ -16,7 +16,7 @@ from unskip.measures import limits
 from unskip.nets import StagedNet
 from unskip.records import About, EightBits, Figure, Record, Teacher, Trial, WayOut
 from unskip.search import Budget, BudgetAnswer, fit_budget
-from unskip.shrink.candidates import candidates_of, fitting_share, recipe_of, usable
+from unskip.shrink.candidates import FEWEST_FADED_STEPS, candidates_of, fitting_share, recipe_of, usable
 from unskip.shrink.first_look import FirstLook
 from unskip.shrink.lengths import FEWEST_STEPS, PRESETS, TRIAL_SHARE, Length, num_tried, rung_sizes
 from unskip.shrink.on_target import OnTarget
@@ -145,12 +145,14 @@ def make_plan(
     say("taking a few training steps of the largest student, to know how long they take")
     largest = sorted(candidates, key=lambda trial: -(trial.figures["macs"].value or 0))[:_MOST_TIMED]
     began = seconds()
-    once = Length(1, 1.0)
-    times = [seconds_per_step(recipe_of(recipe, each, once, data.num_train), teacher, data, task) for each in largest]
-    again = first_look.evaluation_seconds + seconds() - began
-    step = max(times)
     per_epoch = max(1, data.num_train // recipe.training.batch_size)
     epochs = effort.winner(data.num_train, recipe.training.batch_size).epochs
+    longest = Length(math.ceil(FEWEST_FADED_STEPS / per_epoch) if request.seconds else epochs, 1.0)
+    times = [
+        seconds_per_step(recipe_of(recipe, each, longest, data.num_train), teacher, data, task) for each in largest
+    ]
+    again = first_look.evaluation_seconds + seconds() - began
+    step = max(times)
     few = FEWEST_STEPS if request.seconds else epochs * per_epoch
     with_fitting = step * (1 + fitting_share(candidates, few))
     total = request.seconds or _total(epochs * per_epoch * with_fitting, len(candidates), seconds() + end_seconds)

@@ -17,7 +17,6 @@ from unskip.errors import UnskipError
 from unskip.evaluation import evaluate
 from unskip.methods.base import DistillationLoss, Method
 from unskip.nets import StagedNet, staged
-from unskip.nets.fading import MOST_FADED, fading_blocks
 from unskip.recipe import TrainingRecipe
 from unskip.recipe.training import with_optimizer_of_fitted
 from unskip.surgery import with_fading_shortcuts, without_shortcuts
@@ -191,11 +190,8 @@ def train_student(
                     f"{obstacle} is at most 0.001 and lets next to nothing pass yet; it has to grow while the "
                     "shortcuts fade, so let them fade in more steps where the network stays behind"
                 )
-            if (many := len(fading_blocks(loss.student))) > MOST_FADED and fabric.is_global_zero:
-                shown.say(
-                    f"{many} shortcuts are many to fade: of more than {MOST_FADED}, fit_kd keeps more than fade_kd if "
-                    "the network was trained for long or there are few steps"
-                )
+            if (remark := method.remark(loss.student)) and fabric.is_global_zero:
+                shown.say(remark)
         history = fit(
             loss,
             ready.batches,
