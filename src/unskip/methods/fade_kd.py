@@ -68,8 +68,8 @@ class FadeKD(Fading, AlignKD):
         if many <= self.most_shortcuts:
             return ""
         return (
-            f"{many} shortcuts are many to fade: of more than {self.most_shortcuts}, fade_joint_rd and fit_kd keep "
-            "more than fade_kd if the network was trained for long, and fit_kd if there are few steps"
+            f"{many} shortcuts are many to fade: with more than {self.most_shortcuts}, fade_joint_rd keeps more than "
+            "fade_kd of a network that was trained for long, and so does fit_kd with more than 16 or in few steps"
         )
 
     def phases(self, teacher: StagedNet, student: StagedNet, epochs: int, task: Task) -> Sequence[Phase]:
