@@ -177,8 +177,10 @@ def test_methods_and_the_words_of_a_device_are_explained():
     told = sentences(record, "words")
     assert "Shared_Sram: feature maps lie in SRAM." in told
     assert [sentence.partition(":")[0] for sentence in told if "_kd" in sentence] == ["fade_kd"]
-    trials = tuple(changed(trial, method="fit_kd") for trial in record.trials)
-    assert any(sentence.startswith("fit_kd: ") for sentence in sentences(changed(record, trials=trials), "words"))
+    for method in ("align_kd", "fade_joint_rd", "fit_kd", "kd"):
+        trials = tuple(changed(trial, method=method) for trial in record.trials)
+        told = sentences(changed(record, trials=trials), "words")
+        assert any(sentence.startswith(f"{method}: ") for sentence in told), method
     assert "Winner" not in " ".join(sentences(RECORDS["cannot be met at all"], "words"))
 
 

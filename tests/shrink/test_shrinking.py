@@ -18,6 +18,7 @@ from unskip.evaluation import evaluate, evaluate_file
 from unskip.recipe import load_recipe
 from unskip.records import Shrink
 from unskip.shrink import plan, plan_shrink, shrink, shrinking, trials
+from unskip.shrink.candidates import STUDENT
 from unskip.shrink.lengths import PRESETS
 from unskip.shrink.trials import train_trial
 from unskip.tasks import Classification
@@ -200,6 +201,18 @@ def test_a_plan_trains_nothing_and_leaves_nothing(ask, tmp_path, monkeypatch):
     assert len(plan.trials) > 1
     assert plan.estimated_seconds > 0
     assert not plan.meets
+
+
+@pytest.mark.parametrize(("seconds", "timed", "other"), [(600.0, "fade_kd", "fit_kd"), (None, "fit_kd", "fade_kd")])
+def test_the_steps_that_are_timed_are_those_of_the_winners_method(seconds, timed, other, ask, monkeypatch):
+    methods = []
+    monkeypatch.setattr(plan, "seconds_per_step", lambda recipe, *_: methods.append(recipe.methods[STUDENT]) or 0.001)
+    monkeypatch.setattr(plan, "_MOST_TIMED", 10)
+    trials = plan_shrink(ask({"memory": BUDGET["memory"]}, seconds=seconds)).trials
+    assert "plain in stage1" in [trial.words for trial in trials]
+    named = [fields["method"] for fields in methods]
+    assert timed in named
+    assert other not in named
 
 
 def test_after_too_little_time_the_same_folder_goes_on_with_the_time_that_is_enough(ask, tmp_path, monkeypatch):
