@@ -16,13 +16,14 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from unskip import load_data, make_net
 from unskip.data import Data, Normalization, data_section
@@ -167,7 +168,7 @@ def measured(subject: Subject, quantiser: str, scales: str, biases: str, epochs:
     judged = own_answers(subject, folded) if subject.training is None else list(test_batches(subject.data))
     float32 = score(subject, folded, judged)
     if biases == "corrected":
-        correct_biases(folded, images.split(CALIBRATION_BATCH), by_channel=scales == "channel")
+        correct_biases(folded, images.split(CALIBRATION_BATCH), partial(weight_steps, quantiser, scales))
     conversion = Conversion(folded, shape, None, {}, "xnnpack", calibration=images)
     with quiet():
         quantized = calibrated(conversion, quantizer_of(quantiser, scales, qat=False))
@@ -189,6 +190,12 @@ def measured(subject: Subject, quantiser: str, scales: str, biases: str, epochs:
             trained = fake.finished()
         row["trained"] = score(subject, trained, judged).value
     return row
+
+
+def weight_steps(quantiser: str, scales: str, weight: Tensor) -> Tensor:
+    """The steps of 8 bits of a weight's output channels, as that quantiser rounds them."""
+    steps = find_format("executorch" if quantiser == "xnnpack" else "ethos_u").weight_steps(weight)
+    return steps if scales == "channel" else steps.max().expand(len(steps))
 
 
 def quantizer_of(name: str, scales: str, *, qat: bool) -> Any:

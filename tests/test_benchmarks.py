@@ -181,6 +181,15 @@ def test_eight_bits(run, tmp_path):
     ]
 
 
+def test_saturation(run, tmp_path):
+    lines = ran(f"saturation.py '{run}' --nets teacher --test-limit 20 --fitted", tmp_path).splitlines()
+    assert len(lines) == 7
+    assert all("of 20 images, logits off by" in line and ", top-1 " in line for line in lines)
+    found = re.compile(r"no pair saturates, .*: the same answer to (\d+.\d) %")
+    exactly, here = (float(found.search(line).group(1)) for line in lines[-2:])
+    assert abs(exactly - here) <= 10, "the same on every processor, but for ties"
+
+
 def test_fitting(run, tmp_path):
     weights = RunFolder(run).weights("teacher")
     (tmp_path / "own.py").write_text(

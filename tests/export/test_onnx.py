@@ -1,13 +1,17 @@
 import copy
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from torch import nn
 
 from unskip.errors import UnskipError
-from unskip.export import export_net
+from unskip.export import FORMATS, export_net
 from unskip.nets import StagedNet, make_net, parse
 
 
@@ -98,3 +102,49 @@ def test_padding_before_a_max_pool_is_no_padding_of_the_pool(value, tmp_path):
     nn.init.constant_(model[0].bias, -3.0)
     images = torch.randn(5, 3, 16, 16)
     assert export_net(parse(model, images), tmp_path / "net.onnx", images).max_difference < 1e-5
+
+
+def largest_pairs(integers):
+    """Of each channel (channels, ...), the largest sum of two weights of a sign; of one, where it has only one."""
+    channels = integers.astype(np.int64).reshape(len(integers), -1)
+    sides = (np.sort(side.clip(0), axis=1)[:, -2:].sum(1) for side in (channels, -channels))
+    return np.maximum(*sides)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    arrays(
+        np.float32,
+        array_shapes(min_dims=2, max_dims=4, max_side=4),
+        elements=st.floats(-2, 2, width=32, allow_subnormal=False),
+    )
+)
+def test_no_two_weights_can_saturate_16_bits_and_none_is_coarser_than_in_7_bits(weight):
+    steps = FORMATS["onnx"].weight_steps(torch.from_numpy(weight)).numpy()
+    by_channel = steps.clip(1e-30).reshape(-1, *[1] * (weight.ndim - 1))
+    integers = (weight / by_channel).round()
+    assert (np.abs(integers) <= 127).all()
+    assert (largest_pairs(integers) * 255 < 2**15).all()
+    largest = np.abs(weight).reshape(len(weight), -1).max(1)
+    assert (steps <= largest / 63.5 * (1 + 1e-6)).all()
+    assert (steps >= largest / 127 * (1 - 1e-6)).all()
+
+
+def test_a_file_in_8_bits_computes_the_same_by_the_kernels_of_every_processor(images, tmp_path):
+    """Equal weights and bright maps: where pairs are added in 16 bits, a file of 8 full bits is far off."""
+    layers = [nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    net = nn.Sequential(*layers, nn.Linear(8, 4)).requires_grad_(False)
+    for layer in (net[0], net[2], net[6]):
+        layer.weight.copy_(torch.rand_like(layer.weight) * 0.1 + 1)
+    exported = export_net(net.eval(), tmp_path / "net.onnx", images, calibration=images, max_drop=None)
+    values = map(onnx.numpy_helper.to_array, onnx.load_model(exported.path).graph.initializer)
+    integers = [each for each in values if each.dtype == np.int8 and each.ndim > 1]
+    assert len(integers) == 3
+    assert all((largest_pairs(each) <= 128).all() for each in integers)
+    exact = onnxruntime.SessionOptions()
+    exact.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    exact, fast = (
+        onnxruntime.InferenceSession(exported.path, options).run(None, {"images": images.numpy()})[0]
+        for options in (exact, onnxruntime.SessionOptions())
+    )
+    assert np.abs(exact - fast).max() < 0.02 * np.abs(exact).max()

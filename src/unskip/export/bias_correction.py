@@ -8,21 +8,19 @@ and a channel has one weight much larger than the rest, as in bodies that were f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
-_LARGEST = 127  # of a weight as an integer; no format here uses -128
-
 
 @torch.no_grad()
-def correct_biases(net: nn.Module, batches: Iterable[Tensor], *, by_channel: bool = True) -> None:
+def correct_biases(net: nn.Module, batches: Iterable[Tensor], steps_of: Callable[[Tensor], Tensor]) -> None:
     """Correct the biases of a network's convolutions, in place, for weights in 8 bits.
 
-    ``batches`` are calibration images as the network takes them, each (batch, channels, height, width). ``by_channel``:
-    whether each output channel has a scale of its own, as in all formats here. A convolution without a bias gets one;
-    those with a forward pass of their own, which may compute with other weights than they hold, are left alone.
+    ``batches`` are calibration images as the network takes them, each (batch, channels, height, width). ``steps_of``
+    gives the step of each output channel of a weight, as `Format.weight_steps` does. A convolution without a bias gets
+    one; those with a forward pass of their own, which may compute with other weights than they hold, are left alone.
     """
     sums: dict[nn.Conv2d, Tensor] = {}  # of what each convolution reads, over all images: (channels, height, width)
     counts: dict[nn.Conv2d, int] = {}
@@ -43,7 +41,7 @@ def correct_biases(net: nn.Module, batches: Iterable[Tensor], *, by_channel: boo
             hook.remove()
     for conv, total in sums.items():
         mean = (total / counts[conv]).to(conv.weight.dtype)
-        error = in_8_bits(conv.weight, by_channel=by_channel) - conv.weight
+        error = in_8_bits(conv.weight, steps_of(conv.weight)) - conv.weight
         # The mean of a convolution's outputs is its output for the mean of its inputs.
         correction = -conv._conv_forward(mean[None], error, None).mean((0, 2, 3))
         if conv.bias is None:
@@ -56,8 +54,7 @@ def _computes_with_its_weight(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and type(module).forward is nn.Conv2d.forward
 
 
-def in_8_bits(weight: Tensor, *, by_channel: bool = True) -> Tensor:
-    """Weights rounded to 255 steps between minus and plus the largest of their output channel, or of all."""
-    largest = weight.abs().amax(tuple(range(1, weight.dim())), keepdim=True) if by_channel else weight.abs().max()
-    step = (largest / _LARGEST).clamp_min(torch.finfo(weight.dtype).tiny)
-    return (weight / step).round() * step
+def in_8_bits(weight: Tensor, steps: Tensor) -> Tensor:
+    """Weights rounded to multiples, -128 to 127, of the steps of their output channels, (channels,)."""
+    step = steps.clamp_min(torch.finfo(weight.dtype).tiny).view(-1, *[1] * (weight.dim() - 1))
+    return (weight / step).round().clamp(-128, 127) * step

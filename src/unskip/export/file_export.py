@@ -93,7 +93,7 @@ class FileExport:
         ready_net = self._normalized(ready)
         if calibration is not None:
             calibration = calibration.detach().to("cpu", torch.float32)
-            correct_biases(ready_net, calibration.split(CALIBRATION_BATCH))
+            correct_biases(ready_net, calibration.split(CALIBRATION_BATCH), self.format.weight_steps)
         with torch.no_grad():
             names = answer_names(ready_net(self.images[:1]))
         if not isinstance(names, str):

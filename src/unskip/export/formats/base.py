@@ -21,6 +21,7 @@ from unskip.records import Estimate
 from unskip.runtimes import Configuration, Estimator, Runtime, find_runtime
 
 CALIBRATION_BATCH = 32
+LARGEST_WEIGHT = 127  # as an integer of 8 bits
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,13 @@ class Format(ABC):
         ``qat``: one for quantisation-aware training, else one for calibration.
         """
         raise NotImplementedError(f"{self.name} files are not quantised by PT2E")
+
+    def weight_steps(self, weight: Tensor) -> Tensor:
+        """The step of 8 bits for each output channel of a weight (channels, ...), as (channels,); only if ``int8``.
+
+        Integers reach from -128 to 127. By default the largest weight of a channel is -127 or 127.
+        """
+        return weight.abs().flatten(1).amax(1) / LARGEST_WEIGHT
 
     def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
         """How many additions of maps, of a scale each, bring the sum to a third one, in 8 bits; only if ``int8``.

@@ -59,6 +59,10 @@ class CortexM(Format):
         path.write_bytes(edge.to_executorch().buffer)
         return reference
 
+    def weight_steps(self, weight: Tensor) -> Tensor:
+        """255 of them reach from minus to plus the largest weight; see :meth:`Format.weight_steps`."""
+        return weight.abs().flatten(1).amax(1) / 127.5
+
     def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
         """See :meth:`Format.requantized_additions`; those that the file calls."""
         return read_plan(path).kernels.count("cortex_m::quantized_add")

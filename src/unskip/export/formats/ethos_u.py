@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unskip.errors import UnskipError
 from unskip.export.formats._exact import exact
@@ -83,6 +83,10 @@ class EthosU(Format):
         """See :meth:`Format.estimate`; nothing is compiled for ExecuTorch."""
         assert conversion.device is not None
         return _vela.estimate(tosa_graph(conversion), conversion.device)
+
+    def weight_steps(self, weight: Tensor) -> Tensor:
+        """None is finer than the least of Arm's quantiser; see :meth:`Format.weight_steps`."""
+        return super().weight_steps(weight).clamp_min(2**-16)
 
     def quantizer(self, conversion: Conversion, *, qat: bool) -> Any:
         """Arm's; the normalisation stays in float32, in front of the processor."""

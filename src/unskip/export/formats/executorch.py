@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unskip.errors import UnskipError, first_line
 from unskip.export.formats._clamps import fuse_clamps
@@ -58,6 +58,10 @@ class ExecuTorch(Format):
             raise UnskipError("in 8 bits ExecuTorch computes by XNNPACK only; leave out `backend` portable")
         settings = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
         return fuse_clamps(XNNPACKQuantizer().set_global(settings), settings)
+
+    def weight_steps(self, weight: Tensor) -> Tensor:
+        """None is finer than the least of XNNPACK's quantiser; see :meth:`Format.weight_steps`."""
+        return super().weight_steps(weight).clamp_min(2**-12)
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write a method for each depth, ``forward`` for the first and one of the depth's name for each other."""

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unskip.answers import tensors_in
 from unskip.errors import UnskipError
 from unskip.export.formats._switchable import switched
 from unskip.export.formats._torchlib import share_translations
-from unskip.export.formats.base import CALIBRATION_BATCH, Conversion, Format
+from unskip.export.formats.base import CALIBRATION_BATCH, LARGEST_WEIGHT, Conversion, Format
 
 MAX_FILE_BYTES = 2**31 - 1  # of one protobuf message
 
@@ -28,6 +28,9 @@ class Onnx(Format):
     In 8 bits: QDQ nodes around everything that the normalisation feeds; weights symmetric int8 by output channel,
     feature maps asymmetric uint8 by tensor, between the least and the largest value of the calibration. Logits are
     float32, or many classes would share the first place.
+
+    x86 processors without VNNI add the products of two weights and two values of a map in 16 bits, and ONNX Runtime
+    lets the sum saturate. Here no two weights of a channel are large enough for that: all processors compute the same.
     """
 
     order = 0
@@ -37,14 +40,80 @@ class Onnx(Format):
 
     def write(self, conversion: Conversion, path: Path) -> None:
         """See :meth:`Format.write`."""
-        model = onnx_model(conversion) if conversion.calibration is None else _quantized(conversion)
+        model = onnx_model(conversion) if conversion.calibration is None else self._quantized(conversion)
         save(finished(model, conversion.facts), path)
+
+    def weight_steps(self, weight: Tensor) -> Tensor:
+        """Those by which the two largest weights of a sign make 127, or 128 when both are rounded up.
+
+        Times 255, the largest value of a map, that stays below 2^15; two weights of different signs make less than the
+        larger one. A channel with one weight much larger than the others keeps all its 8 bits, any other loses up to
+        one of them. See :meth:`Format.weight_steps`.
+        """
+        channels = weight.flatten(1)
+        count = min(2, channels.shape[1])
+        pairs = [side.clamp_min(0).topk(count).values.sum(1) for side in (channels, -channels)]
+        return torch.maximum(*pairs) / LARGEST_WEIGHT
 
     def requantized_additions(self, path: Path, quantized: nn.Module | None) -> int:
         """Counted in the file."""
         nodes = onnx.load_model(path).graph.node
         dequantized = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
         return sum(node.op_type == "Add" and dequantized.issuperset(node.input) for node in nodes)
+
+    def _quantized(self, conversion: Conversion) -> onnx.ModelProto:
+        """The network in 8 bits, calibrated on all images in small batches, whatever batch the file is to take."""
+        from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+        from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
+
+        assert conversion.calibration is not None
+        model = onnx_model(replace(conversion, batch_size=None))
+        batches = conversion.calibration.split(CALIBRATION_BATCH)
+
+        class Images(CalibrationDataReader):
+            def __init__(self) -> None:
+                self.rest = iter(batches)
+
+            def get_next(self) -> dict[str, Any] | None:
+                batch = next(self.rest, None)
+                return None if batch is None else {"images": batch.numpy()}
+
+        with tempfile.TemporaryDirectory() as folder:
+            source, path = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
+            onnx.save_model(model, source)
+            quantize_static(
+                source,
+                path,
+                Images(),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                activation_type=QuantType.QUInt8,
+                nodes_to_exclude=_normalization(model),
+                reduce_range=True,  # 7 bits for weights of any other operation
+                extra_options={
+                    "OpTypesToExcludeOutputQuantization": ["Gemm"],
+                    "TensorQuantOverrides": self._weight_ranges(model),
+                },
+            )
+            quantized = onnx.load_model(path)
+        if conversion.batch_size is not None:
+            make_input_shape_fixed(quantized.graph, "images", (conversion.batch_size, *conversion.input_shape))
+        return quantized
+
+    def _weight_ranges(self, model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
+        """By the names of weights, what ONNX Runtime's tools are told of each output channel."""
+        values = {tensor.name: tensor for tensor in model.graph.initializer}
+        ranges = {}
+        for node in model.graph.node:
+            by_rows = node.op_type == "Gemm" and any(each.name == "transB" and each.i for each in node.attribute)
+            if (node.op_type == "Conv" or by_rows) and node.input[1] in values:
+                weight = torch.from_numpy(onnx.numpy_helper.to_array(values[node.input[1]]).copy())
+                largest = [np.float32(step * LARGEST_WEIGHT) for step in self.weight_steps(weight)]
+                ranges[node.input[1]] = [
+                    {"axis": 0, "reduce_range": False, "rmin": -each, "rmax": each} for each in largest
+                ]
+        return ranges
 
     def write_depths(self, depths: Mapping[str, Conversion], path: Path) -> None:
         """Write one model whose second input, ``depth``, is an index into ``depths``."""
@@ -103,43 +172,6 @@ def save(model: onnx.ModelProto, path: Path) -> None:
         raise UnskipError("the network is larger than 2 GB, more than one ONNX file can hold")
     onnx.save_model(model, path)
     onnx.checker.check_model(path, full_check=True)
-
-
-def _quantized(conversion: Conversion) -> onnx.ModelProto:
-    """The network in 8 bits, calibrated on all images in small batches, whatever batch the file is to take."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.tools.onnx_model_utils import make_input_shape_fixed
-
-    assert conversion.calibration is not None
-    model = onnx_model(replace(conversion, batch_size=None))
-    batches = conversion.calibration.split(CALIBRATION_BATCH)
-
-    class Images(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.rest = iter(batches)
-
-        def get_next(self) -> dict[str, Any] | None:
-            batch = next(self.rest, None)
-            return None if batch is None else {"images": batch.numpy()}
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, path = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
-        onnx.save_model(model, source)
-        quantize_static(
-            source,
-            path,
-            Images(),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            activation_type=QuantType.QUInt8,
-            nodes_to_exclude=_normalization(model),
-            extra_options={"OpTypesToExcludeOutputQuantization": ["Gemm"]},
-        )
-        quantized = onnx.load_model(path)
-    if conversion.batch_size is not None:
-        make_input_shape_fixed(quantized.graph, "images", (conversion.batch_size, *conversion.input_shape))
-    return quantized
 
 
 def _normalization(model: onnx.ModelProto) -> list[str]:
