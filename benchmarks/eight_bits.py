@@ -79,23 +79,15 @@ class Subject:
 
 def main() -> None:
     """Compute what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="+", metavar="RUN or NET=WEIGHTS")
-    parser.add_argument("--data")
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--nets", nargs="*", help="labels of the runs' networks; all by default")
+    parser = subjects_parser(__doc__, image_size=224)
     parser.add_argument("--quantisers", nargs="+", default=["xnnpack", "ethos-u"], choices=["xnnpack", "ethos-u"])
     parser.add_argument("--scales", nargs="+", default=["channel", "tensor"], choices=["channel", "tensor"])
     parser.add_argument("--biases", nargs="+", default=["corrected"], choices=["corrected", "kept"], help=BIASES)
     parser.add_argument("--spread", type=float, default=0.0, help="powers of ten by which plain nets' channels differ")
     parser.add_argument("--qat-epochs", type=int, default=0)
-    parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
     parser.add_argument("--train-limit", type=int, help="training images to train on with; the run's by default")
-    parser.add_argument("--allow-module", action="append", default=[])
     parser.add_argument("--out", type=Path, default=Path("eight_bits.jsonl"))
     arguments = parser.parse_args()
-    for module in arguments.allow_module:
-        allow_module(module)
     keep_freed_memory()
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     for subject in subjects(arguments):
@@ -110,8 +102,23 @@ def main() -> None:
     print(table(rows))
 
 
+def subjects_parser(description: str | None, image_size: int) -> argparse.ArgumentParser:
+    """A command line that names networks for `subjects`, their data, and on how many test images to score them."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("subjects", nargs="+", metavar="RUN or NET=WEIGHTS")
+    parser.add_argument("--data")
+    parser.add_argument("--image-size", type=int, default=image_size)
+    parser.add_argument("--nets", nargs="*", help="labels of the runs' networks; all by default")
+    parser.add_argument("--test-limit", type=int, help="test images to score on; all by default")
+    parser.add_argument("--allow-module", action="append", default=[])
+    parser.set_defaults(train_limit=None, spread=0.0)
+    return parser
+
+
 def subjects(arguments: argparse.Namespace) -> Iterator[Subject]:
     """The networks that were named."""
+    for module in arguments.allow_module:
+        allow_module(module)
     for text in arguments.subjects:
         source, _, weights = text.partition("=")
         if weights:

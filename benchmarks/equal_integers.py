@@ -9,13 +9,12 @@ computes in float32 and rounds halves to even. Answers are the same where the fi
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from eight_bits import CALIBRATION, Subject, subjects, test_batches
+from eight_bits import CALIBRATION, Subject, subjects, subjects_parser, test_batches
 from torch import Tensor, nn
 
 from unskip.export.file_export import FileExport, for_cpu
@@ -23,7 +22,6 @@ from unskip.export.formats._pt2e import calibrated
 from unskip.export.formats.base import CALIBRATION_BATCH
 from unskip.export.formats.ethos_u import EthosU
 from unskip.export.proof import answers_of
-from unskip.own_code import allow_module
 from unskip.quiet import quiet
 from unskip.runtimes import find_runtime, read_metadata
 from unskip.runtimes.ethos_u import IntegerGraph
@@ -66,18 +64,9 @@ class Count:
 
 def main() -> None:
     """Print both comparisons for every network."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="+", metavar="RUN or NET=WEIGHTS")
+    parser = subjects_parser(__doc__, image_size=32)
     parser.add_argument("--target", required=True)
-    parser.add_argument("--data")
-    parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--nets", nargs="*", help="labels of the runs' networks; all by default")
-    parser.add_argument("--test-limit", type=int, help="test images; all by default")
-    parser.add_argument("--allow-module", action="append", default=[])
-    parser.set_defaults(train_limit=None, spread=0.0)
     arguments = parser.parse_args()
-    for module in arguments.allow_module:
-        allow_module(module)
     for subject in subjects(arguments):
         compared(subject, arguments.target)
 

@@ -10,7 +10,6 @@ optimisations, in float32, which is exact. ``--fitted`` first takes the shortcut
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from dataclasses import replace
@@ -20,13 +19,12 @@ from unittest import mock
 import numpy as np
 import onnxruntime
 import torch
-from eight_bits import CALIBRATION, Subject, subjects, test_batches
+from eight_bits import CALIBRATION, Subject, subjects, subjects_parser, test_batches
 from torch import Tensor
 
 from unskip.export import export_net
 from unskip.export.formats.base import Format
 from unskip.export.formats.onnx import Onnx
-from unskip.own_code import allow_module
 from unskip.surgery import fit_without_shortcuts
 
 ROUNDED = {
@@ -39,18 +37,9 @@ BATCH = 32
 
 def main() -> None:
     """Print a line for every way to round and to compute."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subjects", nargs="+", metavar="RUN or NET=WEIGHTS")
-    parser.add_argument("--data")
-    parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--nets", nargs="*", help="labels of the runs' networks; all by default")
-    parser.add_argument("--test-limit", type=int, help="test images; all by default")
+    parser = subjects_parser(__doc__, image_size=32)
     parser.add_argument("--fitted", action="store_true", help="without shortcuts, on 256 images")
-    parser.add_argument("--allow-module", action="append", default=[])
-    parser.set_defaults(train_limit=None, spread=0.0)
     arguments = parser.parse_args()
-    for module in arguments.allow_module:
-        allow_module(module)
     for subject in subjects(arguments):
         measured(fitted(subject) if arguments.fitted else subject)
 

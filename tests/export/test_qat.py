@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchao.quantization.pt2e import FakeQuantize
 
 from unskip.errors import UnskipError
 from unskip.export import FORMATS, QuantizationAwareTraining, export_net
@@ -101,6 +100,8 @@ class TestFakeQuantized:
 
 def weights_of_fake(student, shown):
     """Its weights as they are rounded by channel, layer by layer."""
+    from torchao.quantization.pt2e import FakeQuantize
+
     weights = []
     modules = [module for module in student.modules() if isinstance(module, FakeQuantize) and module.is_per_channel]
     hooks = [module.register_forward_hook(lambda *seen: weights.append(seen[-1].detach())) for module in modules]
